@@ -1,0 +1,29 @@
+"""rethink_tf: does a network learn, or does it memorise?
+
+A reproduction of Zhang et al., "Understanding deep learning requires rethinking generalization"
+(ICLR 2017). Importing the package does not import TensorFlow; the public names load on first use.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "RunConfig": "rethink_tf.config",
+    "load_runs": "rethink_tf.results",
+    "run": "rethink_tf.train",
+    "audit": None,
+    "datasets": None,
+    "corruptions": None,
+}
+
+__all__ = ["__version__", *_PUBLIC]
+
+
+def __getattr__(name: str):
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'rethink_tf' has no attribute '{name}'")
+    module = _PUBLIC[name]
+    if module is None:
+        return importlib.import_module(f"rethink_tf.{name}")
+    return getattr(importlib.import_module(module), name)

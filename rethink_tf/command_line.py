@@ -1,0 +1,133 @@
+"""Flags: generated from RunConfig's fields, parsed on a private FlagValues, with a readable --help.
+
+absl by itself exits with 1 on a bad flag and lists every module's flags; here a bad flag is a
+RequestError. Imports no TensorFlow.
+"""
+
+import dataclasses
+import os
+import textwrap
+
+from absl import flags
+
+from rethink_tf.config import FIELDS, RunConfig
+from rethink_tf.errors import RequestError
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What cannot change a number: where things lie and how the run is carried out."""
+
+    runs_dir: str = "runs"
+    data_dir: str | None = None
+    cache_dir: str | None = None
+    dry_run: bool = False
+    threads: int = 0
+
+
+_OPTIONS_HELP = {
+    "runs_dir": "Folder of the runs; each has its own folder RUNS_DIR/<run_id>.",
+    "data_dir": "Folder of TFDS-prepared sets; default: TFDS_DATA_DIR or ~/tensorflow_datasets.",
+    "cache_dir": "Folder of decoded sets; default: ~/.cache/rethink_tf.",
+    "dry_run": "Print the resolved configuration, run id, parameters and memory, and stop.",
+    "threads": "Threads for arithmetic; 0: as many as there are cores for this process.",
+}
+_DEFINE = {
+    str: flags.DEFINE_string,
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    bool: flags.DEFINE_bool,
+}
+_OPTION_KINDS = {"dry_run": bool, "threads": int}
+
+
+def _make_flags() -> flags.FlagValues:
+    values = flags.FlagValues()
+    for name, field in FIELDS.items():
+        _DEFINE[field.metadata["kind"]](name, None, field.metadata["help"], flag_values=values)
+    for name, help in _OPTIONS_HELP.items():
+        default = Options.__dataclass_fields__[name].default
+        _DEFINE[_OPTION_KINDS.get(name, str)](name, default, help, flag_values=values)
+    flags.DEFINE_bool("help", False, "Print this help.", flag_values=values)
+    flags.DEFINE_string("flagfile", "", "A file of flags, one a line.", flag_values=values)
+    flags.DEFINE_string("undefok", "", "", flag_values=values)
+    return values
+
+
+def cores() -> int:
+    """Number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def parse(argv: list[str]) -> tuple[RunConfig, Options] | None:
+    """Turns a command line into a request; None where it asks for help.
+
+    Args:
+        argv: arguments without the program's name.
+
+    Returns:
+        The RunConfig as asked for (not yet resolved), and the Options with `threads` filled in.
+
+    Raises:
+        RequestError: an unknown flag, a value that is no value of its flag, a flagfile that is not
+            there, an argument that is no flag.
+    """
+    values = _make_flags()
+    try:
+        rest = values(["rethink_tf", *argv])[1:]
+    except flags.UnrecognizedFlagError as error:
+        check_choice_of_flag(error.flagname)
+        raise  # not reached: an unknown name is never among the known ones
+    except flags.Error as error:
+        raise RequestError(" ".join(str(error).split())) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(f"--flagfile: cannot be read: {error}") from None
+    if rest:
+        raise RequestError(f"expected flags only (--name=value), received {rest[0]!r}")
+    if values["help"].value:
+        return None
+    given = {n: values[n].value for n in FIELDS if values[n].value is not None}
+    options = Options(**{name: values[name].value for name in _OPTIONS_HELP})
+    if not 0 <= options.threads <= 4096:
+        raise RequestError(
+            f"--threads: expected a whole number from 0 to 4096, received {options.threads}"
+        )
+    return RunConfig(**given), dataclasses.replace(options, threads=options.threads or cores())
+
+
+def check_choice_of_flag(name: str) -> None:
+    """Refuses an unknown flag's name, with the nearest known one."""
+    import difflib
+
+    known = [*FIELDS, *_OPTIONS_HELP, "flagfile", "help"]
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean --{near[0]}?" if near else "--help lists the flags"
+    raise RequestError(f"unknown flag --{name}; {hint}")
+
+
+def _entry(name: str, help: str, default) -> str:
+    text = f"{help} [{default}]" if default not in (None, "") else help
+    return textwrap.fill(text, 98, initial_indent=f"  --{name:<24}", subsequent_indent=" " * 28)
+
+
+def usage() -> str:
+    """The text of --help: our flags, in groups, each with its default in brackets."""
+    lines = [
+        "python -m rethink_tf.main [--flagfile=FILE] [--name=value ...]",
+        "",
+        "Trains a network on data corrupted in a stated way and measures exactly what it learnt.",
+        "For example: python -m rethink_tf.main --model=inception --corrupt=1.0",
+    ]
+    for group in dict.fromkeys(f.metadata["group"] for f in FIELDS.values()):
+        lines += ["", f"{group}:"]
+        for name, field in FIELDS.items():
+            meta = field.metadata
+            if meta["group"] == group:
+                choices = f" One of {', '.join(meta['choices'])}." if meta["choices"] else ""
+                lines.append(_entry(name, meta["help"] + choices, meta["by"] or field.default))
+    lines += ["", "Where and how (these change no number, and are no part of a run's identity):"]
+    for name, help in _OPTIONS_HELP.items():
+        lines.append(_entry(name, help, Options.__dataclass_fields__[name].default or None))
+    lines.append(_entry("flagfile", "A file of flags, one a line; later flags win.", None))
+    lines.append(_entry("help", "Print this help.", None))
+    return "\n".join(lines)

@@ -1,0 +1,252 @@
+"""RunConfig: everything that can change a number of a run, and nothing that cannot.
+
+Every field carries its default, help and bounds; `command_line` makes the flags from it. Equal
+configurations are one run: `run_id` is the model's name and a hash of the resolved fields. Imports
+no TensorFlow.
+"""
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import math
+from typing import Any
+
+from rethink_tf.datasets import DATASETS
+from rethink_tf.errors import RequestError
+from rethink_tf.models import MODELS
+
+PRECISIONS = ("float32", "mixed_bfloat16")
+AUGMENTATIONS = ("none", "crop")
+
+
+def _field(default, kind, help, *, group, low=None, high=None, open_ends="", choices=None,
+           by="") -> Any:  # fmt: skip
+    """A field with its bounds; `open_ends` names those not included, `by` what it resolves by."""
+    return dataclasses.field(
+        default=default,
+        metadata={
+            "kind": kind,
+            "help": help,
+            "group": group,
+            "low": low,
+            "high": high,
+            "open_ends": open_ends,
+            "choices": choices,
+            "by": by,
+        },
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """One run as a value. None stands for "by model and data set" until `resolve`."""
+
+    model: str = _field(
+        "inception", str, "The network, by the paper's name.", group="What is trained",
+        choices=tuple(MODELS),
+    )  # fmt: skip
+    dataset: str | None = _field(
+        None, str, "The data set.", group="What is trained", choices=tuple(DATASETS),
+        by="cifar10 if it is on disk or can be downloaded, else digits",
+    )  # fmt: skip
+    examples: int | None = _field(
+        None, int, "Number of training examples, class-balanced, nested; default: all of them.",
+        group="What is trained", low=1,
+    )  # fmt: skip
+    input_size: int | None = _field(
+        None, int, "Height and width in pixels that the network sees, cropped from the centre.",
+        group="What is trained", low=4, high=1024, by="28; digits 16",
+    )  # fmt: skip
+    corrupt: float = _field(
+        0.0, float, "Probability with which each training label is replaced by a uniform class.",
+        group="What is corrupted", low=0.0, high=1.0,
+    )  # fmt: skip
+    augment: str = _field(
+        "none", str, "Augmentation of the training images, new in each epoch.",
+        group="Regularisation", choices=AUGMENTATIONS,
+    )  # fmt: skip
+    weight_decay: float = _field(
+        0.0, float, "lambda of coupled L2, half lambda w squared; never part of the reported loss.",
+        group="Regularisation", low=0.0, high=10.0,
+    )  # fmt: skip
+    dropout: float = _field(
+        0.0, float, "Fraction of the units dropped before the last layer.",
+        group="Regularisation", low=0.0, high=1.0, open_ends="high",
+    )  # fmt: skip
+    learning_rate: float | None = _field(
+        None, float, "Learning rate of the first epoch.", group="Optimisation", low=0.0,
+        high=1000.0, open_ends="low", by="0.1 for the Inceptions, 0.01 else; MNISTs, digits vary",
+    )  # fmt: skip
+    lr_decay: float | None = _field(
+        None, float, "Factor on the learning rate after each epoch.", group="Optimisation",
+        low=0.0, high=1.0, open_ends="low", by="0.95; MNISTs and digits vary",
+    )  # fmt: skip
+    momentum: float = _field(
+        0.9, float, "Momentum of SGD.", group="Optimisation", low=0.0, high=1.0, open_ends="high",
+    )  # fmt: skip
+    batch_size: int | None = _field(
+        None, int, "Examples per step, over all devices.", group="Optimisation", low=1,
+        high=1_000_000, by="128; digits 32 for all but the Inceptions",
+    )  # fmt: skip
+    epochs: int | None = _field(
+        None, int, "Passes over the training set.", group="Optimisation", low=1, high=1_000_000,
+        by="70; digits vary",
+    )  # fmt: skip
+    precision: str = _field(
+        "float32", str, "Arithmetic of the layers; weights and logits stay float32.",
+        group="Optimisation", choices=PRECISIONS,
+    )  # fmt: skip
+    seed: int = _field(
+        0, int, "Seed of everything that is drawn.", group="Optimisation", low=0, high=2**32 - 1,
+    )  # fmt: skip
+    eval_every: int = _field(
+        1, int, "Epochs between exact evaluations: all that stopping and best-so-far can see.",
+        group="Evaluation and stopping", low=1, high=1_000_000,
+    )  # fmt: skip
+    stop_at_train_accuracy: float | None = _field(
+        None, float, "End the run when the exact training accuracy reaches this; default: never.",
+        group="Evaluation and stopping", low=0.0, high=1.0, open_ends="low",
+    )  # fmt: skip
+
+
+FIELDS = {f.name: f for f in dataclasses.fields(RunConfig)}
+
+# Few examples make few steps an epoch; the paper's x0.95 per epoch then stops the networks without
+# batch normalisation too early. model: (batch_size, learning_rate, lr_decay, epochs).
+_DIGITS = {
+    "inception": (128, 0.1, 0.95, 25),
+    "inception_no_bn": (32, 0.02, 0.98, 60),
+    "alexnet": (32, 0.01, 0.98, 60),
+    "mlp_3x512": (32, 0.01, 0.98, 80),
+    "mlp_1x512": (32, 0.03, 0.99, 150),
+}
+
+
+def _settings(model: str, dataset: str) -> dict[str, Any]:
+    """What the fields left open become for a model on a data set."""
+    rate = 0.1 if model.startswith("inception") else 0.01
+    settings = {
+        "input_size": min(28, *DATASETS[dataset].image_shape[:2]),
+        "batch_size": 128,
+        "learning_rate": rate,
+        "lr_decay": 0.95,
+        "epochs": 70,
+    }
+    if dataset == "digits":
+        names = ("batch_size", "learning_rate", "lr_decay", "epochs")
+        settings.update(zip(names, _DIGITS[model], strict=True))
+    elif dataset in ("mnist", "fashion_mnist"):
+        settings.update(lr_decay=0.98, epochs=150)
+    return settings
+
+
+def _wanted(meta) -> str:
+    """The bounds of a field in words."""
+    kind = "a whole number" if meta["kind"] is int else "a number"
+    low, high, open_ends = meta["low"], meta["high"], meta["open_ends"]
+    if high is None:
+        return f"{kind} of at least {low}"
+    above = f"above {low}" if "low" in open_ends else f"from {low}"
+    below = f"below {high}" if "high" in open_ends else f"to {high}"
+    return f"{kind} {above} {below}"
+
+
+def check_choice(name: str, value: str, known) -> None:
+    """Refuses a value that is not among the known ones, naming the nearest."""
+    if value in known:
+        return
+    near = difflib.get_close_matches(str(value), known, n=1, cutoff=0.5)
+    hint = f"; did you mean --{name}={near[0]}?" if near else ""
+    raise RequestError(f"--{name}: expected one of {', '.join(known)}; received {value}{hint}")
+
+
+def check_field(name: str, value) -> Any:
+    """One field's value in its own type, or RequestError with what was expected and what came."""
+    meta = FIELDS[name].metadata
+    if value is None:
+        if FIELDS[name].default is None:
+            return None
+        raise RequestError(f"--{name}: expected a value, received none")
+    if meta["choices"]:
+        check_choice(name, value, meta["choices"])
+        return value
+    kind, low, high, open_ends = meta["kind"], meta["low"], meta["high"], meta["open_ends"]
+    if kind is str:
+        return value
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    good = number and math.isfinite(value) and (kind is float or value == int(value))
+    good = good and (value > low if "low" in open_ends else value >= low)
+    good = good and (high is None or (value < high if "high" in open_ends else value <= high))
+    if not good:
+        raise RequestError(f"--{name}: expected {_wanted(meta)}, received {value}")
+    return kind(value)
+
+
+def resolve(config: RunConfig) -> RunConfig:
+    """The configuration with every open field filled in, checked, and in its one form.
+
+    Args:
+        config: `dataset` must be set; other None fields are resolved by model and data set.
+
+    Returns:
+        A RunConfig; configurations that mean the same are equal.
+
+    Raises:
+        RequestError: a value is out of its bounds, or fields contradict each other.
+    """
+    values = {name: check_field(name, getattr(config, name)) for name in FIELDS}
+    if values["dataset"] is None:
+        raise RequestError(f"--dataset: expected one of {', '.join(DATASETS)}; received none")
+    info = DATASETS[values["dataset"]]
+    for name, value in _settings(values["model"], values["dataset"]).items():
+        values[name] = value if values[name] is None else values[name]
+
+    size, smallest = values["input_size"], min(info.image_shape[:2])
+    if size > smallest:
+        raise RequestError(
+            f"--input_size: expected at most {smallest}, the size of {info.name}'s images, "
+            f"received {size}"
+        )
+    if values["augment"] == "crop" and size >= smallest:
+        raise RequestError(
+            f"--augment=crop: expected images larger than the input; {info.name}'s are "
+            f"{smallest}x{smallest} and --input_size is {size}; type --input_size={smallest - 4}"
+        )
+    if values["examples"] is not None and values["examples"] > info.num_train:
+        raise RequestError(
+            f"--examples: expected at most {info.num_train}, the training set of {info.name}, "
+            f"received {values['examples']}"
+        )
+    if values["examples"] == info.num_train:
+        values["examples"] = None
+    values["eval_every"] = min(values["eval_every"], values["epochs"])
+    return RunConfig(**values)
+
+
+def identity(config: RunConfig) -> dict[str, Any]:
+    """The fields that name a resolved run.
+
+    A field left at a fixed default is omitted, so a field added later renames nothing; a field
+    that resolves from others never is, so a changed resolution cannot pass for the old run.
+    """
+    values = dataclasses.asdict(config)
+    return {
+        name: value
+        for name, value in values.items()
+        if FIELDS[name].metadata["by"] or value != FIELDS[name].default
+    }
+
+
+def run_id(config: RunConfig) -> str:
+    """Model name and 12 hex digits over `identity` of a resolved configuration."""
+    text = json.dumps(identity(config), sort_keys=True)
+    return f"{config.model}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def from_dict(values: dict[str, Any]) -> RunConfig:
+    """A RunConfig from the `config` of a config.json; RequestError for a field unknown here."""
+    unknown = set(values) - set(FIELDS)
+    if unknown:
+        raise RequestError(f"config: fields unknown to this version: {', '.join(sorted(unknown))}")
+    return RunConfig(**values)

@@ -1,0 +1,150 @@
+"""What a run says: its configuration, a line an epoch, an estimate of time, a verdict in words."""
+
+import sys
+import time
+from typing import Any
+
+from rethink_tf import paper, results
+from rethink_tf.config import FIELDS, RunConfig
+
+_COLUMNS = (
+    # title, key, width, format; accuracies in percent
+    ("epoch", "epoch", 5, "d"),
+    ("loss", "loss", 8, ".4f"),
+    ("online", "accuracy", 7, "%"),
+    ("train", "train_accuracy", 7, "%"),
+    ("clean", "clean_accuracy", 7, "%"),
+    ("corrupted", "corrupted_accuracy", 9, "%"),
+    ("original", "corrupted_original_accuracy", 8, "%"),
+    ("test", "test_accuracy", 7, "%"),
+    ("best", "best_test_accuracy", 7, "%"),
+    ("rate", "learning_rate", 8, ".5f"),
+)
+LEGEND = (
+    "accuracies in %: online while training; train as given, on the whole set; clean and corrupted "
+    "examples as given;\ncorrupted ones against their original labels; test on true labels"
+)
+
+
+def say(text: str = "") -> None:
+    """One or more lines to standard output, at once."""
+    print(text, flush=True)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: `45 s`, `12 min`, `3.4 h`."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def configuration(config: RunConfig, run_id: str, facts: dict[str, Any]) -> str:
+    """The resolved configuration in one block, fields by group, then facts of the run."""
+    groups: dict[str, list[str]] = {}
+    for name, field in FIELDS.items():
+        value = getattr(config, name)
+        text = f"{name} {'all' if name == 'examples' and value is None else value}"
+        groups.setdefault(field.metadata["group"], []).append(text)
+    lines = [f"run {run_id}"]
+    lines += [f"  {group:<24} {', '.join(items)}" for group, items in groups.items()]
+    lines += [f"  {name:<24} {value}" for name, value in facts.items()]
+    return "\n".join(lines)
+
+
+def header() -> str:
+    """The titles of the epoch lines."""
+    return "  ".join(f"{title:>{width}}" for title, _, width, _ in _COLUMNS) + "  images/s    time"
+
+
+def epoch_line(line: dict[str, Any]) -> str:
+    """One object of history.jsonl as a fixed-width line."""
+    cells = []
+    for _, key, width, form in _COLUMNS:
+        value = line.get(key)
+        if value is None:
+            text = "-"
+        else:
+            text = f"{100 * value:.2f}" if form == "%" else f"{value:{form}}"
+        cells.append(f"{text:>{width}}")
+    timing = line["timing"]
+    rate, seconds = timing["images_per_second"], timing["train_seconds"] + timing["eval_seconds"]
+    return "  ".join(cells) + f"  {rate:8.0f}  {seconds:5.1f}s"
+
+
+def estimate(seconds: float, rate: float, on_cpu: bool) -> str:
+    """The time that the run will take, and what to type for a shorter one where it is long."""
+    text = f"about {duration(seconds)} in all, at {rate:.0f} images/s"
+    if on_cpu and seconds > 1800:
+        text += (
+            "\n  that is long on a CPU; for a shorter run add for example "
+            "--examples=5000 --epochs=30 --precision=mixed_bfloat16, or take --model=mlp_1x512"
+        )
+    return text
+
+
+class Progress:
+    """A bar within the epoch on a terminal; nothing where the output is piped."""
+
+    def __init__(self, total: int):
+        self.total = total
+        self.shown = sys.stdout.isatty()
+        self.started = time.monotonic()
+
+    def update(self, epoch: int, done: int, online: dict[str, float]) -> None:
+        """Redraws the bar: examples done of this epoch, with the online means so far."""
+        if not self.shown:
+            return
+        filled = 30 * done // self.total
+        seen = max(online["seen"], 1)
+        print(
+            f"\r{epoch:5d}  [{'=' * filled}{' ' * (30 - filled)}] {done}/{self.total}  "
+            f"loss {online['loss_sum'] / seen:.4f}  online {100 * online['correct'] / seen:.2f}%",
+            end="\033[K",
+            flush=True,
+        )
+
+    def clear(self) -> None:
+        """Takes the bar away."""
+        if self.shown:
+            print("\r\033[K", end="", flush=True)
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}%"
+
+
+def verdict(summary: dict[str, Any], config: RunConfig) -> str:
+    """What the run showed, in words that need no paper."""
+    if summary["status"] != results.DONE:
+        return f"{summary['status']}: {summary['reason']}"
+    train, test = summary["train_accuracy"], summary["test_accuracy"]
+    epochs = f"{summary['epochs']} epoch{'s' if summary['epochs'] > 1 else ''}"
+    if config.corrupt == 1:
+        words = (
+            f"fits {_percent(train)} of labels drawn at random; predicts true test labels at "
+            f"chance ({_percent(test)}): "
+        )
+        words += "it memorised" if train >= 0.9 else f"not memorised within {epochs}"
+    elif config.corrupt > 0:
+        words = (
+            f"{_percent(summary['changed_fraction'])} of the labels are wrong; fits "
+            f"{_percent(summary['clean_accuracy'])} of the clean and "
+            f"{_percent(summary['corrupted_accuracy'])} of the corrupted ones; predicts "
+            f"{_percent(test)} of the test labels (best so far "
+            f"{_percent(summary['best_test_accuracy'])})"
+        )
+    else:
+        words = (
+            f"fits {_percent(train)} of the true labels; predicts {_percent(test)} of the test "
+            f"labels: a gap of {100 * (train - test):.1f} points"
+        )
+    found = paper.table1_row(config)
+    if found:
+        row, full = found
+        note = "" if full else ", at all 50,000 examples and full length"
+        words += (
+            f"\n  paper, Table 1{note}: train {_percent(row.train_accuracy)}, "
+            f"test {100 * row.test_accuracy:.2f}%"
+            f"; ours: train {_percent(train)}, test {100 * test:.2f}%"
+        )
+    return words

@@ -1,0 +1,65 @@
+"""One run from the command line: python -m rethink_tf.main --model=inception --corrupt=1.0"""
+
+import dataclasses
+import signal
+import sys
+from pathlib import Path
+
+from rethink_tf import command_line, config, console, datasets
+from rethink_tf.errors import ExitCode, RethinkError
+
+
+def main(argv: list[str]) -> int:
+    """Runs one command line (without the program's name) and returns its exit code."""
+    request = command_line.parse(argv)
+    if request is None:
+        console.say(command_line.usage())
+        return ExitCode.DONE
+    wanted, options = request
+    for name in config.FIELDS:  # before the data set is looked for, which can take seconds
+        config.check_field(name, getattr(wanted, name))
+    if wanted.dataset is None:
+        chosen, why = datasets.choose_default(options.data_dir)
+        console.say(why)
+        wanted = dataclasses.replace(wanted, dataset=chosen)
+    resolved = config.resolve(wanted)
+    run_dir = Path(options.runs_dir) / config.run_id(resolved)
+
+    from rethink_tf import devices
+
+    devices.start(options.threads)
+    from rethink_tf import train
+
+    if options.dry_run:
+        console.say(train.plan(resolved))
+        return ExitCode.DONE
+    train.run(
+        resolved,
+        run_dir,
+        data_dir=options.data_dir,
+        cache_dir=options.cache_dir,
+        threads=options.threads,
+        argv=argv,
+    )
+    return ExitCode.DONE
+
+
+def _terminated(*_):
+    raise SystemExit(ExitCode.TERMINATED)
+
+
+def guarded(command, argv: list[str]) -> int:
+    """Runs a command so that an expected failure is one line on stderr and its exit code."""
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        return int(command(argv))
+    except RethinkError as error:
+        print(f"rethink_tf: {error}", file=sys.stderr)
+        return int(error.exit_code)
+    except KeyboardInterrupt:
+        print("rethink_tf: interrupted; the same command starts this run over", file=sys.stderr)
+        return int(ExitCode.INTERRUPTED)
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main, sys.argv[1:]))

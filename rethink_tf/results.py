@@ -1,0 +1,189 @@
+"""What a run writes and how runs are read back: the only module that knows file names.
+
+A run directory `runs/<run_id>/` holds:
+
+config.json    written first: `config` (resolved fields), `run_id`, `argv`, `versions`, `git_commit`,
+               `devices`, `replicas`, `threads`, `audit` (the checks before training).
+history.jsonl  one object an epoch, flushed: `epoch` (from 1), `learning_rate`;
+               `loss accuracy` online means of the epoch's own batches, before each update;
+               exact passes, null in epochs that are not evaluated:
+               `train_loss train_accuracy` the whole training set, labels as given,
+               `clean_accuracy` examples whose given label is the true one,
+               `corrupted_accuracy corrupted_original_accuracy` the others, against the given and
+               against the original labels, `test_loss test_accuracy best_test_accuracy`;
+               `label_checksum` of what entered the loss; all wall-clock figures under `timing`.
+summary.json   written last, by rename: the mark of a finished run. `status` DONE, INVALID or
+               DIVERGED, `reason`, `run_id`, `config`, `epochs` done, the last value of every key of
+               the history, `best_test_accuracy best_test_epoch`, `changed_fraction`,
+               `labels_hash`, `weights_hash`, `replicas`, `parameters`, `audit`, `timing`.
+tb/            TensorBoard events of the same scalars.
+lock           held by the living process that trains here.
+
+Accuracies are fractions from 0 to 1; null stands where there is none. Imports no TensorFlow.
+"""
+
+import contextlib
+import fcntl
+import json
+import math
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from rethink_tf.errors import InUseError, StorageError
+
+CONFIG, HISTORY, SUMMARY, TENSORBOARD, LOCK = (
+    "config.json",
+    "history.jsonl",
+    "summary.json",
+    "tb",
+    "lock",
+)
+DONE, INVALID, DIVERGED = "DONE", "INVALID", "DIVERGED"
+
+
+@contextlib.contextmanager
+def storage(path: Path):
+    """Turns a failing write or read below `path` into one clear line."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"{path}: {error.strerror or error}; nothing finished was lost"
+        ) from None
+
+
+def _plain(value):
+    """JSON without NaN: no number is null."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes beside, fsyncs and renames: a reader sees the old content or the new, never half."""
+    with storage(path):
+        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            with open(beside, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """A JSON file, atomically."""
+    write_atomically(path, (json.dumps(_plain(value), indent=1) + "\n").encode())
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        value = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (ValueError, RecursionError):
+        raise StorageError(f"{path}: expected JSON, found something else; delete it") from None
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror}") from None
+    if not isinstance(value, dict):
+        raise StorageError(f"{path}: expected a JSON object, found {type(value).__name__}")
+    return value
+
+
+@contextlib.contextmanager
+def locked(run_dir: Path):
+    """Holds the run directory for this process; the lock dies with its owner.
+
+    Raises:
+        InUseError: another process holds it.
+        StorageError: the directory cannot be made or written.
+    """
+    with storage(run_dir):
+        run_dir.mkdir(parents=True, exist_ok=True)
+        file = open(run_dir / LOCK, "a+")  # noqa: SIM115 - held for the life of the run
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            owner = file.read().strip() or "unknown"
+            raise InUseError(
+                f"{run_dir}: in use by process {owner}, which is training this very "
+                "configuration; wait for it, or change a setting (such as --seed)"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def start(run_dir: Path, config: dict[str, Any]) -> None:
+    """Begins a run afresh: removes what an unfinished run left, writes config.json."""
+    with storage(run_dir):
+        for name in (HISTORY, SUMMARY):
+            (run_dir / name).unlink(missing_ok=True)
+        shutil.rmtree(run_dir / TENSORBOARD, ignore_errors=True)
+    write_json(run_dir / CONFIG, config)
+
+
+def append_history(run_dir: Path, line: dict[str, Any]) -> None:
+    """Adds one epoch's object to history.jsonl and flushes it to disk."""
+    with storage(run_dir / HISTORY), open(run_dir / HISTORY, "ab") as file:
+        file.write((json.dumps(_plain(line)) + "\n").encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def finish(run_dir: Path, summary: dict[str, Any]) -> None:
+    """Writes summary.json, the mark of a finished run."""
+    write_json(run_dir / SUMMARY, summary)
+
+
+def read_config(run_dir: Path) -> dict[str, Any] | None:
+    """config.json, or None where there is none."""
+    return _read_json(Path(run_dir) / CONFIG)
+
+
+def read_summary(run_dir: Path) -> dict[str, Any] | None:
+    """summary.json of a finished run, or None."""
+    return _read_json(Path(run_dir) / SUMMARY)
+
+
+def read_history(run_dir: Path) -> list[dict[str, Any]]:
+    """The epochs of a run; a last line cut short by a crash is left out."""
+    try:
+        content = (Path(run_dir) / HISTORY).read_bytes()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StorageError(f"{run_dir}/{HISTORY}: {error.strerror}") from None
+    lines = content.split(b"\n")[:-1]
+    try:
+        return [json.loads(line) for line in lines]
+    except ValueError:
+        raise StorageError(f"{run_dir}/{HISTORY}: expected one JSON object a line") from None
+
+
+def load_runs(runs_dir: Path | str) -> list[dict[str, Any]]:
+    """Summaries of all finished runs below a folder, in the order of their run ids.
+
+    Args:
+        runs_dir: folder of run directories.
+
+    Returns:
+        The summaries, each with its `run_dir` added.
+    """
+    found = []
+    for path in sorted(Path(runs_dir).glob(f"*/{SUMMARY}")):
+        summary = read_summary(path.parent)
+        if summary is not None:
+            found.append({**summary, "run_dir": str(path.parent)})
+    return found

@@ -1,0 +1,247 @@
+"""The compiled training and evaluation steps, under `strategy.run` for one device or many.
+
+A dispatch runs many steps: a tf.range loop round `strategy.run`, the structure that holds for one
+device, MirroredStrategy and several hosts. Only the indices of a batch are chosen on the fly; the
+data lie on the device, and each replica gathers its own rows of the global batch.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from rethink_tf import pipeline
+from rethink_tf.metrics import Outcome
+from rethink_tf.pipeline import Table
+
+EVAL_BATCH = 500
+_NEVER = 2**62
+
+
+def label_words(index, labels):
+    """TensorFlow twin of `audit.label_words`: int64 [B] from integer [B] and [B]."""
+    shift = tf.bitwise.right_shift
+    words = tf.cast(index, tf.int64) * 0x9E3779B97F4A7C1 + tf.cast(labels, tf.int64)
+    for distance, factor in ((29, 0x3F58476D1CE4E5B9), (32, 0x14D049BB133111EB)):
+        words = tf.bitwise.bitwise_xor(words, shift(words, tf.constant(distance, tf.int64)))
+        words *= factor
+    return tf.bitwise.bitwise_xor(words, shift(words, tf.constant(29, tf.int64)))
+
+
+class Steps:
+    """A model with its momentum, its resident training data and its compiled steps.
+
+    Args:
+        build: makes the keras.Model; called within the strategy's scope.
+        strategy: a tf.distribute strategy; the batch size is global over its replicas.
+        train: resident training Table.
+        batch_size: global.
+        input_size: height and width that the model sees; larger images are cropped.
+        augment: `none` or `crop`.
+        momentum: of SGD.
+        seed: of order and augmentation.
+        jit: compile forward and backward with XLA.
+    """
+
+    def __init__(
+        self, build, strategy, train: Table, *, batch_size, input_size, augment, momentum, seed, jit
+    ):
+        self.strategy, self.train = strategy, train
+        self.batch_size = min(batch_size, train.num_examples)
+        self.input_size, self.augment, self.momentum, self.seed = (
+            input_size,
+            augment,
+            momentum,
+            seed,
+        )
+        with strategy.scope():
+            self.model = build()
+            self.weights = [v.value for v in self.model.trainable_variables]
+            # Zeros as NumPy arrays: a tensor of zeros would be made once per replica's device.
+            self.momenta = [
+                tf.Variable(np.zeros(v.shape, np.float32), trainable=False) for v in self.weights
+            ]
+            self.loss_sum = _accumulator(tf.float64)
+            self.correct = _accumulator(tf.int64)
+            self.seen = _accumulator(tf.int64)
+            self.checksum = _accumulator(tf.int64)
+            self.first_bad = tf.Variable(
+                tf.constant(_NEVER, tf.int64),
+                trainable=False,
+                synchronization=tf.VariableSynchronization.ON_READ,
+                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+            )
+        self.resident = self.place(train)
+        self._forward_backward = (
+            tf.function(self._differentiate, jit_compile=True) if jit else self._differentiate
+        )
+        self._many = tf.function(self._run_many)
+        self._last = tf.function(self._run_last)
+        self._evaluate = tf.function(self._run_evaluate)
+        self.steps_per_epoch = -(-train.num_examples // self.batch_size)
+
+    def place(self, table: Table):
+        """One copy of (images, index, given) per replica, as tensors on its device."""
+        return tuple(
+            self.strategy.experimental_distribute_values_from_function(
+                lambda _, array=array: tf.constant(array)
+            )
+            for array in (table.images, table.index, table.given)
+        )
+
+    # One epoch
+
+    def begin_epoch(self, epoch: int, learning_rate: float) -> None:
+        """Draws the order of an epoch (counted from 1) and clears the accumulators."""
+        order = pipeline.order(self.seed, epoch, self.train.num_examples)
+        self._order = tf.constant(order)
+        self._epoch = tf.constant(epoch, tf.int64)
+        self._rate = tf.constant(learning_rate, tf.float32)
+        for accumulator in (self.loss_sum, self.correct, self.seen, self.checksum):
+            accumulator.assign(tf.zeros([], accumulator.dtype))
+        self.first_bad.assign(_NEVER)
+
+    def advance(self, step: int, count: int) -> int:
+        """Trains up to `count` steps from step number `step` (from 0); returns the next step."""
+        whole = self.train.num_examples // self.batch_size
+        if step >= whole:
+            self._last(self.resident, self._order, self._epoch, self._rate)
+            return step + 1
+        count = min(count, whole - step)
+        self._many(
+            self.resident,
+            self._order,
+            tf.constant(step, tf.int64),
+            tf.constant(count, tf.int64),
+            self._epoch,
+            self._rate,
+        )
+        return step + count
+
+    def online(self) -> dict[str, float]:
+        """Online sums of the epoch so far, over all replicas."""
+        return {
+            "loss_sum": float(self.loss_sum.read_value()),
+            "correct": int(self.correct.read_value()),
+            "seen": int(self.seen.read_value()),
+            "checksum": int(self.checksum.read_value()),
+        }
+
+    def diverged_at(self) -> int | None:
+        """The first step of this epoch whose loss was not finite, or None."""
+        step = int(self.first_bad.read_value())
+        return None if step == _NEVER else step
+
+    def _run_many(self, data, order, first, count, epoch, rate):
+        for step in tf.range(first, first + count):
+            self.strategy.run(self._step, args=(data, order, step, self.batch_size, epoch, rate))
+
+    def _run_last(self, data, order, epoch, rate):
+        whole, rest = divmod(self.train.num_examples, self.batch_size)
+        self.strategy.run(
+            self._step, args=(data, order, tf.constant(whole, tf.int64), rest, epoch, rate)
+        )
+
+    def _step(self, data, order, step, rows, epoch, rate):
+        """One global batch of `rows` examples, in replica context."""
+        images, index, given = data
+        context = tf.distribute.get_replica_context()
+        replica = int(tf.get_static_value(context.replica_id_in_sync_group))
+        replicas = self.strategy.num_replicas_in_sync
+        # Static and uneven where it does not divide: padding would enter the batch statistics.
+        low, high = replica * rows // replicas, (replica + 1) * rows // replicas
+        chosen = tf.slice(order, [tf.cast(step, tf.int32) * self.batch_size + low], [high - low])
+        index, given = tf.gather(index, chosen), tf.gather(given, chosen)
+        loss, correct, checksum, gradients = self._forward_backward(
+            tf.gather(images, chosen), index, given, epoch, rows
+        )
+        gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        for weight, momentum, gradient in zip(self.weights, self.momenta, gradients, strict=True):
+            # TensorFlow 1's MomentumOptimizer, as in the paper's time: m = 0.9 m + g; w -= rate m.
+            tf.raw_ops.ResourceApplyMomentum(
+                var=weight.handle,
+                accum=momentum.handle,
+                lr=rate,
+                grad=gradient,
+                momentum=self.momentum,
+            )
+        self.loss_sum.assign_add(tf.cast(loss, tf.float64))
+        self.correct.assign_add(correct)
+        self.seen.assign_add(high - low)
+        self.checksum.assign_add(checksum)
+        bad = tf.where(tf.math.is_finite(loss), tf.constant(_NEVER, tf.int64), step)
+        self.first_bad.assign(tf.minimum(self.first_bad, bad))
+
+    def _differentiate(self, images, index, given, epoch, rows):
+        images = self._seen_by_model(images, index, epoch)
+        with tf.GradientTape() as tape:
+            logits = self.model(images, training=True)
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(given, logits)
+            loss = tf.reduce_sum(losses)
+            objective = loss / rows
+            if self.model.losses:
+                decay = tf.add_n(self.model.losses) / self.strategy.num_replicas_in_sync
+                objective += decay
+        gradients = tape.gradient(objective, self.weights)
+        hit = tf.argmax(logits, axis=-1, output_type=tf.int32) == given
+        checksum = tf.reduce_sum(label_words(index, given))
+        return loss, tf.reduce_sum(tf.cast(hit, tf.int64)), checksum, gradients
+
+    def _seen_by_model(self, images, index=None, epoch=None):
+        """Crop (at random while training, else the centre) and standardise."""
+        size, height, width = self.input_size, *images.shape[1:3]
+        if (height, width) != (size, size):
+            if epoch is not None:
+                images = pipeline.random_crop(images, index, size=size, seed=self.seed, epoch=epoch)
+            else:
+                top, left = (height - size) // 2, (width - size) // 2
+                images = images[:, top : top + size, left : left + size]
+        return pipeline.standardise(images)
+
+    # Exact evaluation
+
+    def evaluate(self, resident, count: int, batch: int = EVAL_BATCH) -> Outcome:
+        """Loss, prediction and margin of each of `count` examples, each exactly once.
+
+        Args:
+            resident: what `place` returned for the Table.
+            count: number of examples of that Table.
+            batch: examples per replica and dispatch; changes no count.
+        """
+        parts = []
+        stride = batch * self.strategy.num_replicas_in_sync
+        for start in range(0, count, stride):
+            # Positions past the end repeat the last example; their results are cut off below.
+            positions = np.minimum(np.arange(start, start + stride), count - 1)
+            if start + stride > count and self.strategy.num_replicas_in_sync == 1:
+                positions = positions[: count - start]
+            parts.append(self._evaluate(resident, tf.constant(positions, tf.int32)))
+        columns = [np.concatenate([np.asarray(p[i]) for p in parts])[:count] for i in range(3)]
+        return Outcome(*columns)
+
+    def _run_evaluate(self, data, positions):
+        values = self.strategy.run(self._outcome, args=(data, positions))
+        if self.strategy.num_replicas_in_sync == 1:
+            return values
+        return tuple(self.strategy.gather(v, axis=0) for v in values)
+
+    def _outcome(self, data, positions):
+        images, _, given = data
+        context = tf.distribute.get_replica_context()
+        replica = int(tf.get_static_value(context.replica_id_in_sync_group))
+        rows = positions.shape[0] // self.strategy.num_replicas_in_sync
+        positions = positions[replica * rows : (replica + 1) * rows]
+        given = tf.gather(given, positions)
+        logits = self.model(self._seen_by_model(tf.gather(images, positions)), training=False)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(given, logits)
+        own = tf.one_hot(given, logits.shape[-1], on_value=True, off_value=False)
+        other = tf.reduce_max(tf.where(own, -np.inf, logits), axis=-1)
+        margin = tf.gather(logits, given, axis=1, batch_dims=1) - other
+        return losses, tf.argmax(logits, axis=-1, output_type=tf.int32), margin
+
+
+def _accumulator(dtype):
+    return tf.Variable(
+        tf.zeros([], dtype),
+        trainable=False,
+        synchronization=tf.VariableSynchronization.ON_READ,
+        aggregation=tf.VariableAggregation.SUM,
+    )

@@ -1,0 +1,57 @@
+"""TensorBoard events of a run: train and test overlaid in one chart, and HParams."""
+
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from tensorboard.plugins.hparams import api as hparams
+
+# tag: the keys of history.jsonl drawn in that chart, by the writer (curve) they belong to.
+CHARTS = {
+    "loss": {"train": "train_loss", "test": "test_loss", "online": "loss"},
+    "accuracy": {"train": "train_accuracy", "test": "test_accuracy", "online": "accuracy"},
+    "fitted": {
+        "clean": "clean_accuracy",
+        "corrupted": "corrupted_accuracy",
+        "corrupted_original": "corrupted_original_accuracy",
+    },
+    "learning_rate": {"train": "learning_rate"},
+    "best_test_accuracy": {"test": "best_test_accuracy"},
+}
+
+
+class TensorBoardLog:
+    """Writes the lines of a history as events below a folder.
+
+    Args:
+        folder: of the events; one subfolder for each curve.
+        config: the resolved fields, shown as hyperparameters.
+    """
+
+    def __init__(self, folder: Path, config: dict[str, Any]):
+        curves = dict.fromkeys(curve for chart in CHARTS.values() for curve in chart)
+        self.writers = {c: tf.summary.create_file_writer(str(folder / c)) for c in curves}
+        root = tf.summary.create_file_writer(str(folder))
+        with root.as_default():
+            hparams.hparams({k: "all" if v is None else v for k, v in config.items()})
+        self.writers[""] = root
+
+    def write(self, line: dict[str, Any]) -> None:
+        """Adds one epoch; keys that are null are left out."""
+        for tag, curves in CHARTS.items():
+            for curve, key in curves.items():
+                if line.get(key) is not None:
+                    with self.writers[curve].as_default(step=line["epoch"]):
+                        tf.summary.scalar(tag, line[key])
+        # HParams shows metrics of the folder that holds the hyperparameters.
+        with self.writers[""].as_default(step=line["epoch"]):
+            for key in ("train_accuracy", "test_accuracy"):
+                if line.get(key) is not None:
+                    tf.summary.scalar(f"final/{key}", line[key])
+        for writer in self.writers.values():
+            writer.flush()
+
+    def close(self) -> None:
+        """Closes the files."""
+        for writer in self.writers.values():
+            writer.close()

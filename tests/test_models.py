@@ -1,0 +1,118 @@
+"""The networks are the paper's: golden counts, shapes, and layers that mean what Keras means."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from rethink_tf import models
+from rethink_tf.models.layers import FusedBatchNorm, LocalResponseNorm
+
+# model: trainable parameters at 28x28x3 and 10 classes (paper, Table 1).
+GOLDEN = {
+    "inception": 1_649_402,
+    "inception_no_bn": 1_649_402,
+    "alexnet": 1_387_786,
+    "mlp_3x512": 1_735_178,
+    "mlp_1x512": 1_209_866,
+}
+# trainable parameters at 16x16x1 and 10 classes (digits): counted here, held from then on.
+GOLDEN_DIGITS = {
+    "inception": 1_647_674,
+    "inception_no_bn": 1_647_674,
+    "alexnet": 573_578,
+    "mlp_3x512": 662_026,
+    "mlp_1x512": 136_714,
+}
+
+
+def test_no_registered_model_is_missing_from_the_golden_table():
+    assert set(GOLDEN) == set(GOLDEN_DIGITS) == set(models.MODELS)
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_trainable_parameters(name):
+    assert models.count_trainable(models.build(name, (28, 28, 3), 10)) == GOLDEN[name]
+    assert models.count_trainable(models.build(name, (16, 16, 1), 10)) == GOLDEN_DIGITS[name]
+
+
+@pytest.mark.parametrize("name", ["inception", "inception_no_bn"])
+def test_inception_pools_a_7x7_map_of_336_channels(name):
+    model = models.build(name, (28, 28, 3), 10)
+    pooling = [x for x in model.layers if isinstance(x, keras.layers.GlobalAveragePooling2D)]
+    assert [tuple(x.input.shape[1:]) for x in pooling] == [(7, 7, 336)]
+
+
+def test_inception_without_batch_norm_has_none_and_with_it_no_conv_bias():
+    kinds = {type(x) for x in models.build("inception_no_bn", (28, 28, 3), 10).layers}
+    assert FusedBatchNorm not in kinds and keras.layers.BatchNormalization not in kinds
+    convs = [
+        x
+        for x in models.build("inception", (28, 28, 3), 10).layers
+        if isinstance(x, keras.layers.Conv2D)
+    ]
+    assert len(convs) == 19 and not any(x.use_bias for x in convs)
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_logits_are_float32_and_weights_depend_on_the_seed(name, precision):
+    x = np.ones((2, 16, 16, 1), np.float32) * np.linspace(-1, 1, 16)[:, None]
+    build = lambda seed: models.build(name, (16, 16, 1), 7, precision=precision, seed=seed)  # noqa: E731
+    first, again, other = (build(seed)(x) for seed in (1, 1, 2))
+    assert first.dtype == tf.float32 and first.shape == (2, 7)
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(np.asarray(first) - other).max() > 1e-4
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_fused_batch_norm_means_what_keras_means():
+    x = np.random.default_rng(0).normal(3, 2, (8, 5, 6, 4)).astype(np.float32)
+    ours = FusedBatchNorm()
+    theirs = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-3, scale=False)
+    for training in (True, True, False):
+        np.testing.assert_allclose(
+            ours(x, training=training), theirs(x, training=training), atol=2e-5
+        )
+    np.testing.assert_allclose(ours.moving_mean, theirs.moving_mean, rtol=1e-5)
+    np.testing.assert_allclose(ours.moving_variance, theirs.moving_variance, rtol=1e-5)
+
+
+def test_fused_batch_norm_gradient_is_keras_gradient():
+    x = tf.constant(np.random.default_rng(1).normal(size=(4, 3, 3, 2)).astype(np.float32))
+    weight = tf.constant(np.random.default_rng(2).normal(size=(4, 3, 3, 2)).astype(np.float32))
+    gradients = []
+    for layer in (FusedBatchNorm(), keras.layers.BatchNormalization(epsilon=1e-3, scale=False)):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.reduce_sum(layer(x, training=True) * weight)
+        gradients.append(tape.gradient(loss, x))
+    np.testing.assert_allclose(*gradients, atol=1e-5)
+
+
+def test_local_response_norm_is_a_window_of_nine_channels():
+    x = np.random.default_rng(0).normal(size=(1, 1, 1, 12)).astype(np.float32)
+    flat = x.ravel()
+    expected = [
+        flat[i] / (1 + 0.001 / 9 * sum(flat[max(0, i - 4) : i + 5] ** 2)) ** 0.75 for i in range(12)
+    ]
+    np.testing.assert_allclose(np.ravel(LocalResponseNorm()(x)), expected, rtol=1e-6)
+
+
+def test_weight_decay_is_half_lambda_w_squared_on_the_kernels_that_the_source_decays():
+    for name, kernels in {"mlp_1x512": 2, "alexnet": 2, "inception": 20}.items():
+        model = models.build(name, (16, 16, 1), 10, weight_decay=0.1)
+        decayed = [
+            x.kernel for x in model.layers if getattr(x, "kernel_regularizer", None) is not None
+        ]
+        assert len(decayed) == kernels
+        half_squares = sum(0.05 * float(tf.reduce_sum(tf.square(k))) for k in decayed)
+        assert float(tf.add_n(model.losses)) == pytest.approx(half_squares, rel=1e-5)
+        assert not models.build(name, (16, 16, 1), 10).losses
+
+
+@pytest.mark.parametrize("name, layers", [("inception", 1), ("alexnet", 2), ("mlp_3x512", 3)])
+def test_dropout_layers(name, layers):
+    count = lambda m: sum(isinstance(x, keras.layers.Dropout) for x in m.layers)  # noqa: E731
+    assert count(models.build(name, (16, 16, 1), 10, dropout=0.5)) == layers
+    assert count(models.build(name, (16, 16, 1), 10)) == 0
