@@ -5,7 +5,6 @@ RequestError. Imports no TensorFlow.
 """
 
 import dataclasses
-import os
 import textwrap
 
 from absl import flags
@@ -54,11 +53,6 @@ def _make_flags() -> flags.FlagValues:
     return values
 
 
-def cores() -> int:
-    """Number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def parse(argv: list[str]) -> tuple[RunConfig, Options] | None:
     """Turns a command line into a request; None where it asks for help.
 
@@ -66,7 +60,7 @@ def parse(argv: list[str]) -> tuple[RunConfig, Options] | None:
         argv: arguments without the program's name.
 
     Returns:
-        The RunConfig as asked for (not yet resolved), and the Options with `threads` filled in.
+        The RunConfig as asked for (not yet resolved), and the Options.
 
     Raises:
         RequestError: an unknown flag, a value that is no value of its flag, a flagfile that is not
@@ -92,7 +86,7 @@ def parse(argv: list[str]) -> tuple[RunConfig, Options] | None:
         raise RequestError(
             f"--threads: expected a whole number from 0 to 4096, received {options.threads}"
         )
-    return RunConfig(**given), dataclasses.replace(options, threads=options.threads or cores())
+    return RunConfig(**given), options
 
 
 def check_choice_of_flag(name: str) -> None:

@@ -8,24 +8,37 @@ import tempfile
 from rethink_tf import __version__
 
 
-def start(threads: int) -> None:
-    """Imports TensorFlow and Keras and sets the devices up. Call once, before anything else.
+def cores() -> int:
+    """Number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def start(threads: int = 0) -> int:
+    """Imports TensorFlow and sets the devices up. Where it runs already, its settings stay.
 
     Args:
-        threads: of arithmetic within one operation. Pinned, since the number of threads is part of
-            a result's last digits.
+        threads: of arithmetic within one operation; 0 for as many as there are cores. Pinned,
+            since the number of threads is part of a result's last digits.
+
+    Returns:
+        The number of threads in force.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     with _native_stderr_held_back():
         import tensorflow as tf
 
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(threads)
-        for gpu in tf.config.list_physical_devices("GPU"):
-            tf.config.experimental.set_memory_growth(gpu, True)
+        threading = tf.config.threading
+        try:
+            threading.set_intra_op_parallelism_threads(threads or cores())
+            threading.set_inter_op_parallelism_threads(threads or cores())
+            for gpu in tf.config.list_physical_devices("GPU"):
+                tf.config.experimental.set_memory_growth(gpu, True)
+        except RuntimeError:  # running already, as in a notebook
+            pass
         tf.config.list_logical_devices()
     tf.get_logger().setLevel("ERROR")
+    return threading.get_intra_op_parallelism_threads() or cores()
 
 
 class _native_stderr_held_back:

@@ -5,7 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
-from rethink_tf import command_line, config, console, datasets
+from rethink_tf import command_line, config, console, datasets, train
 from rethink_tf.errors import ExitCode, RethinkError
 
 
@@ -24,11 +24,6 @@ def main(argv: list[str]) -> int:
         wanted = dataclasses.replace(wanted, dataset=chosen)
     resolved = config.resolve(wanted)
     run_dir = Path(options.runs_dir) / config.run_id(resolved)
-
-    from rethink_tf import devices
-
-    devices.start(options.threads)
-    from rethink_tf import train
 
     if options.dry_run:
         console.say(train.plan(resolved))

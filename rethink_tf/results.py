@@ -2,8 +2,8 @@
 
 A run directory `runs/<run_id>/` holds:
 
-config.json    written first: `config` (resolved fields), `run_id`, `argv`, `versions`, `git_commit`,
-               `devices`, `replicas`, `threads`, `audit` (the checks before training).
+config.json    written first: `config` (resolved fields), `run_id`, `argv`, `versions`,
+               `git_commit`, `devices`, `replicas`, `threads`, `audit` (the checks before training).
 history.jsonl  one object an epoch, flushed: `epoch` (from 1), `learning_rate`;
                `loss accuracy` online means of the epoch's own batches, before each update;
                exact passes, null in epochs that are not evaluated:

@@ -1,145 +1,40 @@
-"""One run: data, audit, loop, exact evaluation, results. Here config fields become arguments."""
+"""The whole of a run: who may train, what is finished already, how it ends.
 
-import dataclasses
-import hashlib
-import subprocess
-import time
+TensorFlow is imported only when there is something to train.
+"""
+
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import tensorflow as tf
-
-from rethink_tf import (
-    audit,
-    console,
-    corruptions,
-    datasets,
-    devices,
-    metrics,
-    models,
-    pipeline,
-    results,
-)
-from rethink_tf.config import RunConfig, run_id
+from rethink_tf import console, results
+from rethink_tf.config import RunConfig
 from rethink_tf.errors import AuditError, DivergedError
-from rethink_tf.pipeline import Table
-from rethink_tf.steps import Steps
-from rethink_tf.tensorboard_log import TensorBoardLog
-
-DISPATCH_SECONDS = 0.4  # a dispatch is not interruptible; a signal is to be answered soon
-
-
-def load_splits(config: RunConfig, *, data_dir, cache_dir, say) -> tuple:
-    """The training and the test Split of a resolved configuration, cropped to what is used."""
-    train, test = datasets.load(config.dataset, data_dir=data_dir, cache_dir=cache_dir, report=say)
-    if config.examples is not None:
-        train = datasets.take(train, config.examples, seed=config.seed)
-    crop = lambda split: dataclasses.replace(  # noqa: E731
-        split, images=pipeline.window(split.images, config.input_size, config.augment)
-    )
-    return crop(train), crop(test)
-
-
-def corrupt_and_audit(config: RunConfig, train, test) -> tuple[Table, Table, list[audit.Check]]:
-    """Reads the pipeline and measures what it yields.
-
-    Returns:
-        The training and the test Table, and the checks made of them.
-
-    Raises:
-        AuditError: a check failed.
-    """
-    kinds = {"probability": config.corrupt, "seed": config.seed}
-    passes = [
-        pipeline.collect(pipeline.corrupted(train, **kinds), train.num_classes) for _ in range(2)
-    ]
-    test_table = pipeline.collect(pipeline.corrupted(test, **kinds), test.num_classes)
-    twin = corruptions.corrupt_labels(
-        train.labels, train.index, num_classes=train.num_classes, **kinds
-    )
-    checks = audit.before_training(
-        *passes,
-        test_table,
-        source=train,
-        test_source=test,
-        twin=twin,
-        probability=config.corrupt,
-    )
-    audit.refuse_failures(checks)
-    return passes[0], test_table, checks
-
-
-def build_model(config: RunConfig, channels: int, num_classes: int):
-    """The configured network with freshly drawn weights."""
-    return models.build(
-        config.model,
-        (config.input_size, config.input_size, channels),
-        num_classes,
-        weight_decay=config.weight_decay,
-        dropout=config.dropout,
-        precision=config.precision,
-        seed=config.seed,
-    )
-
-
-def compile_with_xla(model_name: str, threads: int) -> bool:
-    """Whether XLA is faster, as measured: on GPUs; on CPUs for the MLPs with several threads.
-
-    A rule and not a measurement at run time, since XLA changes the last digits of a result.
-    """
-    if tf.config.list_logical_devices("GPU"):
-        return True
-    return model_name.startswith("mlp") and threads > 1
-
-
-def plan(config: RunConfig) -> str:
-    """What --dry_run prints: configuration, run id, parameters, and the memory of the data."""
-    info = datasets.DATASETS[config.dataset]
-    model = build_model(config, info.image_shape[-1], info.num_classes)
-    examples = (config.examples or info.num_train) + info.num_test
-    side = info.image_shape[0] if config.augment == "crop" else config.input_size
-    megabytes = examples * side * side * info.image_shape[-1] / 1e6
-    facts = {
-        "Parameters": f"{models.count_trainable(model):,} trainable",
-        "Memory of the data": f"{megabytes:.0f} MB on the device, up to "
-        f"{3 * megabytes + (info.num_train * np.prod(info.image_shape)) / 1e6:.0f} MB in the host",
-    }
-    return console.configuration(config, run_id(config), facts)
-
-
-def weights_hash(model) -> str:
-    """sha256 over all variables of a model, in order, 16 hex digits."""
-    digest = hashlib.sha256()
-    for variable in model.variables:
-        digest.update(np.ascontiguousarray(variable.numpy()).tobytes())
-    return digest.hexdigest()[:16]
 
 
 def run(
     config: RunConfig,
-    run_dir: Path,
+    run_dir: Path | str,
     *,
     data_dir: str | None = None,
     cache_dir: str | None = None,
-    threads: int = 1,
+    threads: int = 0,
     argv: list[str] | None = None,
     say: Callable[[str], None] = console.say,
 ) -> dict[str, Any]:
     """Trains one configuration and writes its results; a finished run is only read back.
 
     Args:
-        config: resolved.
+        config: resolved (`config.resolve`).
         run_dir: of this run, `<runs_dir>/<run_id>`.
-        data_dir: of TFDS-prepared sets.
-        cache_dir: of decoded sets.
-        threads: that TensorFlow was started with, recorded.
-        argv: the command line, recorded.
+        data_dir: of TFDS-prepared sets; default TFDS_DATA_DIR or ~/tensorflow_datasets.
+        cache_dir: of decoded sets; default ~/.cache/rethink_tf.
+        threads: of arithmetic; 0 for as many as there are cores.
+        argv: the command line, recorded in config.json.
         say: takes the lines for the reader.
 
     Returns:
-        The summary (`results` documents its keys).
+        The summary (`results` documents its keys), its status DONE.
 
     Raises:
         AuditError: the data are not what the configuration says (nothing was trained), or the run
@@ -150,176 +45,38 @@ def run(
     run_dir = Path(run_dir)
     with results.locked(run_dir):
         summary = results.read_summary(run_dir)
-        if summary is None:
+        if summary is not None:
+            say(f"{run_dir}: finished already; this is its summary")
+        else:
             if results.read_config(run_dir) is not None:
                 say(f"{run_dir}: an unfinished run lies here; it starts over")
-            summary = _train(config, run_dir, data_dir, cache_dir, threads, argv, say)
-        else:
-            say(f"{run_dir}: finished already; this is its summary")
-        say(f"{console.verdict(summary, config)}\n{run_dir}")
+            from rethink_tf import devices
+
+            threads = devices.start(threads)
+            from rethink_tf import loop
+
+            summary = loop.train(
+                config,
+                run_dir,
+                data_dir=data_dir,
+                cache_dir=cache_dir,
+                threads=threads,
+                argv=argv,
+                say=say,
+            )
+    say(f"{console.verdict(summary, config)}\n{run_dir}")
     if summary["status"] == results.INVALID:
         raise AuditError(f"INVALID: {summary['reason']}")
     if summary["status"] == results.DIVERGED:
-        raise DivergedError(summary["reason"])
+        raise DivergedError(f"DIVERGED: {summary['reason']}")
     return summary
 
 
-def _train(config, run_dir, data_dir, cache_dir, threads, argv, say) -> dict[str, Any]:
-    train_split, test_split = load_splits(config, data_dir=data_dir, cache_dir=cache_dir, say=say)
-    train, test, checks = corrupt_and_audit(config, train_split, test_split)
-    jit = compile_with_xla(config.model, threads)
-    steps = Steps(
-        lambda: build_model(config, train.images.shape[-1], train.num_classes),
-        tf.distribute.OneDeviceStrategy(pipeline.accelerator()),
-        train,
-        batch_size=config.batch_size,
-        input_size=config.input_size,
-        augment=config.augment,
-        momentum=config.momentum,
-        seed=config.seed,
-        jit=jit,
-    )
-    facts = {
-        "run_id": run_id(config),
-        "replicas": steps.strategy.num_replicas_in_sync,
-        "parameters": models.count_trainable(steps.model),
-        "labels_hash": pipeline.labels_hash(train.index, train.given),
-        "changed_fraction": float(np.mean(train.given != train.true)),
-        "audit": [dataclasses.asdict(check) for check in checks],
-    }
-    platform = devices.describe()
-    record = {
-        "config": dataclasses.asdict(config),
-        **facts,
-        "argv": argv,
-        "threads": threads,
-        "xla": jit,
-        "git_commit": _git_commit(),
-        **platform,
-    }
-    results.start(run_dir, record)
-    say(console.configuration(config, facts["run_id"], {
-        "Parameters": f"{facts['parameters']:,} trainable",
-        "Examples": f"{train.num_examples:,} for training, {test.num_examples:,} for testing, "
-                    f"{train.num_classes} classes",
-        "Changed labels": f"{100 * facts['changed_fraction']:.2f}%, hash {facts['labels_hash']}; "
-                          f"{sum(c.passed is True for c in checks)} checks of the audit passed",
-        "Computed on": f"{', '.join(platform['devices'])}, {threads} threads"
-                       + (", XLA" if jit else ""),
-    }))  # fmt: skip
-    started = time.time()
-    log = TensorBoardLog(run_dir / results.TENSORBOARD, dataclasses.asdict(config))
-    try:
-        status, reason, last, predicted = _loop(config, steps, train, test, run_dir, log, say)
-    finally:
-        log.close()
-    if status == results.DONE and config.corrupt == 1:
-        chance = audit.after_training(test.true, predicted, test.num_classes)
-        facts["audit"].append(dataclasses.asdict(chance))
-        if chance.passed is False:
-            status, reason = results.INVALID, f"{chance}: true labels must have leaked"
-    summary = {
-        "status": status,
-        "reason": reason,
-        **facts,
-        "config": dataclasses.asdict(config),
-        "epochs": last.get("epoch", 0),
-        **{k: v for k, v in last.items() if k not in ("epoch", "timing")},
-        "weights_hash": weights_hash(steps.model),
-        "timing": {"seconds": time.time() - started, "finished": time.time()},
-    }
-    results.finish(run_dir, summary)
-    return summary
+def plan(config: RunConfig) -> str:
+    """What --dry_run prints: configuration, run id, parameters, and the memory of the data."""
+    from rethink_tf import devices
 
+    devices.start(0)
+    from rethink_tf import loop
 
-def _loop(config, steps, train, test, run_dir, log, say):
-    """All epochs. Returns (status, reason, the last line of history, the last test predictions)."""
-    resident_test = steps.place(test)
-    expected = audit.label_checksum(train.index, train.given)
-    best = {"best_test_accuracy": None, "best_test_epoch": None}
-    progress = console.Progress(train.num_examples)
-    line, predicted = {}, None
-    say(f"{console.LEGEND}\n{console.header()}")
-    for epoch in range(1, config.epochs + 1):
-        rate = config.learning_rate * config.lr_decay ** (epoch - 1)
-        train_seconds, bad = _train_epoch(config, steps, epoch, rate, progress, say)
-        online = steps.online()
-        if bad is not None:
-            reason = f"the training loss became NaN or infinite at step {bad} of epoch {epoch}"
-            reason += f"; try a smaller --learning_rate than {config.learning_rate}"
-            return results.DIVERGED, reason, line, predicted
-        line = {
-            "epoch": epoch,
-            "loss": online["loss_sum"] / online["seen"],
-            "accuracy": online["correct"] / online["seen"],
-            "learning_rate": rate,
-            "label_checksum": online["checksum"],
-        }
-        evaluated_at = time.monotonic()
-        leaked = online["checksum"] != expected or online["seen"] != train.num_examples
-        ended = epoch == config.epochs or leaked
-        if ended or epoch % config.eval_every == 0:
-            on_train = steps.evaluate(steps.resident, train.num_examples)
-            on_test = steps.evaluate(resident_test, test.num_examples)
-            predicted = on_test.predicted
-            line |= metrics.of_train(on_train, train.true, train.given)
-            line |= metrics.of_test(on_test, test.true)
-            if (best["best_test_accuracy"] or 0) < line["test_accuracy"]:
-                best = {"best_test_accuracy": line["test_accuracy"], "best_test_epoch": epoch}
-        else:
-            line |= dict.fromkeys((*metrics.TRAIN_KEYS, *metrics.TEST_KEYS))
-        line |= best
-        line["timing"] = {
-            "train_seconds": train_seconds,
-            "eval_seconds": time.monotonic() - evaluated_at,
-            "images_per_second": train.num_examples / train_seconds,
-            "finished": time.time(),
-        }
-        results.append_history(run_dir, line)
-        log.write(line)
-        say(console.epoch_line(line))
-        if leaked:
-            reason = (
-                f"the labels that entered the loss in epoch {epoch} are not the audited ones: "
-                f"checksum {online['checksum']}, expected {expected}"
-            )
-            return results.INVALID, reason, line, predicted
-        if (line["train_accuracy"] or 0) >= (config.stop_at_train_accuracy or 2):
-            break
-    return results.DONE, None, line, predicted
-
-
-def _train_epoch(config, steps, epoch, rate, progress, say):
-    """Trains one epoch in dispatches of about DISPATCH_SECONDS: (seconds, step of a NaN or None)."""
-    steps.begin_epoch(epoch, rate)
-    started = time.monotonic()
-    step, count, bad = 0, 1, None
-    while step < steps.steps_per_epoch and bad is None:
-        before, first = time.monotonic(), step
-        step = steps.advance(step, count)
-        online, bad = steps.online(), steps.diverged_at()
-        each = (time.monotonic() - before) / (step - first)
-        if first > 0 or epoch > 1:  # the first dispatch compiles
-            count = max(1, round(DISPATCH_SECONDS / each))
-            if epoch == 1 and first == 1:
-                _say_estimate(config, steps, each, say)
-        progress.update(epoch, online["seen"], online)
-    progress.clear()
-    return time.monotonic() - started, bad
-
-
-def _say_estimate(config, steps, seconds_per_step, say):
-    """The whole time from one step's: an evaluation costs about a third of a training pass."""
-    training = config.epochs * steps.steps_per_epoch * seconds_per_step
-    seconds = training * (1 + 0.4 / config.eval_every)
-    on_cpu = not tf.config.list_logical_devices("GPU")
-    say(console.estimate(seconds, steps.batch_size / seconds_per_step, on_cpu))
-
-
-def _git_commit() -> str | None:
-    """The commit of the checkout that this package runs from, if it is one."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
+    return loop.plan(config)

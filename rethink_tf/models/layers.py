@@ -5,7 +5,7 @@ import tensorflow as tf
 
 
 def l2(weight_decay: float):
-    """The regulariser half lambda w squared, or None for lambda = 0 (keras.L2(c) is c w squared)."""
+    """The regulariser half lambda w squared, None for lambda = 0 (keras.L2(c) is c w squared)."""
     return keras.regularizers.L2(weight_decay / 2) if weight_decay else None
 
 
