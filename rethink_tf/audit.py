@@ -5,6 +5,7 @@ the source. The others need no twin, so they hold for anyone's labels. Imports n
 """
 
 import dataclasses
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -108,7 +109,7 @@ def before_training(
     source: Any,
     test_source: Any,
     twin: np.ndarray,
-    probability: float,
+    probability: float | None,
     noise: str = "uniform",
 ) -> list[Check]:
     """All checks of the labels that the pipeline yields.
@@ -118,7 +119,7 @@ def before_training(
         test: Table of the test set.
         source, test_source: the Splits that the pipeline read.
         twin: int32 [N], the labels that the NumPy twin gives for `source`.
-        probability: of replacement, as configured.
+        probability: of replacement, as configured; None for labels of unknown kind.
         noise: kind of label noise, as configured.
     """
     k = source.num_classes
@@ -126,9 +127,11 @@ def before_training(
         equal("index_equals_source", first.index, source.index, "identities"),
         equal("given_equals_twin", first.given, twin, "given labels"),
         equal("true_equals_source", first.true, source.labels, "true labels"),
-        changed_count(first.true, first.given, probability=probability, num_classes=k, noise=noise),
     ]
-    if noise == "uniform" and probability > 0:
+    if probability is not None:
+        kinds = {"probability": probability, "num_classes": k, "noise": noise}
+        checks.append(changed_count(first.true, first.given, **kinds))
+    if noise == "uniform" and probability:
         checks.append(uniformity(first.true, first.given, num_classes=k))
         checks.append(not_a_permutation(first.true, first.given, num_classes=k))
     checks.append(equal("same_over_two_passes", second.given, first.given, "given labels"))
@@ -142,6 +145,13 @@ def refuse_failures(checks: list[Check]) -> None:
     if failed:
         raise AuditError("audit: the pipeline does not yield what was asked for: "
                          + "; ".join(failed))  # fmt: skip
+
+
+def labels_hash(index: np.ndarray, given: np.ndarray) -> str:
+    """sha256 over (index, given), 16 hex digits: what the model was asked to learn."""
+    digest = hashlib.sha256(np.ascontiguousarray(index, np.int64).tobytes())
+    digest.update(np.ascontiguousarray(given, np.int32).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def label_words(index: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ RequestError. Imports no TensorFlow.
 """
 
 import dataclasses
+import difflib
 import textwrap
 
 from absl import flags
@@ -40,10 +41,12 @@ _DEFINE = {
 _OPTION_KINDS = {"dry_run": bool, "threads": int}
 
 
-def _make_flags() -> flags.FlagValues:
+def _make_flags(extra: dict[str, str]) -> flags.FlagValues:
     values = flags.FlagValues()
     for name, field in FIELDS.items():
         _DEFINE[field.metadata["kind"]](name, None, field.metadata["help"], flag_values=values)
+    for name, help in extra.items():
+        flags.DEFINE_string(name, None, help, flag_values=values)
     for name, help in _OPTIONS_HELP.items():
         default = Options.__dataclass_fields__[name].default
         _DEFINE[_OPTION_KINDS.get(name, str)](name, default, help, flag_values=values)
@@ -66,11 +69,27 @@ def parse(argv: list[str]) -> tuple[RunConfig, Options] | None:
         RequestError: an unknown flag, a value that is no value of its flag, a flagfile that is not
             there, an argument that is no flag.
     """
-    values = _make_flags()
+    request = parse_with(argv, {})
+    return None if request is None else request[:2]
+
+
+def parse_with(
+    argv: list[str], extra: dict[str, str]
+) -> tuple[RunConfig, Options, dict[str, str | None]] | None:
+    """As `parse`, for a command with string flags of its own.
+
+    Args:
+        argv: arguments without the program's name.
+        extra: name and help of each further flag.
+
+    Returns:
+        As `parse`, and the values of the further flags.
+    """
+    values = _make_flags(extra)
     try:
         rest = values(["rethink_tf", *argv])[1:]
     except flags.UnrecognizedFlagError as error:
-        check_choice_of_flag(error.flagname)
+        _refuse_flag(error.flagname, extra)
         raise  # not reached: an unknown name is never among the known ones
     except flags.Error as error:
         raise RequestError(" ".join(str(error).split())) from None
@@ -86,14 +105,12 @@ def parse(argv: list[str]) -> tuple[RunConfig, Options] | None:
         raise RequestError(
             f"--threads: expected a whole number from 0 to 4096, received {options.threads}"
         )
-    return RunConfig(**given), options
+    return RunConfig(**given), options, {name: values[name].value for name in extra}
 
 
-def check_choice_of_flag(name: str) -> None:
+def _refuse_flag(name: str, extra) -> None:
     """Refuses an unknown flag's name, with the nearest known one."""
-    import difflib
-
-    known = [*FIELDS, *_OPTIONS_HELP, "flagfile", "help"]
+    known = [*FIELDS, *_OPTIONS_HELP, *extra, "flagfile", "help"]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean --{near[0]}?" if near else "--help lists the flags"
     raise RequestError(f"unknown flag --{name}; {hint}")
@@ -104,14 +121,16 @@ def _entry(name: str, help: str, default) -> str:
     return textwrap.fill(text, 98, initial_indent=f"  --{name:<24}", subsequent_indent=" " * 28)
 
 
-def usage() -> str:
+def usage(module: str = "rethink_tf.main", extra: dict[str, str] | None = None) -> str:
     """The text of --help: our flags, in groups, each with its default in brackets."""
-    lines = [
-        "python -m rethink_tf.main [--flagfile=FILE] [--name=value ...]",
-        "",
-        "Trains a network on data corrupted in a stated way and measures exactly what it learnt.",
-        "For example: python -m rethink_tf.main --model=inception --corrupt=1.0",
-    ]
+    lines = [f"python -m {module} [--flagfile=FILE] [--name=value ...]", ""]
+    if extra:
+        lines += ["This command:", *(_entry(name, help, None) for name, help in extra.items())]
+    else:
+        lines += [
+            "Trains a network on data corrupted in a stated way; measures exactly what it learnt.",
+            "For example: python -m rethink_tf.main --model=inception --corrupt=1.0",
+        ]
     for group in dict.fromkeys(f.metadata["group"] for f in FIELDS.values()):
         lines += ["", f"{group}:"]
         for name, field in FIELDS.items():

@@ -12,12 +12,14 @@ import json
 import math
 from typing import Any
 
+from rethink_tf import noise
+from rethink_tf.corruptions import LABEL_NOISE, PIXELS
 from rethink_tf.datasets import DATASETS
 from rethink_tf.errors import RequestError
 from rethink_tf.models import MODELS
 
 PRECISIONS = ("float32", "mixed_bfloat16")
-AUGMENTATIONS = ("none", "crop")
+AUGMENTATIONS = ("none", "crop", "flip_rotate")
 
 
 def _field(default, kind, help, *, group, low=None, high=None, open_ends="", choices=None,
@@ -62,6 +64,42 @@ class RunConfig:
         0.0, float, "Probability with which each training label is replaced by a uniform class.",
         group="What is corrupted", low=0.0, high=1.0,
     )  # fmt: skip
+    label_noise: str = _field(
+        "uniform",
+        str,
+        "By what a label is replaced: uniform (the paper's; the true class included).",
+        group="What is corrupted",
+        choices=LABEL_NOISE,
+    )
+    labels_from: str | None = _field(
+        None,
+        str,
+        "Noise file (rethink_tf.noise) that gives the training labels; default: none.",
+        group="What is corrupted",
+    )
+    pixels: str = _field(
+        "original",
+        str,
+        "The images: one permutation for all (shuffled), one per image (random), or noise.",
+        group="What is corrupted",
+        choices=PIXELS,
+    )
+    pixel_mix: float = _field(
+        1.0,
+        float,
+        "With --pixels=gaussian: t of (1 - t) image + t noise.",
+        group="What is corrupted",
+        low=0.0,
+        high=1.0,
+    )
+    shuffle_fraction: float = _field(
+        1.0,
+        float,
+        "With --pixels=shuffled or random: share of the positions that is permuted.",
+        group="What is corrupted",
+        low=0.0,
+        high=1.0,
+    )
     augment: str = _field(
         "none", str, "Augmentation of the training images, new in each epoch.",
         group="Regularisation", choices=AUGMENTATIONS,
@@ -109,6 +147,9 @@ class RunConfig:
         group="Evaluation and stopping", low=0.0, high=1.0, open_ends="low",
     )  # fmt: skip
 
+
+# A resolved file stands as path, this mark, and the hash of its content.
+_CONTENT = "@sha256:"
 
 FIELDS = {f.name: f for f in dataclasses.fields(RunConfig)}
 
@@ -202,6 +243,15 @@ def resolve(config: RunConfig) -> RunConfig:
     for name, value in _settings(values["model"], values["dataset"]).items():
         values[name] = value if values[name] is None else values[name]
 
+    _check_sizes(values, info)
+    _check_corruption(values)
+    if values["examples"] == info.num_train:
+        values["examples"] = None
+    values["eval_every"] = min(values["eval_every"], values["epochs"])
+    return RunConfig(**values)
+
+
+def _check_sizes(values, info) -> None:
     size, smallest = values["input_size"], min(info.image_shape[:2])
     if size > smallest:
         raise RequestError(
@@ -218,10 +268,34 @@ def resolve(config: RunConfig) -> RunConfig:
             f"--examples: expected at most {info.num_train}, the training set of {info.name}, "
             f"received {values['examples']}"
         )
-    if values["examples"] == info.num_train:
-        values["examples"] = None
-    values["eval_every"] = min(values["eval_every"], values["epochs"])
-    return RunConfig(**values)
+
+
+def _check_corruption(values) -> None:
+    """Refuses contradictions; brings what means the same to one form (a degree of 0 is none)."""
+    pixels = values["pixels"]
+    for name, kinds in (("pixel_mix", ("gaussian",)), ("shuffle_fraction", ("shuffled", "random"))):
+        if pixels not in kinds and values[name] != 1:
+            raise RequestError(
+                f"--{name}: expected --pixels={' or '.join(kinds)} with it, received "
+                f"--pixels={pixels}"
+            )
+        if values[name] == 0:
+            values["pixels"], values[name] = "original", 1.0
+    if values["pixels"] != "original" and values["augment"] != "none":
+        raise RequestError(
+            f"--augment={values['augment']}: expected none with --pixels={pixels}: corrupted "
+            "pixels are drawn once and fixed, and the paper never combines the two"
+        )
+    if values["corrupt"] == 0:
+        values["label_noise"] = "uniform"
+    if values["labels_from"] is not None:
+        if values["corrupt"] > 0:
+            raise RequestError(
+                f"--labels_from: expected --corrupt=0 with it (the file is the corruption), "
+                f"received --corrupt={values['corrupt']}"
+            )
+        path, _, known = values["labels_from"].partition(_CONTENT)
+        values["labels_from"] = f"{path}{_CONTENT}{known or noise.content_hash(path)}"
 
 
 def identity(config: RunConfig) -> dict[str, Any]:
@@ -231,11 +305,19 @@ def identity(config: RunConfig) -> dict[str, Any]:
     that resolves from others never is, so a changed resolution cannot pass for the old run.
     """
     values = dataclasses.asdict(config)
+    if config.labels_from is not None:  # the content counts, not the path
+        values["labels_from"] = config.labels_from.partition(_CONTENT)[2]
     return {
         name: value
         for name, value in values.items()
         if FIELDS[name].metadata["by"] or value != FIELDS[name].default
     }
+
+
+def labels_path(config: RunConfig) -> tuple[str, str]:
+    """Path and content hash of a resolved configuration's noise file."""
+    path, _, known = config.labels_from.partition(_CONTENT)
+    return path, known
 
 
 def run_id(config: RunConfig) -> str:

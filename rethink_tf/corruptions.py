@@ -83,9 +83,3 @@ def corrupt_labels_tf(labels, index, *, probability, num_classes, seed, noise="u
 def expected_changed(probability: float, num_classes: int, noise: str = "uniform") -> float:
     """The expected fraction of labels that differ from the true ones: p(1 - 1/K) if uniform."""
     return probability * (1 - 1 / num_classes) if noise == "uniform" else probability
-
-
-def centre_crop(images: np.ndarray, size: int) -> np.ndarray:
-    """The central size x size window of [N, H, W, C] (Appendix A: 28 of CIFAR-10's 32)."""
-    top, left = (images.shape[1] - size) // 2, (images.shape[2] - size) // 2
-    return images[:, top : top + size, left : left + size]

@@ -16,15 +16,8 @@ def main(argv: list[str]) -> int:
         console.say(command_line.usage())
         return ExitCode.DONE
     wanted, options = request
-    for name in config.FIELDS:  # before the data set is looked for, which can take seconds
-        config.check_field(name, getattr(wanted, name))
-    if wanted.dataset is None:
-        chosen, why = datasets.choose_default(options.data_dir)
-        console.say(why)
-        wanted = dataclasses.replace(wanted, dataset=chosen)
-    resolved = config.resolve(wanted)
+    resolved = prepare(wanted, options)
     run_dir = Path(options.runs_dir) / config.run_id(resolved)
-
     if options.dry_run:
         console.say(train.plan(resolved))
         return ExitCode.DONE
@@ -37,6 +30,17 @@ def main(argv: list[str]) -> int:
         argv=argv,
     )
     return ExitCode.DONE
+
+
+def prepare(wanted: config.RunConfig, options: command_line.Options) -> config.RunConfig:
+    """The resolved configuration of a request; a data set left open is chosen and said."""
+    for name in config.FIELDS:  # before the data set is looked for, which can take seconds
+        config.check_field(name, getattr(wanted, name))
+    if wanted.dataset is None:
+        chosen, why = datasets.choose_default(options.data_dir)
+        console.say(why)
+        wanted = dataclasses.replace(wanted, dataset=chosen)
+    return config.resolve(wanted)
 
 
 def _terminated(*_):

@@ -6,16 +6,17 @@ into a Table, which stays resident on the device. What happens per step (`order`
 """
 
 import dataclasses
-import hashlib
 
 import numpy as np
 import tensorflow as tf
 
 from rethink_tf import corruptions, rng
+from rethink_tf import pixels as pixel_corruptions
 from rethink_tf.datasets import Split
 from rethink_tf.rng import SplitId, Stream
 
 CORRUPTION_BATCH = 1000
+MAX_ROTATION_DEGREES = 25
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +52,17 @@ def accelerator() -> str:
 
 
 def corrupted(
-    split: Split, *, probability: float = 0.0, noise: str = "uniform", seed: int = 0
+    split: Split,
+    *,
+    probability: float = 0.0,
+    noise: str = "uniform",
+    given: np.ndarray | None = None,
+    pixels: str = "original",
+    mix: float = 1.0,
+    fraction: float = 1.0,
+    mean: np.ndarray | None = None,
+    deviation: np.ndarray | None = None,
+    seed: int = 0,
 ) -> tf.data.Dataset:
     """The corrupting pipeline: batches {index, images, true, given}, each example once, in order.
 
@@ -59,17 +70,20 @@ def corrupted(
     device scope *inside* it; a scope round the map would silently stay on the CPU.
 
     Args:
-        split: the examples.
+        split: the examples, cropped.
         probability: of replacing a training label, 0 to 1.
         noise: see `corruptions.corrupt_labels`.
-        seed: of the corruption.
+        given: int32 [N], training labels from elsewhere, in place of a draw.
+        pixels, mix, fraction, mean, deviation: see `pixels.corrupt_pixels`.
+        seed: of both corruptions.
     """
+    training = split.name == "train"
+    part = SplitId.TRAIN if training else SplitId.TEST
 
-    def corrupt(index, images, labels):
+    def corrupt(index, images, labels, learnt):
         with tf.device(accelerator()):
-            given = tf.identity(labels)
-            if split.name == "train" and probability > 0:
-                given = corruptions.corrupt_labels_tf(
+            if training and probability > 0:
+                learnt = corruptions.corrupt_labels_tf(
                     labels,
                     index,
                     probability=probability,
@@ -77,9 +91,21 @@ def corrupted(
                     seed=seed,
                     noise=noise,
                 )
-        return {"index": index, "images": images, "true": labels, "given": given}
+            seen = pixel_corruptions.corrupt_pixels_tf(
+                images,
+                index,
+                pixels=pixels,
+                split=part,
+                seed=seed,
+                mean=mean,
+                deviation=deviation,
+                mix=mix,
+                fraction=fraction,
+            )
+        return {"index": index, "images": seen, "true": labels, "given": learnt}
 
-    source = tf.data.Dataset.from_tensor_slices((split.index, split.images, split.labels))
+    learnt = given if training and given is not None else split.labels
+    source = tf.data.Dataset.from_tensor_slices((split.index, split.images, split.labels, learnt))
     options = tf.data.Options()
     # The autotune thread makes short passes last 2.55, 5.11 or 10.23 s.
     options.autotune.enabled = False
@@ -91,13 +117,6 @@ def collect(dataset: tf.data.Dataset, num_classes: int) -> Table:
     batches = [{k: v.numpy() for k, v in batch.items()} for batch in dataset]
     columns = {name: np.concatenate([b[name] for b in batches]) for name in batches[0]}
     return Table(**columns, num_classes=num_classes)
-
-
-def labels_hash(index: np.ndarray, given: np.ndarray) -> str:
-    """sha256 over (index, given), 16 hex digits: what the model was asked to learn."""
-    digest = hashlib.sha256(np.ascontiguousarray(index, np.int64).tobytes())
-    digest.update(np.ascontiguousarray(given, np.int32).tobytes())
-    return digest.hexdigest()[:16]
 
 
 def order(seed: int, epoch: int, count: int) -> np.ndarray:
@@ -124,15 +143,63 @@ def random_crop(images, index, *, size: int, seed: int, epoch):
     rows, columns = rng.bits_tf(seed, Stream.AUGMENT, SplitId.TRAIN, index, epoch)
 
     def below(words, count):
-        return tf.cast(
-            tf.bitwise.right_shift(tf.cast(words, tf.int64) * count, tf.constant(32, tf.int64)),
-            tf.int32,
-        )
+        shift = tf.constant(32, tf.int64)
+        return tf.cast(tf.bitwise.right_shift(tf.cast(words, tf.int64) * count, shift), tf.int32)
 
     top = below(rows, images.shape[1] - size + 1)[:, None] + tf.range(size)
     left = below(columns, images.shape[2] - size + 1)[:, None] + tf.range(size)
     images = tf.gather(images, top, axis=1, batch_dims=1)
     return tf.gather(images, left, axis=2, batch_dims=1)
+
+
+def flip_rotate(images, index, *, size: int, seed: int, epoch):
+    """Left-right flip with chance 1/2, rotation by up to 25 degrees (Table 4), then centre crop.
+
+    Rotated about the centre by bilinear interpolation before the crop, so corners come from the
+    image where it is larger than the window; what lies outside is reflected.
+
+    Args:
+        images: [B, H, W, C] with H, W >= size.
+        index, size, seed, epoch: as for `random_crop`.
+
+    Returns:
+        float32 [B, size, size, C].
+    """
+    flip, turn = rng.bits_tf(seed, Stream.AUGMENT, SplitId.TRAIN, index, epoch)
+    images = tf.cast(images, tf.float32)
+    mirrored = tf.bitwise.bitwise_and(flip, tf.constant(1, tf.uint32)) > 0
+    images = tf.where(mirrored[:, None, None, None], images[:, :, ::-1], images)
+    unit = tf.cast(tf.bitwise.right_shift(turn, tf.constant(8, tf.uint32)), tf.float32) * 2**-24
+    angle = (2 * unit - 1) * np.float32(np.deg2rad(MAX_ROTATION_DEGREES))
+    height, width = images.shape[1:3]
+    y, x = (height - 1) / 2, (width - 1) / 2
+    cos, sin, zero = tf.cos(angle), tf.sin(angle), tf.zeros_like(angle)
+    transforms = tf.stack(
+        [cos, -sin, x - cos * x + sin * y, sin, cos, y - sin * x - cos * y, zero, zero], axis=1
+    )
+    rotated = tf.raw_ops.ImageProjectiveTransformV3(
+        images=images,
+        transforms=transforms,
+        output_shape=[height, width],
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="REFLECT",
+    )
+    return centre(rotated, size)
+
+
+def augmented(images, index, *, augment: str, size: int, seed: int, epoch):
+    """A training batch, augmented and cropped to the size that the model sees."""
+    if augment == "none":
+        return centre(images, size)
+    function = {"crop": random_crop, "flip_rotate": flip_rotate}[augment]
+    return function(images, index, size=size, seed=seed, epoch=epoch)
+
+
+def centre(images, size: int):
+    """The central size x size window of a batch of images or tensors [B, H, W, C]."""
+    top, left = (images.shape[1] - size) // 2, (images.shape[2] - size) // 2
+    return images[:, top : top + size, left : left + size]
 
 
 def standardise(images):
@@ -150,5 +217,5 @@ def standardise(images):
 
 
 def window(images: np.ndarray, size: int, augment: str) -> np.ndarray:
-    """The part of each image that must be resident: all of it for random crops, else the centre."""
-    return images if augment == "crop" else corruptions.centre_crop(images, size)
+    """The part of each image that must be resident: all of it for augmentation, else the centre."""
+    return images if augment != "none" else centre(images, size)

@@ -35,7 +35,7 @@ class Steps:
         train: resident training Table.
         batch_size: global.
         input_size: height and width that the model sees; larger images are cropped.
-        augment: `none` or `crop`.
+        augment: `none`, `crop` or `flip_rotate`.
         momentum: of SGD.
         seed: of order and augmentation.
         jit: compile forward and backward with XLA.
@@ -150,9 +150,16 @@ class Steps:
         low, high = replica * rows // replicas, (replica + 1) * rows // replicas
         chosen = tf.slice(order, [tf.cast(step, tf.int32) * self.batch_size + low], [high - low])
         index, given = tf.gather(index, chosen), tf.gather(given, chosen)
-        loss, correct, checksum, gradients = self._forward_backward(
-            tf.gather(images, chosen), index, given, epoch, rows
+        # Augmentation stays outside of what XLA may compile: it has no kernel for rotation.
+        seen = pipeline.augmented(
+            tf.gather(images, chosen),
+            index,
+            augment=self.augment,
+            size=self.input_size,
+            seed=self.seed,
+            epoch=epoch,
         )
+        loss, correct, checksum, gradients = self._forward_backward(seen, index, given, rows)
         gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
         for weight, momentum, gradient in zip(self.weights, self.momenta, gradients, strict=True):
             # TensorFlow 1's MomentumOptimizer, as in the paper's time: m = 0.9 m + g; w -= rate m.
@@ -170,10 +177,9 @@ class Steps:
         bad = tf.where(tf.math.is_finite(loss), tf.constant(_NEVER, tf.int64), step)
         self.first_bad.assign(tf.minimum(self.first_bad, bad))
 
-    def _differentiate(self, images, index, given, epoch, rows):
-        images = self._seen_by_model(images, index, epoch)
+    def _differentiate(self, images, index, given, rows):
         with tf.GradientTape() as tape:
-            logits = self.model(images, training=True)
+            logits = self.model(pipeline.standardise(images), training=True)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(given, logits)
             loss = tf.reduce_sum(losses)
             objective = loss / rows
@@ -184,17 +190,6 @@ class Steps:
         hit = tf.argmax(logits, axis=-1, output_type=tf.int32) == given
         checksum = tf.reduce_sum(label_words(index, given))
         return loss, tf.reduce_sum(tf.cast(hit, tf.int64)), checksum, gradients
-
-    def _seen_by_model(self, images, index=None, epoch=None):
-        """Crop (at random while training, else the centre) and standardise."""
-        size, height, width = self.input_size, *images.shape[1:3]
-        if (height, width) != (size, size):
-            if epoch is not None:
-                images = pipeline.random_crop(images, index, size=size, seed=self.seed, epoch=epoch)
-            else:
-                top, left = (height - size) // 2, (width - size) // 2
-                images = images[:, top : top + size, left : left + size]
-        return pipeline.standardise(images)
 
     # Exact evaluation
 
@@ -230,7 +225,8 @@ class Steps:
         rows = positions.shape[0] // self.strategy.num_replicas_in_sync
         positions = positions[replica * rows : (replica + 1) * rows]
         given = tf.gather(given, positions)
-        logits = self.model(self._seen_by_model(tf.gather(images, positions)), training=False)
+        seen = pipeline.centre(tf.gather(images, positions), self.input_size)
+        logits = self.model(pipeline.standardise(seen), training=False)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(given, logits)
         own = tf.one_hot(given, logits.shape[-1], on_value=True, off_value=False)
         other = tf.reduce_max(tf.where(own, -np.inf, logits), axis=-1)

@@ -1,0 +1,110 @@
+"""The data of one run: load, take, crop, corrupt, audit. From a RunConfig to two audited Tables."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from rethink_tf import audit, corruptions, datasets, noise, pipeline, pixel_audit
+from rethink_tf.audit import Check
+from rethink_tf.config import RunConfig, labels_path
+from rethink_tf.datasets import Split
+from rethink_tf.errors import RequestError
+from rethink_tf.pipeline import Table
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """What the corrupting pipeline reads: the two Splits, cropped, and its arguments."""
+
+    train: Split
+    test: Split
+    corruption: dict[str, Any]
+
+
+def load(config: RunConfig, *, data_dir=None, cache_dir=None, say=print) -> Source:
+    """The clean data of a resolved configuration, and how they are to be corrupted."""
+    train, test = datasets.load(config.dataset, data_dir=data_dir, cache_dir=cache_dir, report=say)
+    # The noise matches the original set, whatever part of it is taken or cropped.
+    entries = train.images.reshape(-1, train.images.shape[-1])
+    mean, deviation = (
+        (np.mean(entries, axis=0, dtype=np.float64), np.std(entries, axis=0, dtype=np.float64))
+        if config.pixels == "gaussian"
+        else (None, None)
+    )
+    if config.examples is not None:
+        train = datasets.take(train, config.examples, seed=config.seed)
+    given = None
+    if config.labels_from is not None:
+        path, expected = labels_path(config)
+        given = noise.for_training(path, train)
+        if noise.content_hash(path) != expected:
+            raise RequestError(f"--labels_from={path}: its content changed since it was named")
+    train, test = (
+        dataclasses.replace(
+            split, images=pipeline.window(split.images, config.input_size, config.augment)
+        )
+        for split in (train, test)
+    )
+    corruption = {
+        "probability": config.corrupt,
+        "noise": config.label_noise,
+        "given": given,
+        "pixels": config.pixels,
+        "mix": config.pixel_mix,
+        "fraction": config.shuffle_fraction,
+        "mean": mean,
+        "deviation": deviation,
+        "seed": config.seed,
+    }
+    return Source(train, test, corruption)
+
+
+def corrupt(source: Source) -> tuple[Table, Table, list[Check]]:
+    """Reads the pipeline and measures what it yields.
+
+    Returns:
+        The training and the test Table, and the checks made of them.
+
+    Raises:
+        AuditError: a check failed.
+    """
+    train, test, how = source.train, source.test, source.corruption
+    first = pipeline.collect(pipeline.corrupted(train, **how), train.num_classes)
+    second = pipeline.collect(pipeline.corrupted(train, **how), train.num_classes)
+    test_table = pipeline.collect(pipeline.corrupted(test, **how), test.num_classes)
+    if how["given"] is None:
+        twin = corruptions.corrupt_labels(
+            train.labels,
+            train.index,
+            probability=how["probability"],
+            num_classes=train.num_classes,
+            seed=how["seed"],
+            noise=how["noise"],
+        )
+    else:
+        twin = how["given"]
+    checks = audit.before_training(
+        first,
+        second,
+        test_table,
+        source=train,
+        test_source=test,
+        twin=twin,
+        # A file's labels may be of any kind: only what holds for all kinds is checked.
+        probability=None if how["given"] is not None else how["probability"],
+        noise=how["noise"],
+    )
+    pixel_arguments = ("pixels", "mix", "fraction", "mean", "deviation", "seed")
+    checks += pixel_audit.before_training(
+        train,
+        first.images,
+        test,
+        test_table.images,
+        **{name: how[name] for name in pixel_arguments},
+    )
+    checks.append(audit.equal("same_images_over_two_passes", second.images, first.images, "images"))
+    sample = first.images[:: max(1, first.num_examples // pixel_audit.SAMPLE)]
+    checks.append(pixel_audit.standardised(pipeline.standardise(sample).numpy()))
+    audit.refuse_failures(checks)
+    return first, test_table, checks
