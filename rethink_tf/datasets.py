@@ -8,15 +8,14 @@ Importing this module loads no TensorFlow, and neither does a set that was decod
 import dataclasses
 import hashlib
 import os
-import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from rethink_tf import array_cache, rng
-from rethink_tf.errors import RequestError, StorageError
+from rethink_tf import array_cache, rng, tfds_source
+from rethink_tf.errors import RequestError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,24 +29,24 @@ class DatasetInfo:
     num_test: int
     download_host_url: str | None  # A file TFDS downloads; None: the set is embedded.
     download_megabytes: int
+    has_ids: bool = False  # Whether TFDS gives each example the id of its original position.
 
 
-_CIFAR = "https://www.cs.toronto.edu/~kriz/cifar"
+_CIFAR10 = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
+_CIFAR100 = "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz"
 _MNIST = "https://storage.googleapis.com/cvdf-datasets/mnist/train-images-idx3-ubyte.gz"
 _FASHION = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/train-images-idx3-ubyte.gz"
 DATASETS: dict[str, DatasetInfo] = {
     info.name: info
     for info in (
-        DatasetInfo("cifar10", 10, (32, 32, 3), 50_000, 10_000, f"{_CIFAR}-10-binary.tar.gz", 170),
-        DatasetInfo(
-            "cifar100", 100, (32, 32, 3), 50_000, 10_000, f"{_CIFAR}-100-binary.tar.gz", 169
-        ),
+        DatasetInfo("cifar10", 10, (32, 32, 3), 50_000, 10_000, _CIFAR10, 170, has_ids=True),
+        DatasetInfo("cifar100", 100, (32, 32, 3), 50_000, 10_000, _CIFAR100, 169, has_ids=True),
         DatasetInfo("mnist", 10, (28, 28, 1), 60_000, 10_000, _MNIST, 12),
         DatasetInfo("fashion_mnist", 10, (28, 28, 1), 60_000, 10_000, _FASHION, 31),
         DatasetInfo("digits", 10, (16, 16, 1), 1_500, 297, None, 0),
     )
 }
-_SPLITS = ("train", "test")
+_FIELDS = {"index": np.int64, "images": np.uint8, "labels": np.int32}  # The arrays of a split.
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -69,7 +68,7 @@ class Split:
     num_classes: int
 
     def __post_init__(self):
-        for field, dtype in (("index", np.int64), ("images", np.uint8), ("labels", np.int32)):
+        for field, dtype in _FIELDS.items():
             array = getattr(self, field)
             if array.dtype != dtype or len(array) != len(self.index):
                 raise ValueError(
@@ -107,34 +106,18 @@ def data_directory(data_dir: str | os.PathLike | None = None) -> Path:
 
 def is_on_disk(name: str, data_dir: str | os.PathLike | None = None) -> bool:
     """Whether `load` finds the set without a download. Looks for a file, reads no data."""
-    return _info(name).download_host_url is None or _prepared_folder(name, data_dir) is not None
+    if _info(name).download_host_url is None:
+        return True
+    return tfds_source.prepared_folder(name, data_directory(data_dir)) is not None
 
 
 def can_download(name: str, *, timeout: float = 8.0) -> bool:
-    """Whether the host that TFDS downloads the set from answers at all.
+    """Whether the host that TFDS downloads the set from answers within `timeout` seconds.
 
-    Args:
-        name: a key of `DATASETS`; False for an embedded set, which has no host.
-        timeout: seconds after which the answer is False, whatever hangs (DNS knows no timeout).
+    False for an embedded set, which has no host.
     """
     url = _info(name).download_host_url
-    answered = threading.Event()
-
-    def ask():
-        try:
-            import requests  # Honours proxies, as the download does.
-
-            requests.head(url, timeout=timeout)
-        except Exception:
-            return  # Whatever it was, there was no answer.
-        answered.set()
-
-    if url is None:
-        return False
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(timeout)
-    return answered.is_set()
+    return url is not None and tfds_source.host_answers(url, timeout=timeout)
 
 
 def choose_default(data_dir: str | os.PathLike | None = None) -> tuple[str, str]:
@@ -149,12 +132,13 @@ def choose_default(data_dir: str | os.PathLike | None = None) -> tuple[str, str]
     folder = data_directory(data_dir)
     if is_on_disk("cifar10", data_dir):
         return "cifar10", f"cifar10 is in {folder}"
+    info = DATASETS["cifar10"]
     if can_download("cifar10"):
-        megabytes = DATASETS["cifar10"].download_megabytes
-        return "cifar10", f"cifar10 will be downloaded into {folder} ({megabytes} MB)"
+        return "cifar10", f"cifar10 will be downloaded into {folder} ({info.download_megabytes} MB)"
+    host = tfds_source.host(info.download_host_url)
     return "digits", (
-        f"NOT CIFAR-10: it is not in {folder} and its host does not answer, so this run uses the "
-        "1,797 embedded digits; for cifar10 go online or type --data_dir=DIR with a TFDS cifar10"
+        f"no CIFAR-10 here (looked in {folder}; no network to {host}): training on the embedded "
+        "digits instead; for CIFAR-10 add --data_dir=DIR"
     )
 
 
@@ -186,13 +170,14 @@ def load(
     info = _info(name)
     if info.download_host_url is None:
         return _digits()
-    folder = _prepared_folder(name, data_dir)
+    where, shape, classes = data_directory(data_dir), info.image_shape, info.num_classes
+    folder = tfds_source.prepared_folder(name, where)
     if folder is None:
-        folder = _download(name, data_dir)
+        folder = tfds_source.download(name, where, info.download_host_url)
     if cache_dir is None:
-        home_cache = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
-        cache_dir = Path(home_cache) / "rethink_tf"
-    entry = Path(cache_dir).expanduser() / f"{name}-{folder.name}-{_fingerprint(folder)[:16]}"
+        cache_dir = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "rethink_tf"
+    fingerprint = tfds_source.fingerprint(folder)[:16]
+    entry = Path(cache_dir).expanduser() / f"{name}-{folder.name}-{fingerprint}"
 
     def build():
         # A first use takes seconds, mostly TensorFlow's start: say so only if it is felt.
@@ -201,18 +186,14 @@ def load(
         timer.daemon = True
         timer.start()
         try:
-            return _decode(folder, info)
+            return tfds_source.decode(folder, shape, classes, needs_ids=info.has_ids)
         finally:
             timer.cancel()
 
     arrays = array_cache.load_or_build(entry, build, report=report)
     return tuple(
-        Split(
-            split,
-            *(arrays[f"{split}_{field}"] for field in ("index", "images", "labels")),
-            info.num_classes,
-        )
-        for split in _SPLITS
+        Split(name, *(arrays[f"{name}_{field}"] for field in _FIELDS), classes)
+        for name in tfds_source.SPLITS
     )
 
 
@@ -251,161 +232,13 @@ def take(split: Split, count: int, *, seed: int) -> Split:
     rank = np.empty(split.num_examples, np.int64)
     rank[by_class] = np.arange(split.num_examples) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     chosen = np.sort(np.lexsort((keys(1), rank))[:count])
-    return dataclasses.replace(
-        split,
-        index=split.index[chosen],
-        images=split.images[chosen],
-        labels=split.labels[chosen],
-    )
+    return dataclasses.replace(split, **{f: getattr(split, f)[chosen] for f in _FIELDS})
 
 
 def _info(name: str) -> DatasetInfo:
     if name not in DATASETS:
         raise RequestError(f"dataset: expected one of {', '.join(DATASETS)}; got {name!r}")
     return DATASETS[name]
-
-
-def _prepared_folder(name: str, data_dir: str | os.PathLike | None) -> Path | None:
-    """The newest prepared version, found as TFDS lays it out: <data_dir>/<name>/<x.y.z>/."""
-    found = [
-        path.parent
-        for path in (data_directory(data_dir) / name).glob("*/dataset_info.json")
-        if re.fullmatch(r"\d+\.\d+\.\d+", path.parent.name)
-    ]
-    return max(found, key=lambda path: [int(n) for n in path.name.split(".")], default=None)
-
-
-def _fingerprint(folder: Path) -> str:
-    """Changes with the metadata, and with the name, size or time of any record file."""
-    digest = hashlib.sha256()
-    try:
-        for path in sorted(folder.iterdir()):
-            if path.name in ("dataset_info.json", "features.json"):
-                digest.update(path.name.encode() + path.read_bytes())
-            elif ".tfrecord" in path.name:
-                stat = path.stat()
-                digest.update(f"{path.name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
-    except OSError as error:
-        raise _bad_folder(folder, error) from error
-    return digest.hexdigest()
-
-
-def _download(name: str, data_dir: str | os.PathLike | None) -> Path:
-    where = data_directory(data_dir)
-    instead = "type --data_dir=DIR with a TFDS-prepared set, or --dataset=digits"
-    if not can_download(name):
-        host = DATASETS[name].download_host_url.split("/")[2]
-        raise RequestError(
-            f"expected {name} in {where} or a network; it is not there and {host} does not answer; "
-            f"{instead}"
-        )
-    import tensorflow_datasets as tfds
-
-    try:
-        tfds.builder(name, data_dir=where).download_and_prepare()
-    except Exception as error:  # TFDS, requests, archives: each has its own kinds of failure.
-        # Unless another process has finished the same download meanwhile.
-        if not is_on_disk(name, data_dir):
-            import requests
-
-            told = f"downloading {name} into {where} failed ({_first_line(error)})"
-            if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
-                raise StorageError(f"{told}; free space there or type --data_dir=DIR") from error
-            raise RequestError(f"{told}; try again, or {instead}") from error
-    return _prepared_folder(name, data_dir)
-
-
-def _decode(folder: Path, info: DatasetInfo) -> dict[str, np.ndarray]:
-    """Decodes a prepared TFDS folder into {split}_index, {split}_images and {split}_labels."""
-    import tensorflow as tf
-    import tensorflow_datasets as tfds
-    from google.protobuf import json_format
-
-    arrays = {}
-    # What a missing split, a lost shard, damaged metadata, a bad record or a bad image raise.
-    failures = (tf.errors.OpError, json_format.Error, AssertionError)
-    failures += (KeyError, OSError, ValueError)
-    try:
-        builder = tfds.builder_from_directory(folder)
-        features = builder.info.features
-        got = (tuple(features["image"].shape), features["label"].num_classes)
-        expected = {s: builder.info.splits[s].num_examples for s in _SPLITS}
-        if got == (info.image_shape, info.num_classes):
-            for split in _SPLITS:
-                arrays |= _decode_split(tfds, tf, builder, split)
-    except failures as error:
-        raise _bad_folder(folder, error) from error
-    if not arrays:
-        raise RequestError(
-            f"{folder}: expected images {info.image_shape} and {info.num_classes} classes for "
-            f"{info.name}, got {got[0]} and {got[1]}; type --data_dir=DIR with the TFDS set"
-        )
-    for split in _SPLITS:
-        index, labels = arrays[f"{split}_index"], arrays[f"{split}_labels"]
-        if len(index) != expected[split]:
-            problem = f"expected {expected[split]} {split} examples, got {len(index)}"
-        elif len(np.unique(index)) != len(index):
-            problem = (
-                f"expected unique ids in {split}, got {len(np.unique(index))} for {len(index)}"
-            )
-        elif labels.min() < 0 or labels.max() >= info.num_classes:
-            problem = f"expected labels 0 to {info.num_classes - 1}, got one outside in {split}"
-        else:
-            continue
-        raise _bad_folder(folder, problem)
-    return arrays
-
-
-def _decode_split(tfds, tf, builder, split: str) -> dict[str, np.ndarray]:
-    has_id = "id" in builder.info.features
-    threads = min(os.cpu_count() or 1, 16)
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    options.threading.private_threadpool_size = threads
-    config = tfds.ReadConfig(
-        options=options,
-        try_autocache=False,
-        add_tfds_id=not has_id,
-        assert_cardinality=False,  # `_decode` counts, and says what it expected.
-        interleave_cycle_length=1,
-        num_parallel_calls_for_decode=threads,
-        num_parallel_calls_for_interleave_files=1,
-    )
-    dataset = builder.as_dataset(
-        split=split, shuffle_files=False, batch_size=1000, read_config=config
-    )
-    batches = [
-        (batch["id" if has_id else "tfds_id"], batch["image"], batch["label"])
-        for batch in dataset.as_numpy_iterator()
-    ]
-    ids, images, labels = (np.concatenate(column) for column in zip(*batches, strict=True))
-    index = _original_positions(ids, split) if has_id else _disk_positions(ids)
-    order = np.argsort(index, kind="stable")
-    return {
-        f"{split}_index": index[order],
-        f"{split}_images": images[order],
-        f"{split}_labels": labels[order].astype(np.int32),
-    }
-
-
-def _original_positions(ids: np.ndarray, split: str) -> np.ndarray:
-    """b"train_00093" -> 93: the position in the original CIFAR files. int64 [N]."""
-    pattern = re.compile(rb"%b_(\d+)" % split.encode())
-    matches = [pattern.fullmatch(i) for i in ids]
-    if None in matches:
-        raise ValueError(f"expected ids like {split}_00093, got {ids[matches.index(None)]!r}")
-    return np.array([int(match[1]) for match in matches], np.int64)
-
-
-def _disk_positions(ids: np.ndarray) -> np.ndarray:
-    """b"mnist-train.tfrecord-00000-of-00001__7" -> its rank by (shard, position). int64 [N].
-
-    The MNIST sets carry no id. TFDS's order on disk is a function of its version alone.
-    """
-    shards, positions = zip(*(i.rsplit(b"__", 1) for i in ids), strict=True)
-    rank = np.empty(len(ids), np.int64)
-    rank[np.lexsort((np.array(positions, np.int64), np.array(shards)))] = np.arange(len(ids))
-    return rank
 
 
 def _digits() -> tuple[Split, Split]:
@@ -423,18 +256,3 @@ def _digits() -> tuple[Split, Split]:
         for name, part in (("train", order[:num_train]), ("test", order[num_train:]))
         for index in [np.array(sorted(part), np.int64)]
     )
-
-
-def _bad_folder(folder: Path, problem: object) -> RequestError:
-    if isinstance(problem, BaseException):
-        problem = _first_line(problem)
-    return RequestError(
-        f"{folder}: damaged or no TFDS set ({problem}); remove that folder and prepare it again, "
-        "or type --data_dir=DIR with an intact set"
-    )
-
-
-def _first_line(error: BaseException) -> str:
-    # TensorFlow wraps the words in the names of its operation: {{node ...}} words [Op:...] name:
-    text = re.sub(r"\{\{.*?\}\} ?| ?\[Op:.*", "", str(error)).strip()
-    return (text.splitlines() or [type(error).__name__])[0][:300]
