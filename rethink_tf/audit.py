@@ -201,3 +201,22 @@ def after_training(true: np.ndarray, predicted: np.ndarray, num_classes: int) ->
         bool(abs(z) <= Z_LIMIT),
         f"test accuracy {accuracy:.4f}, chance {q:.4f} +- {deviation:.4f}, z = {z:.1f}",
     )
+
+
+def labels(*args, **kwargs):
+    """Says in words what anyone's labels are: `label_audit.labels`, which see.
+
+    `labels(true, given, p=0.5)` returns its Verdict. Raises RequestError.
+    """
+    from rethink_tf import label_audit  # which imports this module
+
+    return label_audit.labels(*args, **kwargs)
+
+
+if __name__ == "__main__":
+    import sys
+
+    from rethink_tf import label_audit
+    from rethink_tf.main import guarded
+
+    sys.exit(guarded(label_audit.main, sys.argv[1:]))

@@ -12,6 +12,7 @@ from absl import flags
 
 from rethink_tf.config import FIELDS, RunConfig
 from rethink_tf.errors import RequestError
+from rethink_tf.fields import check_choice
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +24,9 @@ class Options:
     cache_dir: str | None = None
     dry_run: bool = False
     threads: int = 0
+    checkpoint_every: int = 5
+    keep_epochs: tuple[int, ...] = ()
+    resume: str = "exact"
 
 
 _OPTIONS_HELP = {
@@ -31,14 +35,18 @@ _OPTIONS_HELP = {
     "cache_dir": "Folder of decoded sets; default: ~/.cache/rethink_tf.",
     "dry_run": "Print the resolved configuration, run id, parameters and memory, and stop.",
     "threads": "Threads for arithmetic; 0: as many as there are cores for this process.",
+    "checkpoint_every": "Epochs between checkpoints; 0: only when a signal stops the run.",
+    "keep_epochs": "Epochs, such as 1,5,20, after which a snapshot of the weights is kept.",
+    "resume": "How an unfinished run goes on: exact, anyway (in a changed environment), restart.",
 }
+RESUME_MODES = ("exact", "anyway", "restart")
 _DEFINE = {
     str: flags.DEFINE_string,
     int: flags.DEFINE_integer,
     float: flags.DEFINE_float,
     bool: flags.DEFINE_bool,
 }
-_OPTION_KINDS = {"dry_run": bool, "threads": int}
+_OPTION_KINDS = {"dry_run": bool, "threads": int, "checkpoint_every": int}
 
 
 def _make_flags(extra: dict[str, str]) -> flags.FlagValues:
@@ -49,7 +57,9 @@ def _make_flags(extra: dict[str, str]) -> flags.FlagValues:
         flags.DEFINE_string(name, None, help, flag_values=values)
     for name, help in _OPTIONS_HELP.items():
         default = Options.__dataclass_fields__[name].default
-        _DEFINE[_OPTION_KINDS.get(name, str)](name, default, help, flag_values=values)
+        kind = _OPTION_KINDS.get(name, str)
+        # An empty tuple is no value of a string flag.
+        _DEFINE[kind](name, None if default == () else default, help, flag_values=values)
     flags.DEFINE_bool("help", False, "Print this help.", flag_values=values)
     flags.DEFINE_string("flagfile", "", "A file of flags, one a line.", flag_values=values)
     flags.DEFINE_string("undefok", "", "", flag_values=values)
@@ -100,12 +110,25 @@ def parse_with(
     if values["help"].value:
         return None
     given = {n: values[n].value for n in FIELDS if values[n].value is not None}
-    options = Options(**{name: values[name].value for name in _OPTIONS_HELP})
-    if not 0 <= options.threads <= 4096:
+    options = {name: values[name].value for name in _OPTIONS_HELP}
+    extras = {name: values[name].value for name in extra}
+    return RunConfig(**given), _checked(options), extras
+
+
+def _checked(options: dict) -> Options:
+    """The options in their types, or RequestError."""
+    for name, high in (("threads", 4096), ("checkpoint_every", 1_000_000)):
+        if not 0 <= options[name] <= high:
+            raise RequestError(
+                f"--{name}: expected a whole number from 0 to {high}, received {options[name]}"
+            )
+    check_choice("resume", options["resume"], RESUME_MODES)
+    listed = [item.strip() for item in (options["keep_epochs"] or "").split(",") if item.strip()]
+    if not all(item.isascii() and item.isdigit() and 0 < len(item) < 9 for item in listed):
         raise RequestError(
-            f"--threads: expected a whole number from 0 to 4096, received {options.threads}"
+            f"--keep_epochs: expected epochs such as 1,5,20, received {options['keep_epochs']}"
         )
-    return RunConfig(**given), options, {name: values[name].value for name in extra}
+    return Options(**options | {"keep_epochs": tuple(sorted({int(item) for item in listed}))})
 
 
 def _refuse_flag(name: str, extra) -> None:

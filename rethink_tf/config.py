@@ -6,13 +6,11 @@ no TensorFlow.
 """
 
 import dataclasses
-import difflib
 import hashlib
 import json
-import math
 from typing import Any
 
-from rethink_tf import noise
+from rethink_tf import fields, noise
 from rethink_tf.corruptions import LABEL_NOISE, PIXELS
 from rethink_tf.datasets import DATASETS
 from rethink_tf.errors import RequestError
@@ -22,69 +20,51 @@ PRECISIONS = ("float32", "mixed_bfloat16")
 AUGMENTATIONS = ("none", "crop", "flip_rotate")
 
 
-def _field(default, kind, help, *, group, low=None, high=None, open_ends="", choices=None,
-           by="") -> Any:  # fmt: skip
-    """A field with its bounds; `open_ends` names those not included, `by` what it resolves by."""
-    return dataclasses.field(
-        default=default,
-        metadata={
-            "kind": kind,
-            "help": help,
-            "group": group,
-            "low": low,
-            "high": high,
-            "open_ends": open_ends,
-            "choices": choices,
-            "by": by,
-        },
-    )
-
-
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
     """One run as a value. None stands for "by model and data set" until `resolve`."""
 
-    model: str = _field(
+    model: str = fields.field(
         "inception", str, "The network, by the paper's name.", group="What is trained",
         choices=tuple(MODELS),
     )  # fmt: skip
-    dataset: str | None = _field(
+    dataset: str | None = fields.field(
         None, str, "The data set.", group="What is trained", choices=tuple(DATASETS),
         by="cifar10 if it is on disk or can be downloaded, else digits",
     )  # fmt: skip
-    examples: int | None = _field(
+    examples: int | None = fields.field(
         None, int, "Number of training examples, class-balanced, nested; default: all of them.",
         group="What is trained", low=1,
     )  # fmt: skip
-    input_size: int | None = _field(
+    input_size: int | None = fields.field(
         None, int, "Height and width in pixels that the network sees, cropped from the centre.",
         group="What is trained", low=4, high=1024, by="28; digits 16",
     )  # fmt: skip
-    corrupt: float = _field(
+    corrupt: float = fields.field(
         0.0, float, "Probability with which each training label is replaced by a uniform class.",
         group="What is corrupted", low=0.0, high=1.0,
     )  # fmt: skip
-    label_noise: str = _field(
+    label_noise: str = fields.field(
         "uniform",
         str,
         "By what a label is replaced: uniform (the paper's; the true class included).",
         group="What is corrupted",
         choices=LABEL_NOISE,
     )
-    labels_from: str | None = _field(
+    labels_from: str | None = fields.field(
         None,
         str,
         "Noise file (rethink_tf.noise) that gives the training labels; default: none.",
         group="What is corrupted",
     )
-    pixels: str = _field(
+    pixels: str = fields.field(
         "original",
         str,
         "The images: one permutation for all (shuffled), one per image (random), or noise.",
         group="What is corrupted",
         choices=PIXELS,
     )
-    pixel_mix: float = _field(
+    pixel_mix: float = fields.field(
         1.0,
         float,
         "With --pixels=gaussian: t of (1 - t) image + t noise.",
@@ -92,7 +72,7 @@ class RunConfig:
         low=0.0,
         high=1.0,
     )
-    shuffle_fraction: float = _field(
+    shuffle_fraction: float = fields.field(
         1.0,
         float,
         "With --pixels=shuffled or random: share of the positions that is permuted.",
@@ -100,49 +80,49 @@ class RunConfig:
         low=0.0,
         high=1.0,
     )
-    augment: str = _field(
+    augment: str = fields.field(
         "none", str, "Augmentation of the training images, new in each epoch.",
         group="Regularisation", choices=AUGMENTATIONS,
     )  # fmt: skip
-    weight_decay: float = _field(
+    weight_decay: float = fields.field(
         0.0, float, "lambda of coupled L2, half lambda w squared; never part of the reported loss.",
         group="Regularisation", low=0.0, high=10.0,
     )  # fmt: skip
-    dropout: float = _field(
+    dropout: float = fields.field(
         0.0, float, "Fraction of the units dropped before the last layer.",
         group="Regularisation", low=0.0, high=1.0, open_ends="high",
     )  # fmt: skip
-    learning_rate: float | None = _field(
+    learning_rate: float | None = fields.field(
         None, float, "Learning rate of the first epoch.", group="Optimisation", low=0.0,
         high=1000.0, open_ends="low", by="0.1 for the Inceptions, 0.01 else; MNISTs, digits vary",
     )  # fmt: skip
-    lr_decay: float | None = _field(
+    lr_decay: float | None = fields.field(
         None, float, "Factor on the learning rate after each epoch.", group="Optimisation",
         low=0.0, high=1.0, open_ends="low", by="0.95; MNISTs and digits vary",
     )  # fmt: skip
-    momentum: float = _field(
+    momentum: float = fields.field(
         0.9, float, "Momentum of SGD.", group="Optimisation", low=0.0, high=1.0, open_ends="high",
     )  # fmt: skip
-    batch_size: int | None = _field(
+    batch_size: int | None = fields.field(
         None, int, "Examples per step, over all devices.", group="Optimisation", low=1,
         high=1_000_000, by="128; digits 32 for all but the Inceptions",
     )  # fmt: skip
-    epochs: int | None = _field(
+    epochs: int | None = fields.field(
         None, int, "Passes over the training set.", group="Optimisation", low=1, high=1_000_000,
         by="70; digits vary",
     )  # fmt: skip
-    precision: str = _field(
+    precision: str = fields.field(
         "float32", str, "Arithmetic of the layers; weights and logits stay float32.",
         group="Optimisation", choices=PRECISIONS,
     )  # fmt: skip
-    seed: int = _field(
+    seed: int = fields.field(
         0, int, "Seed of everything that is drawn.", group="Optimisation", low=0, high=2**32 - 1,
     )  # fmt: skip
-    eval_every: int = _field(
+    eval_every: int = fields.field(
         1, int, "Epochs between exact evaluations: all that stopping and best-so-far can see.",
         group="Evaluation and stopping", low=1, high=1_000_000,
     )  # fmt: skip
-    stop_at_train_accuracy: float | None = _field(
+    stop_at_train_accuracy: float | None = fields.field(
         None, float, "End the run when the exact training accuracy reaches this; default: never.",
         group="Evaluation and stopping", low=0.0, high=1.0, open_ends="low",
     )  # fmt: skip
@@ -182,46 +162,9 @@ def _settings(model: str, dataset: str) -> dict[str, Any]:
     return settings
 
 
-def _wanted(meta) -> str:
-    """The bounds of a field in words."""
-    kind = "a whole number" if meta["kind"] is int else "a number"
-    low, high, open_ends = meta["low"], meta["high"], meta["open_ends"]
-    if high is None:
-        return f"{kind} of at least {low}"
-    above = f"above {low}" if "low" in open_ends else f"from {low}"
-    below = f"below {high}" if "high" in open_ends else f"to {high}"
-    return f"{kind} {above} {below}"
-
-
-def check_choice(name: str, value: str, known) -> None:
-    """Refuses a value that is not among the known ones, naming the nearest."""
-    if value in known:
-        return
-    near = difflib.get_close_matches(str(value), known, n=1, cutoff=0.5)
-    hint = f"; did you mean --{name}={near[0]}?" if near else ""
-    raise RequestError(f"--{name}: expected one of {', '.join(known)}; received {value}{hint}")
-
-
 def check_field(name: str, value) -> Any:
-    """One field's value in its own type, or RequestError with what was expected and what came."""
-    meta = FIELDS[name].metadata
-    if value is None:
-        if FIELDS[name].default is None:
-            return None
-        raise RequestError(f"--{name}: expected a value, received none")
-    if meta["choices"]:
-        check_choice(name, value, meta["choices"])
-        return value
-    kind, low, high, open_ends = meta["kind"], meta["low"], meta["high"], meta["open_ends"]
-    if kind is str:
-        return value
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    good = number and math.isfinite(value) and (kind is float or value == int(value))
-    good = good and (value > low if "low" in open_ends else value >= low)
-    good = good and (high is None or (value < high if "high" in open_ends else value <= high))
-    if not good:
-        raise RequestError(f"--{name}: expected {_wanted(meta)}, received {value}")
-    return kind(value)
+    """One field's value in its own type; RequestError with what was expected and what came."""
+    return fields.check(name, FIELDS[name], value)
 
 
 def resolve(config: RunConfig) -> RunConfig:

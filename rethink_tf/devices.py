@@ -57,7 +57,7 @@ class _native_stderr_held_back:
         sys.stderr.flush()
         os.dup2(self.stderr, 2)
         os.close(self.stderr)
-        if kind is not None:
+        if kind is not None and issubclass(kind, Exception):
             self.kept.seek(0)
             os.write(2, self.kept.read())
         self.kept.close()

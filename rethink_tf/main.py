@@ -21,14 +21,7 @@ def main(argv: list[str]) -> int:
     if options.dry_run:
         console.say(train.plan(resolved))
         return ExitCode.DONE
-    train.run(
-        resolved,
-        run_dir,
-        data_dir=options.data_dir,
-        cache_dir=options.cache_dir,
-        threads=options.threads,
-        argv=argv,
-    )
+    train.run(resolved, run_dir, options=options, argv=argv)
     return ExitCode.DONE
 
 
@@ -56,7 +49,7 @@ def guarded(command, argv: list[str]) -> int:
         print(f"rethink_tf: {error}", file=sys.stderr)
         return int(error.exit_code)
     except KeyboardInterrupt:
-        print("rethink_tf: interrupted; the same command starts this run over", file=sys.stderr)
+        print("rethink_tf: interrupted before anything was trained", file=sys.stderr)
         return int(ExitCode.INTERRUPTED)
 
 

@@ -16,7 +16,15 @@ summary.json   written last, by rename: the mark of a finished run. `status` DON
                DIVERGED, `reason`, `run_id`, `config`, `epochs` done, the last value of every key of
                the history, `best_test_accuracy best_test_epoch`, `changed_fraction`,
                `labels_hash`, `weights_hash`, `replicas`, `parameters`, `audit`, `timing`.
-tb/            TensorBoard events of the same scalars.
+examples.npz   one row per training example: `index true given`, `fitted_since` (the evaluated epoch
+               from which on it was always fitted, 0: not fitted), `forgotten` (how often),
+               `margin` (logit of the given label less the largest other, at the end). The summary
+               has their medians, as `clean_fitted_since_median` and so on.
+samples.png    training examples as the model sees them, original and under each corruption, drawn
+               before the first epoch; missing where it could not be drawn (the run says why).
+tb/            TensorBoard events of the same scalars and the picture.
+checkpoints/   the two newest checkpoints.
+snapshots/     weights after the epochs named by --keep_epochs, one .npz each.
 lock           held by the living process that trains here.
 
 Accuracies are fractions from 0 to 1; null stands where there is none. Imports no TensorFlow.
@@ -24,6 +32,7 @@ Accuracies are fractions from 0 to 1; null stands where there is none. Imports n
 
 import contextlib
 import fcntl
+import io
 import json
 import math
 import os
@@ -31,15 +40,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rethink_tf.errors import InUseError, StorageError
 
-CONFIG, HISTORY, SUMMARY, TENSORBOARD, LOCK = (
-    "config.json",
-    "history.jsonl",
-    "summary.json",
-    "tb",
-    "lock",
-)
+CONFIG, HISTORY, SUMMARY = "config.json", "history.jsonl", "summary.json"
+EXAMPLES, SAMPLES, TENSORBOARD, LOCK = "examples.npz", "samples.png", "tb", "lock"
+CHECKPOINTS, SNAPSHOTS = "checkpoints", "snapshots"
 DONE, INVALID, DIVERGED = "DONE", "INVALID", "DIVERGED"
 
 
@@ -128,9 +135,10 @@ def locked(run_dir: Path):
 def start(run_dir: Path, config: dict[str, Any]) -> None:
     """Begins a run afresh: removes what an unfinished run left, writes config.json."""
     with storage(run_dir):
-        for name in (HISTORY, SUMMARY):
+        for name in (HISTORY, SUMMARY, EXAMPLES, SAMPLES):
             (run_dir / name).unlink(missing_ok=True)
-        shutil.rmtree(run_dir / TENSORBOARD, ignore_errors=True)
+        for name in (TENSORBOARD, CHECKPOINTS, SNAPSHOTS):
+            shutil.rmtree(run_dir / name, ignore_errors=True)
     write_json(run_dir / CONFIG, config)
 
 
@@ -140,6 +148,30 @@ def append_history(run_dir: Path, line: dict[str, Any]) -> None:
         file.write((json.dumps(_plain(line)) + "\n").encode())
         file.flush()
         os.fsync(file.fileno())
+
+
+def rewrite_history(run_dir: Path, lines: list[dict[str, Any]]) -> None:
+    """Replaces history.jsonl, atomically."""
+    content = "".join(json.dumps(_plain(line)) + "\n" for line in lines)
+    write_atomically(run_dir / HISTORY, content.encode())
+
+
+def save_examples(run_dir: Path, **columns: np.ndarray) -> None:
+    """Writes examples.npz."""
+    write_atomically(run_dir / EXAMPLES, _npz(columns))
+
+
+def save_snapshot(run_dir: Path, epoch: int, weights: dict[str, np.ndarray]) -> None:
+    """Keeps the weights after an epoch, as snapshots/epoch-000005.npz."""
+    with storage(run_dir):
+        (run_dir / SNAPSHOTS).mkdir(exist_ok=True)
+    write_atomically(run_dir / SNAPSHOTS / f"epoch-{epoch:06d}.npz", _npz(weights))
+
+
+def _npz(arrays: dict[str, np.ndarray]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
 
 
 def finish(run_dir: Path, summary: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ import tensorflow as tf
 from rethink_tf import pipeline
 from rethink_tf.metrics import Outcome
 from rethink_tf.pipeline import Table
+from rethink_tf.replica_variables import ReplicaVariables
 
 EVAL_BATCH = 500
 _NEVER = 2**62
@@ -59,10 +60,12 @@ class Steps:
             self.momenta = [
                 tf.Variable(np.zeros(v.shape, np.float32), trainable=False) for v in self.weights
             ]
-            self.loss_sum = _accumulator(tf.float64)
-            self.correct = _accumulator(tf.int64)
-            self.seen = _accumulator(tf.int64)
-            self.checksum = _accumulator(tf.int64)
+            self.sums = {
+                "loss_sum": _accumulator(tf.float64),
+                "correct": _accumulator(tf.int64),
+                "seen": _accumulator(tf.int64),
+                "checksum": _accumulator(tf.int64),
+            }
             self.first_bad = tf.Variable(
                 tf.constant(_NEVER, tf.int64),
                 trainable=False,
@@ -76,6 +79,13 @@ class Steps:
         self._many = tf.function(self._run_many)
         self._last = tf.function(self._run_last)
         self._evaluate = tf.function(self._run_evaluate)
+        self.variables = ReplicaVariables(
+            strategy,
+            weights=self.weights,
+            momenta=self.momenta,
+            local=[v.value for v in self.model.non_trainable_variables],
+            sums=list(self.sums.values()),
+        )
         self.steps_per_epoch = -(-train.num_examples // self.batch_size)
 
     def place(self, table: Table):
@@ -95,7 +105,7 @@ class Steps:
         self._order = tf.constant(order)
         self._epoch = tf.constant(epoch, tf.int64)
         self._rate = tf.constant(learning_rate, tf.float32)
-        for accumulator in (self.loss_sum, self.correct, self.seen, self.checksum):
+        for accumulator in self.sums.values():
             accumulator.assign(tf.zeros([], accumulator.dtype))
         self.first_bad.assign(_NEVER)
 
@@ -118,12 +128,7 @@ class Steps:
 
     def online(self) -> dict[str, float]:
         """Online sums of the epoch so far, over all replicas."""
-        return {
-            "loss_sum": float(self.loss_sum.read_value()),
-            "correct": int(self.correct.read_value()),
-            "seen": int(self.seen.read_value()),
-            "checksum": int(self.checksum.read_value()),
-        }
+        return {name: total.read_value().numpy().item() for name, total in self.sums.items()}
 
     def diverged_at(self) -> int | None:
         """The first step of this epoch whose loss was not finite, or None."""
@@ -170,10 +175,10 @@ class Steps:
                 grad=gradient,
                 momentum=self.momentum,
             )
-        self.loss_sum.assign_add(tf.cast(loss, tf.float64))
-        self.correct.assign_add(correct)
-        self.seen.assign_add(high - low)
-        self.checksum.assign_add(checksum)
+        self.sums["loss_sum"].assign_add(tf.cast(loss, tf.float64))
+        self.sums["correct"].assign_add(correct)
+        self.sums["seen"].assign_add(high - low)
+        self.sums["checksum"].assign_add(checksum)
         bad = tf.where(tf.math.is_finite(loss), tf.constant(_NEVER, tf.int64), step)
         self.first_bad.assign(tf.minimum(self.first_bad, bad))
 
@@ -193,17 +198,20 @@ class Steps:
 
     # Exact evaluation
 
-    def evaluate(self, resident, count: int, batch: int = EVAL_BATCH) -> Outcome:
+    def evaluate(self, resident, count: int, batch: int = EVAL_BATCH, between=None) -> Outcome:
         """Loss, prediction and margin of each of `count` examples, each exactly once.
 
         Args:
             resident: what `place` returned for the Table.
             count: number of examples of that Table.
             batch: examples per replica and dispatch; changes no count.
+            between: called before each dispatch, for example to answer a signal.
         """
         parts = []
         stride = batch * self.strategy.num_replicas_in_sync
         for start in range(0, count, stride):
+            if between is not None:
+                between()
             # Positions past the end repeat the last example; their results are cut off below.
             positions = np.minimum(np.arange(start, start + stride), count - 1)
             if start + stride > count and self.strategy.num_replicas_in_sync == 1:

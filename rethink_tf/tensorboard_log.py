@@ -1,8 +1,9 @@
-"""TensorBoard events of a run: train and test overlaid in one chart, and HParams."""
+"""TensorBoard events of a run: train and test overlaid in one chart, pictures, and HParams."""
 
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
@@ -50,6 +51,12 @@ class TensorBoardLog:
                     tf.summary.scalar(f"final/{key}", line[key])
         for writer in self.writers.values():
             writer.flush()
+
+    def image(self, tag: str, picture: np.ndarray) -> None:
+        """Adds a picture, uint8 [height, width, 3], at step 0."""
+        with self.writers[""].as_default(step=0):
+            tf.summary.image(tag, picture[None])
+        self.writers[""].flush()
 
     def close(self) -> None:
         """Closes the files."""

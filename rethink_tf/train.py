@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from rethink_tf import console, results
+from rethink_tf.command_line import Options
 from rethink_tf.config import RunConfig
 from rethink_tf.errors import AuditError, DivergedError
+
+DEFAULTS = Options()
 
 
 def run(
     config: RunConfig,
     run_dir: Path | str,
     *,
-    data_dir: str | None = None,
-    cache_dir: str | None = None,
-    threads: int = 0,
+    options: Options = DEFAULTS,
     argv: list[str] | None = None,
     say: Callable[[str], None] = console.say,
 ) -> dict[str, Any]:
@@ -27,9 +28,7 @@ def run(
     Args:
         config: resolved (`config.resolve`).
         run_dir: of this run, `<runs_dir>/<run_id>`.
-        data_dir: of TFDS-prepared sets; default TFDS_DATA_DIR or ~/tensorflow_datasets.
-        cache_dir: of decoded sets; default ~/.cache/rethink_tf.
-        threads: of arithmetic; 0 for as many as there are cores.
+        options: where data lie and how the run is carried out (`runs_dir` is not used).
         argv: the command line, recorded in config.json.
         say: takes the lines for the reader.
 
@@ -40,6 +39,7 @@ def run(
         AuditError: the data are not what the configuration says (nothing was trained), or the run
             ended INVALID.
         DivergedError: the loss became NaN or infinite.
+        StoppedError: a signal came; the run is saved.
         InUseError, StorageError, RequestError: see `errors`.
     """
     run_dir = Path(run_dir)
@@ -48,21 +48,13 @@ def run(
         if summary is not None:
             say(f"{run_dir}: finished already; this is its summary")
         else:
-            if results.read_config(run_dir) is not None:
-                say(f"{run_dir}: an unfinished run lies here; it starts over")
             from rethink_tf import devices
 
-            threads = devices.start(threads)
-            from rethink_tf import loop
+            threads = devices.start(options.threads)
+            from rethink_tf import session
 
-            summary = loop.train(
-                config,
-                run_dir,
-                data_dir=data_dir,
-                cache_dir=cache_dir,
-                threads=threads,
-                argv=argv,
-                say=say,
+            summary = session.train(
+                config, run_dir, options=options, threads=threads, argv=argv, say=say
             )
     say(f"{console.verdict(summary, config)}\n{run_dir}")
     if summary["status"] == results.INVALID:
@@ -77,6 +69,6 @@ def plan(config: RunConfig) -> str:
     from rethink_tf import devices
 
     devices.start(0)
-    from rethink_tf import loop
+    from rethink_tf import session
 
-    return loop.plan(config)
+    return session.plan(config)

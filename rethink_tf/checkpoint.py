@@ -1,0 +1,72 @@
+"""Atomic checkpoints: one file each, written beside, fsynced and renamed, with a checksum.
+
+A checkpoint is a dict of NumPy arrays and a JSON header. Nothing in it is ever unpickled. Imports
+no TensorFlow.
+"""
+
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rethink_tf import results
+
+_MAGIC = b"rethink_tf checkpoint 1 sha256 "
+_HEADER = "header"
+KEPT = 2
+
+
+def save(folder: Path, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Path:
+    """Writes a checkpoint and removes all but the two newest.
+
+    Args:
+        folder: of the checkpoints.
+        header: JSON values; `epoch` and `step` order the checkpoints.
+        arrays: of plain dtypes.
+
+    Raises:
+        StorageError: it could not be written; the older ones are untouched.
+    """
+    buffer = io.BytesIO()
+    np.savez(buffer, **{_HEADER: np.array(json.dumps(header))}, **arrays)
+    content = buffer.getvalue()
+    digest = hashlib.sha256(content).hexdigest().encode()
+    path = folder / f"{header['epoch']:06d}-{header['step']:08d}.ckpt"
+    with results.storage(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    results.write_atomically(path, _MAGIC + digest + b"\n" + content)
+    for old in stored(folder)[:-KEPT]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def stored(folder: Path) -> list[Path]:
+    """The checkpoints of a folder, oldest first."""
+    return sorted(folder.glob("*.ckpt"))
+
+
+def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Header and arrays of one checkpoint; ValueError where it is damaged."""
+    content = path.read_bytes()
+    start, _, rest = content.partition(b"\n")
+    if not start.startswith(_MAGIC):
+        raise ValueError("not a checkpoint")
+    if hashlib.sha256(rest).hexdigest().encode() != start[len(_MAGIC) :]:
+        raise ValueError("its checksum is wrong")
+    with np.load(io.BytesIO(rest), allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    return json.loads(str(arrays.pop(_HEADER))), arrays
+
+
+def newest(folder: Path, say: Callable[[str], None]):
+    """Header and arrays of the newest sound checkpoint, or None; damaged ones are named."""
+    for path in reversed(stored(folder)):
+        try:
+            return read(path)
+        except (ValueError, OSError, KeyError) as error:
+            say(f"{path}: damaged ({error}); the older checkpoint is used")
+    return None

@@ -1,0 +1,69 @@
+"""Fields that carry their own default, help and bounds, and the check of a value against them."""
+
+import dataclasses
+import difflib
+import math
+from typing import Any
+
+from rethink_tf.errors import RequestError
+
+
+def field(
+    default, kind, help, *, group, low=None, high=None, open_ends="", choices=None, by=""
+) -> Any:
+    """A field with its bounds; `open_ends` names those not included, `by` what it resolves by."""
+    return dataclasses.field(
+        default=default,
+        metadata={
+            "kind": kind,
+            "help": help,
+            "group": group,
+            "low": low,
+            "high": high,
+            "open_ends": open_ends,
+            "choices": choices,
+            "by": by,
+        },
+    )
+
+
+def _wanted(meta) -> str:
+    """The bounds of a field in words."""
+    kind = "a whole number" if meta["kind"] is int else "a number"
+    low, high, open_ends = meta["low"], meta["high"], meta["open_ends"]
+    if high is None:
+        return f"{kind} of at least {low}"
+    above = f"above {low}" if "low" in open_ends else f"from {low}"
+    below = f"below {high}" if "high" in open_ends else f"to {high}"
+    return f"{kind} {above} {below}"
+
+
+def check_choice(name: str, value: str, known) -> None:
+    """Refuses a value that is not among the known ones, naming the nearest."""
+    if value in known:
+        return
+    near = difflib.get_close_matches(str(value), known, n=1, cutoff=0.5)
+    hint = f"; did you mean --{name}={near[0]}?" if near else ""
+    raise RequestError(f"--{name}: expected one of {', '.join(known)}; received {value}{hint}")
+
+
+def check(name: str, field: dataclasses.Field, value) -> Any:
+    """One field's value in its own type, or RequestError with what was expected and what came."""
+    meta = field.metadata
+    if value is None:
+        if field.default is None:
+            return None
+        raise RequestError(f"--{name}: expected a value, received none")
+    if meta["choices"]:
+        check_choice(name, value, meta["choices"])
+        return value
+    kind, low, high, open_ends = meta["kind"], meta["low"], meta["high"], meta["open_ends"]
+    if kind is str:
+        return value
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    good = number and math.isfinite(value) and (kind is float or value == int(value))
+    good = good and (value > low if "low" in open_ends else value >= low)
+    good = good and (high is None or (value < high if "high" in open_ends else value <= high))
+    if not good:
+        raise RequestError(f"--{name}: expected {_wanted(meta)}, received {value}")
+    return kind(value)

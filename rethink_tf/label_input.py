@@ -1,0 +1,213 @@
+"""Anyone's labels as int64 [N]: arrays, one-hot rows, batches, and files of them. NumPy alone."""
+
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rethink_tf.errors import RequestError
+
+MAX_CLASSES = 2048  # the table of classes to classes has its square of cells
+
+
+def _array(name: str, values: Any) -> np.ndarray:
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as error:  # PyTorch's: on a GPU, needs gradients
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise RequestError(f"{name}: expected labels, an array cannot be made: {why}") from None
+
+
+def _is_array(value: Any) -> bool:
+    return hasattr(value, "__array__") and np.ndim(value) > 0
+
+
+def _batch(name: str, batch: Any) -> Any:
+    """The labels of a batch: itself, or the last of (images, labels) as data loaders yield."""
+    if isinstance(batch, dict):
+        raise RequestError(f"{name}: expected batches of labels, received dicts; select their key")
+    pair = isinstance(batch, tuple | list) and len(batch) > 1
+    return batch[-1] if pair and all(map(_is_array, batch)) else batch
+
+
+def _stacked(name: str, values: Any) -> np.ndarray:
+    """One array of an array, a list of numbers or of rows, or an iterable of batches."""
+    if hasattr(values, "__array__") or isinstance(values, str | bytes | dict):
+        return _array(name, values)
+    if not isinstance(values, Iterable):
+        raise RequestError(f"{name}: expected labels, received {type(values).__name__}")
+    plain = isinstance(values, list | tuple)
+    values = list(values)
+    if not values or (plain and not any(map(_is_array, values)) and not _pairs(values)):
+        return _array(name, values)
+    if not plain and not any(map(np.iterable, values)):
+        return _array(name, values)
+    parts = [_vector(name, _array(name, _batch(name, batch))) for batch in values]
+    return np.concatenate(parts)
+
+
+def _pairs(values: list) -> bool:
+    return any(isinstance(v, tuple | list) and any(map(_is_array, v)) for v in values)
+
+
+def _vector(name: str, array: np.ndarray) -> np.ndarray:
+    """[N], of [N], [N, 1], or one-hot [N, K]."""
+    if array.dtype.kind not in "biuf":
+        raise RequestError(f"{name}: expected whole numbers, received {array.dtype} values")
+    if array.ndim == 2 and array.shape[1] == 1:
+        return array[:, 0]
+    if array.ndim == 2:
+        if not (((array == 0) | (array == 1)).all() and (array.sum(axis=1) == 1).all()):
+            raise RequestError(
+                f"{name}: expected labels [N] or one-hot rows, received {list(array.shape)} with "
+                "rows that are not one 1 among zeros"
+            )
+        return array.argmax(axis=1)
+    if array.ndim != 1:
+        raise RequestError(f"{name}: expected labels [N], received shape {list(array.shape)}")
+    return array
+
+
+def as_labels(name: str, values: Any, num_classes: int | None = None) -> np.ndarray:
+    """Turns anyone's labels into an array.
+
+    Args:
+        name: of the argument, for messages.
+        values: integers [N] or [N, 1] (floats that are whole too), one-hot [N, K]; an array, a
+            list, anything with `__array__`; or an iterable of such batches, or of batches
+            (images, labels), whose last entry counts.
+        num_classes: upper limit of the labels, exclusive; by default MAX_CLASSES.
+
+    Returns:
+        int64 [N].
+
+    Raises:
+        RequestError: empty, not whole numbers, negative, NaN, or beyond the classes.
+    """
+    labels = _vector(name, _stacked(name, values))
+    if not labels.size:
+        raise RequestError(f"{name}: expected labels, received none")
+    if labels.dtype.kind == "f":
+        wrong = np.flatnonzero(~(np.isfinite(labels) & (labels == np.floor(labels))))
+        if len(wrong):
+            raise RequestError(
+                f"{name}: expected whole numbers, found {labels[wrong[0]]} at position {wrong[0]}"
+            )
+    limit = num_classes or MAX_CLASSES
+    low, high = labels.min(), labels.max()
+    if low < 0 or high >= limit:
+        found = low if low < 0 else high
+        what = f"expected classes 0 to {limit - 1}"
+        hint = "" if num_classes or low < 0 else "; are these identities?"
+        raise RequestError(f"{name}: {what}, found {found}{hint}")
+    return labels.astype(np.int64)
+
+
+def read_table(path: Path | str) -> dict[str, Any]:
+    """The columns of a file by name, unchecked: an .npy's array is named by "".
+
+    A CSV's names stand in its first line that is no comment; `# key=value` lines go to `header`.
+
+    Raises:
+        RequestError: not there, damaged, another form, or with objects in it.
+    """
+    path = Path(path)
+    try:
+        if path.suffix == ".csv":
+            return _read_csv(path)
+        if path.suffix not in (".npz", ".npy"):
+            raise RequestError(f"{path}: expected a file .npz, .npy or .csv")
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return {"": loaded}
+        with loaded:
+            # The header is text for other readers; anything else may be in the file, unread.
+            names = [n for n in loaded.files if n in ("index", "true", "given", "num_classes")]
+            return {name: loaded[name] for name in names}
+    except OSError as error:
+        raise RequestError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except RequestError:
+        raise
+    except Exception as error:  # NumPy and zipfile raise a dozen kinds for damaged files
+        why = (str(error) or type(error).__name__).splitlines()[0]
+        if "allow_pickle" in why:
+            why = "it holds Python objects, which are never loaded; save whole numbers"
+        raise RequestError(f"{path}: cannot be read: {why}") from None
+
+
+def _read_csv(path: Path) -> dict[str, Any]:
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    comments = [line[1:].strip() for line in lines if line.startswith("#") and "=" in line]
+    rows = [line for line in lines if line.strip() and not line.startswith("#")]
+    names = [name.strip().strip('"') for name in rows[0].split(",")] if rows else []
+    used = [name for name in ("index", "true", "given") if name in names]
+    if not used:
+        raise RequestError(f"{path}: expected a first line with the names index,true,given")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # NumPy's warning of no rows; `as_labels` refuses these
+        table = np.loadtxt(rows[1:], delimiter=",", dtype=np.float64, ndmin=2,
+                           usecols=[names.index(name) for name in used])  # fmt: skip
+    columns = {name: table[:, i] if table.size else table.ravel() for i, name in enumerate(used)}
+    return columns | {"header": dict(line.split("=", 1) for line in comments)}
+
+
+def read_labels(path: Path | str, true: Path | str | None = None) -> dict[str, Any]:
+    """Reads true and given labels, in the file's order.
+
+    Args:
+        path: .npz or .csv with `true` and `given` (`index` optional), or .npy [N, 2] of these two;
+            with `true`, .npy (or a column `given`) of the given labels alone.
+        true: file of the true labels, .npy (or a column `true`).
+
+    Returns:
+        `index` (None where there is none), `true`, `given`, unchecked arrays, and `header`.
+
+    Raises:
+        RequestError: not there, or not of these forms.
+    """
+    table = read_table(path)
+    if true is not None:
+        table = table | {"given": _column(path, table, "given")}
+        table["true"] = _column(true, read_table(true), "true")
+    elif "" in table:
+        if table[""].ndim != 2 or table[""].shape[1] != 2:
+            raise RequestError(
+                f"{path}: expected shape [N, 2] (true, given), received {list(table[''].shape)}; "
+                "type --true=FILE for the true labels"
+            )
+        table = {"true": table[""][:, 0], "given": table[""][:, 1]}
+    for name in ("true", "given"):
+        if name not in table:
+            hint = "; type --true=FILE for the true labels" if name == "true" else ""
+            raise RequestError(f"{path}: expected true and given, found no {name}{hint}")
+    return {"index": table.get("index"), "true": table["true"], "given": table["given"],
+            "header": table.get("header", {})}  # fmt: skip
+
+
+def _column(path: Path | str, table: dict[str, Any], name: str) -> np.ndarray:
+    if name not in table and "" not in table:
+        raise RequestError(f"{path}: expected labels {name}, found none")
+    return table[name] if name in table else table[""]
+
+
+def read_again(path: Path | str, index: np.ndarray | None, paired: bool) -> np.ndarray:
+    """The given labels of a second pass, in the order of the first where both name examples.
+
+    Args:
+        path: a file as in `read_labels`, with the given labels at least.
+        index: [N], identities in the first pass, or None.
+        paired: whether an .npy [N, 2] is (true, given), as in the first pass's file.
+    """
+    table = read_table(path)
+    given = _column(path, table, "given")
+    if paired and "given" not in table and given.ndim == 2 and given.shape[1] == 2:
+        return given[:, 1]
+    if index is None or "index" not in table:
+        return given
+    if not np.array_equal(np.sort(index), np.sort(table["index"])):
+        raise RequestError(f"{path}: expected the same index values as in the first pass")
+    place = np.empty(len(index), np.int64)
+    place[np.argsort(index, kind="stable")] = np.argsort(table["index"], kind="stable")
+    return given[place]

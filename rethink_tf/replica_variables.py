@@ -1,0 +1,83 @@
+"""A model's variables on its replicas: averaging, and exact saving and restoring."""
+
+import numpy as np
+import tensorflow as tf
+
+
+class ReplicaVariables:
+    """Everything that training changes, on any number of replicas.
+
+    Args:
+        strategy: a tf.distribute strategy.
+        weights, momenta: equal on all replicas at every step.
+        local: batch-norm statistics and seed states, which each replica changes by itself.
+        sums: accumulators of the epoch, one part on each replica.
+    """
+
+    def __init__(self, strategy, *, weights, momenta, local, sums):
+        self.strategy, self.weights, self.momenta = strategy, weights, momenta
+        self.local, self.sums = local, sums
+        self._average = tf.function(self._average_statistics)
+        self._rows = tf.function(self._gather_rows)
+        self._restore_rows = tf.function(self._assign_rows)
+
+    def sync(self) -> None:
+        """Averages the batch-norm statistics over the replicas: one truth to evaluate and save."""
+        if self.strategy.num_replicas_in_sync > 1:
+            self._average()
+
+    def _average_statistics(self):
+        def average():
+            context = tf.distribute.get_replica_context()
+            for v in self.local:
+                if v.dtype.is_floating:
+                    # identity: a variable itself is no valid operand on several hosts.
+                    v.assign(context.all_reduce(tf.distribute.ReduceOp.MEAN, tf.identity(v)))
+
+        self.strategy.run(average)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Everything that training changes, as arrays: exact on any number of replicas.
+
+        Weights and momenta are equal on all replicas; statistics, seed states and the sums of the
+        epoch stand with one row per replica.
+        """
+        arrays = {f"weight{i:04d}": v.numpy() for i, v in enumerate(self.weights)}
+        arrays |= {f"momentum{i:04d}": v.numpy() for i, v in enumerate(self.momenta)}
+        for i, rows in enumerate(self._rows()):
+            arrays[f"local{i:04d}"] = np.asarray(rows)
+        return arrays
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+        """Takes back what `state` gave."""
+        for name, variables in (("weight", self.weights), ("momentum", self.momenta)):
+            for i, v in enumerate(variables):
+                v.assign(arrays[f"{name}{i:04d}"])
+        rows = [tf.constant(arrays[f"local{i:04d}"]) for i in range(len(self._per_replica()))]
+        self._restore_rows(rows)
+
+    def _per_replica(self):
+        return [*self.local, *self.sums]
+
+    def _gather_rows(self):
+        replicas = self.strategy.num_replicas_in_sync
+
+        def read():
+            # Collectives know no unsigned integers.
+            wide = {tf.uint32: tf.int64}
+            return [
+                tf.cast(tf.identity(v), wide.get(v.dtype, v.dtype))[None]
+                for v in self._per_replica()
+            ]
+
+        values = self.strategy.run(read)
+        return values if replicas == 1 else [self.strategy.gather(v, axis=0) for v in values]
+
+    def _assign_rows(self, rows):
+        def assign():
+            context = tf.distribute.get_replica_context()
+            replica = int(tf.get_static_value(context.replica_id_in_sync_group))
+            for v, row in zip(self._per_replica(), rows, strict=True):
+                v.assign(tf.cast(row[replica], v.dtype))
+
+        self.strategy.run(assign)

@@ -1,0 +1,123 @@
+"""Where a run goes on: its own checkpoint, or that of a shorter run of equal configuration.
+
+Imports no TensorFlow.
+"""
+
+import dataclasses
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rethink_tf import checkpoint, results
+from rethink_tf.config import RunConfig
+from rethink_tf.errors import RequestError, StorageError
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """A checkpoint to go on from: its header, its arrays, and the run directory that holds it."""
+
+    header: dict[str, Any]
+    arrays: dict[str, Any]
+    run_dir: Path
+
+
+def find(
+    config: RunConfig,
+    run_dir: Path,
+    environment: dict[str, Any],
+    mode: str,
+    say: Callable[[str], None],
+) -> Found | None:
+    """The checkpoint that this run goes on from, or None for a start at the beginning.
+
+    Args:
+        config: resolved.
+        run_dir: of this run.
+        environment: what a bit-equal continuation needs unchanged.
+        mode: `exact` refuses another environment, `anyway` goes on in it, `restart` starts over.
+        say: takes lines for the reader.
+
+    Raises:
+        RequestError: the environment differs; names both values and what to type.
+    """
+    if mode == "restart":
+        return None
+    unfinished = results.read_config(run_dir) is not None
+    stored = checkpoint.newest(run_dir / results.CHECKPOINTS, say)
+    if stored is not None:
+        found = Found(*stored, run_dir)
+    else:
+        if unfinished:
+            say(f"{run_dir}: an unfinished run without a checkpoint lies here; it starts over")
+        found = _shorter(config, run_dir, say)
+    if found is None:
+        return None
+    differences = _differences(found.header["environment"], environment)
+    if differences and found.run_dir != run_dir:
+        say(f"{found.run_dir}: not continued, since {'; '.join(differences)}")
+        return None
+    if differences and mode == "exact":
+        raise RequestError(
+            f"{run_dir}: its checkpoint cannot be continued exactly: {'; '.join(differences)}; "
+            "add --resume=anyway to go on regardless, or --resume=restart to start over"
+        )
+    return found
+
+
+def _differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    def flat(values):
+        versions = values.get("versions", {})
+        return {**{k: v for k, v in values.items() if k != "versions"}, **versions}
+
+    then, now = flat(then), flat(now)
+    return [
+        f"{name} was {then.get(name)} and is {now.get(name)}"
+        for name in sorted({*then, *now})
+        if then.get(name) != now.get(name)
+    ]
+
+
+def _shorter(config, run_dir: Path, say) -> Found | None:
+    """The longest finished run beside this one that differs in having fewer epochs only."""
+    wanted = dataclasses.asdict(config)
+    best, best_epochs = None, 0
+    for path in run_dir.parent.glob(f"{config.model}-*"):
+        summary = results.read_summary(path) if path != run_dir else None
+        if summary is None or summary["status"] != results.DONE:
+            continue
+        epochs = summary["config"].get("epochs", 0)
+        same = {**summary["config"], "epochs": config.epochs} == wanted
+        # Its last epoch was evaluated; a fresh run of our length evaluates it only if due.
+        if same and best_epochs < epochs < config.epochs and epochs % config.eval_every == 0:
+            best, best_epochs = path, epochs
+    if best is None:
+        return None
+    stored = checkpoint.newest(best / results.CHECKPOINTS, say)
+    if stored is None:
+        return None
+    say(f"{best}: the same run with {best_epochs} epochs; this one goes on from it")
+    return Found(*stored, best)
+
+
+def begin(run_dir: Path, record: dict[str, Any], found: Found | None) -> list[dict[str, Any]]:
+    """Writes config.json and cuts the history to the checkpoint; returns the lines that stay.
+
+    Raises:
+        StorageError: the history lacks epochs that the checkpoint has.
+    """
+    if found is None:
+        results.start(run_dir, record)
+        return []
+    kept = [x for x in results.read_history(found.run_dir) if x["epoch"] <= found.header["epoch"]]
+    if [line["epoch"] for line in kept] != list(range(1, found.header["epoch"] + 1)):
+        raise StorageError(
+            f"{found.run_dir}: expected {found.header['epoch']} epochs in its history, found "
+            f"{len(kept)}; add --resume=restart to start over"
+        )
+    if found.run_dir != run_dir:
+        results.start(run_dir, record)
+    shutil.rmtree(run_dir / results.TENSORBOARD, ignore_errors=True)
+    results.rewrite_history(run_dir, kept)
+    return kept

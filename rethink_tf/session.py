@@ -1,0 +1,203 @@
+"""From a RunConfig to its summary: data, model, resume, epochs, after-training audit.
+
+Here config fields become arguments. Needs TensorFlow running (`devices.start`).
+"""
+
+import dataclasses
+import hashlib
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from rethink_tf import audit, console, devices, models, pipeline, results, resume, show, tables
+from rethink_tf.config import RunConfig, run_id
+from rethink_tf.datasets import DATASETS
+from rethink_tf.loop import Session, train_epochs
+from rethink_tf.per_example import Record
+from rethink_tf.steps import Steps
+from rethink_tf.stopping import Stop
+from rethink_tf.tensorboard_log import TensorBoardLog
+
+
+def build_model(config: RunConfig, channels: int, num_classes: int):
+    """The configured network with freshly drawn weights."""
+    return models.build(
+        config.model,
+        (config.input_size, config.input_size, channels),
+        num_classes,
+        weight_decay=config.weight_decay,
+        dropout=config.dropout,
+        precision=config.precision,
+        seed=config.seed,
+    )
+
+
+def compile_with_xla(model_name: str, threads: int) -> bool:
+    """Whether XLA is faster, as measured: on GPUs; on CPUs for the MLPs with several threads.
+
+    A rule and not a measurement at run time, since XLA changes the last digits of a result.
+    """
+    if tf.config.list_logical_devices("GPU"):
+        return True
+    return model_name.startswith("mlp") and threads > 1
+
+
+def plan(config: RunConfig) -> str:
+    """What --dry_run prints: configuration, run id, parameters, and the memory of the data."""
+    info = DATASETS[config.dataset]
+    model = build_model(config, info.image_shape[-1], info.num_classes)
+    side = info.image_shape[0] if config.augment != "none" else config.input_size
+    entry = 4 if config.pixels == "gaussian" else 1
+    examples = (config.examples or info.num_train) + info.num_test
+    resident = examples * side * side * info.image_shape[-1] * entry / 1e6
+    whole = (info.num_train + info.num_test) * np.prod(info.image_shape) / 1e6
+    facts = {
+        "Parameters": f"{models.count_trainable(model):,} trainable",
+        "Memory of the data": f"{resident:.1f} MB on the device; in the host up to "
+        f"{3 * resident + 2 * whole:.1f} MB while it is corrupted and audited",
+    }
+    return console.configuration(config, run_id(config), facts)
+
+
+def weights_hash(model) -> str:
+    """sha256 over all variables of a model, in order, 16 hex digits."""
+    digest = hashlib.sha256()
+    for variable in model.variables:
+        digest.update(np.ascontiguousarray(variable.numpy()).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def train(config: RunConfig, run_dir: Path, *, options, threads, argv, say) -> dict[str, Any]:
+    """Trains a resolved configuration to its summary (arguments: `train.run`)."""
+    with Stop() as stop:
+        return _train(config, run_dir, options, threads, argv, say, stop)
+
+
+def _train(config, run_dir, options, threads, argv, say, stop) -> dict[str, Any]:
+    started = time.time()
+    source = tables.load(config, data_dir=options.data_dir, cache_dir=options.cache_dir, say=say)
+    train, test, checks = tables.corrupt(source)
+    jit = compile_with_xla(config.model, threads)
+    steps = Steps(
+        lambda: build_model(config, train.images.shape[-1], train.num_classes),
+        tf.distribute.OneDeviceStrategy(pipeline.accelerator()),
+        train,
+        batch_size=config.batch_size,
+        input_size=config.input_size,
+        augment=config.augment,
+        momentum=config.momentum,
+        seed=config.seed,
+        jit=jit,
+    )
+    facts = {
+        "run_id": run_id(config),
+        "replicas": steps.strategy.num_replicas_in_sync,
+        "parameters": models.count_trainable(steps.model),
+        "labels_hash": audit.labels_hash(train.index, train.given),
+        "changed_fraction": float(np.mean(train.given != train.true)),
+        "audit": [dataclasses.asdict(check) for check in checks],
+    }
+    platform = devices.describe()
+    record = {
+        "config": dataclasses.asdict(config),
+        **facts,
+        "argv": argv,
+        "threads": threads,
+        "xla": jit,
+        "git_commit": _git_commit(),
+        **platform,
+    }
+    environment = {
+        "versions": platform["versions"],
+        "threads": threads,
+        "xla": jit,
+        "replicas": facts["replicas"],
+        "labels_hash": facts["labels_hash"],
+    }
+    found = resume.find(config, run_dir, environment, options.resume, say)
+    history = resume.begin(run_dir, record, found)
+    say(_introduction(config, facts, train, test, checks, platform, threads, jit))
+    log = TensorBoardLog(run_dir / results.TENSORBOARD, dataclasses.asdict(config))
+    session = Session(
+        config=config,
+        steps=steps,
+        train=train,
+        test=test,
+        run_dir=run_dir,
+        log=log,
+        say=say,
+        stop=stop,
+        environment=environment,
+        checkpoint_every=options.checkpoint_every,
+        keep_epochs=options.keep_epochs,
+        record=Record(train.num_examples),
+    )
+    try:
+        show.record_samples(config, source, train, run_dir, log, say)
+        for line in history:
+            log.write(line)
+        if found is not None:
+            session.line = history[-1] if history else {}
+            session.restore(found.header, found.arrays)
+            say(f"goes on after epoch {session.epoch}, step {session.step} of the next")
+        status, reason = train_epochs(session)
+    finally:
+        log.close()
+    if status == results.DONE and _predicts_nothing(config):
+        predicted = steps.evaluate(steps.place(test), test.num_examples).predicted
+        chance = audit.after_training(test.true, predicted, test.num_classes)
+        facts["audit"].append(dataclasses.asdict(chance))
+        if chance.passed is False:
+            status, reason = results.INVALID, f"{chance}: true labels must have leaked"
+    corrupted = train.given != train.true
+    results.save_examples(
+        run_dir, index=train.index, true=train.true, given=train.given, **session.record.arrays()
+    )
+    last = {k: v for k, v in session.line.items() if k not in ("epoch", "timing")}
+    summary = {
+        "status": status,
+        "reason": reason,
+        **facts,
+        "config": dataclasses.asdict(config),
+        "epochs": session.epoch,
+        **last,
+        **session.record.medians(corrupted),
+        "weights_hash": weights_hash(steps.model),
+        "timing": {"seconds": time.time() - started, "finished": time.time()},
+    }
+    results.finish(run_dir, summary)
+    return summary
+
+
+def _predicts_nothing(config: RunConfig) -> bool:
+    """Whether the training set says nothing of the test labels."""
+    random_labels = config.corrupt == 1 and config.label_noise == "uniform"
+    return random_labels or (config.pixels == "gaussian" and config.pixel_mix == 1)
+
+
+def _introduction(config, facts, train, test, checks, platform, threads, jit) -> str:
+    passed = sum(check.passed is True for check in checks)
+    lines = {
+        "Parameters": f"{facts['parameters']:,} trainable",
+        "Examples": f"{train.num_examples:,} for training, {test.num_examples:,} for testing, "
+        f"{train.num_classes} classes",
+        "Changed labels": f"{100 * facts['changed_fraction']:.2f}%, hash {facts['labels_hash']}",
+        "Audit": f"{passed} checks of what the pipeline yields passed, "
+        f"{len(checks) - passed} not testable",
+        "Computed on": f"{', '.join(platform['devices'])}, {threads} threads"
+        + (", XLA" if jit else ""),
+    }
+    return console.configuration(config, facts["run_id"], lines)
+
+
+def _git_commit() -> str | None:
+    """The commit of the checkout that this package runs from, if it is one."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
