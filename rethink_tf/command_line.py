@@ -101,6 +101,8 @@ def parse_with(
     except flags.UnrecognizedFlagError as error:
         _refuse_flag(error.flagname, extra)
         raise  # not reached: an unknown name is never among the known ones
+    except flags.CantOpenFlagFileError as error:
+        raise RequestError(f"--flagfile: {str(error).removeprefix('ERROR:: ')}") from None
     except flags.Error as error:
         raise RequestError(" ".join(str(error).split())) from None
     except (OSError, UnicodeDecodeError) as error:

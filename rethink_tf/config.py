@@ -238,7 +238,11 @@ def _check_corruption(values) -> None:
                 f"received --corrupt={values['corrupt']}"
             )
         path, _, known = values["labels_from"].partition(_CONTENT)
-        values["labels_from"] = f"{path}{_CONTENT}{known or noise.content_hash(path)}"
+        try:
+            known = known or noise.content_hash(path)
+        except RequestError as error:
+            raise RequestError(f"--labels_from={error}") from None
+        values["labels_from"] = f"{path}{_CONTENT}{known}"
 
 
 def identity(config: RunConfig) -> dict[str, Any]:

@@ -65,10 +65,12 @@ def epoch_line(line: dict[str, Any]) -> str:
             text = "-"
         else:
             text = f"{100 * value:.2f}" if form == "%" else f"{value:{form}}"
+            if len(text) > width:
+                text = f"{value:.1e}"
         cells.append(f"{text:>{width}}")
     timing = line["timing"]
     rate, seconds = timing["images_per_second"], timing["train_seconds"] + timing["eval_seconds"]
-    return "  ".join(cells) + f"  {rate:8.0f}  {seconds:5.1f}s"
+    return "  ".join(cells) + f"  {rate:8.0f}  {seconds:5.{0 if seconds >= 999.5 else 1}f}s"
 
 
 def estimate(seconds: float, rate: float, on_cpu: bool) -> str:

@@ -60,10 +60,11 @@ def check(name: str, field: dataclasses.Field, value) -> Any:
     kind, low, high, open_ends = meta["kind"], meta["low"], meta["high"], meta["open_ends"]
     if kind is str:
         return value
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    good = number and math.isfinite(value) and (kind is float or value == int(value))
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    good = whole or (isinstance(value, float) and math.isfinite(value))
+    good = good and (kind is float or value == int(value))
     good = good and (value > low if "low" in open_ends else value >= low)
     good = good and (high is None or (value < high if "high" in open_ends else value <= high))
     if not good:
         raise RequestError(f"--{name}: expected {_wanted(meta)}, received {value}")
-    return kind(value)
+    return kind(value) + 0  # -0.0 is 0.0

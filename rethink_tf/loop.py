@@ -1,6 +1,7 @@
 """The epochs of a run: train, check, evaluate exactly, record, checkpoint, stop when asked."""
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -113,7 +114,7 @@ def train_epochs(session: Session) -> tuple[str, str | None]:
         epoch, online = session.epoch + 1, steps.online()
         if bad is not None:
             return results.DIVERGED, (
-                f"the training loss became NaN or infinite at step {bad} of epoch {epoch}; "
+                f"the training loss became NaN or infinite at step {bad + 1} of epoch {epoch}; "
                 f"try a smaller --learning_rate than {config.learning_rate:g}"
             )
         line = {
@@ -140,6 +141,11 @@ def train_epochs(session: Session) -> tuple[str, str | None]:
         session.epoch, session.step, session.line = epoch, 0, line
         _keep(session, last=leaked or epoch == config.epochs or _fitted(session))
         session.say(console.epoch_line(line))
+        if line["train_loss"] is not None and not math.isfinite(line["train_loss"]):
+            return results.DIVERGED, (
+                f"the training loss became NaN or infinite by the end of epoch {epoch}; "
+                f"try a smaller --learning_rate than {config.learning_rate:g}"
+            )
         if leaked:
             return results.INVALID, (
                 f"the labels that entered the loss in epoch {epoch} are not the audited ones: "

@@ -46,7 +46,7 @@ def guarded(command, argv: list[str]) -> int:
     try:
         return int(command(argv))
     except RethinkError as error:
-        print(f"rethink_tf: {error}", file=sys.stderr)
+        print("rethink_tf:", " ".join(str(error).splitlines()), file=sys.stderr)
         return int(error.exit_code)
     except KeyboardInterrupt:
         print("rethink_tf: interrupted before anything was trained", file=sys.stderr)

@@ -102,5 +102,9 @@ def table1_row(config: RunConfig) -> tuple[Table1Row, bool] | None:
             if name not in _FREE
         )
         if same:
-            return row, config.examples is None and config.epochs >= reference.epochs
+            return row, (
+                config.examples is None
+                and config.epochs >= reference.epochs
+                and config.stop_at_train_accuracy is None
+            )
     return None

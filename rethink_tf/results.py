@@ -3,7 +3,7 @@
 A run directory `runs/<run_id>/` holds:
 
 config.json    written first: `config` (resolved fields), `run_id`, `argv`, `versions`,
-               `git_commit`, `devices`, `replicas`, `threads`, `audit` (the checks before training).
+               `git_commit`, `devices`, `replicas`, `threads`, `xla`, `audit` (before training).
 history.jsonl  one object an epoch, flushed: `epoch` (from 1), `learning_rate`;
                `loss accuracy` online means of the epoch's own batches, before each update;
                exact passes, null in epochs that are not evaluated:
@@ -94,7 +94,7 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
 def _read_json(path: Path) -> dict[str, Any] | None:
     try:
         value = json.loads(path.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, RecursionError):
         raise StorageError(f"{path}: expected JSON, found something else; delete it") from None
@@ -115,21 +115,26 @@ def locked(run_dir: Path):
     """
     with storage(run_dir):
         run_dir.mkdir(parents=True, exist_ok=True)
-        file = open(run_dir / LOCK, "a+")  # noqa: SIM115 - held for the life of the run
+        file = open(run_dir / LOCK, "a+b", buffering=0)  # noqa: SIM115 - held for the run's life
     with file:
+        with storage(run_dir):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                owner = file.read().decode(errors="replace").strip() or "unknown"
+                raise InUseError(
+                    f"{run_dir}: in use by process {owner}, which is training this very "
+                    "configuration; wait for it, or change a setting (such as --seed)"
+                ) from None
+            file.truncate(0)
+            file.write(str(os.getpid()).encode())
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            owner = file.read().strip() or "unknown"
-            raise InUseError(
-                f"{run_dir}: in use by process {owner}, which is training this very "
-                "configuration; wait for it, or change a setting (such as --seed)"
-            ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
+            yield
+        finally:
+            # A request that was refused before anything was written leaves nothing behind.
+            if [path.name for path in run_dir.iterdir()] == [LOCK]:
+                shutil.rmtree(run_dir, ignore_errors=True)
 
 
 def start(run_dir: Path, config: dict[str, Any]) -> None:

@@ -84,11 +84,14 @@ def _shorter(config, run_dir: Path, say) -> Found | None:
     wanted = dataclasses.asdict(config)
     best, best_epochs = None, 0
     for path in run_dir.parent.glob(f"{config.model}-*"):
-        summary = results.read_summary(path) if path != run_dir else None
-        if summary is None or summary["status"] != results.DONE:
-            continue
-        epochs = summary["config"].get("epochs", 0)
-        same = {**summary["config"], "epochs": config.epochs} == wanted
+        try:
+            summary = results.read_summary(path) if path != run_dir else None
+            if summary is None or summary["status"] != results.DONE:
+                continue
+            epochs = summary["config"]["epochs"]
+            same = {**summary["config"], "epochs": config.epochs} == wanted
+        except (StorageError, KeyError, TypeError):
+            continue  # a damaged neighbour is no reason to stop
         # Its last epoch was evaluated; a fresh run of our length evaluates it only if due.
         if same and best_epochs < epochs < config.epochs and epochs % config.eval_every == 0:
             best, best_epochs = path, epochs

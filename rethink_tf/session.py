@@ -13,7 +13,18 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from rethink_tf import audit, console, devices, models, pipeline, results, resume, show, tables
+from rethink_tf import (
+    audit,
+    console,
+    devices,
+    metrics,
+    models,
+    pipeline,
+    results,
+    resume,
+    show,
+    tables,
+)
 from rethink_tf.config import RunConfig, run_id
 from rethink_tf.datasets import DATASETS
 from rethink_tf.loop import Session, train_epochs
@@ -157,7 +168,9 @@ def _train(config, run_dir, options, threads, argv, say, stop) -> dict[str, Any]
     results.save_examples(
         run_dir, index=train.index, true=train.true, given=train.given, **session.record.arrays()
     )
-    last = {k: v for k, v in session.line.items() if k not in ("epoch", "timing")}
+    keys = ("loss", "accuracy", "learning_rate", "label_checksum", *session.best)
+    last = dict.fromkeys((*keys, *metrics.TRAIN_KEYS, *metrics.TEST_KEYS))
+    last |= {k: v for k, v in session.line.items() if k not in ("epoch", "timing")}
     summary = {
         "status": status,
         "reason": reason,

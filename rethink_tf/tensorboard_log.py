@@ -34,7 +34,12 @@ class TensorBoardLog:
         self.writers = {c: tf.summary.create_file_writer(str(folder / c)) for c in curves}
         root = tf.summary.create_file_writer(str(folder))
         with root.as_default():
-            hparams.hparams({k: "all" if v is None else v for k, v in config.items()})
+            hparams.hparams(
+                {
+                    k: v if v is not None else "all" if k == "examples" else "none"
+                    for k, v in config.items()
+                }
+            )
         self.writers[""] = root
 
     def write(self, line: dict[str, Any]) -> None:

@@ -43,11 +43,11 @@ def run(
         InUseError, StorageError, RequestError: see `errors`.
     """
     run_dir = Path(run_dir)
-    with results.locked(run_dir):
-        summary = results.read_summary(run_dir)
-        if summary is not None:
-            say(f"{run_dir}: finished already; this is its summary")
-        else:
+    summary = results.read_summary(run_dir)
+    if summary is not None:
+        say(f"{run_dir}: finished already; this is its summary")
+    else:
+        with results.locked(run_dir):
             from rethink_tf import devices
 
             threads = devices.start(options.threads)

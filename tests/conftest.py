@@ -1,0 +1,114 @@
+"""Fixtures of several test modules."""
+
+import contextlib
+import io
+import signal
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+THREADS = 2
+
+
+@pytest.fixture(scope="session")
+def tensorflow():
+    """TensorFlow, started as a run starts it, once."""
+    from rethink_tf import devices
+
+    devices.start(THREADS)
+    import tensorflow as tf
+
+    return tf
+
+
+def _cut_off(patch, folder):
+    """No data set on disk, no network, no cache of the user's."""
+    import requests
+
+    def no_answer(url, **_):
+        raise requests.ConnectionError(f"no network in tests: {url}")
+
+    patch.setattr(requests, "head", no_answer)
+    patch.setenv("TFDS_DATA_DIR", str(folder / "no_data"))
+    patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+
+
+@pytest.fixture
+def offline(monkeypatch, tmp_path):
+    """tmp_path, where no data set lies, and no network."""
+    _cut_off(monkeypatch, tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def own_signals():
+    """Puts the handlers back that `main.guarded` replaces."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def no_training(monkeypatch):
+    """Whatever starts TensorFlow or trains fails the test."""
+
+    def fail(*_, **__):
+        raise AssertionError("nothing is to be trained here")
+
+    monkeypatch.setattr("rethink_tf.devices.start", fail)
+    if "rethink_tf.session" in sys.modules:
+        monkeypatch.setattr("rethink_tf.session.train", fail)
+
+
+@pytest.fixture
+def call(capsys, own_signals):
+    """(exit code, stdout, stderr) of one command line."""
+    from rethink_tf import main
+
+    def run(*argv):
+        capsys.readouterr()
+        code = main.guarded(main.main, list(argv))
+        return (code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def refused(call):
+    """(exit code, the one line on stderr) of a command line that fails."""
+
+    def run(*argv):
+        code, _, err = call(*argv)
+        assert err.startswith("rethink_tf: ") and err.endswith("\n") and err.count("\n") == 1
+        assert "Traceback" not in err
+        return code, err
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny(tensorflow, tmp_path_factory):
+    """A real run of seconds, its data set left open, offline: where it lies and what it said."""
+    from rethink_tf import main
+
+    folder = tmp_path_factory.mktemp("tiny")
+    argv = ["--model=mlp_1x512", "--epochs=2", "--corrupt=1.0", "--examples=300"]
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        _cut_off(patch, folder)
+        before = signal.getsignal(signal.SIGTERM)
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = main.guarded(main.main, [*argv, f"--runs_dir={folder}/runs"])
+        signal.signal(signal.SIGTERM, before)
+    run_id = "mlp_1x512-d1be464e270a"
+    return SimpleNamespace(
+        argv=argv,
+        code=code,
+        err=err.getvalue(),
+        out=out.getvalue(),
+        run_dir=folder / "runs" / run_id,
+        run_id=run_id,
+        runs_dir=folder / "runs",
+    )

@@ -1,0 +1,161 @@
+"""Exact evaluation, the words of the label checksum, and two replicas against one."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tiny_steps import K, N, make_steps, make_table, same_bits, train
+
+from rethink_tf import audit, pipeline
+from rethink_tf.steps import label_words
+
+# Evaluation
+
+
+def forward(steps, images, given):
+    logits = steps.model(pipeline.standardise(images), training=False).numpy()
+    own = np.eye(K, dtype=bool)[given]
+    loss = tf.nn.sparse_softmax_cross_entropy_with_logits(given, logits).numpy()
+    return loss, logits.argmax(axis=1), logits[own] - np.where(own, -np.inf, logits).max(axis=1)
+
+
+@pytest.mark.parametrize("batch", [1, 7, 25, 50, 500])
+def test_evaluation_is_one_forward_pass_over_each_example(batch):
+    table = make_table()
+    steps = make_steps(table)
+    train(steps, 3)
+    found = steps.evaluate(steps.resident, N, batch=batch)
+    loss, predicted, margin = forward(steps, table.images, table.given)
+    assert len(found.loss) == len(found.predicted) == len(found.margin) == N
+    np.testing.assert_array_equal(found.predicted, predicted)
+    np.testing.assert_allclose(found.loss, loss, atol=1e-5)
+    np.testing.assert_allclose(found.margin, margin, atol=1e-5)
+    np.testing.assert_array_equal(found.margin > 0, predicted == table.given)
+    assert len(set(predicted)) > 1
+
+
+def test_another_table_is_evaluated_by_the_same_steps():
+    test = make_table(n=33)
+    steps = make_steps()
+    train(steps)
+    found = steps.evaluate(steps.place(test), 33, batch=10)
+    loss, predicted, _ = forward(steps, test.images, test.given)
+    np.testing.assert_array_equal(found.predicted, predicted)
+    np.testing.assert_allclose(found.loss, loss, atol=1e-5)
+
+
+def test_evaluation_takes_the_centre_of_larger_images():
+    table = make_table(side=9)
+    steps = make_steps(table, augment="crop")
+    found = steps.evaluate(steps.resident, N)
+    loss, predicted, _ = forward(steps, table.images[:, 1:7, 1:7], table.given)
+    np.testing.assert_array_equal(found.predicted, predicted)
+    np.testing.assert_allclose(found.loss, loss, atol=1e-5)
+
+
+def test_evaluation_changes_nothing():
+    steps, other = make_steps(), make_steps()
+    train(steps)
+    before = steps.online()
+    train(other)
+    steps.evaluate(steps.resident, N)
+    assert steps.online() == before
+    assert same_bits(steps, other)
+
+
+# The checksum's words
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph", "xla"])
+def test_label_words_are_equal_in_numpy_and_tensorflow(mode):
+    index = np.concatenate([np.arange(2000), [2**31 - 1, 2**31, 2**32 - 1, 1_281_166]])
+    labels = (index % 1000).astype(np.int32)
+    words = label_words
+    if mode != "eager":
+        words = tf.function(words, jit_compile=mode == "xla")
+    got = words(tf.constant(index), tf.constant(labels)).numpy()
+    assert got.dtype == np.int64
+    np.testing.assert_array_equal(got, audit.label_words(index, labels))
+    assert len(np.unique(got)) == len(index)
+
+
+def test_label_words_are_pinned():
+    assert audit.label_words(np.arange(3), np.array([1, 2, 3])).tolist() == [
+        8517418915908675709, 8779538357775800849, 5225018007820003861,
+    ]  # fmt: skip
+    assert audit.label_checksum(np.arange(20), np.arange(20) % 10) == 4876653368829457164
+
+
+def test_the_checksum_betrays_exchanged_changed_repeated_and_missing_labels():
+    index, labels = np.arange(500) * 7, (np.arange(500) % 10).astype(np.int32)
+    right = audit.label_checksum(index, labels)
+    moved = np.random.default_rng(0).permutation(500)
+    assert audit.label_checksum(index[moved], labels[moved]) == right
+    wrong = [audit.label_checksum(index, labels[moved]), audit.label_checksum(index, 9 - labels)]
+    for i in range(1, 100):  # two labels exchanged; one changed; one example twice for another
+        exchanged = labels.copy()
+        exchanged[[0, i]] = exchanged[[i, 0]]
+        if labels[0] != labels[i]:
+            wrong.append(audit.label_checksum(index, exchanged))
+        twice = np.where(np.arange(500) == i, 0, np.arange(500))
+        wrong.append(audit.label_checksum(index[twice], labels[twice]))
+    assert len(wrong) == 191
+    assert right not in wrong
+
+
+# Replicas
+
+
+def compare_replicas():
+    """Two logical CPUs against one, in a process of its own (the test below starts it)."""
+    found = {}
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    # One strategy for all: the collectives of a second one would get the keys of the first.
+    mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    # Batches of 15 split 7 and 8, the remainder of 5 splits 2 and 3; crops depend on the example.
+    for name, changes in {
+        "plain": {},
+        "crop": {"table": make_table(side=9), "augment": "crop"},
+        "decay": {"weight_decay": 0.1},
+    }.items():
+        one, two = make_steps(batch_size=15, **changes), make_steps(
+            batch_size=15, strategy=mirrored, **changes
+        )  # fmt: skip
+        sums = [train(steps, 2, 2) for steps in (one, two)]
+        outcomes = [steps.evaluate(steps.resident, N, batch=7) for steps in (one, two)]
+        pairs = zip(one.model.get_weights(), two.model.get_weights(), strict=True)
+        found[name] = {
+            "replicas": two.strategy.num_replicas_in_sync,
+            "weights": max(float(np.abs(a - b).max()) for a, b in pairs),
+            "loss": abs(sums[0]["loss_sum"] - sums[1]["loss_sum"]),
+            "counts": [[s["seen"], s["correct"], s["checksum"]] for s in sums],
+            "predicted": [o.predicted.tolist() for o in outcomes],
+            "evaluated": float(np.abs(outcomes[0].loss - outcomes[1].loss).max()),
+        }
+    print(json.dumps(found))
+
+
+def test_two_replicas_give_what_one_gives():
+    here = Path(__file__)
+    code = f"import sys; sys.path[:0] = [{str(here.parent)!r}, {str(here.parent.parent)!r}]\n"
+    code += "import test_evaluation; test_evaluation.compare_replicas()"
+    quiet = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=quiet, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    for name, found in json.loads(done.stdout.splitlines()[-1]).items():
+        assert found["replicas"] == 2
+        assert found["weights"] < 1e-5, name
+        assert found["loss"] < 1e-3, name
+        assert found["counts"][0] == found["counts"][1], name
+        assert found["counts"][0][0] == N
+        assert found["predicted"][0] == found["predicted"][1], name
+        assert len(found["predicted"][0]) == N
+        assert found["evaluated"] < 1e-5, name

@@ -1,0 +1,450 @@
+"""Pictures: read off the figures' artists, and the files that the command and a run write."""
+
+import dataclasses
+import io
+import itertools
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rethink_tf import config, pictures, results, show
+from rethink_tf.errors import StorageError
+from rethink_tf.main import guarded
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+NAMES = show.CLASS_NAMES["cifar10"]
+KEYS = tuple(pictures.CURVES)
+
+
+def refused(capsys, *argv) -> str:
+    """The one line of a request that is refused."""
+    assert guarded(show.main, list(argv)) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n"), err[:12]) == ("", 1, "rethink_tf: ")
+    return err
+
+
+def opened(content) -> Image.Image:
+    image = Image.open(io.BytesIO(content))
+    image.load()
+    assert (image.format, image.mode) == ("PNG", "RGB")
+    return image
+
+
+def boxes(figure, artists):
+    figure.canvas.draw()
+    return [artist.get_window_extent() for artist in artists]
+
+
+def assert_apart(figure, artists):
+    """No two of the artists overlap, and none leaves the figure."""
+    found = boxes(figure, artists)
+    for first, second in itertools.combinations(found, 2):
+        assert not first.overlaps(second)
+    for box in found:
+        assert box.x0 >= 0 and box.y0 >= 0
+        assert box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1
+
+
+# The grid
+
+
+def grid(channels=3, **more):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    images = np.random.default_rng(0).normal(size=[8, 6, 6, channels])
+    true = np.arange(8)
+    given = np.array([0, 0, 2, 3, 9, 5, 6, 1])
+    columns = {title: (images, given) for title in ("b", "c", "d\ntwo lines", "e")}
+    figure = pictures.sample_grid({"a": (images, true), **columns}, true, **more)
+    FigureCanvasAgg(figure)
+    return figure, images, true, given
+
+
+def test_the_grid_has_an_axes_for_each_picture_and_its_heading():
+    figure, images, *_ = grid(title="All", index=np.arange(100, 108))
+    assert len(figure.axes) == 40
+    texts = [text.get_text() for text in figure.texts]
+    assert {"a", "b", "c", "d\ntwo lines", "e", "All", "index\n107"} <= set(texts)
+    assert "standardised, −2.5 (black) to +2.5 (white) deviations" in texts[-1]
+    shown = figure.axes[5].images[0].get_array()
+    np.testing.assert_allclose(shown, np.clip(images[1] / 5 + 0.5, 0, 1), atol=1e-6)
+
+
+def test_grey_pictures_are_grey():
+    shown = grid(channels=1)[0].axes[0].images[0].get_array()
+    assert shown.shape == (6, 6, 3) and (shown == shown[..., :1]).all()
+
+
+def test_a_changed_label_is_marked_not_by_colour_alone():
+    figure, _, true, given = grid(class_names=NAMES)
+    for place, axes in enumerate(figure.axes):
+        row, column = divmod(place, 5)
+        title, changed = axes.title, column > 0 and true[row] != given[row]
+        before, after = NAMES[true[row]], NAMES[given[row]]
+        assert title.get_text() == (f"{before} → {after}" if changed else before)
+        assert title.get_fontweight() == ("bold" if changed else "normal")
+        assert (title.get_bbox_patch() is not None) == changed
+    assert "true → given" in figure.texts[-1].get_text()
+
+
+def test_numbers_where_there_are_no_names_and_no_legend_of_what_is_not_there():
+    assert grid()[0].axes[6].title.get_text() == "1 → 0"
+    true = np.array([3])
+    figure = pictures.sample_grid({"a": (np.zeros([1, 4, 4, 1]), true)}, true)
+    assert [axes.title.get_text() for axes in figure.axes] == ["3"]
+    assert "true → given" not in figure.texts[-1].get_text()
+
+
+@pytest.mark.parametrize("names", [NAMES, ["a" * 20] * 10])
+def test_the_texts_of_a_grid_do_not_overlap(names):
+    figure, *_ = grid(class_names=names, title="All", index=np.arange(50_000, 50_008))
+    assert_apart(figure, [axes.title for axes in figure.axes] + figure.texts)
+
+
+def test_every_class_has_a_name():
+    for name, names in show.CLASS_NAMES.items():
+        assert len(set(names)) == show.DATASETS[name].num_classes
+
+
+# The curves
+
+
+def history(epochs, seed=0, corrupted=True, every=1):
+    draw = np.random.default_rng(seed)
+    lines = []
+    for epoch in range(1, epochs + 1):
+        known = (epoch % every == 0) * np.array([1, corrupted, corrupted, 1])
+        values = [x if there else None for x, there in zip(draw.random(4), known, strict=True)]
+        lines.append({"epoch": epoch, "loss": 1.0, **dict(zip(KEYS, values, strict=True))})
+    return lines
+
+
+def drawn(axes):
+    """The curves of an axes by the key of the history."""
+    return {c.get_label(): c.get_xydata().tolist() for c in axes.lines if c.get_label() in KEYS}
+
+
+def expected(lines):
+    curves = {k: [[x["epoch"], 100 * x[k]] for x in lines if x[k] is not None] for k in KEYS}
+    return {key: points for key, points in curves.items() if points}
+
+
+def legends(figure):
+    return [[text.get_text() for text in legend.get_texts()] for legend in figure.legends]
+
+
+@pytest.mark.parametrize("epochs, every, corrupted", [(7, 1, True), (40, 1, True), (70, 10, True),
+                                                      (6, 2, False), (1, 1, True)])  # fmt: skip
+def test_the_curves_are_the_history(epochs, every, corrupted):
+    lines = history(epochs, corrupted=corrupted, every=every)
+    figure = pictures.learning_curves([("the run", lines)], [10])
+    (axes,) = figure.axes
+    assert drawn(axes) == expected(lines)
+    assert len(drawn(axes)) == (4 if corrupted else 2)
+    assert axes.get_title() == "the run"
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("Epoch", "Accuracy (%)")
+    words = [pictures.CURVES[key][0] for key in expected(lines)]
+    assert legends(figure) == [[*words, "chance (10%)"]]
+    level = [c for c in axes.lines if c.get_label() not in KEYS]
+    assert [c.get_ydata()[0] for c in level] == [10]
+    for curve in axes.lines:  # where curves coincide, or are one point, markers tell
+        if curve.get_label() in KEYS:
+            start, step = curve.get_markevery()
+            assert start < len(curve.get_xdata()) and step >= 1
+
+
+def test_quantities_have_colours_and_markers_of_their_own():
+    looks = [pictures.CURVES[key][1:3] for key in KEYS]
+    assert len({colour for colour, _ in looks}) == len({marker for _, marker in looks}) == 4
+
+
+def test_three_runs_lie_over_each_other_by_line_style():
+    runs = [(f"run {seed}", history(5, seed)) for seed in range(3)]
+    figure = pictures.learning_curves(runs, [10, 10, 100])
+    (axes,) = figure.axes
+    for (_, lines), style in zip(runs, pictures.LINE_STYLES, strict=True):
+        curves = [c for c in axes.lines if c.get_linestyle() == style and c.get_label() in KEYS]
+        got = {c.get_label(): c.get_xydata().tolist() for c in curves}
+        assert got == expected(lines)
+    assert legends(figure)[0][-1] == "chance (1%, 10%)"
+    assert legends(figure)[1] == ["run 0", "run 1", "run 2"]
+
+
+@pytest.mark.parametrize("count", [4, 5, 9])
+def test_more_runs_have_an_axes_each(count):
+    runs = [(f"run {seed}", history(5, seed)) for seed in range(count)]
+    figure = pictures.learning_curves(runs)
+    assert [axes.get_title() for axes in figure.axes] == [name for name, _ in runs]
+    assert [drawn(axes) for axes in figure.axes] == [expected(lines) for _, lines in runs]
+    assert "chance" not in " ".join(legends(figure)[0])
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 8])
+def test_legends_titles_and_curves_do_not_overlap(count):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    name = "inception_no_bn, cifar10, 5,000 examples, random pixels, labels at p = 0.5, seed 7"
+    figure = pictures.learning_curves([(name, history(5))] * count, [10] * count)
+    FigureCanvasAgg(figure)
+    titles = [axes.title for axes in figure.axes if axes.get_title()]
+    assert_apart(figure, [*figure.axes, *titles, *figure.legends])
+    labels = [axes.xaxis.label for axes in figure.axes if axes.get_xlabel()]
+    assert_apart(figure, [*figure.axes, *titles, *labels])
+
+
+# Samples of a run
+
+
+def made(tmp_path, monkeypatch, **fields):
+    """(config, source, train, the columns and labels that are drawn, the picture)."""
+    from rethink_tf import pipeline, tables
+
+    seen = {}
+    real = pictures.sample_grid
+
+    def record(columns, true, names, **more):
+        seen.update(columns=columns, true=true, **more)
+        return real(columns, true, names, **more)
+
+    monkeypatch.setattr(pictures, "sample_grid", record)
+    fields = {"model": "mlp_1x512", "dataset": "digits", **fields}
+    resolved = config.resolve(config.RunConfig(**fields))
+    source = tables.load(resolved, say=lambda _: None)
+    dataset = pipeline.corrupted(source.train, **source.corruption)
+    train = pipeline.collect(dataset, source.train.num_classes)
+    return resolved, source, train, seen, show.run_samples(resolved, source, train)
+
+
+KINDS = [
+    ({}, 0),
+    ({"corrupt": 0.5}, 4),
+    ({"pixels": "random", "corrupt": 1.0}, 2),
+    ({"pixels": "gaussian"}, 3),
+    ({"pixels": "gaussian", "pixel_mix": 0.5, "corrupt": 0.5}, 4),
+    ({"pixels": "shuffled", "shuffle_fraction": 0.25}, 4),
+    ({"augment": "crop", "input_size": 12}, 4),
+    ({"input_size": 12, "examples": 50, "label_noise": "pair_flip", "corrupt": 0.9}, 4),
+    ({"examples": 3}, 0),
+]
+
+
+@pytest.mark.parametrize("fields, place", KINDS)
+def test_the_runs_own_column_is_what_it_trains_on(
+    tmp_path, monkeypatch, offline, tensorflow, fields, place
+):
+    from rethink_tf import pipeline
+
+    monkeypatch.setattr(pictures, "pixels_of", lambda figure: len(figure.axes))
+    resolved, source, train, seen, drawn_axes = made(tmp_path, monkeypatch, **fields)
+    titles = list(seen["columns"])
+    assert len(titles) == 4 + (place == 4)
+    assert [t.startswith("this run:") for t in titles] == [n == place for n in range(len(titles))]
+    rows = np.searchsorted(train.index, seen["index"])
+    assert len(rows) == min(8, train.num_examples)
+    assert len(set(train.true[rows])) == len(rows), "one of each class"
+    np.testing.assert_array_equal(seen["true"], train.true[rows])
+    images, given = seen["columns"][titles[place]]
+    own = pipeline.augmented(
+        train.images[rows], train.index[rows], augment=resolved.augment,
+        size=resolved.input_size, seed=resolved.seed, epoch=1,
+    )  # fmt: skip
+    np.testing.assert_array_equal(images, pipeline.standardise(own).numpy())
+    np.testing.assert_array_equal(given, train.given[rows])
+    for number, (kind, title) in enumerate(zip(show._PIXELS, titles, strict=False)):
+        images, given = seen["columns"][title]
+        assert images.shape == (len(rows), resolved.input_size, resolved.input_size, 1)
+        assert abs(images.mean()) < 1e-5 and abs(images.std() - 1) < 1e-3
+        np.testing.assert_array_equal(given, (train.given if number else train.true)[rows])
+        assert show._PIXELS[kind] in title
+        assert ("true labels" in title) == (number == 0 or not fields.get("corrupt"))
+    assert drawn_axes == len(rows) * len(titles)
+
+
+def test_the_examples_shown_do_not_depend_on_the_corruption():
+    labels = np.array([2, 2, 0, 1, 0, 2, 1])
+    assert show.choose(labels, 3).tolist() == [2, 3, 0]
+    assert show.choose(labels, 5).tolist() == [2, 3, 0, 4, 6]
+    assert sorted(show.choose(labels, 99)) == list(range(7))
+
+
+def test_the_readers_own_settings_change_nothing():
+    import matplotlib
+
+    def draw():
+        true = np.array([3])
+        samples = pictures.sample_grid({"a": (np.zeros([1, 4, 4, 1]), true)}, true)
+        curves = pictures.learning_curves([("run", history(4))], [10])
+        return [pictures.png(pictures.pixels_of(figure)) for figure in (samples, curves)]
+
+    plain = draw()
+    with matplotlib.rc_context({"text.usetex": True, "font.size": 30, "axes.facecolor": "red"}):
+        assert draw() == plain
+    assert [opened(content).width for content in plain] == [1600, 1600]
+
+
+class Log:
+    def __init__(self):
+        self.images = []
+
+    def image(self, tag, picture):
+        self.images.append((tag, picture.shape))
+
+
+def test_a_picture_that_cannot_be_drawn_costs_a_line_only(tmp_path, monkeypatch):
+    def broken(*_):
+        raise ValueError("no font\nsecond line")
+
+    said, log = [], Log()
+    monkeypatch.setattr(show, "run_samples", broken)
+    show.record_samples(None, None, None, tmp_path, log, said.append)
+    assert said == ["samples.png was not drawn: ValueError: no font"]
+    assert list(tmp_path.iterdir()) == [] and log.images == []
+
+
+def test_a_picture_that_cannot_be_written_is_an_error(tmp_path, monkeypatch):
+    picture = np.zeros([4, 5, 3], np.uint8)
+    monkeypatch.setattr(show, "run_samples", lambda *_: picture)
+    log = Log()
+    with pytest.raises(StorageError):
+        show.record_samples(None, None, None, tmp_path / "missing", log, print)
+    show.record_samples(None, None, None, tmp_path, log, print)
+    assert opened((tmp_path / results.SAMPLES).read_bytes()).size == (5, 4)
+    assert log.images == [("samples", (4, 5, 3))]
+
+
+def test_a_run_draws_its_samples(tmp_path, offline, tensorflow):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    from rethink_tf import train
+
+    fields = {"model": "mlp_1x512", "dataset": "digits", "examples": 64, "epochs": 1}
+    resolved = config.resolve(config.RunConfig(**fields, corrupt=0.5))
+    train.run(resolved, tmp_path / "run", say=lambda _: None)
+    content = (tmp_path / "run" / results.SAMPLES).read_bytes()
+    assert opened(content).width == 1600
+    events = EventAccumulator(str(tmp_path / "run" / results.TENSORBOARD)).Reload()
+    (event,) = events.Tensors("samples")
+    width, height, encoded = event.tensor_proto.string_val
+    assert (event.step, int(width), int(height)) == (0, 1600, opened(content).height)
+    np.testing.assert_array_equal(opened(encoded), opened(content))
+
+
+# The command
+
+
+def a_run(folder, lines, **fields):
+    folder.mkdir()
+    content = "".join(json.dumps(line) + "\n" for line in lines)
+    (folder / results.HISTORY).write_text(content)
+    if fields:
+        (folder / results.CONFIG).write_text(json.dumps({"config": fields}))
+    return str(folder)
+
+
+def test_the_command_draws_what_the_run_would(tmp_path, monkeypatch, offline, tensorflow, capsys):
+    fields = {"pixels": "gaussian", "pixel_mix": 0.25, "corrupt": 0.5, "examples": 200}
+    *_, picture = made(tmp_path, monkeypatch, **fields)
+    assert (picture.dtype, picture.shape[1:]) == (np.uint8, (1600, 3)) and len(picture) >= 2000
+    out = tmp_path / "grid.png"
+    argv = [f"--{name}={value}" for name, value in fields.items()]
+    argv += ["--dataset=digits", "--model=mlp_1x512", f"--out={out}"]
+    assert guarded(show.main, argv) == 0
+    assert capsys.readouterr().out == f"{out}\n"
+    np.testing.assert_array_equal(opened(out.read_bytes()), picture)
+
+
+def test_labels_from_a_file(tmp_path, monkeypatch, offline, tensorflow, capsys):
+    from rethink_tf import noise
+
+    path = tmp_path / "noise.csv"
+    exported = [f"--export={path}", "--dataset=digits", "--corrupt=1", "--examples=100"]
+    assert guarded(noise.main, exported) == 0
+    *_, picture = made(tmp_path, monkeypatch, labels_from=str(path), examples=100)
+    monkeypatch.chdir(tmp_path)
+    argv = ["--dataset=digits", f"--labels_from={path}", "--examples=100", "--model=mlp_1x512"]
+    assert guarded(show.main, argv) == 0
+    assert capsys.readouterr().out.endswith("\nsamples.png\n")
+    np.testing.assert_array_equal(opened((tmp_path / "samples.png").read_bytes()), picture)
+
+
+def test_the_command_draws_curves_without_tensorflow(tmp_path):
+    run = a_run(tmp_path / "a", history(12, every=3), model="mlp_1x512", dataset="digits")
+    code = (
+        "import sys\nfrom rethink_tf import show\nassert 'matplotlib' not in sys.modules\n"
+        f"show.main([{run!r}, {run!r}])\n"
+        "assert not {'tensorflow', 'matplotlib.pyplot'} & set(sys.modules)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path,
+        env={"PYTHONPATH": str(REPOSITORY), "HOME": str(Path.home())},
+    )  # fmt: skip
+    assert (result.stdout, result.stderr) == ("curves.png\n", "")
+    image = opened((tmp_path / "curves.png").read_bytes())
+    assert image.width == 1600 and image.height >= 800
+
+
+def test_the_curves_of_folders(tmp_path):
+    fields = {"model": "inception", "dataset": "cifar100", "examples": 5000, "pixels": "random"}
+    shuffled = {"model": "mlp_1x512", "dataset": "cifar10", "corrupt": 0.5}
+    lines = [history(3, seed) for seed in range(4)]
+    folders = [
+        Path(a_run(tmp_path / "a", lines[0], **fields, shuffle_fraction=0.5, seed=3)),
+        Path(a_run(tmp_path / "b", lines[1], **shuffled)),
+        Path(a_run(tmp_path / "c", lines[2], **shuffled)),
+        Path(a_run(tmp_path / "d", lines[3])),
+    ]
+    results.write_json(folders[1] / results.SUMMARY, {"status": results.DONE})
+    results.write_json(folders[2] / results.SUMMARY, {"status": results.DONE})
+    figure = show._curves(folders)
+    assert [axes.get_title().replace("\n", " ") for axes in figure.axes] == [
+        "inception, cifar100, 5,000 examples, random pixels, fraction 0.5, true labels, seed 3, "
+        "unfinished",
+        "mlp_1x512, cifar10, labels at p = 0.5 (b)",
+        "mlp_1x512, cifar10, labels at p = 0.5 (c)",
+        "d",
+    ]
+    assert [drawn(axes) for axes in figure.axes] == [expected(x) for x in lines]
+    assert legends(figure)[0][-1] == "chance (1%, 10%)"
+
+
+def test_what_is_not_a_run_is_refused_in_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    good = a_run(tmp_path / "good", history(2))
+    empty = a_run(tmp_path / "empty", [])
+    early = a_run(tmp_path / "early", history(2, every=5))
+    strange = a_run(tmp_path / "strange", [5])
+    assert "nowhere: expected the folder of a run" in refused(capsys, good, "nowhere")
+    assert "no epoch of this run has been evaluated" in refused(capsys, empty)
+    assert "no epoch of this run has been evaluated" in refused(capsys, good, early)
+    assert "expected an epoch in each line" in refused(capsys, strange)
+    assert "at most 100 RUN folders" in refused(capsys, *[good] * 101)
+    assert "ends in .png" in refused(capsys, good, "--out=curves.pdf")
+    assert "--corrupt: expected no flag of a run" in refused(capsys, good, "--corrupt=0.5")
+    assert "did you mean --corrupt?" in refused(capsys, "--corupt=0.5")
+    assert "--corrupt: expected a number" in refused(capsys, "--dataset=digits", "--corrupt=2")
+    assert "digits: expected the folder" in refused(capsys, "--threads=1", "digits")
+    assert guarded(show.main, [good, f"--out={tmp_path}/no/curves.png"]) == 6
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not list(tmp_path.glob("*.png"))
+
+
+def test_help_names_both_forms(capsys):
+    assert guarded(show.main, ["--help"]) == 0
+    out = capsys.readouterr().out
+    for words in ("show [--flagfile", "show RUN [RUN ...]", "--out ", "--corrupt ", "--data_dir "):
+        assert words in out
+    assert max(map(len, out.splitlines())) <= 100
+
+
+def test_a_history_of_an_older_version_is_drawn(tmp_path):
+    folder = Path(a_run(tmp_path / "a", history(2), model="alexnet", dataset="digits", new=1))
+    assert show.run_name(folder) == "alexnet, digits, true labels, unfinished"
+    fields = dataclasses.asdict(config.RunConfig(dataset="digits", labels_from="x.csv"))
+    folder = Path(a_run(tmp_path / "b", history(2), **fields))
+    assert show.run_name(folder) == "inception, digits, labels from a file, unfinished"
