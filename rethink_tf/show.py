@@ -13,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from rethink_tf import pictures, pixels, results
+from rethink_tf import curves, pictures, pixels, results
 from rethink_tf.config import FIELDS, RunConfig
 from rethink_tf.datasets import DATASETS
 from rethink_tf.errors import RequestError
+from rethink_tf.fields import check_choice
 from rethink_tf.rng import SplitId
 
 ROWS = 8
@@ -191,7 +192,7 @@ def run_name(run_dir: Path) -> str:
     return ", ".join(words)
 
 
-def _curves(folders: list[Path]):
+def _curves(folders: list[Path], loss: bool = False):
     """The Figure of the runs in these folders."""
     if len(folders) > MOST_RUNS:
         raise RequestError(f"expected at most {MOST_RUNS} RUN folders, received {len(folders)}")
@@ -205,7 +206,7 @@ def _curves(folders: list[Path]):
         lines = results.read_history(folder)
         if not all(isinstance(line, dict) and "epoch" in line for line in lines):
             raise RequestError(f"{folder}/{results.HISTORY}: expected an epoch in each line")
-        if all(line.get("test_accuracy") is None for line in lines):
+        if not loss and all(line.get("test_accuracy") is None for line in lines):
             raise RequestError(f"{folder}: no epoch of this run has been evaluated yet")
         runs.append((run_name(folder), lines))
         config = _stored_config(folder)
@@ -216,7 +217,7 @@ def _curves(folders: list[Path]):
         (name if names.count(name) == 1 else f"{name} ({folder.resolve().name})", lines)
         for (name, lines), folder in zip(runs, folders, strict=True)
     ]
-    return pictures.learning_curves(runs, classes)
+    return curves.loss_curves(runs) if loss else curves.learning_curves(runs, classes)
 
 
 def _grid(config: RunConfig, options, say) -> np.ndarray:
@@ -245,7 +246,8 @@ def _grid(config: RunConfig, options, say) -> np.ndarray:
 
 _CURVES = "curves.png"
 _EXTRA = {
-    "out": f"The picture to write, .png; default: {results.SAMPLES}, with RUN folders {_CURVES}."
+    "out": f"The picture to write, .png; default: {results.SAMPLES}, with RUN folders {_CURVES}.",
+    "curve": "With RUN folders: accuracy (default), or loss for the online training loss.",
 }
 
 
@@ -275,13 +277,14 @@ def main(argv: list[str]) -> int:
         return 0
     wanted, options, extras = request
     out = Path(extras["out"] or (_CURVES if folders else results.SAMPLES))
+    check_choice("curve", extras["curve"] or "accuracy", ("accuracy", "loss"))
     if out.suffix != ".png":
         raise RequestError(f"--out: expected a name that ends in .png, received {out}")
     if folders:
         set_too = [name for name in FIELDS if getattr(wanted, name) != FIELDS[name].default]
         if set_too:
             raise RequestError(f"--{set_too[0]}: expected no flag of a run beside RUN folders")
-        picture = pictures.pixels_of(_curves(folders))
+        picture = pictures.pixels_of(_curves(folders, extras["curve"] == "loss"))
     else:
         picture = _grid(prepare(wanted, options), options, console.say)
     results.write_atomically(out, pictures.png(picture))

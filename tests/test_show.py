@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rethink_tf import config, pictures, results, show
+from rethink_tf import config, curves, pictures, results, show
 from rethink_tf.errors import StorageError
 from rethink_tf.main import guarded
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 NAMES = show.CLASS_NAMES["cifar10"]
-KEYS = tuple(pictures.CURVES)
+KEYS = tuple(curves.CURVES)
 
 
 def refused(capsys, *argv) -> str:
@@ -131,8 +131,8 @@ def drawn(axes):
 
 
 def expected(lines):
-    curves = {k: [[x["epoch"], 100 * x[k]] for x in lines if x[k] is not None] for k in KEYS}
-    return {key: points for key, points in curves.items() if points}
+    every = {k: [[x["epoch"], 100 * x[k]] for x in lines if x[k] is not None] for k in KEYS}
+    return {key: points for key, points in every.items() if points}
 
 
 def legends(figure):
@@ -143,13 +143,13 @@ def legends(figure):
                                                       (6, 2, False), (1, 1, True)])  # fmt: skip
 def test_the_curves_are_the_history(epochs, every, corrupted):
     lines = history(epochs, corrupted=corrupted, every=every)
-    figure = pictures.learning_curves([("the run", lines)], [10])
+    figure = curves.learning_curves([("the run", lines)], [10])
     (axes,) = figure.axes
     assert drawn(axes) == expected(lines)
     assert len(drawn(axes)) == (4 if corrupted else 2)
     assert axes.get_title() == "the run"
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("Epoch", "Accuracy (%)")
-    words = [pictures.CURVES[key][0] for key in expected(lines)]
+    words = [curves.CURVES[key][0] for key in expected(lines)]
     assert legends(figure) == [[*words, "chance (10%)"]]
     level = [c for c in axes.lines if c.get_label() not in KEYS]
     assert [c.get_ydata()[0] for c in level] == [10]
@@ -160,17 +160,17 @@ def test_the_curves_are_the_history(epochs, every, corrupted):
 
 
 def test_quantities_have_colours_and_markers_of_their_own():
-    looks = [pictures.CURVES[key][1:3] for key in KEYS]
+    looks = [curves.CURVES[key][1:3] for key in KEYS]
     assert len({colour for colour, _ in looks}) == len({marker for _, marker in looks}) == 4
 
 
 def test_three_runs_lie_over_each_other_by_line_style():
     runs = [(f"run {seed}", history(5, seed)) for seed in range(3)]
-    figure = pictures.learning_curves(runs, [10, 10, 100])
+    figure = curves.learning_curves(runs, [10, 10, 100])
     (axes,) = figure.axes
-    for (_, lines), style in zip(runs, pictures.LINE_STYLES, strict=True):
-        curves = [c for c in axes.lines if c.get_linestyle() == style and c.get_label() in KEYS]
-        got = {c.get_label(): c.get_xydata().tolist() for c in curves}
+    for (_, lines), style in zip(runs, curves.LINE_STYLES, strict=True):
+        own = [c for c in axes.lines if c.get_linestyle() == style and c.get_label() in KEYS]
+        got = {c.get_label(): c.get_xydata().tolist() for c in own}
         assert got == expected(lines)
     assert legends(figure)[0][-1] == "chance (1%, 10%)"
     assert legends(figure)[1] == ["run 0", "run 1", "run 2"]
@@ -179,7 +179,7 @@ def test_three_runs_lie_over_each_other_by_line_style():
 @pytest.mark.parametrize("count", [4, 5, 9])
 def test_more_runs_have_an_axes_each(count):
     runs = [(f"run {seed}", history(5, seed)) for seed in range(count)]
-    figure = pictures.learning_curves(runs)
+    figure = curves.learning_curves(runs)
     assert [axes.get_title() for axes in figure.axes] == [name for name, _ in runs]
     assert [drawn(axes) for axes in figure.axes] == [expected(lines) for _, lines in runs]
     assert "chance" not in " ".join(legends(figure)[0])
@@ -190,7 +190,7 @@ def test_legends_titles_and_curves_do_not_overlap(count):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     name = "inception_no_bn, cifar10, 5,000 examples, random pixels, labels at p = 0.5, seed 7"
-    figure = pictures.learning_curves([(name, history(5))] * count, [10] * count)
+    figure = curves.learning_curves([(name, history(5))] * count, [10] * count)
     FigureCanvasAgg(figure)
     titles = [axes.title for axes in figure.axes if axes.get_title()]
     assert_apart(figure, [*figure.axes, *titles, *figure.legends])
@@ -279,8 +279,8 @@ def test_the_readers_own_settings_change_nothing():
     def draw():
         true = np.array([3])
         samples = pictures.sample_grid({"a": (np.zeros([1, 4, 4, 1]), true)}, true)
-        curves = pictures.learning_curves([("run", history(4))], [10])
-        return [pictures.png(pictures.pixels_of(figure)) for figure in (samples, curves)]
+        drawn = curves.learning_curves([("run", history(4))], [10])
+        return [pictures.png(pictures.pixels_of(figure)) for figure in (samples, drawn)]
 
     plain = draw()
     with matplotlib.rc_context({"text.usetex": True, "font.size": 30, "axes.facecolor": "red"}):
@@ -448,3 +448,12 @@ def test_a_history_of_an_older_version_is_drawn(tmp_path):
     fields = dataclasses.asdict(config.RunConfig(dataset="digits", labels_from="x.csv"))
     folder = Path(a_run(tmp_path / "b", history(2), **fields))
     assert show.run_name(folder) == "inception, digits, labels from a file, unfinished"
+
+
+def test_loss_curves_show_the_online_loss_of_each_run():
+    runs = [(f"run {seed}", history(5, seed)) for seed in range(9)]
+    (axes,) = curves.loss_curves(runs).axes
+    drawn = {line.get_label(): line.get_xydata().tolist() for line in axes.lines}
+    assert drawn == {n: [[x["epoch"], x["loss"]] for x in lines] for n, lines in runs}
+    looks = {(line.get_color(), line.get_linestyle()) for line in axes.lines}
+    assert len(looks) == 9
