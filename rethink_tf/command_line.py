@@ -11,6 +11,7 @@ import textwrap
 from absl import flags
 
 from rethink_tf.config import FIELDS, RunConfig
+from rethink_tf.devices import STRATEGIES
 from rethink_tf.errors import RequestError
 from rethink_tf.fields import check_choice
 
@@ -24,6 +25,9 @@ class Options:
     cache_dir: str | None = None
     dry_run: bool = False
     threads: int = 0
+    strategy: str = "auto"
+    devices: int = 0
+    deterministic: bool = False
     checkpoint_every: int = 5
     keep_epochs: tuple[int, ...] = ()
     resume: str = "exact"
@@ -35,6 +39,9 @@ _OPTIONS_HELP = {
     "cache_dir": "Folder of decoded sets; default: ~/.cache/rethink_tf.",
     "dry_run": "Print the resolved configuration, run id, parameters and memory, and stop.",
     "threads": "Threads for arithmetic; 0: as many as there are cores for this process.",
+    "strategy": "auto (mirrored over all GPUs where there are several), one_device or mirrored.",
+    "devices": "GPUs to use, or parts of the CPU where there is none; 0: all GPUs.",
+    "deterministic": "The same bits on GPUs too, slower (without XLA); CPUs give them anyway.",
     "checkpoint_every": "Epochs between checkpoints; 0: only when a signal stops the run.",
     "keep_epochs": "Epochs, such as 1,5,20, after which a snapshot of the weights is kept.",
     "resume": "How an unfinished run goes on: exact, anyway (in a changed environment), restart.",
@@ -46,7 +53,13 @@ _DEFINE = {
     float: flags.DEFINE_float,
     bool: flags.DEFINE_bool,
 }
-_OPTION_KINDS = {"dry_run": bool, "threads": int, "checkpoint_every": int}
+_OPTION_KINDS = {
+    "dry_run": bool,
+    "threads": int,
+    "devices": int,
+    "deterministic": bool,
+    "checkpoint_every": int,
+}
 
 
 def _make_flags(extra: dict[str, str]) -> flags.FlagValues:
@@ -119,12 +132,13 @@ def parse_with(
 
 def _checked(options: dict) -> Options:
     """The options in their types, or RequestError."""
-    for name, high in (("threads", 4096), ("checkpoint_every", 1_000_000)):
+    for name, high in (("threads", 4096), ("devices", 1024), ("checkpoint_every", 1_000_000)):
         if not 0 <= options[name] <= high:
             raise RequestError(
                 f"--{name}: expected a whole number from 0 to {high}, received {options[name]}"
             )
     check_choice("resume", options["resume"], RESUME_MODES)
+    check_choice("strategy", options["strategy"], STRATEGIES)
     listed = [item.strip() for item in (options["keep_epochs"] or "").split(",") if item.strip()]
     if not all(item.isascii() and item.isdigit() and 0 < len(item) < 9 for item in listed):
         raise RequestError(

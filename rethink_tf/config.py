@@ -14,7 +14,7 @@ from rethink_tf import fields, noise
 from rethink_tf.corruptions import LABEL_NOISE, PIXELS
 from rethink_tf.datasets import DATASETS
 from rethink_tf.errors import RequestError
-from rethink_tf.models import MODELS
+from rethink_tf.models import BATCH_NORM, MODELS
 
 PRECISIONS = ("float32", "mixed_bfloat16")
 AUGMENTATIONS = ("none", "crop", "flip_rotate")
@@ -115,6 +115,12 @@ class RunConfig:
         "float32", str, "Arithmetic of the layers; weights and logits stay float32.",
         group="Optimisation", choices=PRECISIONS,
     )  # fmt: skip
+    sync_batch_norm: bool = fields.field(
+        False,
+        bool,
+        "Batch-norm statistics over all replicas instead of each replica's own.",
+        group="Optimisation",
+    )
     seed: int = fields.field(
         0, int, "Seed of everything that is drawn.", group="Optimisation", low=0, high=2**32 - 1,
     )  # fmt: skip
@@ -188,6 +194,8 @@ def resolve(config: RunConfig) -> RunConfig:
 
     _check_sizes(values, info)
     _check_corruption(values)
+    if values["model"] not in BATCH_NORM:
+        values["sync_batch_norm"] = False
     if values["examples"] == info.num_train:
         values["examples"] = None
     values["eval_every"] = min(values["eval_every"], values["epochs"])

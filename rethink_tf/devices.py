@@ -6,6 +6,7 @@ import sys
 import tempfile
 
 from rethink_tf import __version__
+from rethink_tf.errors import RequestError
 
 
 def cores() -> int:
@@ -13,12 +14,17 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def start(threads: int = 0) -> int:
+STRATEGIES = ("auto", "one_device", "mirrored")
+
+
+def start(threads: int = 0, devices: int = 0, deterministic: bool = False) -> int:
     """Imports TensorFlow and sets the devices up. Where it runs already, its settings stay.
 
     Args:
         threads: of arithmetic within one operation; 0 for as many as there are cores. Pinned,
             since the number of threads is part of a result's last digits.
+        devices: how many; where there is no GPU, the CPU is divided into so many logical ones.
+        deterministic: every operation gives the same bits on GPUs too (CPUs do so anyway).
 
     Returns:
         The number of threads in force.
@@ -32,13 +38,48 @@ def start(threads: int = 0) -> int:
         try:
             threading.set_intra_op_parallelism_threads(threads or cores())
             threading.set_inter_op_parallelism_threads(threads or cores())
-            for gpu in tf.config.list_physical_devices("GPU"):
+            gpus = tf.config.list_physical_devices("GPU")
+            for gpu in gpus:
                 tf.config.experimental.set_memory_growth(gpu, True)
+            if devices > 1 and not gpus:
+                cpu = tf.config.list_physical_devices("CPU")[0]
+                parts = [tf.config.LogicalDeviceConfiguration()] * devices
+                tf.config.set_logical_device_configuration(cpu, parts)
+            if deterministic:
+                tf.config.experimental.enable_op_determinism()
         except RuntimeError:  # running already, as in a notebook
             pass
         tf.config.list_logical_devices()
     tf.get_logger().setLevel("ERROR")
     return threading.get_intra_op_parallelism_threads() or cores()
+
+
+def strategy(name: str = "auto", devices: int = 0):
+    """The tf.distribute strategy of a run; call once, after `start`.
+
+    Args:
+        name: `auto` is `mirrored` over all visible GPUs where there are several, else one_device.
+        devices: how many to use, 0 for all.
+
+    Raises:
+        RequestError: there are fewer devices.
+    """
+    import tensorflow as tf
+
+    gpus = tf.config.list_logical_devices("GPU")
+    found = gpus or tf.config.list_logical_devices("CPU")
+    if devices > len(found):
+        raise RequestError(f"--devices: expected at most {len(found)}, received {devices}")
+    if name == "auto":
+        name = "mirrored" if (devices or len(gpus)) > 1 else "one_device"
+    if name == "one_device":
+        if devices > 1:
+            raise RequestError(
+                f"--devices: expected 1 with --strategy=one_device, received {devices}; "
+                "type --strategy=mirrored"
+            )
+        return tf.distribute.OneDeviceStrategy(found[0].name)
+    return tf.distribute.MirroredStrategy([device.name for device in found[: devices or None]])
 
 
 class _native_stderr_held_back:

@@ -60,6 +60,10 @@ def check(name: str, field: dataclasses.Field, value) -> Any:
     kind, low, high, open_ends = meta["kind"], meta["low"], meta["high"], meta["open_ends"]
     if kind is str:
         return value
+    if kind is bool:
+        if not isinstance(value, bool):
+            raise RequestError(f"--{name}: expected true or false, received {value}")
+        return value
     whole = isinstance(value, int) and not isinstance(value, bool)
     good = whole or (isinstance(value, float) and math.isfinite(value))
     good = good and (kind is float or value == int(value))

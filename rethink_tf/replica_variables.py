@@ -53,8 +53,12 @@ class ReplicaVariables:
         for name, variables in (("weight", self.weights), ("momentum", self.momenta)):
             for i, v in enumerate(variables):
                 v.assign(arrays[f"{name}{i:04d}"])
-        rows = [tf.constant(arrays[f"local{i:04d}"]) for i in range(len(self._per_replica()))]
-        self._restore_rows(rows)
+        replicas = self.strategy.num_replicas_in_sync
+        rows = [arrays[f"local{i:04d}"] for i in range(len(self._per_replica()))]
+        if len(rows[0]) != replicas:
+            # At the end of an epoch the statistics are one truth and the sums are done with.
+            rows = [np.repeat(row[:1], replicas, axis=0) for row in rows]
+        self._restore_rows([tf.constant(row) for row in rows])
 
     def _per_replica(self):
         return [*self.local, *self.sums]

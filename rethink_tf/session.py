@@ -19,7 +19,6 @@ from rethink_tf import (
     devices,
     metrics,
     models,
-    pipeline,
     results,
     resume,
     show,
@@ -27,6 +26,7 @@ from rethink_tf import (
 )
 from rethink_tf.config import RunConfig, run_id
 from rethink_tf.datasets import DATASETS
+from rethink_tf.errors import RequestError
 from rethink_tf.loop import Session, train_epochs
 from rethink_tf.per_example import Record
 from rethink_tf.steps import Steps
@@ -43,6 +43,7 @@ def build_model(config: RunConfig, channels: int, num_classes: int):
         weight_decay=config.weight_decay,
         dropout=config.dropout,
         precision=config.precision,
+        sync_batch_norm=config.sync_batch_norm,
         seed=config.seed,
     )
 
@@ -92,10 +93,18 @@ def _train(config, run_dir, options, threads, argv, say, stop) -> dict[str, Any]
     started = time.time()
     source = tables.load(config, data_dir=options.data_dir, cache_dir=options.cache_dir, say=say)
     train, test, checks = tables.corrupt(source)
+    strategy = devices.strategy(options.strategy, options.devices)
+    if config.batch_size < strategy.num_replicas_in_sync:
+        raise RequestError(
+            f"--batch_size: expected at least the number of replicas, "
+            f"{strategy.num_replicas_in_sync}, received {config.batch_size}"
+        )
+    # XLA is off where ops must be deterministic, and cannot compile a synchronising layer.
     jit = compile_with_xla(config.model, threads)
+    jit = jit and not options.deterministic and not config.sync_batch_norm
     steps = Steps(
         lambda: build_model(config, train.images.shape[-1], train.num_classes),
-        tf.distribute.OneDeviceStrategy(pipeline.accelerator()),
+        strategy,
         train,
         batch_size=config.batch_size,
         input_size=config.input_size,
@@ -127,6 +136,7 @@ def _train(config, run_dir, options, threads, argv, say, stop) -> dict[str, Any]
         "threads": threads,
         "xla": jit,
         "replicas": facts["replicas"],
+        "deterministic": options.deterministic,
         "labels_hash": facts["labels_hash"],
     }
     found = resume.find(config, run_dir, environment, options.resume, say)
@@ -202,6 +212,7 @@ def _introduction(config, facts, train, test, checks, platform, threads, jit) ->
         "Audit": f"{passed} checks of what the pipeline yields passed, "
         f"{len(checks) - passed} not testable",
         "Computed on": f"{', '.join(platform['devices'])}, {threads} threads"
+        + (f", {facts['replicas']} replicas" if facts["replicas"] > 1 else "")
         + (", XLA" if jit else ""),
     }
     return console.configuration(config, facts["run_id"], lines)

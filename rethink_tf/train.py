@@ -50,7 +50,7 @@ def run(
         with results.locked(run_dir):
             from rethink_tf import devices
 
-            threads = devices.start(options.threads)
+            threads = devices.start(options.threads, options.devices, options.deterministic)
             from rethink_tf import session
 
             summary = session.train(

@@ -14,6 +14,8 @@ MODELS = {
     "mlp_3x512": "rethink_tf.models.mlp:mlp_3x512",
     "mlp_1x512": "rethink_tf.models.mlp:mlp_1x512",
 }
+# Those with batch normalisation.
+BATCH_NORM = ("inception",)
 
 
 def build(
@@ -24,6 +26,7 @@ def build(
     weight_decay: float = 0.0,
     dropout: float = 0.0,
     precision: str = "float32",
+    sync_batch_norm: bool = False,
     seed: int = 0,
 ):
     """Builds a registered model with freshly drawn weights.
@@ -35,6 +38,7 @@ def build(
         weight_decay: lambda of half lambda w squared; 0 for none.
         dropout: fraction of units dropped, 0 for none.
         precision: `float32` or `mixed_bfloat16` (Keras' dtype policy; logits stay float32).
+        sync_batch_norm: batch statistics over all replicas, not each replica's own.
         seed: of the initial weights.
 
     Returns:
@@ -48,9 +52,13 @@ def build(
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
-        return builder(input_shape, num_classes, weight_decay=weight_decay, dropout=dropout)
+        model = builder(input_shape, num_classes, weight_decay=weight_decay, dropout=dropout)
     finally:
         keras.config.set_dtype_policy(before)
+    for layer in model.layers:
+        if hasattr(layer, "synchronized"):
+            layer.synchronized = sync_batch_norm
+    return model
 
 
 def count_trainable(model) -> int:

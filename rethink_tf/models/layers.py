@@ -21,10 +21,14 @@ class FusedBatchNorm(keras.layers.Layer):
         momentum: of the moving averages. 0.9 follows the training closely enough for exact
             evaluation after every epoch; at 0.99 it lags by ten epochs on few examples.
         epsilon: added to the variance.
+
+    Attributes:
+        synchronized: take the statistics over all replicas (not fused, and not under XLA).
     """
 
     def __init__(self, momentum: float = 0.9, epsilon: float = 1e-3, **kwargs):
         super().__init__(**kwargs)
+        self.synchronized = False
         self.momentum, self.epsilon = momentum, epsilon
 
     def build(self, input_shape):
@@ -51,15 +55,28 @@ class FusedBatchNorm(keras.layers.Layer):
                 x, self.scale, beta, mean, variance, epsilon=self.epsilon, is_training=False
             )
             return y
-        y, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-            x, self.scale, beta, epsilon=self.epsilon, is_training=True
-        )
-        # The kernel reports the unbiased variance; Keras averages the biased one.
         rows = tf.cast(tf.size(x) // tf.shape(x)[-1], tf.float32)
-        variance *= (rows - 1) / rows
+        if self.synchronized:
+            y, mean, variance = self._over_replicas(x, rows, beta)
+        else:
+            y, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+                x, self.scale, beta, epsilon=self.epsilon, is_training=True
+            )
+            # The kernel reports the unbiased variance; Keras averages the biased one.
+            variance *= (rows - 1) / rows
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + batch * (1 - self.momentum))
         return y
+
+    def _over_replicas(self, x, rows, beta):
+        values = tf.cast(x, tf.float32)
+        sums = [tf.reduce_sum(v, [0, 1, 2]) for v in (values, tf.square(values))]
+        context = tf.distribute.get_replica_context()
+        total, squares, rows = context.all_reduce(tf.distribute.ReduceOp.SUM, [*sums, rows])
+        mean = total / rows
+        variance = squares / rows - tf.square(mean)
+        y = (values - mean) * tf.math.rsqrt(variance + self.epsilon) + beta
+        return tf.cast(y, x.dtype), mean, variance
 
     def compute_output_shape(self, input_shape):
         """Same as the input's."""
