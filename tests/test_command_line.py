@@ -32,6 +32,7 @@ TYPED = {
     "batch_size": ("64", 64),
     "epochs": ("3", 3),
     "precision": ("mixed_bfloat16", "mixed_bfloat16"),
+    "sync_batch_norm": ("true", True),
     "seed": ("4294967295", 2**32 - 1),
     "eval_every": ("10", 10),
     "stop_at_train_accuracy": ("1.0", 1.0),
@@ -42,6 +43,9 @@ OPTIONS = {
     "cache_dir": ("c", "c"),
     "dry_run": ("true", True),
     "threads": ("2", 2),
+    "strategy": ("mirrored", "mirrored"),
+    "devices": ("2", 2),
+    "deterministic": ("true", True),
     "checkpoint_every": ("0", 0),
     "keep_epochs": ("20, 5,5,1", (1, 5, 20)),
     "resume": ("restart", "restart"),
@@ -56,13 +60,15 @@ def test_no_field_and_no_option_is_missing_from_the_tables():
 
 def test_nothing_typed_is_the_defaults():
     assert parse([]) == (RunConfig(), Options())
-    assert Options() == Options("runs", None, None, False, 0, 5, (), "exact")
+    assert Options() == Options("runs", None, None, False, 0, "auto", 0, False, 5, (), "exact")
 
 
 @pytest.mark.parametrize("name", TYPED)
 def test_each_field_has_a_flag(name):
     text, value = TYPED[name]
-    for argv in ([f"--{name}={text}"], [f"--{name}", text], [f"-{name}={text}"]):
+    switch = isinstance(value, bool)
+    apart = [f"--{name}"] if switch else [f"--{name}", text]
+    for argv in ([f"--{name}={text}"], apart, [f"-{name}={text}"]):
         wanted, options = parse(argv)
         assert wanted == dataclasses.replace(RunConfig(), **{name: value})
         assert type(getattr(wanted, name)) is type(value)

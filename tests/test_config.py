@@ -158,7 +158,7 @@ def test_every_field_changes_the_id(tmp_path):
         "pixel_mix": (gaussian, 0.5), "shuffle_fraction": (random, 0.5), "augment": ({}, "crop"),
         "weight_decay": ({}, 1e-5), "dropout": ({}, 0.1), "learning_rate": ({}, 0.2),
         "lr_decay": ({}, 0.9), "momentum": ({}, 0.8), "batch_size": ({}, 127), "epochs": ({}, 71),
-        "precision": ({}, "mixed_bfloat16"), "seed": ({}, 1), "eval_every": ({}, 2),
+        "precision": ({}, "mixed_bfloat16"), "sync_batch_norm": ({}, True), "seed": ({}, 1), "eval_every": ({}, 2),
         "stop_at_train_accuracy": ({}, 1.0),
     }  # fmt: skip
     assert set(changes) == set(FIELDS), "a new field needs a value here"
@@ -185,6 +185,10 @@ def test_every_field_changes_the_id(tmp_path):
         ({"dataset": "digits", "momentum": 0.0}, {"dataset": "digits", "momentum": -0.0}),
         ({"dataset": "digits"}, {"dataset": "digits", "corrupt": -0.0, "dropout": -0.0}),
         ({"dataset": "digits"}, {"dataset": "digits", "label_noise": "exclude_true"}),
+        (
+            {"dataset": "digits", "model": "alexnet"},
+            {"dataset": "digits", "model": "alexnet", "sync_batch_norm": True},
+        ),
         ({"dataset": "digits"}, {"dataset": "digits", "pixels": "gaussian", "pixel_mix": 0}),
         ({"dataset": "digits"}, {"dataset": "digits", "pixels": "random", "shuffle_fraction": 0}),
     ],
@@ -223,7 +227,7 @@ def test_what_was_given_is_kept():
 
 
 def test_no_field_with_bounds_is_missing_from_the_table():
-    assert set(BOUNDS) == {n for n, f in FIELDS.items() if f.metadata["kind"] is not str}
+    assert set(BOUNDS) == {n for n, f in FIELDS.items() if f.metadata["kind"] in (int, float)}
 
 
 @pytest.mark.parametrize("name", BOUNDS)
