@@ -158,7 +158,8 @@ def test_every_field_changes_the_id(tmp_path):
         "pixel_mix": (gaussian, 0.5), "shuffle_fraction": (random, 0.5), "augment": ({}, "crop"),
         "weight_decay": ({}, 1e-5), "dropout": ({}, 0.1), "learning_rate": ({}, 0.2),
         "lr_decay": ({}, 0.9), "momentum": ({}, 0.8), "batch_size": ({}, 127), "epochs": ({}, 71),
-        "precision": ({}, "mixed_bfloat16"), "sync_batch_norm": ({}, True), "seed": ({}, 1), "eval_every": ({}, 2),
+        "precision": ({}, "mixed_bfloat16"), "sync_batch_norm": ({}, True),
+        "seed": ({}, 1), "eval_every": ({}, 2),
         "stop_at_train_accuracy": ({}, 1.0),
     }  # fmt: skip
     assert set(changes) == set(FIELDS), "a new field needs a value here"
