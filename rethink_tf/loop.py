@@ -113,10 +113,9 @@ def train_epochs(session: Session) -> tuple[str, str | None]:
         train_seconds = time.monotonic() - started
         epoch, online = session.epoch + 1, steps.online()
         if bad is not None:
-            return results.DIVERGED, (
-                f"the training loss became NaN or infinite at step {bad + 1} of epoch {epoch}; "
-                f"try a smaller --learning_rate than {config.learning_rate:g}"
-            )
+            return results.DIVERGED, _nan(config, f"the training loss at step {bad + 1}", epoch)
+        if not steps.weights_finite():
+            return results.DIVERGED, _nan(config, "weights", epoch)
         line = {
             "epoch": epoch,
             "loss": online["loss_sum"] / online["seen"],
@@ -142,16 +141,20 @@ def train_epochs(session: Session) -> tuple[str, str | None]:
         _keep(session, last=leaked or epoch == config.epochs or _fitted(session))
         session.say(console.epoch_line(line))
         if line["train_loss"] is not None and not math.isfinite(line["train_loss"]):
-            return results.DIVERGED, (
-                f"the training loss became NaN or infinite by the end of epoch {epoch}; "
-                f"try a smaller --learning_rate than {config.learning_rate:g}"
-            )
+            return results.DIVERGED, _nan(config, "the training loss at the end", epoch)
         if leaked:
             return results.INVALID, (
                 f"the labels that entered the loss in epoch {epoch} are not the audited ones: "
                 f"checksum {online['checksum']}, expected {expected}"
             )
     return results.DONE, None
+
+
+def _nan(config: RunConfig, what: str, epoch: int) -> str:
+    return (
+        f"{what} of epoch {epoch} became NaN or infinite; try a smaller --learning_rate than "
+        f"{config.learning_rate:g}"
+    )
 
 
 def _fitted(session: Session) -> bool:
@@ -193,7 +196,8 @@ def _evaluate(session: Session, resident_test, epoch: int) -> dict[str, Any]:
     on_test = steps.evaluate(resident_test, test.num_examples, between=session.give_way)
     values = metrics.of_train(on_train, train.true, train.given)
     values |= metrics.of_test(on_test, test.true)
-    if (session.best["best_test_accuracy"] or -1) < values["test_accuracy"]:
+    best = session.best["best_test_accuracy"]
+    if best is None or best < values["test_accuracy"]:
         session.best = {
             "best_test_accuracy": values["test_accuracy"],
             "best_test_epoch": epoch,

@@ -94,10 +94,13 @@ def _train(config, run_dir, options, threads, argv, say, stop) -> dict[str, Any]
     source = tables.load(config, data_dir=options.data_dir, cache_dir=options.cache_dir, say=say)
     train, test, checks = tables.corrupt(source)
     strategy = devices.strategy(options.strategy, options.devices)
-    if config.batch_size < strategy.num_replicas_in_sync:
+    replicas = strategy.num_replicas_in_sync
+    rest = train.num_examples % config.batch_size
+    if config.batch_size < replicas or 0 < rest < replicas:
         raise RequestError(
-            f"--batch_size: expected at least the number of replicas, "
-            f"{strategy.num_replicas_in_sync}, received {config.batch_size}"
+            f"--batch_size: expected batches of at least {replicas}, the number of replicas; "
+            f"received {config.batch_size}, whose last batch of {train.num_examples} examples "
+            f"has {rest or config.batch_size}; type --batch_size={config.batch_size + replicas}"
         )
     # XLA is off where ops must be deterministic, and cannot compile a synchronising layer.
     jit = compile_with_xla(config.model, threads)

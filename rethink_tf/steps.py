@@ -79,6 +79,7 @@ class Steps:
         self._many = tf.function(self._run_many)
         self._last = tf.function(self._run_last)
         self._evaluate = tf.function(self._run_evaluate)
+        self._finite = tf.function(self._all_finite)
         self.variables = ReplicaVariables(
             strategy,
             weights=self.weights,
@@ -134,6 +135,17 @@ class Steps:
         """The first step of this epoch whose loss was not finite, or None."""
         step = int(self.first_bad.read_value())
         return None if step == _NEVER else step
+
+    def weights_finite(self) -> bool:
+        """Whether every weight is a number.
+
+        The loss does not tell: some fused CPU kernels turn NaN into 0 in a ReLU, and only the
+        first replica's loss is looked at.
+        """
+        return bool(self._finite())
+
+    def _all_finite(self):
+        return tf.reduce_all([tf.math.is_finite(tf.reduce_sum(w)) for w in self.weights])
 
     def _run_many(self, data, order, first, count, epoch, rate):
         for step in tf.range(first, first + count):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny_steps import K, N, make_steps, make_table, same_bits, train
+from tiny_steps import SEED, SIDE, K, N, make_steps, make_table, same_bits, train
 
 from rethink_tf import audit, pipeline
 from rethink_tf.steps import label_words
@@ -56,6 +56,31 @@ def test_evaluation_takes_the_centre_of_larger_images():
     loss, predicted, _ = forward(steps, table.images[:, 1:7, 1:7], table.given)
     np.testing.assert_array_equal(found.predicted, predicted)
     np.testing.assert_allclose(found.loss, loss, atol=1e-5)
+
+
+def test_dropout_and_batch_statistics_are_for_training_only():
+    import keras
+
+    def build():
+        keras.utils.set_random_seed(0)
+        x = inputs = keras.Input([SIDE, SIDE, 1])
+        x = keras.layers.Flatten()(x)
+        x = keras.layers.BatchNormalization(momentum=0.5)(x)
+        x = keras.layers.Dropout(0.5)(x)
+        return keras.Model(inputs, keras.layers.Dense(K)(x))
+
+    table = make_table()
+    steps = make_steps(table, build=build)
+    steps.begin_epoch(1, 0.0)
+    before = steps.evaluate(steps.resident, N)
+    steps.advance(0, 3)  # at rate 0 only the moving averages move
+    after = steps.evaluate(steps.resident, N, batch=7)
+    loss, predicted, _ = forward(steps, table.images, table.given)
+    np.testing.assert_allclose(after.loss, loss, atol=1e-5)
+    np.testing.assert_array_equal(after.predicted, predicted)
+    assert np.abs(after.loss - before.loss).max() > 1e-3
+    first = pipeline.order(SEED, 1, N)[:48]
+    assert abs(steps.online()["loss_sum"] - loss[first].sum()) > 0.5  # with half the inputs
 
 
 def test_evaluation_changes_nothing():
