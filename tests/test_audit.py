@@ -232,19 +232,19 @@ def z_of(check):
 @pytest.mark.parametrize("seed", range(3))
 def test_variance_is_that_of_all_renamings(seed):
     draw, n = np.random.default_rng(seed), 4096
-    true, predicted = draw.integers(0, 4, n), draw.integers(0, 4, n)
-    predicted = np.where(draw.random(n) < 0.7, np.array([2, 2, 1, 3])[true], predicted)
-    renamings = np.array(list(itertools.permutations(range(4))))
+    true, predicted = draw.integers(0, 7, n), draw.integers(0, 7, n)
+    predicted = np.where(draw.random(n) < 0.7, np.array([2, 2, 1, 3, 0, 5, 4])[true], predicted)
+    renamings = np.array(list(itertools.permutations(range(7))))
     accuracies = np.array([(r[predicted] == true).mean() for r in renamings])
-    assert len(renamings) == 24
-    assert accuracies.mean() == pytest.approx(0.25)
-    deviation = np.sqrt(accuracies.var() + 0.25 * 0.75 / n)
-    assert deviation > 0.1  # far above a binomial's 0.0068
-    check = audit.after_training(true, predicted, 4)
+    assert len(renamings) == 5040
+    assert accuracies.mean() == pytest.approx(1 / 7)
+    deviation = np.sqrt(accuracies.var() + 6 / 49 / n)
+    assert deviation > 0.05  # far above a binomial's 0.0055
+    check = audit.after_training(true, predicted, 7)
     accuracy = (true == predicted).mean()
     assert check.detail == (
-        f"test accuracy {accuracy:.4f}, chance 0.2500 +- {deviation:.4f}, "
-        f"z = {(accuracy - 0.25) / deviation:.1f}"
+        f"test accuracy {accuracy:.4f}, chance 0.1429 +- {deviation:.4f}, "
+        f"z = {(accuracy - 1 / 7) / deviation:.1f}"
     )
 
 

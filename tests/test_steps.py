@@ -160,3 +160,13 @@ def test_an_honest_epoch_has_not_diverged():
     steps = make_steps()
     train(steps, 2)
     assert steps.diverged_at() is None
+
+
+def test_a_weight_that_is_no_number_is_seen():
+    steps = make_steps(make_table())
+    assert steps.weights_finite()
+    weight = steps.weights[0]
+    spoilt = weight.numpy()
+    spoilt[0, 0] = np.nan
+    weight.assign(spoilt)
+    assert not steps.weights_finite()

@@ -1,0 +1,287 @@
+"""Noise files: round trip, reading by anyone, refusals, training on them, the command."""
+
+import io
+import json
+import os
+import re
+
+import numpy as np
+import pytest
+
+from rethink_tf import config, corruptions, datasets, noise, train
+from rethink_tf.config import RunConfig
+from rethink_tf.datasets import Split
+from rethink_tf.errors import RequestError
+from rethink_tf.main import guarded
+from rethink_tf.noise import Noise
+
+INDEX = np.array([3, 5, 8, 2**31 - 1])
+TRUE, GIVEN = np.array([0, 1, 2, 2], np.int32), np.array([0, 2, 2, 1], np.int32)
+HEADER = {"dataset": "digits", "seed": 0, "p": 0.5, "definition": "uniform", "version": "1"}
+SPLIT = Split("train", INDEX[:3], np.zeros([3, 2, 2, 1], np.uint8), TRUE[:3], 3)
+RUN = {"model": "mlp_1x512", "dataset": "digits", "examples": 200, "epochs": 2}
+
+
+def written(path, index=INDEX, true=TRUE, given=GIVEN, header=HEADER):
+    noise.write(path, Noise(np.asarray(index), np.asarray(true), np.asarray(given), header))
+    return path
+
+
+def refusal(path, function=noise.read, *rest) -> str:
+    """The one line of a file that is refused."""
+    with pytest.raises(RequestError) as refused:
+        function(path, *rest)
+    assert "\n" not in str(refused.value) and str(path) in str(refused.value)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("ending", ["csv", "npz"])
+def test_a_file_comes_back_as_it_was(ending, tmp_path):
+    order = [2, 0, 3, 1]  # in any order; read back ascending
+    path = written(tmp_path / f"noise.{ending}", INDEX[order], TRUE[order], GIVEN[order])
+    got = noise.read(path)
+    assert [a.dtype for a in (got.index, got.true, got.given)] == [np.int64, np.int32, np.int32]
+    assert (got.index.tolist(), got.true.tolist(), got.given.tolist()) == (
+        INDEX.tolist(), TRUE.tolist(), GIVEN.tolist(),
+    )  # fmt: skip
+    assert got.header == (HEADER if ending == "npz" else {k: str(v) for k, v in HEADER.items()})
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_the_text_of_a_csv_is_pinned(tmp_path):
+    assert written(tmp_path / "noise.csv").read_text() == (
+        "# dataset=digits\n# seed=0\n# p=0.5\n# definition=uniform\n# version=1\n"
+        "index,true,given\n3,0,0\n5,1,2\n8,2,2\n2147483647,2,1\n"
+    )
+
+
+def test_the_content_hash_is_of_index_and_given_only(tmp_path):
+    hashes = {
+        noise.content_hash(written(tmp_path / "a.csv")),
+        noise.content_hash(written(tmp_path / "b.npz")),
+        noise.content_hash(written(tmp_path / "c.csv", header={"seed": 9})),
+        noise.content_hash(written(tmp_path / "d.npz", INDEX[::-1], TRUE[::-1], GIVEN[::-1])),
+    }
+    assert hashes == {"181b9af3d1dbce1c"}
+    other = written(tmp_path / "e.csv", given=[0, 2, 2, 2])
+    assert noise.content_hash(other) not in hashes
+    assert noise.content_hash(written(tmp_path / "f.csv", index=[3, 5, 8, 9])) not in hashes
+
+
+def test_others_files_are_read(tmp_path):
+    path = tmp_path / "theirs.csv"
+    path.write_text("# by hand\n\ngiven, index, note, true\n1,7,0,0\n# half way\n2,6,0,2\n")
+    got = noise.read(path)
+    assert (got.index.tolist(), got.true.tolist(), got.given.tolist(), got.header) == (
+        [6, 7], [2, 0], [2, 1], {},
+    )  # fmt: skip
+    bytes_ = {"index": np.arange(3, dtype=np.uint8), "true": np.zeros(3, np.int16)}
+    np.savez(tmp_path / "theirs.npz", given=np.ones(3, np.uint64), **bytes_)
+    assert noise.read(tmp_path / "theirs.npz").given.tolist() == [1, 1, 1]
+
+
+# Refusals
+
+
+def as_npz(**columns):
+    buffer = io.BytesIO()
+    np.savez(buffer, **({"index": INDEX, "true": TRUE, "given": GIVEN} | columns))
+    return buffer.getvalue()
+
+
+def plain_array():
+    buffer = io.BytesIO()
+    np.save(buffer, INDEX)
+    return buffer.getvalue()
+
+
+WHOLE = as_npz()
+LABELS = b"index,true,given\n"
+WRONG = {
+    "empty.csv": (b"", "expected columns index, true, given as CSV or .npz"),
+    "empty.npz": (b"", "expected columns index, true, given as CSV or .npz"),
+    "no_rows.csv": (LABELS, "expected columns index, true, given as CSV or .npz"),
+    "junk.csv": (bytes(range(256)) * 3, "expected columns index, true, given"),
+    "junk.npz": (bytes(range(256)) * 3, "expected columns index, true, given"),
+    "cut.npz": (WHOLE[:-30], "expected columns index, true, given"),
+    "flipped.npz": (WHOLE[:90] + b"\xff\xff\xff" + WHOLE[93:], "expected columns"),
+    "array.npz": (plain_array(), "expected columns index, true, given"),
+    "no_given.npz": (as_npz(given=GIVEN).replace(b"given", b"taken"), "expected columns"),
+    "header.npz": (as_npz(header=np.array("{")), "expected columns"),
+    "no_names.csv": (b"3,0,0\n5,1,2\n", "expected columns index, true, given"),
+    "ragged.csv": (LABELS + b"3,0,0\n5,1\n", "expected columns index, true, given"),
+    "words.csv": (LABELS + b"3,cat,dog\n", "expected columns index, true, given"),
+    "floats.csv": (LABELS + b"3,0,0.7\n", "could not convert string '0.7' to int64"),
+    "floats.npz": (as_npz(given=GIVEN / 2), "expected whole numbers in given, found float64"),
+    "truths.npz": (as_npz(given=GIVEN > 0), "expected whole numbers in given, found bool"),
+    "objects.npz": (as_npz(given=np.array([0, 2, 2, {}], object)), "allow_pickle=False"),
+    "short.npz": (as_npz(given=GIVEN[:3]), "expected three columns of one length"),
+    "square.npz": (
+        as_npz(**{name: np.eye(2, dtype=int) for name in noise.COLUMNS}),
+        "expected three columns of one length",
+    ),
+    "none.npz": (as_npz(**{name: INDEX[:0] for name in noise.COLUMNS}), "of one length"),
+    "negative.csv": (LABELS + b"3,0,-1\n", "expected given from 0 to 2147483647, found -1"),
+    "large.csv": (LABELS + b"3,0,2147483648\n", "from 0 to 2147483647, found 2147483648"),
+    "huge.npz": (as_npz(index=INDEX.astype(np.uint64) + 2**63), "expected index from 0 to"),
+    "twice.csv": (LABELS + b"3,0,0\n5,1,2\n3,0,1\n", "expected every index once, found 3 twice"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_file_that_is_none_is_refused_in_one_line(name, tmp_path, recwarn):
+    content, message = WRONG[name]
+    (tmp_path / name).write_bytes(content)
+    assert message in refusal(tmp_path / name)
+    # A warning on stderr would be a second line; ResourceWarnings are not shown.
+    assert [w for w in recwarn if w.category is not ResourceWarning] == []
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    assert "No such file or directory" in refusal(tmp_path / "no.csv")
+    assert "No such file or directory" in refusal(tmp_path / "no.npz")
+    assert "Is a directory" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "columns, message",
+    [
+        ((INDEX[1:], TRUE[1:], GIVEN[1:]),
+         "expected all 3 training examples, 1 are missing, first index 3"),
+        ((INDEX[:2], TRUE[:2], GIVEN[:2]), "1 are missing, first index 8"),
+        ((INDEX - 1, TRUE, GIVEN), "3 are missing, first index 3"),
+        ((INDEX, [0, 1, 1, 2], GIVEN),
+         "its true labels are not this data set's: 1 of 3 differ, first at index 8"),
+        ((INDEX, TRUE, [0, 3, 2, 2]), "expected classes 0 to 2, found 3"),
+    ],
+)  # fmt: skip
+def test_a_file_of_another_set_is_refused(columns, message, tmp_path):
+    path = written(tmp_path / "noise.csv", *columns)
+    said = refusal(path, noise.for_training, SPLIT)
+    assert message in said and said.startswith(f"--labels_from={path}: ")
+
+
+def test_the_labels_of_a_part_are_picked_by_index(tmp_path):
+    got = noise.for_training(written(tmp_path / "noise.csv"), SPLIT)
+    assert (got.dtype, got.tolist()) == (np.int32, [0, 2, 2])  # the fourth is not asked for
+
+
+# The command
+
+
+def export(path, *argv):
+    return guarded(noise.main, [f"--export={path}", "--dataset=digits", *argv])
+
+
+@pytest.mark.parametrize("kind", corruptions.LABEL_NOISE)
+@pytest.mark.parametrize("ending", ["csv", "npz"])
+def test_the_command_writes_what_a_run_would_learn(ending, kind, tmp_path, own_signals, capsys):
+    path = tmp_path / f"noise.{ending}"
+    argv = ["--corrupt=0.6", "--seed=4", "--examples=500", f"--label_noise={kind}"]
+    assert export(path, *argv) == 0
+    split = datasets.take(datasets.load("digits")[0], 500, seed=4)
+    kinds = {"probability": 0.6, "num_classes": 10, "seed": 4, "noise": kind}
+    given = corruptions.corrupt_labels(split.labels, split.index, **kinds)
+    got = noise.read(path)
+    np.testing.assert_array_equal(got.index, split.index)
+    np.testing.assert_array_equal(got.true, split.labels)
+    np.testing.assert_array_equal(got.given, given)
+    assert {k: str(v) for k, v in got.header.items()} == {
+        "dataset": "digits", "seed": "4", "p": "0.6", "definition": kind,
+        "version": got.header["version"],
+    }  # fmt: skip
+    changed = 100 * np.mean(given != split.labels)
+    assert capsys.readouterr().out == f"{path}: 500 labels, {changed:.2f}% changed\n"
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize(
+    "export_to, argv, code, message",
+    [
+        ("", [], 2, "--export: expected a file to write, .csv or .npz; received none"),
+        ("noise.txt", [], 2, "--export: expected .csv or .npz, received "),
+        ("no/noise.csv", [], 6, "no/noise.csv: No such file or directory"),
+        ("noise.csv", ["--corrupt=2"], 2, "--corrupt: expected a number from 0.0 to 1.0"),
+        ("noise.csv", ["--examples=9999"], 2, "--examples: expected at most 1500"),
+        ("noise.csv", ["--exprot=x"], 2, "did you mean --export?"),
+        ("noise.csv", ["--labels_from=THERE"], 2, "--labels_from: "),
+    ],
+)
+def test_the_command_refuses_in_one_line(
+    export_to, argv, code, message, tmp_path, own_signals, capsys
+):
+    there = written(tmp_path / "there.csv")
+    path = f"{tmp_path}/{export_to}" if export_to else ""
+    assert export(path, *[flag.replace("THERE", str(there)) for flag in argv]) == code
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1) and message in err
+    assert [p.name for p in tmp_path.iterdir()] == ["there.csv"]
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, own_signals, capsys, monkeypatch):
+    path = written(tmp_path / "noise.csv")
+    before = path.read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert export(path, "--corrupt=1") == 6
+    assert "No space left on device" in capsys.readouterr().err
+    assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["noise.csv"]
+
+
+def test_help_names_the_flag(own_signals, capsys):
+    assert guarded(noise.main, ["--help"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("python -m rethink_tf.noise ") and "  --export " in out and err == ""
+
+
+# Training
+
+
+@pytest.fixture(scope="module")
+def drawn(tensorflow, tmp_path_factory):
+    """The folder of a run at p = 0.5 and of its labels as files; the run's summary."""
+    folder = tmp_path_factory.mktemp("noise")
+    wanted = config.resolve(RunConfig(**RUN, corrupt=0.5))
+    summary = train.run(wanted, folder / "run", say=lambda _: None)
+    for ending in ("csv", "npz"):
+        assert export(folder / f"noise.{ending}", "--corrupt=0.5", "--examples=200") == 0
+    return folder, summary
+
+
+def test_ten_lines_of_numpy_read_what_the_run_recorded(drawn):
+    folder, summary = drawn
+    with open(folder / "noise.csv") as file:
+        lines = [line for line in file if not line.startswith("#")]
+    names = lines[0].strip().split(",")
+    table = np.array([line.split(",") for line in lines[1:]], int)
+    true, given = table[:, names.index("true")], table[:, names.index("given")]
+    file = np.load(folder / "noise.npz")
+    assert np.mean(true != given) == np.mean(file["true"] != file["given"])
+    assert np.mean(true != given) == summary["changed_fraction"] == pytest.approx(0.45, abs=0.1)
+    (check,) = [c for c in summary["audit"] if c["name"] == "changed_count"]
+    assert re.match(r"0\.\d{4}", check["detail"])[0] == f"{np.mean(true != given):.4f}"
+    assert json.loads(str(file["header"]))["p"] == 0.5
+
+
+def test_training_on_the_file_is_the_run_with_the_labels_drawn(drawn, tmp_path):
+    folder, summary = drawn
+    ids = set()
+    for ending in ("csv", "npz"):
+        path = tmp_path / f"moved.{ending}"
+        path.write_bytes((folder / f"noise.{ending}").read_bytes())
+        wanted = config.resolve(RunConfig(**RUN, labels_from=str(path)))
+        assert config.run_id(wanted) == config.run_id(
+            config.resolve(RunConfig(**RUN, labels_from=str(folder / "noise.npz")))
+        )
+        ids.add(config.run_id(wanted))
+    again = train.run(wanted, tmp_path / "run", say=lambda _: None)
+    for key in ("weights_hash", "labels_hash", "changed_fraction", "train_loss", "test_accuracy"):
+        assert again[key] == summary[key], key
+    assert len(ids) == 1 and summary["run_id"] not in ids and again["run_id"] in ids
+    got = noise.read(path)
+    noise.write(path, Noise(got.index, got.true, np.roll(got.given, 1), got.header))
+    changed = config.resolve(RunConfig(**RUN, labels_from=str(path)))
+    assert config.run_id(changed) not in ids
