@@ -26,6 +26,11 @@ class Check:
     passed: bool | None
     detail: str
 
+    def __post_init__(self):
+        # NumPy's False is not False: a check that gave it would never refuse a run.
+        if self.passed is not None:
+            object.__setattr__(self, "passed", bool(self.passed))
+
     def __str__(self):
         word = {True: "ok", False: "FAILED", None: "not testable"}[self.passed]
         return f"{self.name}: {word} ({self.detail})"

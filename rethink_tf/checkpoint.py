@@ -39,7 +39,8 @@ def save(folder: Path, header: dict[str, Any], arrays: dict[str, np.ndarray]) ->
     with results.storage(folder):
         folder.mkdir(parents=True, exist_ok=True)
     results.write_atomically(path, _MAGIC + digest + b"\n" + content)
-    for old in stored(folder)[:-KEPT]:
+    # The run's lock is held: what lies beside is a killed process's.
+    for old in [*stored(folder)[:-KEPT], *folder.glob(".*.ckpt.*")]:
         old.unlink(missing_ok=True)
     return path
 

@@ -106,7 +106,8 @@ def train_epochs(session: Session) -> tuple[str, str | None]:
     expected = audit.label_checksum(session.train.index, session.train.given)
     progress = console.Progress(session.train.num_examples)
     session.say(f"{console.LEGEND}\n{console.header()}")
-    while session.epoch < config.epochs and not _fitted(session):
+    # At the top, so that a run killed before its summary ends as it would have ended.
+    while (ended := _ended(session, expected)) is None:
         session.give_way()
         started, rate = time.monotonic(), session.rate
         bad = _train_epoch(session, progress)
@@ -123,7 +124,7 @@ def train_epochs(session: Session) -> tuple[str, str | None]:
             "learning_rate": rate,
             "label_checksum": online["checksum"],
         }
-        leaked = online["checksum"] != expected or online["seen"] != session.train.num_examples
+        leaked = online["checksum"] != expected
         evaluated_at = time.monotonic()
         steps.variables.sync()
         if epoch == config.epochs or leaked or epoch % config.eval_every == 0:
@@ -138,16 +139,26 @@ def train_epochs(session: Session) -> tuple[str, str | None]:
             "finished": time.time(),
         }
         session.epoch, session.step, session.line = epoch, 0, line
-        _keep(session, last=leaked or epoch == config.epochs or _fitted(session))
+        _keep(session, last=_ended(session, expected) is not None)
         session.say(console.epoch_line(line))
-        if line["train_loss"] is not None and not math.isfinite(line["train_loss"]):
-            return results.DIVERGED, _nan(config, "the training loss at the end", epoch)
-        if leaked:
-            return results.INVALID, (
-                f"the labels that entered the loss in epoch {epoch} are not the audited ones: "
-                f"checksum {online['checksum']}, expected {expected}"
-            )
-    return results.DONE, None
+    return ended
+
+
+def _ended(session: Session, expected: int) -> tuple[str, str | None] | None:
+    """Status and reason of a run that its last epoch ended; None where it goes on."""
+    line = session.line
+    if line and line["label_checksum"] != expected:
+        return results.INVALID, (
+            f"the labels that entered the loss in epoch {session.epoch} are not the audited ones: "
+            f"checksum {line['label_checksum']}, expected {expected}"
+        )
+    # A NaN was written as null.
+    loss = line.get("train_loss")
+    if line.get("train_accuracy") is not None and (loss is None or not math.isfinite(loss)):
+        return results.DIVERGED, _nan(session.config, "the training loss at the end", session.epoch)
+    if session.epoch == session.config.epochs or _fitted(session):
+        return results.DONE, None
+    return None
 
 
 def _nan(config: RunConfig, what: str, epoch: int) -> str:

@@ -78,7 +78,8 @@ def read(path: Path | str) -> Noise:
         if not np.issubdtype(column.dtype, np.integer):
             raise RequestError(f"{path}: expected whole numbers in {name}, found {column.dtype}")
         if column.min() < 0 or column.max() >= 2**31:
-            raise RequestError(f"{path}: expected {name} from 0, found {column.min()}")
+            found = column.min() if column.min() < 0 else column.max()
+            raise RequestError(f"{path}: expected {name} from 0 to {2**31 - 1}, found {found}")
     order = np.argsort(columns["index"], kind="stable")
     index, true, given = (columns[name][order] for name in COLUMNS)
     if (np.diff(index) == 0).any():
@@ -99,6 +100,8 @@ def _read_csv(path):
         line[1:].strip().split("=", 1) for line in lines if line.startswith("#") and "=" in line
     )
     rows = [line for line in lines if line.strip() and not line.startswith("#")]
+    if len(rows) < 2:  # NumPy would warn
+        raise ValueError("it has no rows")
     names = [name.strip() for name in rows[0].split(",")]
     table = np.loadtxt(rows[1:], delimiter=",", dtype=np.int64, ndmin=2)
     return {name: table[:, names.index(name)] for name in COLUMNS}, header
@@ -157,6 +160,8 @@ def main(argv: list[str]) -> int:
         raise RequestError("--export: expected a file to write, .csv or .npz; received none")
     if Path(extras["export"]).suffix not in (".csv", ".npz"):
         raise RequestError(f"--export: expected .csv or .npz, received {extras['export']}")
+    if wanted.labels_from is not None:
+        raise RequestError("--labels_from: expected --corrupt for labels to export, not a file")
     config = prepare(wanted, options)
     split, _ = datasets.load(
         config.dataset, data_dir=options.data_dir, cache_dir=options.cache_dir, report=console.say

@@ -49,9 +49,9 @@ def find(
     if stored is not None:
         found = Found(*stored, run_dir)
     else:
-        if unfinished:
-            say(f"{run_dir}: an unfinished run without a checkpoint lies here; it starts over")
         found = _shorter(config, run_dir, say)
+        if found is None and unfinished:
+            say(f"{run_dir}: an unfinished run without a checkpoint lies here; it starts over")
     if found is None:
         return None
     differences = _differences(found.header["environment"], environment)

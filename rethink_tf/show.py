@@ -118,8 +118,9 @@ def _moments(source) -> tuple[np.ndarray, np.ndarray]:
     if source.corruption["mean"] is not None:
         return source.corruption["mean"], source.corruption["deviation"]
     some = source.train.images[:: -(-source.train.num_examples // MOMENT_EXAMPLES)]
-    some = some.reshape(-1, some.shape[-1])
-    return some.mean(axis=0, dtype=np.float64), some.std(axis=0, dtype=np.float64)
+    from rethink_tf import tables
+
+    return tables.moments(some)
 
 
 def record_samples(config: RunConfig, source, train, run_dir: Path, log, say) -> None:

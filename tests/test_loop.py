@@ -151,7 +151,9 @@ EXPLODING = {"learning_rate": 1000.0, "lr_decay": 1.0, "weight_decay": 10.0, "ep
 
 
 def test_a_run_that_diverges_ends_so_and_keeps_its_history(tmp_path):
-    with pytest.raises(DivergedError, match=r"NaN or infinite at step \d of epoch 2; try") as error:
+    with pytest.raises(
+        DivergedError, match=r"at step \d of epoch 2 became NaN or infinite; try"
+    ) as error:
         run(tmp_path, **EXPLODING)
     assert error.value.exit_code == ExitCode.DIVERGED == 4
     assert "try a smaller --learning_rate than 1000" in str(error.value)

@@ -2,7 +2,6 @@
 
 import keras
 from keras import layers
-from keras.initializers import Constant, TruncatedNormal
 
 from rethink_tf.models.layers import LocalResponseNorm, l2
 
@@ -11,32 +10,22 @@ def alexnet(input_shape, num_classes, *, weight_decay=0.0, dropout=0.0) -> keras
     """Small AlexNet: 1,387,786 trainable parameters on 28x28x3 and 10 classes.
 
     Two blocks of 5x5 convolution, 3x3 max-pooling and local response normalisation, dense layers of
-    384 and 192. Channels, initial weights and the place of weight decay (the two dense layers) are
-    those of TensorFlow's CIFAR-10 tutorial. Dropout, not in the paper, after each dense layer.
+    384 and 192. Channels and the place of weight decay (the two dense layers) are those of
+    TensorFlow's CIFAR-10 tutorial. Its initial weights are not used but Glorot's: with the
+    tutorial's, 10,000 random labels were fitted to 61% after 25 epochs. Dropout, not in the paper,
+    after each dense layer.
     """
 
-    def conv_block(bias):
-        def block(x):
-            x = layers.Conv2D(
-                64,
-                5,
-                padding="same",
-                activation="relu",
-                kernel_initializer=TruncatedNormal(stddev=5e-2),
-                bias_initializer=Constant(bias),
-            )(x)
-            x = layers.MaxPooling2D(3, 2, padding="same")(x)
-            return LocalResponseNorm()(x)
-
-        return block
+    def conv_block(x):
+        x = layers.Conv2D(64, 5, padding="same", activation="relu")(x)
+        x = layers.MaxPooling2D(3, 2, padding="same")(x)
+        return LocalResponseNorm()(x)
 
     def dense(units):
         def block(x):
             x = layers.Dense(
                 units,
                 activation="relu",
-                kernel_initializer=TruncatedNormal(stddev=0.04),
-                bias_initializer=Constant(0.1),
                 kernel_regularizer=l2(weight_decay),
             )(x)
             return layers.Dropout(dropout)(x) if dropout else x
@@ -44,12 +33,10 @@ def alexnet(input_shape, num_classes, *, weight_decay=0.0, dropout=0.0) -> keras
         return block
 
     x = inputs = keras.Input(input_shape)
-    x = conv_block(bias=0.0)(x)
-    x = conv_block(bias=0.1)(x)
+    x = conv_block(x)
+    x = conv_block(x)
     x = layers.Flatten()(x)
     x = dense(384)(x)
     x = dense(192)(x)
-    x = layers.Dense(
-        num_classes, kernel_initializer=TruncatedNormal(stddev=1 / 192), dtype="float32"
-    )(x)
+    x = layers.Dense(num_classes, dtype="float32")(x)
     return keras.Model(inputs, x)
