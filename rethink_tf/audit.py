@@ -86,6 +86,14 @@ def uniformity(true, given, *, num_classes: int) -> Check:
     return Check("uniformity", p >= TAIL, f"chi-squared {chi2:.1f} on {freedom} degrees, p {p:.2g}")
 
 
+def to_next_class(true, given, *, num_classes: int) -> Check:
+    """Every changed label is its class's successor, as pair_flip defines."""
+    true, given = np.asarray(true), np.asarray(given)
+    changed = true != given
+    astray = int(np.sum(changed & (given != (true + 1) % num_classes)))
+    return Check("to_next_class", astray == 0, f"{astray} of {int(changed.sum())} went elsewhere")
+
+
 def not_a_permutation(true, given, *, num_classes: int) -> Check:
     """Class counts must move: labels drawn anew do not keep every count to the last one.
 
@@ -136,11 +144,17 @@ def before_training(
     if probability is not None:
         kinds = {"probability": probability, "num_classes": k, "noise": noise}
         checks.append(changed_count(first.true, first.given, **kinds))
-    if noise == "uniform" and probability:
+    if noise == "pair_flip" and probability:
+        checks.append(to_next_class(first.true, first.given, num_classes=k))
+    if noise != "pair_flip" and probability:
         checks.append(uniformity(first.true, first.given, num_classes=k))
         checks.append(not_a_permutation(first.true, first.given, num_classes=k))
     checks.append(equal("same_over_two_passes", second.given, first.given, "given labels"))
-    checks.append(equal("test_labels_untouched", test.given, test_source.labels, "test labels"))
+    # Accuracy is taken against `true`; both names must hold the source's labels.
+    for name in ("given", "true"):
+        labels = getattr(test, name)
+        checks.append(equal("test_labels_untouched", labels, test_source.labels, f"{name} labels"))
+    checks.append(equal("test_index_equals_source", test.index, test_source.index, "identities"))
     return checks
 
 

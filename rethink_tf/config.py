@@ -198,6 +198,8 @@ def resolve(config: RunConfig) -> RunConfig:
         values["sync_batch_norm"] = False
     if values["examples"] == info.num_train:
         values["examples"] = None
+    examples = values["examples"] or info.num_train
+    values["batch_size"] = min(values["batch_size"], examples)
     values["eval_every"] = min(values["eval_every"], values["epochs"])
     return RunConfig(**values)
 
@@ -232,6 +234,12 @@ def _check_corruption(values) -> None:
             )
         if values[name] == 0:
             values["pixels"], values[name] = "original", 1.0
+    positions = values["input_size"] ** 2
+    if round(values["shuffle_fraction"] * positions) < 2:
+        raise RequestError(
+            f"--shuffle_fraction: expected at least {2 / positions:.2g}, two of the {positions} "
+            f"positions, received {values['shuffle_fraction']}: nothing would move"
+        )
     if values["pixels"] != "original" and values["augment"] != "none":
         raise RequestError(
             f"--augment={values['augment']}: expected none with --pixels={pixels}: corrupted "

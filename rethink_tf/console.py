@@ -1,5 +1,6 @@
 """What a run says: its configuration, a line an epoch, an estimate of time, a verdict in words."""
 
+import os
 import sys
 import time
 from typing import Any
@@ -28,7 +29,10 @@ LEGEND = (
 
 def say(text: str = "") -> None:
     """One or more lines to standard output, at once."""
-    print(text, flush=True)
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # the reader has gone; the run has not
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
 
 
 def duration(seconds: float) -> str:
@@ -70,7 +74,9 @@ def epoch_line(line: dict[str, Any]) -> str:
         cells.append(f"{text:>{width}}")
     timing = line["timing"]
     rate, seconds = timing["images_per_second"], timing["train_seconds"] + timing["eval_seconds"]
-    return "  ".join(cells) + f"  {rate:8.0f}  {seconds:5.{0 if seconds >= 999.5 else 1}f}s"
+    speed = "-" if rate is None else f"{rate:.0f}"
+    lasted = f"{seconds:.{0 if seconds >= 999.5 else 1}f}"
+    return "  ".join(cells) + f"  {speed:>8}  {lasted:>5}s"
 
 
 def estimate(seconds: float, rate: float, on_cpu: bool) -> str:
@@ -115,21 +121,37 @@ def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f}%"
 
 
+def _epochs(summary) -> str:
+    return f"{summary['epochs']} epoch{'s' if summary['epochs'] > 1 else ''}"
+
+
+def _pixels(config: RunConfig) -> str:
+    """The kind of pixels in words, with its degree."""
+    if config.pixels == "gaussian":
+        kind = "Gaussian noise"
+        return kind if config.pixel_mix == 1 else f"images mixed with {config.pixel_mix:g} of noise"
+    share = "" if config.shuffle_fraction == 1 else f" ({config.shuffle_fraction:g} of them)"
+    order = "one permutation for all images" if config.pixels == "shuffled" else "one per image"
+    return f"permuted pixels{share}, {order}"
+
+
 def verdict(summary: dict[str, Any], config: RunConfig) -> str:
     """What the run showed, in words that need no paper."""
     if summary["status"] != results.DONE:
         return f"{summary['status']}: {summary['reason']}"
     train, test = summary["train_accuracy"], summary["test_accuracy"]
-    epochs = f"{summary['epochs']} epoch{'s' if summary['epochs'] > 1 else ''}"
-    if config.corrupt == 1:
+    changed = summary["changed_fraction"]
+    chance = {check["name"]: check["passed"] for check in summary["audit"]}.get("test_at_chance")
+    where = "at chance" if chance else "(chance could not be tested)"
+    if config.corrupt == 1 and config.label_noise == "uniform":
+        memorised = "it memorised" if train >= 0.9 else f"not memorised within {_epochs(summary)}"
         words = (
-            f"fits {_percent(train)} of labels drawn at random; predicts true test labels at "
-            f"chance ({_percent(test)}): "
+            f"fits {_percent(train)} of labels drawn at random; predicts true test labels "
+            f"{where} ({_percent(test)}): {memorised}"
         )
-        words += "it memorised" if train >= 0.9 else f"not memorised within {epochs}"
-    elif config.corrupt > 0:
+    elif changed:
         words = (
-            f"{_percent(summary['changed_fraction'])} of the labels are wrong; fits "
+            f"{_percent(changed)} of the labels are wrong; fits "
             f"{_percent(summary['clean_accuracy'])} of the clean and "
             f"{_percent(summary['corrupted_accuracy'])} of the corrupted ones; predicts "
             f"{_percent(test)} of the test labels (best so far "
@@ -140,6 +162,8 @@ def verdict(summary: dict[str, Any], config: RunConfig) -> str:
             f"fits {_percent(train)} of the true labels; predicts {_percent(test)} of the test "
             f"labels: a gap of {100 * (train - test):.1f} points"
         )
+    if config.pixels != "original":
+        words = f"on {_pixels(config)}: {words}"
     found = paper.table1_row(config)
     if found:
         row, full = found
@@ -149,4 +173,12 @@ def verdict(summary: dict[str, Any], config: RunConfig) -> str:
             f"test {100 * row.test_accuracy:.2f}%"
             f"; ours: train {_percent(train)}, test {100 * test:.2f}%"
         )
+    row = paper.table4_row(config)
+    if row is not None:
+        expected = "failed to converge" if row.accuracy is None else _percent(row.accuracy)
+        words += (
+            f"\n  paper, Table 4, online accuracy on the training batches: {expected}; "
+            f"ours: {_percent(summary['accuracy'])} after {_epochs(summary)}"
+        )
+        words += "" if config.examples is None else f" on {config.examples:,} examples"
     return words

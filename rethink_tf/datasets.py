@@ -142,6 +142,16 @@ def choose_default(data_dir: str | os.PathLike | None = None) -> tuple[str, str]
     )
 
 
+def require(name: str, data_dir: str | os.PathLike | None = None) -> None:
+    """Refuses, within ten seconds and without TensorFlow, a set that `load` could not get.
+
+    Raises:
+        RequestError: unknown name, or neither on disk nor to be downloaded.
+    """
+    if not is_on_disk(name, data_dir):
+        tfds_source.require_host(name, data_directory(data_dir), _info(name).download_host_url)
+
+
 def load(
     name: str,
     *,

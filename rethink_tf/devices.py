@@ -45,10 +45,10 @@ def start(threads: int = 0, devices: int = 0, deterministic: bool = False) -> in
                 cpu = tf.config.list_physical_devices("CPU")[0]
                 parts = [tf.config.LogicalDeviceConfiguration()] * devices
                 tf.config.set_logical_device_configuration(cpu, parts)
-            if deterministic:
-                tf.config.experimental.enable_op_determinism()
         except RuntimeError:  # running already, as in a notebook
             pass
+        if deterministic:
+            tf.config.experimental.enable_op_determinism()
         tf.config.list_logical_devices()
     tf.get_logger().setLevel("ERROR")
     return threading.get_intra_op_parallelism_threads() or cores()

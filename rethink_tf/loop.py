@@ -31,6 +31,7 @@ class Session:
         keep_epochs: after which a snapshot of the weights is kept.
         epoch: epochs completed.
         step: steps completed of the next epoch.
+        estimated: whether the whole time was said.
         line: the last line of the history.
         best: `best_test_accuracy` and `best_test_epoch`.
         record: per training example.
@@ -50,6 +51,7 @@ class Session:
     record: Record
     epoch: int = 0
     step: int = 0
+    estimated: bool = False
     line: dict[str, Any] = dataclasses.field(default_factory=dict)
     best: dict[str, Any] = dataclasses.field(
         default_factory=lambda: {"best_test_accuracy": None, "best_test_epoch": None}
@@ -110,6 +112,7 @@ def train_epochs(session: Session) -> tuple[str, str | None]:
     while (ended := _ended(session, expected)) is None:
         session.give_way()
         started, rate = time.monotonic(), session.rate
+        before = steps.online()["seen"] if session.step else 0
         bad = _train_epoch(session, progress)
         train_seconds = time.monotonic() - started
         epoch, online = session.epoch + 1, steps.online()
@@ -135,7 +138,8 @@ def train_epochs(session: Session) -> tuple[str, str | None]:
         line["timing"] = {
             "train_seconds": train_seconds,
             "eval_seconds": time.monotonic() - evaluated_at,
-            "images_per_second": online["seen"] / train_seconds,
+            # Of this process: a resumed epoch counts what was left of it.
+            "images_per_second": (online["seen"] - before) / train_seconds or None,
             "finished": time.time(),
         }
         session.epoch, session.step, session.line = epoch, 0, line
@@ -182,6 +186,7 @@ def _train_epoch(session: Session, progress) -> int | None:
     if not resumed:
         steps.begin_epoch(epoch, session.rate)
     count, bad, dispatches = 1, None, 0
+    whole = session.train.num_examples // steps.batch_size
     while session.step < steps.steps_per_epoch and bad is None:
         before, first = time.monotonic(), session.step
         session.step = steps.advance(first, count)
@@ -190,8 +195,9 @@ def _train_epoch(session: Session, progress) -> int | None:
         # The first dispatch compiles.
         if dispatches or session.line:
             count = max(1, round(DISPATCH_SECONDS / each))
-        if dispatches == 1 and not session.line:
+        if dispatches and not session.estimated and session.step <= whole:
             _say_estimate(session, each)
+            session.estimated = True
         dispatches += 1
         progress.update(epoch, online["seen"], online)
         if bad is None:

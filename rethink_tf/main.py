@@ -5,7 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
-from rethink_tf import command_line, config, console, datasets, train
+from rethink_tf import command_line, config, console, datasets, results, train
 from rethink_tf.errors import ExitCode, RethinkError
 
 
@@ -18,6 +18,8 @@ def main(argv: list[str]) -> int:
     wanted, options = request
     resolved = prepare(wanted, options)
     run_dir = Path(options.runs_dir) / config.run_id(resolved)
+    if not options.dry_run and results.read_summary(run_dir) is None:
+        datasets.require(resolved.dataset, options.data_dir)
     if options.dry_run:
         console.say(train.plan(resolved))
         return ExitCode.DONE

@@ -79,6 +79,57 @@ WEIGHT_DECAY = {
 _FREE = ("seed", "precision", "eval_every", "epochs", "examples", "stop_at_train_accuracy")
 
 
+@dataclasses.dataclass(frozen=True)
+class Table4Row:
+    """A row of Table 4 (CIFAR-10, random labels, with a regulariser).
+
+    `accuracy` is the online accuracy on the (augmented) training batches; None: failed to converge.
+    """
+
+    model: str
+    augment: str
+    weight_decay: bool
+    accuracy: float | None
+
+
+TABLE4 = {
+    "inception_weight_decay": Table4Row("inception", "none", True, 1.0),
+    "alexnet_weight_decay": Table4Row("alexnet", "none", True, None),
+    "mlp_3x512_weight_decay": Table4Row("mlp_3x512", "none", True, 1.0),
+    "mlp_1x512_weight_decay": Table4Row("mlp_1x512", "none", True, 0.9921),
+    "inception_crop": Table4Row("inception", "crop", False, 0.9993),
+    "inception_flip_rotate": Table4Row("inception", "flip_rotate", False, 0.9928),
+}
+
+
+def table4_config(row: Table4Row) -> RunConfig:
+    """The resolved configuration of a row of Table 4; the length of the augmented ones is ours."""
+    decay = WEIGHT_DECAY[row.model] if row.weight_decay else 0.0
+    longer = {"lr_decay": 0.999, "epochs": 200} if row.augment != "none" else {}
+    return resolve(
+        RunConfig(
+            model=row.model,
+            dataset="cifar10",
+            augment=row.augment,
+            corrupt=1.0,
+            weight_decay=decay,
+            **longer,
+        )
+    )
+
+
+def _same_but(free: tuple[str, ...], one: RunConfig, other: RunConfig) -> bool:
+    return all(getattr(one, n) == getattr(other, n) for n in FIELDS if n not in free)
+
+
+def table4_row(config: RunConfig) -> Table4Row | None:
+    """The row of Table 4 that a resolved run is of, at whatever scale; None if of none."""
+    for row in TABLE4.values():
+        if _same_but(_FREE, config, table4_config(row)):
+            return row
+    return None
+
+
 def row_config(row: Table1Row) -> RunConfig:
     """The resolved configuration of a row at the paper's scale."""
     return resolve(
@@ -96,12 +147,7 @@ def table1_row(config: RunConfig) -> tuple[Table1Row, bool] | None:
     """The row of Table 1 that a resolved run is of, and whether at full scale; None if of none."""
     for row in TABLE1.values():
         reference = row_config(row)
-        same = all(
-            getattr(config, name) == getattr(reference, name)
-            for name in FIELDS
-            if name not in _FREE
-        )
-        if same:
+        if _same_but(_FREE, config, reference):
             return row, (
                 config.examples is None
                 and config.epochs >= reference.epochs

@@ -144,10 +144,10 @@ def random_crop(images, index, *, size: int, seed: int, epoch):
 
     def below(words, count):
         shift = tf.constant(32, tf.int64)
-        return tf.cast(tf.bitwise.right_shift(tf.cast(words, tf.int64) * count, shift), tf.int32)
+        return tf.bitwise.right_shift(tf.cast(words, tf.int64) * count, shift)
 
-    top = below(rows, images.shape[1] - size + 1)[:, None] + tf.range(size)
-    left = below(columns, images.shape[2] - size + 1)[:, None] + tf.range(size)
+    top = below(rows, images.shape[1] - size + 1)[:, None] + tf.range(size, dtype=tf.int64)
+    left = below(columns, images.shape[2] - size + 1)[:, None] + tf.range(size, dtype=tf.int64)
     images = tf.gather(images, top, axis=1, batch_dims=1)
     return tf.gather(images, left, axis=2, batch_dims=1)
 

@@ -56,8 +56,10 @@ class ReplicaVariables:
         replicas = self.strategy.num_replicas_in_sync
         rows = [arrays[f"local{i:04d}"] for i in range(len(self._per_replica()))]
         if len(rows[0]) != replicas:
-            # At the end of an epoch the statistics are one truth and the sums are done with.
-            rows = [np.repeat(row[:1], replicas, axis=0) for row in rows]
+            # Only with --resume=anyway: statistics are averaged, sums go to the first replica.
+            rows = [
+                _spread(row, replicas, total=i >= len(self.local)) for i, row in enumerate(rows)
+            ]
         self._restore_rows([tf.constant(row) for row in rows])
 
     def _per_replica(self):
@@ -85,3 +87,12 @@ class ReplicaVariables:
                 v.assign(tf.cast(row[replica], v.dtype))
 
         self.strategy.run(assign)
+
+
+def _spread(row: np.ndarray, replicas: int, total: bool) -> np.ndarray:
+    """Rows of another number of replicas, for this one."""
+    if total:
+        first = row.sum(axis=0, keepdims=True, dtype=row.dtype)
+        return np.concatenate([first, np.zeros((replicas - 1, *row.shape[1:]), row.dtype)])
+    one = row.mean(axis=0, keepdims=True) if np.issubdtype(row.dtype, np.floating) else row[:1]
+    return np.repeat(one.astype(row.dtype), replicas, axis=0)

@@ -3,7 +3,8 @@
 A run directory `runs/<run_id>/` holds:
 
 config.json    written first: `config` (resolved fields), `run_id`, `argv`, `versions`,
-               `git_commit`, `devices`, `replicas`, `threads`, `xla`, `audit` (before training).
+               `git_commit`, `devices`, `replicas`, `threads`, `xla`, `audit` (before training);
+               `resumed`, where it went on: epoch, step, run, environment, command line.
 history.jsonl  one object an epoch, flushed: `epoch` (from 1), `learning_rate`;
                `loss accuracy` online means of the epoch's own batches, before each update;
                exact passes, null in epochs that are not evaluated:
@@ -145,6 +146,12 @@ def start(run_dir: Path, config: dict[str, Any]) -> None:
         for name in (TENSORBOARD, CHECKPOINTS, SNAPSHOTS):
             shutil.rmtree(run_dir / name, ignore_errors=True)
     write_json(run_dir / CONFIG, config)
+
+
+def add_resumed(run_dir: Path, entry: dict[str, Any]) -> None:
+    """Notes in config.json from where, and in which environment, a run went on."""
+    config = _read_json(run_dir / CONFIG) or {}
+    write_json(run_dir / CONFIG, {**config, "resumed": [*config.get("resumed", []), entry]})
 
 
 def append_history(run_dir: Path, line: dict[str, Any]) -> None:

@@ -58,6 +58,12 @@ def find(
     if differences and found.run_dir != run_dir:
         say(f"{found.run_dir}: not continued, since {'; '.join(differences)}")
         return None
+    labels = [environment["labels_hash"], found.header["environment"].get("labels_hash")]
+    if labels[0] != labels[1] and found.run_dir == run_dir:
+        raise RequestError(
+            f"{run_dir}: its checkpoint is of other labels, hash {labels[1]}, these are "
+            f"{labels[0]}; add --resume=restart to start over"
+        )
     if differences and mode == "exact":
         raise RequestError(
             f"{run_dir}: its checkpoint cannot be continued exactly: {'; '.join(differences)}; "
@@ -104,8 +110,16 @@ def _shorter(config, run_dir: Path, say) -> Found | None:
     return Found(*stored, best)
 
 
-def begin(run_dir: Path, record: dict[str, Any], found: Found | None) -> list[dict[str, Any]]:
+def begin(
+    run_dir: Path, record: dict[str, Any], found: Found | None, now: dict[str, Any]
+) -> list[dict[str, Any]]:
     """Writes config.json and cuts the history to the checkpoint; returns the lines that stay.
+
+    Args:
+        run_dir: of this run.
+        record: what config.json says of a fresh run.
+        found: the checkpoint that it goes on from, if any.
+        now: environment and command line, added to `resumed` in config.json.
 
     Raises:
         StorageError: the history lacks epochs that the checkpoint has.
@@ -121,6 +135,9 @@ def begin(run_dir: Path, record: dict[str, Any], found: Found | None) -> list[di
         )
     if found.run_dir != run_dir:
         results.start(run_dir, record)
+    place = {"epoch": found.header["epoch"], "step": found.header["step"]}
+    place["from"] = found.run_dir.name
+    results.add_resumed(run_dir, place | now)
     shutil.rmtree(run_dir / results.TENSORBOARD, ignore_errors=True)
     results.rewrite_history(run_dir, kept)
     return kept

@@ -73,7 +73,6 @@ def threefry2x32_tf(key: tuple[int, int], c0, c1):
     import tensorflow as tf
 
     keys = [tf.constant(k & _MASK, tf.uint32) for k in (*key, key[0] ^ key[1] ^ _PARITY)]
-    shape = tf.broadcast_dynamic_shape(tf.shape(c0), tf.shape(c1))
 
     def rotate(x, distance):
         return tf.bitwise.bitwise_or(
@@ -93,8 +92,8 @@ def threefry2x32_tf(key: tuple[int, int], c0, c1):
         def __xor__(self, other):
             return Word(tf.bitwise.bitwise_xor(self.value, other.value))
 
-    x0 = Word(tf.broadcast_to(tf.cast(c0, tf.uint32), shape))
-    x1 = Word(tf.broadcast_to(tf.cast(c1, tf.uint32), shape))
+    # The first addition broadcasts: tf.broadcast_to has no GPU kernel for uint32.
+    x0, x1 = Word(tf.cast(c0, tf.uint32)), Word(tf.cast(c1, tf.uint32))
     x0, x1 = _rounds(
         x0, x1, keys, lambda x, d: Word(rotate(x.value, d)), lambda i: tf.constant(i, tf.uint32)
     )

@@ -3,6 +3,7 @@
 Here config fields become arguments. Needs TensorFlow running (`devices.start`).
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import subprocess
@@ -62,15 +63,16 @@ def plan(config: RunConfig) -> str:
     """What --dry_run prints: configuration, run id, parameters, and the memory of the data."""
     info = DATASETS[config.dataset]
     model = build_model(config, info.image_shape[-1], info.num_classes)
-    side = info.image_shape[0] if config.augment != "none" else config.input_size
-    entry = 4 if config.pixels == "gaussian" else 1
+    entries = np.prod(info.image_shape)
+    if config.augment == "none":
+        entries = config.input_size**2 * info.image_shape[-1]
     examples = (config.examples or info.num_train) + info.num_test
-    resident = examples * side * side * info.image_shape[-1] * entry / 1e6
+    resident = examples * entries * (4 if config.pixels == "gaussian" else 1) / 1e6
     whole = (info.num_train + info.num_test) * np.prod(info.image_shape) / 1e6
     facts = {
         "Parameters": f"{models.count_trainable(model):,} trainable",
         "Memory of the data": f"{resident:.1f} MB on the device; in the host up to "
-        f"{3 * resident + 2 * whole:.1f} MB while it is corrupted and audited",
+        f"{4 * resident + 2 * whole + 300:.1f} MB while it is corrupted and audited",
     }
     return console.configuration(config, run_id(config), facts)
 
@@ -140,10 +142,11 @@ def _train(config, run_dir, options, threads, argv, say, stop) -> dict[str, Any]
         "xla": jit,
         "replicas": facts["replicas"],
         "deterministic": options.deterministic,
+        "devices": platform["devices"],
         "labels_hash": facts["labels_hash"],
     }
     found = resume.find(config, run_dir, environment, options.resume, say)
-    history = resume.begin(run_dir, record, found)
+    history = resume.begin(run_dir, record, found, {"environment": environment, "argv": argv})
     say(_introduction(config, facts, train, test, checks, platform, threads, jit))
     log = TensorBoardLog(run_dir / results.TENSORBOARD, dataclasses.asdict(config))
     session = Session(
@@ -169,8 +172,11 @@ def _train(config, run_dir, options, threads, argv, say, stop) -> dict[str, Any]
             session.restore(found.header, found.arrays)
             say(f"goes on after epoch {session.epoch}, step {session.step} of the next")
         status, reason = train_epochs(session)
-    finally:
-        log.close()
+    except BaseException:
+        with contextlib.suppress(Exception):  # the first error is the one to tell of
+            log.close()
+        raise
+    log.close()
     if status == results.DONE and _predicts_nothing(config):
         predicted = steps.evaluate(steps.place(test), test.num_examples).predicted
         chance = audit.after_training(test.true, predicted, test.num_classes)

@@ -91,11 +91,18 @@ class Steps:
 
     def place(self, table: Table):
         """One copy of (images, index, given) per replica, as tensors on its device."""
+        devices = self.strategy.extended.worker_devices
+
+        def on(context, array):
+            with tf.device(devices[context.replica_id_in_sync_group]):
+                return tf.constant(array)
+
         return tuple(
             self.strategy.experimental_distribute_values_from_function(
-                lambda _, array=array: tf.constant(array)
+                lambda context, array=array: on(context, array)
             )
-            for array in (table.images, table.index, table.given)
+            # Labels as int64: TensorFlow keeps int32 in the host's memory, also on GPUs.
+            for array in (table.images, table.index, table.given.astype(np.int64))
         )
 
     # One epoch
@@ -103,7 +110,7 @@ class Steps:
     def begin_epoch(self, epoch: int, learning_rate: float) -> None:
         """Draws the order of an epoch (counted from 1) and clears the accumulators."""
         order = pipeline.order(self.seed, epoch, self.train.num_examples)
-        self._order = tf.constant(order)
+        self._order = tf.constant(order, tf.int64)
         self._epoch = tf.constant(epoch, tf.int64)
         self._rate = tf.constant(learning_rate, tf.float32)
         for accumulator in self.sums.values():
@@ -120,8 +127,9 @@ class Steps:
         self._many(
             self.resident,
             self._order,
-            tf.constant(step, tf.int64),
-            tf.constant(count, tf.int64),
+            # int32: the loop's counter and the slice's start are wanted in the host.
+            tf.constant(step, tf.int32),
+            tf.constant(count, tf.int32),
             self._epoch,
             self._rate,
         )
@@ -154,7 +162,7 @@ class Steps:
     def _run_last(self, data, order, epoch, rate):
         whole, rest = divmod(self.train.num_examples, self.batch_size)
         self.strategy.run(
-            self._step, args=(data, order, tf.constant(whole, tf.int64), rest, epoch, rate)
+            self._step, args=(data, order, tf.constant(whole, tf.int32), rest, epoch, rate)
         )
 
     def _step(self, data, order, step, rows, epoch, rate):
@@ -165,7 +173,7 @@ class Steps:
         replicas = self.strategy.num_replicas_in_sync
         # Static and uneven where it does not divide: padding would enter the batch statistics.
         low, high = replica * rows // replicas, (replica + 1) * rows // replicas
-        chosen = tf.slice(order, [tf.cast(step, tf.int32) * self.batch_size + low], [high - low])
+        chosen = tf.slice(order, [step * self.batch_size + low], [high - low])
         index, given = tf.gather(index, chosen), tf.gather(given, chosen)
         # Augmentation stays outside of what XLA may compile: it has no kernel for rotation.
         seen = pipeline.augmented(
@@ -191,7 +199,9 @@ class Steps:
         self.sums["correct"].assign_add(correct)
         self.sums["seen"].assign_add(high - low)
         self.sums["checksum"].assign_add(checksum)
-        bad = tf.where(tf.math.is_finite(loss), tf.constant(_NEVER, tf.int64), step)
+        bad = tf.where(
+            tf.math.is_finite(loss), tf.constant(_NEVER, tf.int64), tf.cast(step, tf.int64)
+        )
         self.first_bad.assign(tf.minimum(self.first_bad, bad))
 
     def _differentiate(self, images, index, given, rows):
@@ -204,7 +214,7 @@ class Steps:
                 decay = tf.add_n(self.model.losses) / self.strategy.num_replicas_in_sync
                 objective += decay
         gradients = tape.gradient(objective, self.weights)
-        hit = tf.argmax(logits, axis=-1, output_type=tf.int32) == given
+        hit = tf.argmax(logits, axis=-1) == given
         checksum = tf.reduce_sum(label_words(index, given))
         return loss, tf.reduce_sum(tf.cast(hit, tf.int64)), checksum, gradients
 
@@ -230,7 +240,8 @@ class Steps:
                 positions = positions[: count - start]
             parts.append(self._evaluate(resident, tf.constant(positions, tf.int32)))
         columns = [np.concatenate([np.asarray(p[i]) for p in parts])[:count] for i in range(3)]
-        return Outcome(*columns)
+        loss, predicted, margin = columns
+        return Outcome(loss, predicted.astype(np.int32), margin)
 
     def _run_evaluate(self, data, positions):
         values = self.strategy.run(self._outcome, args=(data, positions))
@@ -251,7 +262,7 @@ class Steps:
         own = tf.one_hot(given, logits.shape[-1], on_value=True, off_value=False)
         other = tf.reduce_max(tf.where(own, -np.inf, logits), axis=-1)
         margin = tf.gather(logits, given, axis=1, batch_dims=1) - other
-        return losses, tf.argmax(logits, axis=-1, output_type=tf.int32), margin
+        return losses, tf.argmax(logits, axis=-1), margin
 
 
 def _accumulator(dtype):

@@ -68,7 +68,7 @@ def host(url: str) -> str:
 
 
 def host_answers(url: str, *, timeout: float = 8.0) -> bool:
-    """Whether the host of a URL answers at all: any HTTP status counts. Never raises.
+    """Whether a URL is there, by a HEAD request that is answered without error. Never raises.
 
     Args:
         url: of a file; it is not downloaded.
@@ -80,15 +80,25 @@ def host_answers(url: str, *, timeout: float = 8.0) -> bool:
         try:
             import requests  # Honours proxies, as the download does.
 
-            requests.head(url, timeout=timeout)
+            answer = requests.head(url, timeout=timeout, allow_redirects=True)
         except Exception:
             return  # Whatever it was, there was no answer.
-        answered.set()
+        if answer.status_code < 400:
+            answered.set()
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(timeout)
     return answered.is_set()
+
+
+def require_host(name: str, data_dir: Path, url: str) -> None:
+    """Refuses a set that is neither in `data_dir` nor to be had from the network."""
+    if not host_answers(url):
+        raise RequestError(
+            f"expected {name} in {data_dir} or a network; it is not there and {host(url)} does not "
+            f"answer; {_INSTEAD}"
+        )
 
 
 def download(name: str, data_dir: Path, url: str) -> Path:
@@ -106,11 +116,7 @@ def download(name: str, data_dir: Path, url: str) -> Path:
         RequestError: the host does not answer, or the download failed.
         StorageError: it cannot be written.
     """
-    if not host_answers(url):
-        raise RequestError(
-            f"expected {name} in {data_dir} or a network; it is not there and {host(url)} does not "
-            f"answer; {_INSTEAD}"
-        )
+    require_host(name, data_dir, url)
     import tensorflow_datasets as tfds
 
     try:

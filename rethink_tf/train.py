@@ -10,7 +10,7 @@ from typing import Any
 from rethink_tf import console, results
 from rethink_tf.command_line import Options
 from rethink_tf.config import RunConfig
-from rethink_tf.errors import AuditError, DivergedError
+from rethink_tf.errors import AuditError, DivergedError, RequestError
 
 DEFAULTS = Options()
 
@@ -48,20 +48,35 @@ def run(
         say(f"{run_dir}: finished already; this is its summary")
     else:
         with results.locked(run_dir):
-            from rethink_tf import devices
+            # Another process may have finished it since.
+            summary = results.read_summary(run_dir)
+            if summary is None:
+                summary = _train(config, run_dir, options, argv, say)
 
-            threads = devices.start(options.threads, options.devices, options.deterministic)
-            from rethink_tf import session
-
-            summary = session.train(
-                config, run_dir, options=options, threads=threads, argv=argv, say=say
-            )
     say(f"{console.verdict(summary, config)}\n{run_dir}")
     if summary["status"] == results.INVALID:
         raise AuditError(f"INVALID: {summary['reason']}")
     if summary["status"] == results.DIVERGED:
         raise DivergedError(f"DIVERGED: {summary['reason']}")
     return summary
+
+
+def _train(config, run_dir, options, argv, say):
+    from rethink_tf import devices
+
+    threads = devices.start(options.threads, options.devices, options.deterministic)
+    from rethink_tf import session
+
+    try:
+        return session.train(config, run_dir, options=options, threads=threads, argv=argv, say=say)
+    except Exception as error:
+        # TensorFlow's own type is named, not imported: this module loads without it.
+        if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+            raise RequestError(
+                f"--batch_size: {config.batch_size} examples a step do not fit into memory; "
+                "type a smaller one, or fewer --examples"
+            ) from None
+        raise
 
 
 def plan(config: RunConfig) -> str:

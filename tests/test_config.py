@@ -302,3 +302,15 @@ def test_a_config_survives_json_and_refuses_unknown_fields():
     assert config.from_dict(dict(reversed(dataclasses.asdict(resolved).items()))) == resolved
     with pytest.raises(RequestError, match="unknown to this version: colour, zoom$"):
         config.from_dict({"zoom": 1, "colour": 2, "model": "alexnet"})
+
+
+def test_a_shuffle_that_would_move_nothing_is_refused():
+    least = {"dataset": "digits", "pixels": "shuffled"}
+    assert resolve(RunConfig(**least, shuffle_fraction=0.008)).pixels == "shuffled"
+    with pytest.raises(RequestError, match="received 0.005: nothing would move"):
+        resolve(RunConfig(**least, shuffle_fraction=0.005))
+
+
+def test_a_batch_of_all_examples_has_one_form():
+    few = {"dataset": "digits", "examples": 100}
+    assert resolve(RunConfig(**few, batch_size=256)) == resolve(RunConfig(**few, batch_size=100))

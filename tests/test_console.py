@@ -128,7 +128,8 @@ def summary(**changes):
     return {
         "status": "DONE", "reason": None, "epochs": 70, "train_accuracy": 1.0,
         "test_accuracy": 0.101, "clean_accuracy": 0.98, "corrupted_accuracy": 0.5,
-        "best_test_accuracy": 0.6, "changed_fraction": 0.45, **changes,
+        "best_test_accuracy": 0.6, "changed_fraction": 0.45, "accuracy": 0.9912,
+        "audit": [{"name": "test_at_chance", "passed": True, "detail": ""}], **changes,
     }  # fmt: skip
 
 
@@ -159,9 +160,46 @@ def test_the_verdict_on_partly_corrupted_labels():
 
 
 def test_the_verdict_on_true_labels():
-    assert console.verdict(summary(test_accuracy=0.975), config_of()) == (
+    assert console.verdict(summary(test_accuracy=0.975, changed_fraction=0.0), config_of()) == (
         "fits 100.0% of the true labels; predicts 97.5% of the test labels: a gap of 2.5 points"
     )
+
+
+def test_nothing_is_said_that_was_not_drawn_or_not_tested():
+    every = {"changed_fraction": 1.0, "test_accuracy": 0.003}
+    renamed = config_of(corrupt=1.0, label_noise="pair_flip")
+    assert console.verdict(summary(**every), renamed).startswith("100.0% of the labels are wrong; ")
+    from_file = summary(changed_fraction=0.5)
+    assert console.verdict(from_file, config_of()).startswith("50.0% of the labels are wrong; ")
+    untested = summary(audit=[{"name": "test_at_chance", "passed": None, "detail": ""}])
+    words = console.verdict(untested, config_of(corrupt=1.0))
+    assert "predicts true test labels (chance could not be tested) (10.1%)" in words
+
+
+@pytest.mark.parametrize(
+    "fields, words",
+    [
+        ({"pixels": "gaussian"}, "on Gaussian noise: fits "),
+        ({"pixels": "gaussian", "pixel_mix": 0.5}, "on images mixed with 0.5 of noise: fits "),
+        ({"pixels": "shuffled"}, "on permuted pixels, one permutation for all images: fits "),
+        (
+            {"pixels": "random", "shuffle_fraction": 0.25},
+            "on permuted pixels (0.25 of them), one per image: fits ",
+        ),
+    ],
+)
+def test_the_verdict_names_the_pixels(fields, words):
+    assert console.verdict(summary(changed_fraction=0.0), config_of(**fields)).startswith(words)
+
+
+def test_table_4_reports_the_online_accuracy():
+    row = {"dataset": "cifar10", "model": "mlp_1x512", "corrupt": 1.0, "weight_decay": 1e-4}
+    line = "  paper, Table 4, online accuracy on the training batches: 99.2%; ours: 99.1% after 70"
+    assert console.verdict(summary(), config_of(**row)).splitlines()[1:] == [f"{line} epochs"]
+    alexnet = {**row, "model": "alexnet", "weight_decay": 0.004, "examples": 10_000}
+    last = console.verdict(summary(), config_of(**alexnet)).splitlines()[-1]
+    assert "training batches: failed to converge; ours: 99.1%" in last
+    assert last.endswith("on 10,000 examples")
 
 
 def test_the_papers_numbers_stand_beside_ours():

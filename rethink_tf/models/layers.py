@@ -43,16 +43,16 @@ class FusedBatchNorm(keras.layers.Layer):
         self.moving_variance = self.add_weight(
             name="moving_variance", initializer="ones", trainable=False, **kept
         )
-        self.scale = tf.ones(shape)
 
     def call(self, x, training=False):
         """x: [B, H, W, C] -> the same shape and dtype."""
         beta = tf.convert_to_tensor(self.beta)
+        scale = tf.ones([x.shape[-1]])
         if not training:
             mean = tf.convert_to_tensor(self.moving_mean)
             variance = tf.convert_to_tensor(self.moving_variance)
             y, _, _ = tf.compat.v1.nn.fused_batch_norm(
-                x, self.scale, beta, mean, variance, epsilon=self.epsilon, is_training=False
+                x, scale, beta, mean, variance, epsilon=self.epsilon, is_training=False
             )
             return y
         rows = tf.cast(tf.size(x) // tf.shape(x)[-1], tf.float32)
@@ -60,7 +60,7 @@ class FusedBatchNorm(keras.layers.Layer):
             y, mean, variance = self._over_replicas(x, rows, beta)
         else:
             y, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-                x, self.scale, beta, epsilon=self.epsilon, is_training=True
+                x, scale, beta, epsilon=self.epsilon, is_training=True
             )
             # The kernel reports the unbiased variance; Keras averages the biased one.
             variance *= (rows - 1) / rows
