@@ -151,9 +151,8 @@ def before_training(
         checks.append(not_a_permutation(first.true, first.given, num_classes=k))
     checks.append(equal("same_over_two_passes", second.given, first.given, "given labels"))
     # Accuracy is taken against `true`; both names must hold the source's labels.
-    for name in ("given", "true"):
-        labels = getattr(test, name)
-        checks.append(equal("test_labels_untouched", labels, test_source.labels, f"{name} labels"))
+    for name, labels in (("untouched", test.given), ("equal_source", test.true)):
+        checks.append(equal(f"test_labels_{name}", labels, test_source.labels, "test labels"))
     checks.append(equal("test_index_equals_source", test.index, test_source.index, "identities"))
     return checks
 

@@ -1,5 +1,6 @@
 """Each check passes on honest labels and fails on its defect; the statistics are pinned."""
 
+import copy
 import dataclasses
 import itertools
 
@@ -60,6 +61,7 @@ def test_the_checks_and_their_order():
     assert [check.name for check in checks] == [
         "index_equals_source", "given_equals_twin", "true_equals_source", "changed_count",
         "uniformity", "not_a_permutation", "same_over_two_passes", "test_labels_untouched",
+        "test_labels_equal_source", "test_index_equals_source",
     ]  # fmt: skip
     assert {check.passed for check in checks} == {True}
 
@@ -70,6 +72,26 @@ def test_honest_labels_pass_for_thirty_seeds(probability, noise):
     for seed in range(30):
         given = honest(probability, seed, noise)
         assert failed(given, probability=probability, noise=noise) == set(), seed
+
+
+def test_the_labels_that_accuracy_is_taken_against_are_the_sources():
+    table = Data(INDEX, TRUE, TRUE, TRUE)
+    source = Data(np.arange(300), TEST, TEST, TEST)
+    for name, check in (
+        ("true", "test_labels_equal_source"),
+        ("index", "test_index_equals_source"),
+    ):
+        wrong = copy.copy(source)
+        setattr(wrong, name, getattr(source, name)[::-1])
+        checks = audit.before_training(
+            table, table, wrong, source=table, test_source=source, twin=TRUE, probability=0.0
+        )
+        assert [c.name for c in checks if c.passed is False] == [check]
+
+
+def test_labels_flipped_elsewhere_than_to_the_next_class_are_no_pair_flip():
+    given = np.where(np.arange(N) % 2, (TRUE + 2) % K, TRUE).astype(np.int32)
+    assert "to_next_class" in failed(given, probability=0.5, noise="pair_flip")
 
 
 # The defects. The twin is given what the pipeline yields, so it cannot help.

@@ -112,7 +112,6 @@ def find(run_dir, mode="exact", wanted=None, said=None, **changes):
         ({"threads": 4}, "threads was 2 and is 4"),
         ({"xla": False}, "xla was True and is False"),
         ({"replicas": 2}, "replicas was 1 and is 2"),
-        ({"labels_hash": "xyz"}, "labels_hash was abc and is xyz"),
         ({"versions": {"tensorflow": "2.21", "numpy": "2.0"}}, "tensorflow was 2.20 and is 2.21"),
         ({"versions": {"tensorflow": "2.20"}}, "numpy was 2.0 and is None"),
     ],
@@ -132,6 +131,15 @@ def test_another_environment_is_refused_and_can_be_allowed(changes, said, tmp_pa
     assert find(tmp_path, "restart") is find(tmp_path, "restart", **changes) is None
 
 
+def test_other_labels_are_refused_whatever_is_typed_but_restart(tmp_path):
+    results.start(tmp_path, {})
+    save(tmp_path / results.CHECKPOINTS, 1, 3)
+    for mode in ("exact", "anyway"):
+        with pytest.raises(RequestError, match="other labels, hash abc, these are xyz; add --resu"):
+            find(tmp_path, mode, labels_hash="xyz")
+    assert find(tmp_path, "restart", labels_hash="xyz") is None
+
+
 def test_an_unfinished_run_without_a_checkpoint_starts_over(tmp_path):
     said = []
     assert find(tmp_path, said=said) is None and said == []
@@ -146,10 +154,12 @@ def test_the_history_is_cut_to_the_checkpoint_and_must_reach_it(tmp_path):
     found = find(tmp_path)
     results.append_history(tmp_path, {"epoch": 1})
     with pytest.raises(StorageError, match="expected 2 epochs in its history, found 1; add"):
-        resume.begin(tmp_path, {}, found)
+        resume.begin(tmp_path, {}, found, {"argv": ["a"]})
     for epoch in (2, 3):
         results.append_history(tmp_path, {"epoch": epoch})
-    assert resume.begin(tmp_path, {}, found) == [{"epoch": 1}, {"epoch": 2}]
+    assert resume.begin(tmp_path, {}, found, {"argv": ["b"]}) == [{"epoch": 1}, {"epoch": 2}]
+    where = {"epoch": 2, "step": 0, "from": tmp_path.name}
+    assert results.read_config(tmp_path)["resumed"] == [where | {"argv": ["b"]}]
     assert results.read_history(tmp_path) == [{"epoch": 1}, {"epoch": 2}]
 
 

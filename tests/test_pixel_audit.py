@@ -95,6 +95,12 @@ def one_for_all(case):
     case.remake(pixels="shuffled")
 
 
+def one_for_each_fifty(case):
+    for i, split in enumerate((case.train, case.test)):
+        batches = dataclasses.replace(split, index=split.index // 150 * 150)
+        case.got[i] = case.make(batches, SplitId(i))
+
+
 def images_left_alone(case):
     case.got = [case.train.images.copy(), case.test.images.copy()]
 
@@ -150,6 +156,7 @@ def both(*names):
 
 
 TWIN, KEPT = both("pixels_equal_twin"), both("pixel_multiset_kept")
+CHANGED = both("images_changed")
 APART, RELATED = both("differs_from_image_to_image"), both("correlation")
 FREE = both("gaussian_noise_free_of_image")
 ONE, ALIKE = "one_permutation_for_training", "same_permutation_for_test"
@@ -167,7 +174,7 @@ DEFECTS = [
     (SHUFFLED, channels_by_themselves, {ONE} | TWIN | KEPT),
     (SHUFFLED, another_for_test, {ALIKE, "pixels_equal_twin_test"}),
     (SHUFFLED, each_by_its_own, {ONE} | TWIN),
-    (SHUFFLED, images_left_alone, {"moved_positions"} | TWIN),
+    (SHUFFLED, images_left_alone, {"moved_positions"} | CHANGED | TWIN),
     (SHUFFLED, another_seed, TWIN),
     (THIRD_SHUFFLED, two_thirds, {"moved_positions"} | TWIN),
     (RANDOM, as_floats, KEPT),
@@ -175,7 +182,8 @@ DEFECTS = [
     (RANDOM, two_images_exchanged, {"pixels_equal_twin_train", "pixel_multiset_kept_train"}),
     (RANDOM, channels_by_themselves, TWIN | KEPT),
     (RANDOM, one_for_all, APART | TWIN),
-    (RANDOM, images_left_alone, APART | RELATED | TWIN),
+    (RANDOM, images_left_alone, APART | RELATED | CHANGED | TWIN),
+    (RANDOM, one_for_each_fifty, APART | TWIN),
     (THIRD_RANDOM, two_thirds, RELATED | TWIN),
     (THIRD_RANDOM, all_of_them, RELATED | TWIN),
     (GAUSSIAN, another_mean, both("gaussian_mean") | TWIN),

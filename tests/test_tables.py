@@ -180,7 +180,7 @@ LEFT = r"images_untouched_train: FAILED \(200 of 200 images differ, first at 0\)
 ALIKE = (
     r"same_permutation_for_test: FAILED \(\d+ of 256 positions moved as in the training images\)"
 )
-APART = r"differs_from_image_to_image_train: FAILED \(one permutation explains all images\)"
+APART = r"differs_from_image_to_image_train: FAILED \(one permutation explains several images\)"
 FREE = r"gaussian_noise_free_of_image_train: FAILED \(correlation 0\.\d+, chance below 0\.0\d+\)"
 
 
@@ -223,7 +223,10 @@ def test_a_run_with_a_defect_is_refused(kind, defect, said, tensorflow, tmp_path
 @pytest.mark.parametrize("kind", KINDS, ids=NAMES)
 def test_honest_data_pass_every_check(kind, tensorflow):
     *_, checks = tables.corrupt(load(examples=200, **kind))
-    assert [str(check) for check in checks if check.passed is not True] == []
+    # Digits are doubled 2x2: every position equals another, and how many moved cannot be told.
+    untold = ["moved_positions"] if kind.get("pixels") == "shuffled" else []
+    assert [check.name for check in checks if check.passed is not True] == untold
+    assert not [str(check) for check in checks if check.passed is False]
     names = [check.name for check in checks]
     assert names[-2:] == ["same_images_over_two_passes", "standardised"]
     assert len(set(names)) == len(names)
@@ -232,6 +235,6 @@ def test_honest_data_pass_every_check(kind, tensorflow):
 def test_the_checks_of_a_run_are_recorded(tmp_path, tensorflow):
     train.run(resolved(examples=50, epochs=1, **GAUSSIAN), tmp_path, say=lambda _: None)
     found = {check["name"]: check for check in results.read_summary(tmp_path)["audit"]}
-    assert len(found) == 19 and "test_at_chance" in found
+    assert len(found) == 21 and "test_at_chance" in found
     assert {name for name, check in found.items() if check["passed"] is not True} == set()
     assert found["gaussian_mean_train"]["detail"].endswith(" sigma off")
