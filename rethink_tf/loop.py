@@ -129,7 +129,6 @@ def train_epochs(session: Session) -> tuple[str, str | None]:
         }
         leaked = online["checksum"] != expected
         evaluated_at = time.monotonic()
-        steps.variables.sync()
         if epoch == config.epochs or leaked or epoch % config.eval_every == 0:
             line |= _evaluate(session, resident_test, epoch)
         else:
@@ -209,6 +208,8 @@ def _train_epoch(session: Session, progress) -> int | None:
 def _evaluate(session: Session, resident_test, epoch: int) -> dict[str, Any]:
     """Exact passes over the training and the test set, and what is kept of them."""
     steps, train, test = session.steps, session.train, session.test
+    steps.recalibrate()
+    steps.variables.sync()
     on_train = steps.evaluate(steps.resident, train.num_examples, between=session.give_way)
     on_test = steps.evaluate(resident_test, test.num_examples, between=session.give_way)
     values = metrics.of_train(on_train, train.true, train.given)
@@ -229,6 +230,7 @@ def _keep(session: Session, last: bool) -> None:
     session.log.write(session.line)
     if session.epoch in session.keep_epochs:
         results.save_snapshot(session.run_dir, session.epoch, _named_weights(session.steps.model))
+    session.steps.variables.sync()
     every = session.checkpoint_every
     if last or (every and session.epoch % every == 0):
         session.save()

@@ -217,7 +217,7 @@ def test_help_fits_and_is_grouped():
         "Regularisation:",
         "Optimisation:",
         "Evaluation and stopping:",
-        "Where and how (these change no number, and are no part of a run's identity):",
+        "Where and how (no part of a run's identity; recorded in its config.json):",
     ]
 
 

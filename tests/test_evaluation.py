@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny_steps import SEED, SIDE, K, N, make_steps, make_table, same_bits, train
+from tiny_steps import BATCH, SEED, SIDE, K, N, make_steps, make_table, same_bits, train
 
-from rethink_tf import audit, pipeline
+from rethink_tf import audit, models, pipeline
 from rethink_tf.steps import label_words
 
 # Evaluation
@@ -184,3 +184,37 @@ def test_two_replicas_give_what_one_gives():
         assert found["predicted"][0] == found["predicted"][1], name
         assert len(found["predicted"][0]) == N
         assert found["evaluated"] < 1e-5, name
+
+
+def test_statistics_taken_anew_depend_on_the_weights_alone_and_change_no_training():
+    def build():
+        return models.build("inception", (SIDE, SIDE, 1), K, dropout=0.5, seed=1)
+
+    table = make_table()
+    plain, renewed = (make_steps(table, build=build) for _ in range(2))
+    train(plain, 1), train(renewed, 1)
+    layers = [x for x in renewed.model.layers if hasattr(x, "moving_variance")]
+    assert len(layers) == 19
+
+    def statistics():
+        return [np.stack([x.moving_mean, x.moving_variance]) for x in layers]
+
+    renewed.recalibrate()
+    first = statistics()
+    for layer in layers:
+        layer.moving_mean.assign(layer.moving_mean + 7)
+    renewed.recalibrate()
+    for one, again in zip(first, statistics(), strict=True):
+        np.testing.assert_array_equal(one, again)
+    # The first layer's are debiased means over the whole batches of the order, in their order.
+    conv = renewed.model.layers[1]
+    order = pipeline.order(SEED, 1, N)
+    weight, expected = 0.0, 0.0
+    for step in range(N // BATCH):
+        chosen = order[step * BATCH : (step + 1) * BATCH]
+        seen = conv(pipeline.standardise(table.images[chosen])).numpy()
+        expected, weight = expected * 0.9 + 0.1 * seen.mean((0, 1, 2)), weight * 0.9 + 0.1
+    np.testing.assert_allclose(first[0][0], expected / weight, rtol=1e-4, atol=1e-5)
+    train(plain, 1), train(renewed, 1)
+    for one, other in zip(plain.weights, renewed.weights, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())

@@ -18,8 +18,8 @@ class FusedBatchNorm(keras.layers.Layer):
     the parameter count equal with and without normalisation, as in the paper's Table 1.
 
     Args:
-        momentum: of the moving averages. 0.9 follows the training closely enough for exact
-            evaluation after every epoch; at 0.99 it lags by ten epochs on few examples.
+        momentum: of the moving averages; at 0.99 they lag by ten epochs on few examples.
+            `Steps.recalibrate` takes them anew before each evaluation.
         epsilon: added to the variance.
 
     Attributes:
