@@ -177,7 +177,7 @@ def usage(module: str = "rethink_tf.main", extra: dict[str, str] | None = None) 
             if meta["group"] == group:
                 choices = f" One of {', '.join(meta['choices'])}." if meta["choices"] else ""
                 lines.append(_entry(name, meta["help"] + choices, meta["by"] or field.default))
-    lines += ["", "Where and how (no part of a run's identity; recorded in its config.json):"]
+    lines += ["", "Where and how (no part of a run's identity, but recorded with it):"]
     for name, help in _OPTIONS_HELP.items():
         lines.append(_entry(name, help, Options.__dataclass_fields__[name].default or None))
     lines.append(_entry("flagfile", "A file of flags, one a line; later flags win.", None))

@@ -244,7 +244,8 @@ def _named_weights(model) -> dict[str, Any]:
 def _say_estimate(session: Session, seconds_per_step: float) -> None:
     """The whole time from one step's: an evaluation costs about a third of a training pass."""
     config, steps = session.config, session.steps
-    training = config.epochs * steps.steps_per_epoch * seconds_per_step
+    left = config.epochs - session.epoch
+    training = left * steps.steps_per_epoch * seconds_per_step
     seconds = training * (1 + 0.4 / config.eval_every)
     on_cpu = not tf.config.list_logical_devices("GPU")
     session.say(console.estimate(seconds, steps.batch_size / seconds_per_step, on_cpu))

@@ -217,7 +217,7 @@ def test_help_fits_and_is_grouped():
         "Regularisation:",
         "Optimisation:",
         "Evaluation and stopping:",
-        "Where and how (no part of a run's identity; recorded in its config.json):",
+        "Where and how (no part of a run's identity, but recorded with it):",
     ]
 
 
