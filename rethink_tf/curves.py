@@ -159,5 +159,5 @@ def loss_curves(runs: Sequence[tuple[str, list[dict[str, Any]]]]):
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     figure.suptitle("Training loss by epoch", weight="bold", size=12)
-    figure.legend(loc="outside lower center", ncols=2, frameon=False, handlelength=3)
+    figure.legend(loc="outside lower center", frameon=False, handlelength=3)
     return figure

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from rethink_tf import audit
+from rethink_tf import audit, console
 from rethink_tf.audit import Check
 from rethink_tf.corruptions import LABEL_NOISE, expected_changed
 from rethink_tf.errors import ExitCode, RequestError
@@ -248,5 +248,5 @@ def main(argv: list[str]) -> int:
         index=read["index"],
         again=again,
     )
-    print(verdict)
+    console.say(str(verdict))
     return ExitCode.INVALID if verdict.ok is False else ExitCode.DONE
