@@ -1,0 +1,26 @@
+"""The README says what the code does."""
+
+import re
+from pathlib import Path
+
+from rethink_tf.errors import ExitCode
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_table_of_exit_codes_is_the_enum():
+    rows = re.findall(r"^\| (\d+) \| ([A-Z_]+) \|", README, re.M)
+    assert [(int(code), name) for code, name in rows] == [(c.value, c.name) for c in ExitCode]
+
+
+def test_the_files_that_are_linked_are_there():
+    linked = re.findall(r"\]\((flags/[^)]+)\)", README)
+    assert len(linked) == 5
+    assert not [name for name in linked if not (ROOT / name).is_file()]
+
+
+def test_the_test_command_is_what_ci_runs():
+    ci = (ROOT / ".ci" / "run").read_text()
+    assert "pip install -e '.[test]' && python -m pytest" in README
+    assert "-e '.[test]'\npython -m pytest\n" in ci
