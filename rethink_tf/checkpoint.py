@@ -20,6 +20,20 @@ _HEADER = "header"
 KEPT = 2
 
 
+def pack(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> bytes:
+    """JSON values and arrays as bytes."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **{_HEADER: np.array(json.dumps(header))}, **arrays)
+    return buffer.getvalue()
+
+
+def unpack(content: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Takes `pack` back."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    return json.loads(str(arrays.pop(_HEADER))), arrays
+
+
 def save(folder: Path, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Path:
     """Writes a checkpoint and removes all but the two newest.
 
@@ -31,9 +45,7 @@ def save(folder: Path, header: dict[str, Any], arrays: dict[str, np.ndarray]) ->
     Raises:
         StorageError: it could not be written; the older ones are untouched.
     """
-    buffer = io.BytesIO()
-    np.savez(buffer, **{_HEADER: np.array(json.dumps(header))}, **arrays)
-    content = buffer.getvalue()
+    content = pack(header, arrays)
     digest = hashlib.sha256(content).hexdigest().encode()
     path = folder / f"{header['epoch']:06d}-{header['step']:08d}.ckpt"
     with results.storage(folder):
@@ -58,9 +70,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         raise ValueError("not a checkpoint")
     if hashlib.sha256(rest).hexdigest().encode() != start[len(_MAGIC) :]:
         raise ValueError("its checksum is wrong")
-    with np.load(io.BytesIO(rest), allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files}
-    return json.loads(str(arrays.pop(_HEADER))), arrays
+    return unpack(rest)
 
 
 def newest(folder: Path, say: Callable[[str], None]):

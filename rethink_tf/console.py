@@ -93,9 +93,9 @@ def estimate(seconds: float, rate: float, on_cpu: bool) -> str:
 class Progress:
     """A bar within the epoch on a terminal; nothing where the output is piped."""
 
-    def __init__(self, total: int):
+    def __init__(self, total: int, shown: bool = True):
         self.total = total
-        self.shown = sys.stdout.isatty()
+        self.shown = shown and sys.stdout.isatty()
         self.started = time.monotonic()
 
     def update(self, epoch: int, done: int, online: dict[str, float]) -> None:

@@ -1,11 +1,12 @@
 """Starting TensorFlow: quietly, with pinned threads, and with memory growth on GPUs."""
 
+import json
 import os
 import platform
 import sys
 import tempfile
 
-from rethink_tf import __version__
+from rethink_tf import __version__, workers
 from rethink_tf.errors import RequestError
 
 
@@ -14,10 +15,12 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-STRATEGIES = ("auto", "one_device", "mirrored")
+STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
 
 
-def start(threads: int = 0, devices: int = 0, deterministic: bool = False) -> int:
+def start(
+    threads: int = 0, devices: int = 0, deterministic: bool = False, multi_worker: bool = False
+) -> int:
     """Imports TensorFlow and sets the devices up. Where it runs already, its settings stay.
 
     Args:
@@ -25,6 +28,7 @@ def start(threads: int = 0, devices: int = 0, deterministic: bool = False) -> in
             since the number of threads is part of a result's last digits.
         devices: how many; where there is no GPU, the CPU is divided into so many logical ones.
         deterministic: every operation gives the same bits on GPUs too (CPUs do so anyway).
+        multi_worker: leaves the start of the devices to the strategy, which must see none started.
 
     Returns:
         The number of threads in force.
@@ -41,7 +45,9 @@ def start(threads: int = 0, devices: int = 0, deterministic: bool = False) -> in
             gpus = tf.config.list_physical_devices("GPU")
             for gpu in gpus:
                 tf.config.experimental.set_memory_growth(gpu, True)
-            if devices > 1 and not gpus:
+            if devices and gpus:
+                tf.config.set_visible_devices(gpus[:devices], "GPU")
+            elif devices > 1 and not multi_worker:
                 cpu = tf.config.list_physical_devices("CPU")[0]
                 parts = [tf.config.LogicalDeviceConfiguration()] * devices
                 tf.config.set_logical_device_configuration(cpu, parts)
@@ -49,7 +55,8 @@ def start(threads: int = 0, devices: int = 0, deterministic: bool = False) -> in
             pass
         if deterministic:
             tf.config.experimental.enable_op_determinism()
-        tf.config.list_logical_devices()
+        if not multi_worker:
+            tf.config.list_logical_devices()
     tf.get_logger().setLevel("ERROR")
     return threading.get_intra_op_parallelism_threads() or cores()
 
@@ -58,14 +65,17 @@ def strategy(name: str = "auto", devices: int = 0):
     """The tf.distribute strategy of a run; call once, after `start`.
 
     Args:
-        name: `auto` is `mirrored` over all visible GPUs where there are several, else one_device.
+        name: `auto` is `mirrored` over all visible GPUs where there are several, else one_device;
+            `multi_worker` waits until all processes of TF_CONFIG or of the Slurm step have come.
         devices: how many to use, 0 for all.
 
     Raises:
-        RequestError: there are fewer devices.
+        RequestError: there are fewer devices; no cluster is described, or it cannot be joined.
     """
     import tensorflow as tf
 
+    if name == "multi_worker":
+        return _join(devices)
     gpus = tf.config.list_logical_devices("GPU")
     found = gpus or tf.config.list_logical_devices("CPU")
     if devices > len(found):
@@ -80,6 +90,29 @@ def strategy(name: str = "auto", devices: int = 0):
             )
         return tf.distribute.OneDeviceStrategy(found[0].name)
     return tf.distribute.MirroredStrategy([device.name for device in found[: devices or None]])
+
+
+def _join(devices: int):
+    """TensorFlow's MultiWorkerMirroredStrategy."""
+    import tensorflow as tf
+
+    if devices > 1 and not tf.config.list_physical_devices("GPU"):
+        raise RequestError(
+            f"--devices: expected 1 with --strategy=multi_worker and no GPU, received {devices}; "
+            "start more workers"
+        )
+    cluster = workers.cluster()
+    os.environ["TF_CONFIG"] = json.dumps(cluster)
+    tf.get_logger().setLevel("ERROR")
+    try:
+        with _native_stderr_held_back():
+            return tf.distribute.MultiWorkerMirroredStrategy()
+    except (tf.errors.OpError, RuntimeError, ValueError) as error:
+        address = cluster["cluster"]["worker"][cluster["task"]["index"]]
+        raise RequestError(
+            f"--strategy=multi_worker: worker {cluster['task']['index']} at {address} cannot join: "
+            f"{str(error).splitlines()[0]}"
+        ) from None
 
 
 class _native_stderr_held_back:

@@ -11,11 +11,13 @@ import tensorflow as tf
 
 from rethink_tf import audit, checkpoint, console, metrics, results
 from rethink_tf.config import RunConfig
+from rethink_tf.evaluation import Evaluation
 from rethink_tf.per_example import Record
 from rethink_tf.pipeline import Table
 from rethink_tf.steps import Steps
 from rethink_tf.stopping import Stop, StoppedError
 from rethink_tf.tensorboard_log import TensorBoardLog
+from rethink_tf.workers import Workers
 
 DISPATCH_SECONDS = 0.4  # a dispatch is not interruptible; a signal is to be answered soon
 
@@ -25,7 +27,7 @@ class Session:
     """One run while it trains: what the epochs work on, and where they stand.
 
     Attributes:
-        config, steps, train, test, run_dir, log, say, stop: the parts.
+        config, steps, train, test, run_dir, log, say, stop, workers: the parts.
         environment: what must not change between a checkpoint and its resume.
         checkpoint_every: epochs between checkpoints; 0 for none but on a signal.
         keep_epochs: after which a snapshot of the weights is kept.
@@ -45,6 +47,7 @@ class Session:
     log: TensorBoardLog
     say: Callable[[str], None]
     stop: Stop
+    workers: Workers
     environment: dict[str, Any]
     checkpoint_every: int
     keep_epochs: tuple[int, ...]
@@ -57,6 +60,9 @@ class Session:
         default_factory=lambda: {"best_test_accuracy": None, "best_test_epoch": None}
     )
 
+    def __post_init__(self):
+        self.evaluation = Evaluation(self.steps)
+
     def save(self) -> None:
         """Writes a checkpoint of everything, at the end of an epoch or within one."""
         header = {
@@ -66,7 +72,8 @@ class Session:
             "environment": self.environment,
         }
         arrays = self.steps.variables.state() | self.record.arrays()
-        checkpoint.save(self.run_dir / results.CHECKPOINTS, header, arrays)
+        if self.workers.chief:
+            checkpoint.save(self.run_dir / results.CHECKPOINTS, header, arrays)
 
     def restore(self, header: dict[str, Any], arrays: dict[str, Any]) -> None:
         """Takes a checkpoint back; the sums of a half epoch count once `begin` has run."""
@@ -82,15 +89,16 @@ class Session:
         return self.config.learning_rate * self.config.lr_decay**self.epoch
 
     def give_way(self) -> None:
-        """Between dispatches: where a signal came, saves and raises StoppedError."""
-        if not self.stop.requested:
+        """Between dispatches: where a signal came to any worker, saves and raises StoppedError."""
+        signum = max(self.workers.gather(self.stop.signum or 0))
+        if not signum:
             return
         self.stop.answered()
         self.save()
         raise StoppedError(
             f"stopped in epoch {self.epoch + 1} after step {self.step} of "
             f"{self.steps.steps_per_epoch}, saved; the same command goes on from there",
-            self.stop.signum,
+            signum,
         )
 
 
@@ -106,7 +114,7 @@ def train_epochs(session: Session) -> tuple[str, str | None]:
     config, steps = session.config, session.steps
     resident_test = steps.place(session.test)
     expected = audit.label_checksum(session.train.index, session.train.given)
-    progress = console.Progress(session.train.num_examples)
+    progress = console.Progress(session.train.num_examples, shown=session.workers.chief)
     session.say(f"{console.LEGEND}\n{console.header()}")
     # At the top, so that a run killed before its summary ends as it would have ended.
     while (ended := _ended(session, expected)) is None:
@@ -189,11 +197,11 @@ def _train_epoch(session: Session, progress) -> int | None:
     while session.step < steps.steps_per_epoch and bad is None:
         before, first = time.monotonic(), session.step
         session.step = steps.advance(first, count)
-        online, bad = steps.online(), steps.diverged_at()
+        online, bad = steps.online(), _first(session.workers, steps.diverged_at())
         each = (time.monotonic() - before) / (session.step - first)
         # The first dispatch compiles.
         if dispatches or session.line:
-            count = max(1, round(DISPATCH_SECONDS / each))
+            count = session.workers.gather(max(1, round(DISPATCH_SECONDS / each)))[0]
         if dispatches and not session.estimated and session.step <= whole:
             _say_estimate(session, each)
             session.estimated = True
@@ -205,13 +213,20 @@ def _train_epoch(session: Session, progress) -> int | None:
     return bad
 
 
+def _first(workers: Workers, step: int | None) -> int | None:
+    """The smallest of all workers' numbers that are not None."""
+    found = [value for value in workers.gather(-1 if step is None else step) if value >= 0]
+    return min(found, default=None)
+
+
 def _evaluate(session: Session, resident_test, epoch: int) -> dict[str, Any]:
     """Exact passes over the training and the test set, and what is kept of them."""
     steps, train, test = session.steps, session.train, session.test
-    steps.recalibrate()
+    evaluation = session.evaluation
+    evaluation.recalibrate()
     steps.variables.sync()
-    on_train = steps.evaluate(steps.resident, train.num_examples, between=session.give_way)
-    on_test = steps.evaluate(resident_test, test.num_examples, between=session.give_way)
+    on_train = evaluation.evaluate(steps.resident, train.num_examples, between=session.give_way)
+    on_test = evaluation.evaluate(resident_test, test.num_examples, between=session.give_way)
     values = metrics.of_train(on_train, train.true, train.given)
     values |= metrics.of_test(on_test, test.true)
     best = session.best["best_test_accuracy"]
@@ -226,9 +241,11 @@ def _evaluate(session: Session, resident_test, epoch: int) -> dict[str, Any]:
 
 def _keep(session: Session, last: bool) -> None:
     """Writes what an epoch leaves behind; the checkpoint last, since a resume starts from it."""
-    results.append_history(session.run_dir, session.line)
+    chief = session.workers.chief
+    if chief:
+        results.append_history(session.run_dir, session.line)
     session.log.write(session.line)
-    if session.epoch in session.keep_epochs:
+    if chief and session.epoch in session.keep_epochs:
         results.save_snapshot(session.run_dir, session.epoch, _named_weights(session.steps.model))
     session.steps.variables.sync()
     every = session.checkpoint_every

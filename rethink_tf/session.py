@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from rethink_tf import (
     audit,
+    checkpoint,
     console,
     devices,
     metrics,
@@ -31,7 +32,6 @@ from rethink_tf.errors import RequestError
 from rethink_tf.loop import Session, train_epochs
 from rethink_tf.per_example import Record
 from rethink_tf.steps import Steps
-from rethink_tf.stopping import Stop
 from rethink_tf.tensorboard_log import TensorBoardLog
 
 
@@ -85,25 +85,22 @@ def weights_hash(model) -> str:
     return digest.hexdigest()[:16]
 
 
-def train(config: RunConfig, run_dir: Path, *, options, threads, argv, say) -> dict[str, Any]:
-    """Trains a resolved configuration to its summary (arguments: `train.run`)."""
-    with Stop() as stop:
-        return _train(config, run_dir, options, threads, argv, say, stop)
+def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started) -> dict[str, Any]:
+    """Trains a resolved configuration to its summary.
 
-
-def _train(config, run_dir, options, threads, argv, say, stop) -> dict[str, Any]:
-    started = time.time()
+    Args:
+        config, run_dir, options, argv, say: see `train.run`.
+        stop: the `stopping.Stop` in force.
+        started: threads, strategy and workers (`train.Started`).
+    """
+    began = time.time()
+    strategy, workers, threads = started.strategy, started.workers, started.threads
+    _check_batches(config, strategy.num_replicas_in_sync)
     source = tables.load(config, data_dir=options.data_dir, cache_dir=options.cache_dir, say=say)
     train, test, checks = tables.corrupt(source)
-    strategy = devices.strategy(options.strategy, options.devices)
-    replicas = strategy.num_replicas_in_sync
-    rest = train.num_examples % config.batch_size
-    if config.batch_size < replicas or 0 < rest < replicas:
-        raise RequestError(
-            f"--batch_size: expected batches of at least {replicas}, the number of replicas; "
-            f"received {config.batch_size}, whose last batch of {train.num_examples} examples "
-            f"has {rest or config.batch_size}; type --batch_size={config.batch_size + replicas}"
-        )
+    labels = audit.label_checksum(train.index, train.given)
+    if len(set(workers.gather(labels))) > 1:
+        raise RequestError("the workers have different labels; give all the same command and data")
     # XLA is off where ops must be deterministic, and cannot compile a synchronising layer.
     jit = compile_with_xla(config.model, threads)
     jit = jit and not options.deterministic and not config.sync_batch_norm
@@ -120,7 +117,8 @@ def _train(config, run_dir, options, threads, argv, say, stop) -> dict[str, Any]
     )
     facts = {
         "run_id": run_id(config),
-        "replicas": steps.strategy.num_replicas_in_sync,
+        "replicas": strategy.num_replicas_in_sync,
+        "workers": workers.count,
         "parameters": models.count_trainable(steps.model),
         "labels_hash": audit.labels_hash(train.index, train.given),
         "changed_fraction": float(np.mean(train.given != train.true)),
@@ -145,10 +143,20 @@ def _train(config, run_dir, options, threads, argv, say, stop) -> dict[str, Any]
         "devices": platform["devices"],
         "labels_hash": facts["labels_hash"],
     }
-    found = resume.find(config, run_dir, environment, options.resume, say)
-    history = resume.begin(run_dir, record, found, {"environment": environment, "argv": argv})
+
+    def begin() -> bytes:
+        found = resume.find(config, run_dir, environment, options.resume, say)
+        now = {"environment": environment, "argv": argv}
+        history = resume.begin(run_dir, record, found, now)
+        if found is None:
+            return b""
+        return checkpoint.pack({**found.header, "history": history}, found.arrays)
+
+    found = workers.ask_chief(begin)
     say(_introduction(config, facts, train, test, checks, platform, threads, jit))
-    log = TensorBoardLog(run_dir / results.TENSORBOARD, dataclasses.asdict(config))
+    log = TensorBoardLog(
+        run_dir / results.TENSORBOARD if workers.chief else None, dataclasses.asdict(config)
+    )
     session = Session(
         config=config,
         steps=steps,
@@ -158,18 +166,21 @@ def _train(config, run_dir, options, threads, argv, say, stop) -> dict[str, Any]
         log=log,
         say=say,
         stop=stop,
+        workers=workers,
         environment=environment,
         checkpoint_every=options.checkpoint_every,
         keep_epochs=options.keep_epochs,
         record=Record(train.num_examples),
     )
     try:
-        show.record_samples(config, source, train, run_dir, log, say)
-        for line in history:
-            log.write(line)
-        if found is not None:
-            session.line = history[-1] if history else {}
-            session.restore(found.header, found.arrays)
+        if workers.chief:
+            show.record_samples(config, source, train, run_dir, log, say)
+        if found:
+            header, arrays = checkpoint.unpack(found)
+            for line in header["history"]:
+                log.write(line)
+                session.line = line
+            session.restore(header, arrays)
             say(f"goes on after epoch {session.epoch}, step {session.step} of the next")
         status, reason = train_epochs(session)
     except BaseException:
@@ -178,15 +189,13 @@ def _train(config, run_dir, options, threads, argv, say, stop) -> dict[str, Any]
         raise
     log.close()
     if status == results.DONE and _predicts_nothing(config):
-        predicted = steps.evaluate(steps.place(test), test.num_examples).predicted
+        evaluated = session.evaluation.evaluate(steps.place(test), test.num_examples)
+        predicted = evaluated.predicted
         chance = audit.after_training(test.true, predicted, test.num_classes)
         facts["audit"].append(dataclasses.asdict(chance))
         if chance.passed is False:
             status, reason = results.INVALID, f"{chance}: true labels must have leaked"
     corrupted = train.given != train.true
-    results.save_examples(
-        run_dir, index=train.index, true=train.true, given=train.given, **session.record.arrays()
-    )
     keys = ("loss", "accuracy", "learning_rate", "label_checksum", *session.best)
     last = dict.fromkeys((*keys, *metrics.TRAIN_KEYS, *metrics.TEST_KEYS))
     last |= {k: v for k, v in session.line.items() if k not in ("epoch", "timing")}
@@ -199,10 +208,30 @@ def _train(config, run_dir, options, threads, argv, say, stop) -> dict[str, Any]
         **last,
         **session.record.medians(corrupted),
         "weights_hash": weights_hash(steps.model),
-        "timing": {"seconds": time.time() - started, "finished": time.time()},
+        "timing": {"seconds": time.time() - began, "finished": time.time()},
     }
-    results.finish(run_dir, summary)
+    columns = {"index": train.index, "true": train.true, "given": train.given}
+    columns |= session.record.arrays()
+
+    def finish() -> bytes:
+        results.save_examples(run_dir, **columns)
+        results.finish(run_dir, summary)
+        return b""
+
+    workers.ask_chief(finish)  # the others wait for it: a run is finished or it is not
     return summary
+
+
+def _check_batches(config: RunConfig, replicas: int) -> None:
+    """Every replica needs an example of every batch."""
+    examples = config.examples or DATASETS[config.dataset].num_train
+    rest = examples % config.batch_size
+    if config.batch_size < replicas or 0 < rest < replicas:
+        raise RequestError(
+            f"--batch_size: expected batches of at least {replicas}, the number of replicas; "
+            f"received {config.batch_size}, whose last batch of {examples} examples "
+            f"has {rest or config.batch_size}; type --batch_size={config.batch_size + replicas}"
+        )
 
 
 def _predicts_nothing(config: RunConfig) -> bool:

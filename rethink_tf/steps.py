@@ -1,4 +1,4 @@
-"""The compiled training and evaluation steps, under `strategy.run` for one device or many.
+"""The compiled training steps, under `strategy.run` for one device, many, or several hosts.
 
 A dispatch runs many steps: a tf.range loop round `strategy.run`, the structure that holds for one
 device, MirroredStrategy and several hosts. Only the indices of a batch are chosen on the fly; the
@@ -9,12 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from rethink_tf import pipeline
-from rethink_tf.metrics import Outcome
 from rethink_tf.pipeline import Table
 from rethink_tf.replica_variables import ReplicaVariables
 
-EVAL_BATCH = 500
-RECALIBRATION_STEPS = 40
 _NEVER = 2**62
 
 
@@ -79,10 +76,7 @@ class Steps:
         )
         self._many = tf.function(self._run_many)
         self._last = tf.function(self._run_last)
-        self._evaluate = tf.function(self._run_evaluate)
         self._finite = tf.function(self._all_finite)
-        self._renew = tf.function(self._renew_statistics)
-        self._normalised = [x for x in self.model.layers if hasattr(x, "moving_variance")]
         self.variables = ReplicaVariables(
             strategy,
             weights=self.weights,
@@ -97,7 +91,7 @@ class Steps:
         devices = self.strategy.extended.worker_devices
 
         def on(context, array):
-            with tf.device(devices[context.replica_id_in_sync_group]):
+            with tf.device(devices[context.replica_id_in_sync_group % len(devices)]):
                 return tf.constant(array)
 
         return tuple(
@@ -113,8 +107,8 @@ class Steps:
     def begin_epoch(self, epoch: int, learning_rate: float) -> None:
         """Draws the order of an epoch (counted from 1) and clears the accumulators."""
         order = pipeline.order(self.seed, epoch, self.train.num_examples)
-        self._order = tf.constant(order, tf.int64)
-        self._epoch = tf.constant(epoch, tf.int64)
+        self.order = tf.constant(order, tf.int64)
+        self.epoch = tf.constant(epoch, tf.int64)
         self._rate = tf.constant(learning_rate, tf.float32)
         for accumulator in self.sums.values():
             accumulator.assign(tf.zeros([], accumulator.dtype))
@@ -124,16 +118,16 @@ class Steps:
         """Trains up to `count` steps from step number `step` (from 0); returns the next step."""
         whole = self.train.num_examples // self.batch_size
         if step >= whole:
-            self._last(self.resident, self._order, self._epoch, self._rate)
+            self._last(self.resident, self.order, self.epoch, self._rate)
             return step + 1
         count = min(count, whole - step)
         self._many(
             self.resident,
-            self._order,
+            self.order,
             # int32: the loop's counter and the slice's start are wanted in the host.
             tf.constant(step, tf.int32),
             tf.constant(count, tf.int32),
-            self._epoch,
+            self.epoch,
             self._rate,
         )
         return step + count
@@ -143,15 +137,15 @@ class Steps:
         return {name: total.read_value().numpy().item() for name, total in self.sums.items()}
 
     def diverged_at(self) -> int | None:
-        """The first step of this epoch whose loss was not finite, or None."""
-        step = int(self.first_bad.read_value())
+        """The first step of this epoch whose loss was not finite on a replica here, or None."""
+        local = self.strategy.experimental_local_results(self.first_bad)
+        step = min(int(value.numpy()) for value in local)
         return None if step == _NEVER else step
 
     def weights_finite(self) -> bool:
         """Whether every weight is a number.
 
-        The loss does not tell: some fused CPU kernels turn NaN into 0 in a ReLU, and only the
-        first replica's loss is looked at.
+        The loss does not tell: some fused CPU kernels turn NaN into 0 in a ReLU.
         """
         return bool(self._finite())
 
@@ -171,7 +165,7 @@ class Steps:
     def _step(self, data, order, step, rows, epoch, rate):
         """One global batch of `rows` examples, in replica context."""
         context = tf.distribute.get_replica_context()
-        seen, index, given = self._own_rows(data, order, step, rows, epoch)
+        seen, index, given = self.own_rows(data, order, step, rows, epoch)
         loss, correct, checksum, gradients = self._forward_backward(seen, index, given, rows)
         gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
         for weight, momentum, gradient in zip(self.weights, self.momenta, gradients, strict=True):
@@ -192,7 +186,7 @@ class Steps:
         )
         self.first_bad.assign(tf.minimum(self.first_bad, bad))
 
-    def _own_rows(self, data, order, step, rows, epoch):
+    def own_rows(self, data, order, step, rows, epoch):
         """This replica's part of a global batch: augmented images, identities, labels."""
         images, index, given = data
         context = tf.distribute.get_replica_context()
@@ -226,92 +220,6 @@ class Steps:
         hit = tf.argmax(logits, axis=-1) == given
         checksum = tf.reduce_sum(label_words(index, given))
         return loss, tf.reduce_sum(tf.cast(hit, tf.int64)), checksum, gradients
-
-    # Batch-norm statistics for evaluation
-
-    def recalibrate(self) -> None:
-        """Takes the moving statistics anew, of the weights as they are, from training batches.
-
-        A moving average lags behind the weights: on Gaussian pixels it gave .52 where batch
-        statistics, and these, give 1.0. Training never reads them, so it is not changed; nor do
-        they depend on what they were.
-        """
-        if self._normalised:
-            states = [(v, v.numpy()) for v in self.variables.local if not v.dtype.is_floating]
-            whole = max(1, self.train.num_examples // self.batch_size)
-            count = tf.constant(min(RECALIBRATION_STEPS, whole), tf.int32)
-            self._renew(self.resident, self._order, count, self._epoch)
-            for variable, state in states:  # dropout's, which the forward passes moved on
-                variable.assign(state)
-
-    def _renew_statistics(self, data, order, count, epoch):
-        def statistics():
-            return [(x.moving_mean, x.momentum) for x in self._normalised] + [
-                (x.moving_variance, x.momentum) for x in self._normalised
-            ]
-
-        def clear():
-            for value, _ in statistics():
-                value.assign(tf.zeros_like(value))
-
-        def forward(step):
-            seen, _, _ = self._own_rows(data, order, step, self.batch_size, epoch)
-            self.model(pipeline.standardise(seen), training=True)
-
-        def unbias():
-            for value, momentum in statistics():
-                value.assign(value / (1 - momentum ** tf.cast(count, tf.float32)))
-
-        self.strategy.run(clear)
-        for step in tf.range(count):
-            self.strategy.run(forward, args=(step,))
-        self.strategy.run(unbias)
-
-    # Exact evaluation
-
-    def evaluate(self, resident, count: int, batch: int = EVAL_BATCH, between=None) -> Outcome:
-        """Loss, prediction and margin of each of `count` examples, each exactly once.
-
-        Args:
-            resident: what `place` returned for the Table.
-            count: number of examples of that Table.
-            batch: examples per replica and dispatch; changes no count.
-            between: called before each dispatch, for example to answer a signal.
-        """
-        parts = []
-        stride = batch * self.strategy.num_replicas_in_sync
-        for start in range(0, count, stride):
-            if between is not None:
-                between()
-            # Positions past the end repeat the last example; their results are cut off below.
-            positions = np.minimum(np.arange(start, start + stride), count - 1)
-            if start + stride > count and self.strategy.num_replicas_in_sync == 1:
-                positions = positions[: count - start]
-            parts.append(self._evaluate(resident, tf.constant(positions, tf.int32)))
-        columns = [np.concatenate([np.asarray(p[i]) for p in parts])[:count] for i in range(3)]
-        loss, predicted, margin = columns
-        return Outcome(loss, predicted.astype(np.int32), margin)
-
-    def _run_evaluate(self, data, positions):
-        values = self.strategy.run(self._outcome, args=(data, positions))
-        if self.strategy.num_replicas_in_sync == 1:
-            return values
-        return tuple(self.strategy.gather(v, axis=0) for v in values)
-
-    def _outcome(self, data, positions):
-        images, _, given = data
-        context = tf.distribute.get_replica_context()
-        replica = int(tf.get_static_value(context.replica_id_in_sync_group))
-        rows = positions.shape[0] // self.strategy.num_replicas_in_sync
-        positions = positions[replica * rows : (replica + 1) * rows]
-        given = tf.gather(given, positions)
-        seen = pipeline.centre(tf.gather(images, positions), self.input_size)
-        logits = self.model(pipeline.standardise(seen), training=False)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(given, logits)
-        own = tf.one_hot(given, logits.shape[-1], on_value=True, off_value=False)
-        other = tf.reduce_max(tf.where(own, -np.inf, logits), axis=-1)
-        margin = tf.gather(logits, given, axis=1, batch_dims=1) - other
-        return losses, tf.argmax(logits, axis=-1), margin
 
 
 def _accumulator(dtype):

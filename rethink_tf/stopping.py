@@ -50,10 +50,17 @@ class Stop:
             os.set_blocking(self._write, False)
             # Python's own handler runs only between bytecodes; the pipe is written at once.
             self._wakeup = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-            self._before = {s: signal.signal(s, self._note) for s in _CODES}
+            self._before = {s: signal.getsignal(s) for s in _CODES}
+            self.listen()
             self._watcher = threading.Thread(target=self._watch, daemon=True)
             self._watcher.start()
         return self
+
+    def listen(self) -> None:
+        """Takes the signals over, again where native code took them (TensorFlow's cluster does)."""
+        if self.active:
+            for signum in _CODES:
+                signal.signal(signum, self._note)
 
     def _note(self, signum, _frame):
         self.signum = self.signum or signum

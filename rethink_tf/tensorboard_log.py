@@ -25,14 +25,19 @@ class TensorBoardLog:
     """Writes the lines of a history as events below a folder.
 
     Args:
-        folder: of the events; one subfolder for each curve.
+        folder: of the events; one subfolder for each curve. None: nothing is written.
         config: the resolved fields, shown as hyperparameters.
     """
 
-    def __init__(self, folder: Path, config: dict[str, Any]):
+    def __init__(self, folder: Path | None, config: dict[str, Any]):
+        def writer(name: str):
+            if folder is None:
+                return tf.summary.create_noop_writer()
+            return tf.summary.create_file_writer(str(folder / name))
+
         curves = dict.fromkeys(curve for chart in CHARTS.values() for curve in chart)
-        self.writers = {c: tf.summary.create_file_writer(str(folder / c)) for c in curves}
-        root = tf.summary.create_file_writer(str(folder))
+        self.writers = {c: writer(c) for c in curves}
+        root = writer("")
         with root.as_default():
             hparams.hparams(
                 {

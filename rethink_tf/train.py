@@ -3,6 +3,9 @@
 TensorFlow is imported only when there is something to train.
 """
 
+import contextlib
+import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +14,13 @@ from rethink_tf import console, results
 from rethink_tf.command_line import Options
 from rethink_tf.config import RunConfig
 from rethink_tf.errors import AuditError, DivergedError, RequestError
+from rethink_tf.stopping import Stop
+from rethink_tf.workers import WorkerLostError, Workers
 
 DEFAULTS = Options()
+# What TensorFlow raises from a collective whose other end is gone.
+_LOST = ("UnavailableError", "AbortedError", "CancelledError", "DeadlineExceededError",
+         "InternalError", "UnknownError", "FailedPreconditionError")  # fmt: skip
 
 
 def run(
@@ -40,18 +48,35 @@ def run(
             ended INVALID.
         DivergedError: the loss became NaN or infinite.
         StoppedError: a signal came; the run is saved.
+        WorkerLostError: another process of a multi-worker run is gone.
         InUseError, StorageError, RequestError: see `errors`.
     """
     run_dir = Path(run_dir)
-    summary = results.read_summary(run_dir)
-    if summary is not None:
-        say(f"{run_dir}: finished already; this is its summary")
-    else:
-        with results.locked(run_dir):
-            # Another process may have finished it since.
+    with contextlib.ExitStack() as stack:
+        workers = Workers()
+        started = None
+        if options.strategy == "multi_worker":
+            stop = stack.enter_context(Stop())
+            started = _start(options, say)
+            stop.listen()
+            workers = started.workers
+        say = say if workers.chief else _say_nothing
+
+        def claim() -> bytes:
             summary = results.read_summary(run_dir)
             if summary is None:
-                summary = _train(config, run_dir, options, argv, say)
+                stack.enter_context(results.locked(run_dir))
+                # Another process may have finished it since.
+                summary = results.read_summary(run_dir)
+            return json.dumps(summary).encode()
+
+        summary = json.loads(workers.ask_chief(claim))
+        if summary is not None:
+            say(f"{run_dir}: finished already; this is its summary")
+        else:
+            if started is None:
+                stop, started = stack.enter_context(Stop()), _start(options, say)
+            summary = _train(config, run_dir, options, argv, say, stop, started)
 
     say(f"{console.verdict(summary, config)}\n{run_dir}")
     if summary["status"] == results.INVALID:
@@ -61,20 +86,49 @@ def run(
     return summary
 
 
-def _train(config, run_dir, options, argv, say):
+def _say_nothing(_line: str) -> None:
+    """In place of `say` on the workers that are not the chief."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Started:
+    """TensorFlow as it runs: its threads, the strategy, and the processes of the run."""
+
+    threads: int
+    strategy: Any
+    workers: Workers
+
+
+def _start(options: Options, say) -> Started:
     from rethink_tf import devices
 
-    threads = devices.start(options.threads, options.devices, options.deterministic)
+    several = options.strategy == "multi_worker"
+    threads = devices.start(options.threads, options.devices, options.deterministic, several)
+    if several:
+        say("waiting for the other workers")
+    strategy = devices.strategy(options.strategy, options.devices)
+    return Started(threads, strategy, Workers(strategy if several else None))
+
+
+def _train(config, run_dir, options, argv, say, stop, started):
     from rethink_tf import session
 
     try:
-        return session.train(config, run_dir, options=options, threads=threads, argv=argv, say=say)
+        return session.train(
+            config, run_dir, options=options, argv=argv, say=say, stop=stop, started=started
+        )
     except Exception as error:
-        # TensorFlow's own type is named, not imported: this module loads without it.
-        if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+        # TensorFlow's own types are named, not imported: this module loads without it.
+        kind = type(error).__name__
+        if isinstance(error, MemoryError) or kind == "ResourceExhaustedError":
             raise RequestError(
                 f"--batch_size: {config.batch_size} examples a step do not fit into memory; "
                 "type a smaller one, or fewer --examples"
+            ) from None
+        if started.workers.count > 1 and kind in _LOST:
+            raise WorkerLostError(
+                "another worker was lost; the same command, given to all workers, goes on from "
+                f"the last checkpoint ({str(error).splitlines()[0][:200]})"
             ) from None
         raise
 

@@ -13,6 +13,7 @@ import tensorflow as tf
 from rethink_tf import audit, config, corruptions, datasets, main, pipeline, results, train
 from rethink_tf.config import RunConfig
 from rethink_tf.errors import AuditError, ExitCode
+from rethink_tf.evaluation import Evaluation
 from rethink_tf.metrics import Outcome
 from rethink_tf.steps import Steps
 
@@ -224,14 +225,14 @@ def test_an_example_left_out_of_the_epoch_ends_invalid(monkeypatch, tmp_path):
 
 
 def test_true_test_labels_predicted_without_reason_end_invalid(monkeypatch, tmp_path):
-    evaluate, truth = Steps.evaluate, datasets.load("digits")[1].labels
+    evaluate, truth = Evaluation.evaluate, datasets.load("digits")[1].labels
 
     def leaking(self, resident, count, *args, **kinds):
         outcome = evaluate(self, resident, count, *args, **kinds)
         predicted = truth if count == len(truth) else outcome.predicted
         return Outcome(outcome.loss, predicted, outcome.margin)
 
-    monkeypatch.setattr(Steps, "evaluate", leaking)
+    monkeypatch.setattr(Evaluation, "evaluate", leaking)
     with pytest.raises(AuditError, match="INVALID: test_at_chance: FAILED") as error:
         run(tmp_path / "random", examples=200)
     assert int(error.value.exit_code) == 3

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tiny_steps import BATCH, SEED, SIDE, K, N, make_steps, make_table, same_bits, train
 
 from rethink_tf import audit, models, pipeline
+from rethink_tf.evaluation import Evaluation
 from rethink_tf.steps import label_words
 
 # Evaluation
@@ -29,7 +30,7 @@ def test_evaluation_is_one_forward_pass_over_each_example(batch):
     table = make_table()
     steps = make_steps(table)
     train(steps, 3)
-    found = steps.evaluate(steps.resident, N, batch=batch)
+    found = Evaluation(steps).evaluate(steps.resident, N, batch=batch)
     loss, predicted, margin = forward(steps, table.images, table.given)
     assert len(found.loss) == len(found.predicted) == len(found.margin) == N
     np.testing.assert_array_equal(found.predicted, predicted)
@@ -43,7 +44,7 @@ def test_another_table_is_evaluated_by_the_same_steps():
     test = make_table(n=33)
     steps = make_steps()
     train(steps)
-    found = steps.evaluate(steps.place(test), 33, batch=10)
+    found = Evaluation(steps).evaluate(steps.place(test), 33, batch=10)
     loss, predicted, _ = forward(steps, test.images, test.given)
     np.testing.assert_array_equal(found.predicted, predicted)
     np.testing.assert_allclose(found.loss, loss, atol=1e-5)
@@ -52,7 +53,7 @@ def test_another_table_is_evaluated_by_the_same_steps():
 def test_evaluation_takes_the_centre_of_larger_images():
     table = make_table(side=9)
     steps = make_steps(table, augment="crop")
-    found = steps.evaluate(steps.resident, N)
+    found = Evaluation(steps).evaluate(steps.resident, N)
     loss, predicted, _ = forward(steps, table.images[:, 1:7, 1:7], table.given)
     np.testing.assert_array_equal(found.predicted, predicted)
     np.testing.assert_allclose(found.loss, loss, atol=1e-5)
@@ -72,9 +73,9 @@ def test_dropout_and_batch_statistics_are_for_training_only():
     table = make_table()
     steps = make_steps(table, build=build)
     steps.begin_epoch(1, 0.0)
-    before = steps.evaluate(steps.resident, N)
+    before = Evaluation(steps).evaluate(steps.resident, N)
     steps.advance(0, 3)  # at rate 0 only the moving averages move
-    after = steps.evaluate(steps.resident, N, batch=7)
+    after = Evaluation(steps).evaluate(steps.resident, N, batch=7)
     loss, predicted, _ = forward(steps, table.images, table.given)
     np.testing.assert_allclose(after.loss, loss, atol=1e-5)
     np.testing.assert_array_equal(after.predicted, predicted)
@@ -88,7 +89,7 @@ def test_evaluation_changes_nothing():
     train(steps)
     before = steps.online()
     train(other)
-    steps.evaluate(steps.resident, N)
+    Evaluation(steps).evaluate(steps.resident, N)
     assert steps.online() == before
     assert same_bits(steps, other)
 
@@ -153,7 +154,7 @@ def compare_replicas():
             batch_size=15, strategy=mirrored, **changes
         )  # fmt: skip
         sums = [train(steps, 2, 2) for steps in (one, two)]
-        outcomes = [steps.evaluate(steps.resident, N, batch=7) for steps in (one, two)]
+        outcomes = [Evaluation(steps).evaluate(steps.resident, N, batch=7) for steps in (one, two)]
         pairs = zip(one.model.get_weights(), two.model.get_weights(), strict=True)
         found[name] = {
             "replicas": two.strategy.num_replicas_in_sync,
@@ -199,11 +200,11 @@ def test_statistics_taken_anew_depend_on_the_weights_alone_and_change_no_trainin
     def statistics():
         return [np.stack([x.moving_mean, x.moving_variance]) for x in layers]
 
-    renewed.recalibrate()
+    Evaluation(renewed).recalibrate()
     first = statistics()
     for layer in layers:
         layer.moving_mean.assign(layer.moving_mean + 7)
-    renewed.recalibrate()
+    Evaluation(renewed).recalibrate()
     for one, again in zip(first, statistics(), strict=True):
         np.testing.assert_array_equal(one, again)
     # The first layer's are debiased means over the whole batches of the order, in their order.

@@ -19,6 +19,7 @@ from tiny_steps import (
 )
 
 from rethink_tf import audit, models, pipeline
+from rethink_tf.evaluation import Evaluation
 from rethink_tf.pipeline import Table
 
 
@@ -114,7 +115,7 @@ def test_bfloat16_differs_little_and_keeps_float32_weights():
     close(full, mixed, 0.02)
     assert sums[0]["loss_sum"] == pytest.approx(sums[1]["loss_sum"], rel=0.02)
     assert {v.dtype for v in (*mixed.weights, *mixed.momenta)} == {tf.float32}
-    found = mixed.evaluate(mixed.resident, N)
+    found = Evaluation(mixed).evaluate(mixed.resident, N)
     assert (found.loss.dtype, found.margin.dtype) == (np.float32, np.float32)
 
 
@@ -122,7 +123,7 @@ def test_weight_decay_is_no_part_of_the_reported_loss():
     without, heavy = make_steps(), make_steps(weight_decay=10.0)
     losses = []
     for steps in (without, heavy):
-        losses.append(float(steps.evaluate(steps.resident, N).loss.mean()))
+        losses.append(float(Evaluation(steps).evaluate(steps.resident, N).loss.mean()))
         steps.begin_epoch(1, RATE)
         steps.advance(0, 1)
         losses.append(steps.online()["loss_sum"] / BATCH)  # before the first update

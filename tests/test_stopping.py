@@ -65,7 +65,7 @@ def test_stopped_within_an_epoch_and_continued_bit_for_bit(
 
 
 def test_stopped_within_an_evaluation_and_continued_bit_for_bit(whole, tmp_path, monkeypatch):
-    evaluate, calls = loop.Steps.evaluate, []
+    evaluate, calls = loop.Evaluation.evaluate, []
 
     def signalled(self, *args, **more):
         calls.append(1)
@@ -74,7 +74,7 @@ def test_stopped_within_an_evaluation_and_continued_bit_for_bit(whole, tmp_path,
         return evaluate(self, *args, **more)
 
     with monkeypatch.context() as patched:
-        patched.setattr(loop.Steps, "evaluate", signalled)
+        patched.setattr(loop.Evaluation, "evaluate", signalled)
         with pytest.raises(StoppedError, match="in epoch 2 after step 7 of 7, saved"):
             run(tmp_path / "run")
     assert [line["epoch"] for line in results.read_history(tmp_path / "run")] == [1]

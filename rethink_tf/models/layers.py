@@ -19,7 +19,7 @@ class FusedBatchNorm(keras.layers.Layer):
 
     Args:
         momentum: of the moving averages; at 0.99 they lag by ten epochs on few examples.
-            `Steps.recalibrate` takes them anew before each evaluation.
+            `Evaluation.recalibrate` takes them anew before each evaluation.
         epsilon: added to the variance.
 
     Attributes:
