@@ -10,14 +10,16 @@ import hashlib
 import json
 from typing import Any
 
-from rethink_tf import fields, noise
+from rethink_tf import fields, resolution
 from rethink_tf.corruptions import LABEL_NOISE, PIXELS
 from rethink_tf.datasets import DATASETS
 from rethink_tf.errors import RequestError
-from rethink_tf.models import BATCH_NORM, MODELS
+from rethink_tf.models import MODELS, UNNORMALISED, find
 
 PRECISIONS = ("float32", "mixed_bfloat16")
 AUGMENTATIONS = ("none", "crop", "flip_rotate")
+PREPROCESSING = ("standardise", "channel_norm")
+LR_SCHEDULES = ("exponential", "step")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,8 +27,8 @@ class RunConfig:
     """One run as a value. None stands for "by model and data set" until `resolve`."""
 
     model: str = fields.field(
-        "inception", str, "The network, by the paper's name.", group="What is trained",
-        choices=tuple(MODELS),
+        "inception", str, "The network, by the paper's name; also any wrn_DEPTH_WIDTH.",
+        group="What is trained", choices=tuple(MODELS), accepts=find,
     )  # fmt: skip
     dataset: str | None = fields.field(
         None, str, "The data set.", group="What is trained", choices=tuple(DATASETS),
@@ -80,6 +82,10 @@ class RunConfig:
         low=0.0,
         high=1.0,
     )
+    preprocess: str = fields.field(
+        "standardise", str, "Each image to mean 0, deviation 1, or by the training set's channels.",
+        group="What is trained", choices=PREPROCESSING,
+    )  # fmt: skip
     augment: str = fields.field(
         "none", str, "Augmentation of the training images, new in each epoch.",
         group="Regularisation", choices=AUGMENTATIONS,
@@ -97,8 +103,18 @@ class RunConfig:
         high=1000.0, open_ends="low", by="0.1 for the Inceptions, 0.01 else; MNISTs, digits vary",
     )  # fmt: skip
     lr_decay: float | None = fields.field(
-        None, float, "Factor on the learning rate after each epoch.", group="Optimisation",
-        low=0.0, high=1.0, open_ends="low", by="0.95; MNISTs and digits vary",
+        None, float, "Factor on the learning rate after each epoch, or at each of --lr_milestones.",
+        group="Optimisation", low=0.0, high=1.0, open_ends="low",
+        by="0.95; MNISTs and digits vary; 0.1 with --lr_schedule=step",
+    )  # fmt: skip
+    lr_schedule: str = fields.field(
+        "exponential", str, "When --lr_decay acts: after each epoch, or at the milestones.",
+        group="Optimisation", choices=LR_SCHEDULES,
+    )  # fmt: skip
+    lr_milestones: str = fields.field(
+        resolution.MILESTONES, str,
+        "With --lr_schedule=step: epochs after which the rate is lowered.",
+        group="Optimisation",
     )  # fmt: skip
     momentum: float = fields.field(
         0.9, float, "Momentum of SGD.", group="Optimisation", low=0.0, high=1.0, open_ends="high",
@@ -134,38 +150,7 @@ class RunConfig:
     )  # fmt: skip
 
 
-# A resolved file stands as path, this mark, and the hash of its content.
-_CONTENT = "@sha256:"
-
 FIELDS = {f.name: f for f in dataclasses.fields(RunConfig)}
-
-# Few examples make few steps an epoch; the paper's x0.95 per epoch then stops the networks without
-# batch normalisation too early. model: (batch_size, learning_rate, lr_decay, epochs).
-_DIGITS = {
-    "inception": (128, 0.1, 0.95, 25),
-    "inception_no_bn": (32, 0.02, 0.98, 60),
-    "alexnet": (32, 0.01, 0.98, 60),
-    "mlp_3x512": (32, 0.01, 0.98, 80),
-    "mlp_1x512": (32, 0.03, 0.99, 150),
-}
-
-
-def _settings(model: str, dataset: str) -> dict[str, Any]:
-    """What the fields left open become for a model on a data set."""
-    rate = 0.1 if model.startswith("inception") else 0.01
-    settings = {
-        "input_size": min(28, *DATASETS[dataset].image_shape[:2]),
-        "batch_size": 128,
-        "learning_rate": rate,
-        "lr_decay": 0.95,
-        "epochs": 70,
-    }
-    if dataset == "digits":
-        names = ("batch_size", "learning_rate", "lr_decay", "epochs")
-        settings.update(zip(names, _DIGITS[model], strict=True))
-    elif dataset in ("mnist", "fashion_mnist"):
-        settings.update(lr_decay=0.98, epochs=150)
-    return settings
 
 
 def check_field(name: str, value) -> Any:
@@ -188,77 +173,21 @@ def resolve(config: RunConfig) -> RunConfig:
     values = {name: check_field(name, getattr(config, name)) for name in FIELDS}
     if values["dataset"] is None:
         raise RequestError(f"--dataset: expected one of {', '.join(DATASETS)}; received none")
-    info = DATASETS[values["dataset"]]
-    for name, value in _settings(values["model"], values["dataset"]).items():
+    names = ("model", "dataset", "lr_schedule")
+    for name, value in resolution.defaults(*(values[name] for name in names)).items():
         values[name] = value if values[name] is None else values[name]
-
-    _check_sizes(values, info)
-    _check_corruption(values)
-    if values["model"] not in BATCH_NORM:
+    resolution.check_schedule(values)
+    resolution.check_sizes(values)
+    resolution.check_corruption(values)
+    if values["model"] in UNNORMALISED:
         values["sync_batch_norm"] = False
-    if values["examples"] == info.num_train:
+    whole = DATASETS[values["dataset"]].num_train
+    if values["examples"] == whole:
         values["examples"] = None
-    examples = values["examples"] or info.num_train
+    examples = values["examples"] or whole
     values["batch_size"] = min(values["batch_size"], examples)
     values["eval_every"] = min(values["eval_every"], values["epochs"])
     return RunConfig(**values)
-
-
-def _check_sizes(values, info) -> None:
-    size, smallest = values["input_size"], min(info.image_shape[:2])
-    if size > smallest:
-        raise RequestError(
-            f"--input_size: expected at most {smallest}, the size of {info.name}'s images, "
-            f"received {size}"
-        )
-    if values["augment"] == "crop" and size >= smallest:
-        raise RequestError(
-            f"--augment=crop: expected images larger than the input; {info.name}'s are "
-            f"{smallest}x{smallest} and --input_size is {size}; type --input_size={smallest - 4}"
-        )
-    if values["examples"] is not None and values["examples"] > info.num_train:
-        raise RequestError(
-            f"--examples: expected at most {info.num_train}, the training set of {info.name}, "
-            f"received {values['examples']}"
-        )
-
-
-def _check_corruption(values) -> None:
-    """Refuses contradictions; brings what means the same to one form (a degree of 0 is none)."""
-    pixels = values["pixels"]
-    for name, kinds in (("pixel_mix", ("gaussian",)), ("shuffle_fraction", ("shuffled", "random"))):
-        if pixels not in kinds and values[name] != 1:
-            raise RequestError(
-                f"--{name}: expected --pixels={' or '.join(kinds)} with it, received "
-                f"--pixels={pixels}"
-            )
-        if values[name] == 0:
-            values["pixels"], values[name] = "original", 1.0
-    positions = values["input_size"] ** 2
-    if round(values["shuffle_fraction"] * positions) < 2:
-        raise RequestError(
-            f"--shuffle_fraction: expected at least {2 / positions:.2g}, two of the {positions} "
-            f"positions, received {values['shuffle_fraction']}: nothing would move"
-        )
-    if values["pixels"] != "original" and values["augment"] != "none":
-        raise RequestError(
-            f"--augment={values['augment']}: expected none with --pixels={pixels}: corrupted "
-            "pixels are drawn once and fixed, and the paper never combines the two"
-        )
-    if values["corrupt"] == 0:
-        values["label_noise"] = "uniform"
-    if values["labels_from"] is not None:
-        if values["corrupt"] > 0:
-            raise RequestError(
-                f"--labels_from: expected --corrupt=0 with it (the file is the corruption), "
-                f"received --corrupt={values['corrupt']}"
-            )
-        path, _, known = values["labels_from"].partition(_CONTENT)
-        try:
-            known = known or noise.content_hash(path)
-        except RequestError as error:
-            raise RequestError(f"--labels_from={error}") from None
-        values["labels_from"] = f"{path}{_CONTENT}{known}"
 
 
 def identity(config: RunConfig) -> dict[str, Any]:
@@ -269,7 +198,7 @@ def identity(config: RunConfig) -> dict[str, Any]:
     """
     values = dataclasses.asdict(config)
     if config.labels_from is not None:  # the content counts, not the path
-        values["labels_from"] = config.labels_from.partition(_CONTENT)[2]
+        values["labels_from"] = config.labels_from.partition(resolution.CONTENT)[2]
     return {
         name: value
         for name, value in values.items()
@@ -279,7 +208,7 @@ def identity(config: RunConfig) -> dict[str, Any]:
 
 def labels_path(config: RunConfig) -> tuple[str, str]:
     """Path and content hash of a resolved configuration's noise file."""
-    path, _, known = config.labels_from.partition(_CONTENT)
+    path, _, known = config.labels_from.partition(resolution.CONTENT)
     return path, known
 
 

@@ -48,7 +48,7 @@ class Evaluation:
 
         def forward(step):
             seen, _, _ = self.steps.own_rows(data, order, step, self.steps.batch_size, epoch)
-            self.model(pipeline.standardise(seen), training=True)
+            self.model(self.steps.preprocess(seen), training=True)
 
         def unbias():
             for value, momentum in statistics():
@@ -96,7 +96,7 @@ class Evaluation:
         positions = positions[replica * rows : (replica + 1) * rows]
         given = tf.gather(given, positions)
         seen = pipeline.centre(tf.gather(images, positions), self.steps.input_size)
-        logits = self.model(pipeline.standardise(seen), training=False)
+        logits = self.model(self.steps.preprocess(seen), training=False)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(given, logits)
         own = tf.one_hot(given, logits.shape[-1], on_value=True, off_value=False)
         other = tf.reduce_max(tf.where(own, -np.inf, logits), axis=-1)

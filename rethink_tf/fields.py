@@ -9,9 +9,23 @@ from rethink_tf.errors import RequestError
 
 
 def field(
-    default, kind, help, *, group, low=None, high=None, open_ends="", choices=None, by=""
+    default,
+    kind,
+    help,
+    *,
+    group,
+    low=None,
+    high=None,
+    open_ends="",
+    choices=None,
+    accepts=None,
+    by="",
 ) -> Any:
-    """A field with its bounds; `open_ends` names those not included, `by` what it resolves by."""
+    """A field with its bounds.
+
+    `open_ends` names the ends that are not included, `by` what the field resolves by; `accepts`
+    says which values count as well that are not among the choices.
+    """
     return dataclasses.field(
         default=default,
         metadata={
@@ -22,6 +36,7 @@ def field(
             "high": high,
             "open_ends": open_ends,
             "choices": choices,
+            "accepts": accepts,
             "by": by,
         },
     )
@@ -55,7 +70,8 @@ def check(name: str, field: dataclasses.Field, value) -> Any:
             return None
         raise RequestError(f"--{name}: expected a value, received none")
     if meta["choices"]:
-        check_choice(name, value, meta["choices"])
+        if not (meta["accepts"] and meta["accepts"](value)):
+            check_choice(name, value, meta["choices"])
         return value
     kind, low, high, open_ends = meta["kind"], meta["low"], meta["high"], meta["open_ends"]
     if kind is str:

@@ -14,6 +14,7 @@ from rethink_tf.config import RunConfig
 from rethink_tf.evaluation import Evaluation
 from rethink_tf.per_example import Record
 from rethink_tf.pipeline import Table
+from rethink_tf.schedule import learning_rate
 from rethink_tf.steps import Steps
 from rethink_tf.stopping import Stop, StoppedError
 from rethink_tf.tensorboard_log import TensorBoardLog
@@ -86,7 +87,7 @@ class Session:
     @property
     def rate(self) -> float:
         """The learning rate of the epoch that is next or under way."""
-        return self.config.learning_rate * self.config.lr_decay**self.epoch
+        return learning_rate(self.config, self.epoch + 1)
 
     def give_way(self) -> None:
         """Between dispatches: where a signal came to any worker, saves and raises StoppedError."""

@@ -14,7 +14,7 @@ import numpy as np
 DPI, WIDTH = 160, 10.0  # inches: 1600 pixels
 RANGE = 2.5  # deviations shown, from black to white
 ORANGE, GREY = "#E69F00", "#767676"
-CAPTION = f"As the model sees them: standardised, −{RANGE} (black) to +{RANGE} (white) deviations."
+CAPTION = f"As the model sees them: preprocessed, −{RANGE} (black) to +{RANGE} (white) deviations."
 CHANGED = "   Boxed: changed labels, true → given."
 
 
@@ -60,7 +60,7 @@ def sample_grid(
     """A grid of the same n examples (rows) under each corruption (columns), with their labels.
 
     Args:
-        columns: title: (images, given). Images are float [n, H, W, C], standardised, C 1 or 3;
+        columns: title: (images, given). Images are float [n, H, W, C], preprocessed, C 1 or 3;
             given are integers [n], the labels to learn.
         true: integer [n], the data set's own labels.
         class_names: of the K classes; default: their numbers.

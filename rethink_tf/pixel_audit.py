@@ -239,6 +239,13 @@ def standardised(seen: np.ndarray) -> Check:
     return Check("standardised", worst < 1e-3, f"off by at most {worst:.1e} on {len(seen)} images")
 
 
+def channel_normed(seen: np.ndarray, images: np.ndarray, mean, deviation) -> Check:
+    """Each channel as the model sees it is (image - mean) / deviation, to 1e-4."""
+    twin = (images.astype(np.float64) - mean) / deviation
+    worst = float(np.abs(seen - twin).max())
+    return Check("channel_normed", worst < 1e-4, f"off by at most {worst:.1e}")
+
+
 def before_training(
     train, train_got, test, test_got, *, pixels, mix, fraction, mean, deviation, seed
 ) -> list[Check]:

@@ -114,6 +114,7 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
         momentum=config.momentum,
         seed=config.seed,
         jit=jit,
+        preprocess=source.preprocess,
     )
     facts = {
         "run_id": run_id(config),

@@ -104,7 +104,7 @@ def run_samples(config: RunConfig, source, train) -> np.ndarray:
         title = ["this run:", *_pixel_words(config), *epoch, *_label_words(config, noisy)]
         columns["\n".join(title)] = (own, given)
     figure = pictures.sample_grid(
-        {t: (pipeline.standardise(seen).numpy(), g) for t, (seen, g) in columns.items()},
+        {t: (source.preprocess(seen).numpy(), g) for t, (seen, g) in columns.items()},
         true,
         CLASS_NAMES.get(config.dataset),
         index=index,
@@ -242,7 +242,7 @@ def _grid(config: RunConfig, options, say) -> np.ndarray:
     if how["given"] is not None:
         how["given"] = how["given"][chosen]
     table = pipeline.collect(pipeline.corrupted(part, **how), part.num_classes)
-    return run_samples(config, tables.Source(part, source.test, how), table)
+    return run_samples(config, tables.Source(part, source.test, how, source.preprocess), table)
 
 
 _CURVES = "curves.png"

@@ -38,12 +38,24 @@ class Steps:
         momentum: of SGD.
         seed: of order and augmentation.
         jit: compile forward and backward with XLA.
+        preprocess: makes of a batch of images what the model sees.
     """
 
     def __init__(
-        self, build, strategy, train: Table, *, batch_size, input_size, augment, momentum, seed, jit
+        self,
+        build,
+        strategy,
+        train: Table,
+        *,
+        batch_size,
+        input_size,
+        augment,
+        momentum,
+        seed,
+        jit,
+        preprocess=pipeline.standardise,
     ):
-        self.strategy, self.train = strategy, train
+        self.strategy, self.train, self.preprocess = strategy, train, preprocess
         self.batch_size = min(batch_size, train.num_examples)
         self.input_size, self.augment, self.momentum, self.seed = (
             input_size,
@@ -209,7 +221,7 @@ class Steps:
 
     def _differentiate(self, images, index, given, rows):
         with tf.GradientTape() as tape:
-            logits = self.model(pipeline.standardise(images), training=True)
+            logits = self.model(self.preprocess(images), training=True)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(given, logits)
             loss = tf.reduce_sum(losses)
             objective = loss / rows

@@ -1,6 +1,7 @@
 """The data of one run: load, take, crop, corrupt, audit. From a RunConfig to two audited Tables."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,15 @@ from rethink_tf.pipeline import Table
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """What the corrupting pipeline reads: the two Splits, cropped, and its arguments."""
+    """What the corrupting pipeline reads: the two Splits, cropped, and its arguments.
+
+    `preprocess` makes of its images what the model sees.
+    """
 
     train: Split
     test: Split
     corruption: dict[str, Any]
+    preprocess: Callable
 
 
 def moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -39,8 +44,9 @@ def moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def load(config: RunConfig, *, data_dir=None, cache_dir=None, say=print) -> Source:
     """The clean data of a resolved configuration, and how they are to be corrupted."""
     train, test = datasets.load(config.dataset, data_dir=data_dir, cache_dir=cache_dir, report=say)
-    # The noise matches the original set, whatever part of it is taken or cropped.
-    mean, deviation = moments(train.images) if config.pixels == "gaussian" else (None, None)
+    # Noise and norm match the original set, whatever part of it is taken or cropped.
+    needed = config.pixels == "gaussian" or config.preprocess == "channel_norm"
+    mean, deviation = moments(train.images) if needed else (None, None)
     if config.examples is not None:
         train = datasets.take(train, config.examples, seed=config.seed)
     given = None
@@ -66,7 +72,8 @@ def load(config: RunConfig, *, data_dir=None, cache_dir=None, say=print) -> Sour
         "deviation": deviation,
         "seed": config.seed,
     }
-    return Source(train, test, corruption)
+    preprocess = pipeline.preprocessing(config.preprocess, mean, deviation)
+    return Source(train, test, corruption, preprocess)
 
 
 def corrupt(source: Source) -> tuple[Table, Table, list[Check]]:
@@ -114,6 +121,10 @@ def corrupt(source: Source) -> tuple[Table, Table, list[Check]]:
     )
     checks.append(audit.equal("same_images_over_two_passes", second.images, first.images, "images"))
     sample = first.images[:: max(1, first.num_examples // pixel_audit.SAMPLE)]
-    checks.append(pixel_audit.standardised(pipeline.standardise(sample).numpy()))
+    seen = source.preprocess(sample).numpy()
+    if source.preprocess is pipeline.standardise:
+        checks.append(pixel_audit.standardised(seen))
+    else:
+        checks.append(pixel_audit.channel_normed(seen, sample, how["mean"], how["deviation"]))
     audit.refuse_failures(checks)
     return first, test_table, checks

@@ -8,13 +8,22 @@ import tensorflow as tf
 from rethink_tf import models
 from rethink_tf.models.layers import FusedBatchNorm, LocalResponseNorm
 
-# model: trainable parameters at 28x28x3 and 10 classes (paper, Table 1).
+# model: trainable parameters at 28x28x3 and 10 classes. Sources: the paper's Table 1; WRN-28-1 as
+# the first author's demonstration prints it; WRN-28-10 36.5 million (Zagoruyko and Komodakis);
+# ResNet-18, 50 and 101 as the usual PyTorch code for CIFAR has them; ResNet-200 by arithmetic.
 GOLDEN = {
     "inception": 1_649_402,
     "inception_no_bn": 1_649_402,
     "alexnet": 1_387_786,
     "mlp_3x512": 1_735_178,
     "mlp_1x512": 1_209_866,
+    "wrn_28_1": 369_498,
+    "wrn_28_10": 36_479_194,
+    "resnet_18": 11_173_962,
+    "resnet_28": 369_498,
+    "resnet_50": 23_520_842,
+    "resnet_101": 42_512_970,
+    "resnet_200": 62_637_642,
 }
 # trainable parameters at 16x16x1 and 10 classes (digits): counted here, held from then on.
 GOLDEN_DIGITS = {
@@ -23,7 +32,15 @@ GOLDEN_DIGITS = {
     "alexnet": 573_578,
     "mlp_3x512": 662_026,
     "mlp_1x512": 136_714,
+    "wrn_28_1": 369_210,
+    "wrn_28_10": 36_478_906,
+    "resnet_18": 11_172_810,
+    "resnet_28": 369_210,
+    "resnet_50": 23_519_690,
+    "resnet_101": 42_511_818,
+    "resnet_200": 62_636_490,
 }
+SMALL = [name for name, count in GOLDEN.items() if count < 2_000_000]
 
 
 def test_no_registered_model_is_missing_from_the_golden_table():
@@ -34,6 +51,38 @@ def test_no_registered_model_is_missing_from_the_golden_table():
 def test_trainable_parameters(name):
     assert models.count_trainable(models.build(name, (28, 28, 3), 10)) == GOLDEN[name]
     assert models.count_trainable(models.build(name, (16, 16, 1), 10)) == GOLDEN_DIGITS[name]
+
+
+def test_resnet_200_by_arithmetic():
+    """Convolutions, two numbers of batch norm per channel, and the last layer's biases."""
+
+    def conv(size, before, after):
+        return size * size * before * after + 2 * after
+
+    total, channels = conv(3, 3, 64), 64
+    for width, blocks in zip((64, 128, 256, 512), (3, 24, 36, 3), strict=True):
+        total += conv(1, channels, 4 * width)  # the first block's shortcut
+        for _ in range(blocks):
+            total += conv(1, channels, width) + conv(3, width, width) + conv(1, width, 4 * width)
+            channels = 4 * width
+    assert total + channels * 10 + 10 == GOLDEN["resnet_200"]
+
+
+@pytest.mark.parametrize("name, depth", [("wrn_28_1", 28), ("wrn_16_2", 16), ("resnet_28", 28)])
+def test_a_wide_resnet_is_as_deep_as_its_name(name, depth):
+    model = models.build(name, (32, 32, 3), 10)
+    convs = [x for x in model.layers if isinstance(x, keras.layers.Conv2D) and x.kernel_size[0] > 1]
+    shortcuts = [x for x in model.layers if isinstance(x, keras.layers.Conv2D)]
+    # The name counts 3x3 convolutions, the last layer, and the two (or three) shortcuts.
+    assert len(convs) == depth - 3
+    assert len(shortcuts) - len(convs) == (2 if name != "wrn_16_2" else 3)
+    pooling = [x for x in model.layers if isinstance(x, keras.layers.GlobalAveragePooling2D)]
+    assert [tuple(x.input.shape[1:3]) for x in pooling] == [(8, 8)]
+
+
+@pytest.mark.parametrize("name", ["wrn_27_1", "wrn_4_1", "wrn_28_0", "wrn_28_01", "wrn_28", "vgg"])
+def test_names_of_no_model(name):
+    assert models.find(name) is None
 
 
 @pytest.mark.parametrize("name", ["inception", "inception_no_bn"])
@@ -54,7 +103,7 @@ def test_inception_without_batch_norm_has_none_and_with_it_no_conv_bias():
     assert len(convs) == 19 and not any(x.use_bias for x in convs)
 
 
-@pytest.mark.parametrize("name", GOLDEN)
+@pytest.mark.parametrize("name", [*SMALL, "resnet_18"])
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 def test_logits_are_float32_and_weights_depend_on_the_seed(name, precision):
     x = np.ones((2, 16, 16, 1), np.float32) * np.linspace(-1, 1, 16)[:, None]
@@ -66,10 +115,15 @@ def test_logits_are_float32_and_weights_depend_on_the_seed(name, precision):
     assert keras.config.dtype_policy().name == "float32"
 
 
-def test_fused_batch_norm_means_what_keras_means():
+@pytest.mark.parametrize("scale", [False, True])
+def test_fused_batch_norm_means_what_keras_means(scale):
     x = np.random.default_rng(0).normal(3, 2, (8, 5, 6, 4)).astype(np.float32)
-    ours = FusedBatchNorm()
-    theirs = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-3, scale=False)
+    ours = FusedBatchNorm(scale=scale)
+    theirs = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-3, scale=scale)
+    for layer in (ours, theirs):
+        layer.build(x.shape)
+        if scale:
+            layer.gamma.assign([0.5, 1.0, 2.0, -1.0])
     for training in (True, True, False):
         np.testing.assert_allclose(
             ours(x, training=training), theirs(x, training=training), atol=2e-5
@@ -100,7 +154,13 @@ def test_local_response_norm_is_a_window_of_nine_channels():
 
 
 def test_weight_decay_is_half_lambda_w_squared_on_the_kernels_that_the_source_decays():
-    for name, kernels in {"mlp_1x512": 2, "alexnet": 2, "inception": 20}.items():
+    for name, kernels in {
+        "mlp_1x512": 2,
+        "alexnet": 2,
+        "inception": 20,
+        "wrn_28_1": 28,
+        "resnet_18": 21,
+    }.items():
         model = models.build(name, (16, 16, 1), 10, weight_decay=0.1)
         decayed = [
             x.kernel for x in model.layers if getattr(x, "kernel_regularizer", None) is not None

@@ -1,21 +1,40 @@
 """The networks, by the names of the paper's rows. This dict is the only door to them.
 
 Every builder has the signature `(input_shape, num_classes, *, weight_decay, dropout)` and returns a
-functional keras.Model from standardised images [B, H, W, C] to float32 logits [B, num_classes].
+functional keras.Model from preprocessed images [B, H, W, C] to float32 logits [B, num_classes].
 Weight decay is coupled L2, half lambda w squared, on the kernels that the model's source decays.
 """
 
 import importlib
+import re
 
+# name: module, function, and what the function is given besides.
 MODELS = {
-    "inception": "rethink_tf.models.inception:inception",
-    "inception_no_bn": "rethink_tf.models.inception:inception_no_bn",
-    "alexnet": "rethink_tf.models.alexnet:alexnet",
-    "mlp_3x512": "rethink_tf.models.mlp:mlp_3x512",
-    "mlp_1x512": "rethink_tf.models.mlp:mlp_1x512",
+    "inception": ("inception", "inception", {}),
+    "inception_no_bn": ("inception", "inception_no_bn", {}),
+    "alexnet": ("alexnet", "alexnet", {}),
+    "mlp_3x512": ("mlp", "mlp_3x512", {}),
+    "mlp_1x512": ("mlp", "mlp_1x512", {}),
+    "wrn_28_1": ("wide_resnet", "wide_resnet", {"depth": 28, "width": 1}),
+    "wrn_28_10": ("wide_resnet", "wide_resnet", {"depth": 28, "width": 10}),
+    "resnet_18": ("resnet", "resnet", {"blocks": (2, 2, 2, 2), "bottleneck": False}),
+    "resnet_28": ("wide_resnet", "resnet_28", {}),
+    "resnet_50": ("resnet", "resnet", {"blocks": (3, 4, 6, 3), "bottleneck": True}),
+    "resnet_101": ("resnet", "resnet", {"blocks": (3, 4, 23, 3), "bottleneck": True}),
+    "resnet_200": ("resnet", "resnet", {"blocks": (3, 24, 36, 3), "bottleneck": True}),
 }
-# Those with batch normalisation.
-BATCH_NORM = ("inception",)
+# Those without batch normalisation.
+UNNORMALISED = ("inception_no_bn", "alexnet", "mlp_3x512", "mlp_1x512")
+
+
+def find(name: str) -> tuple[str, str, dict] | None:
+    """Module, function and its arguments for a name: a key of MODELS, or any `wrn_DEPTH_WIDTH`."""
+    wide = re.fullmatch(r"wrn_([1-9]\d{0,2})_([1-9]\d?)", name, re.ASCII)
+    if wide:
+        depth, width = int(wide[1]), int(wide[2])
+        if depth >= 10 and depth % 6 == 4:
+            return "wide_resnet", "wide_resnet", {"depth": depth, "width": width}
+    return MODELS.get(name)
 
 
 def build(
@@ -32,7 +51,7 @@ def build(
     """Builds a registered model with freshly drawn weights.
 
     Args:
-        name: a key of MODELS.
+        name: as in `find`.
         input_shape: (height, width, channels) after cropping.
         num_classes: number of logits.
         weight_decay: lambda of half lambda w squared; 0 for none.
@@ -46,13 +65,14 @@ def build(
     """
     import keras
 
-    module, function = MODELS[name].split(":")
-    builder = getattr(importlib.import_module(module), function)
+    module, function, settings = find(name)
+    builder = getattr(importlib.import_module(f"rethink_tf.models.{module}"), function)
+    settings = settings | {"weight_decay": weight_decay, "dropout": dropout}
     keras.utils.set_random_seed(seed % 2**32)
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
-        model = builder(input_shape, num_classes, weight_decay=weight_decay, dropout=dropout)
+        model = builder(input_shape, num_classes, **settings)
     finally:
         keras.config.set_dtype_policy(before)
     for layer in model.layers:

@@ -9,33 +9,41 @@ def l2(weight_decay: float):
     return keras.regularizers.L2(weight_decay / 2) if weight_decay else None
 
 
+def he_fan_out():
+    """He's normal initialisation by outgoing connections, as in PyTorch's residual networks."""
+    return keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
+
+
 @keras.saving.register_keras_serializable(package="rethink_tf")
 class FusedBatchNorm(keras.layers.Layer):
-    """Batch normalisation with a learnt offset and no scale, by the fused kernel.
+    """Batch normalisation with a learnt offset, by the fused kernel.
 
-    The same as `keras.layers.BatchNormalization(scale=False)` on [B, H, W, C], which Keras 3
-    computes unfused, at about 0.8 of the speed on CPUs. No scale, as in TF-slim: this is what makes
+    The same as `keras.layers.BatchNormalization` on [B, H, W, C], which Keras 3 computes unfused,
+    at about 0.8 of the speed on CPUs. By default without a scale, as in TF-slim: this is what makes
     the parameter count equal with and without normalisation, as in the paper's Table 1.
 
     Args:
         momentum: of the moving averages; at 0.99 they lag by ten epochs on few examples.
             `Evaluation.recalibrate` takes them anew before each evaluation.
         epsilon: added to the variance.
+        scale: learn a factor as well.
 
     Attributes:
         synchronized: take the statistics over all replicas (not fused, and not under XLA).
     """
 
-    def __init__(self, momentum: float = 0.9, epsilon: float = 1e-3, **kwargs):
+    def __init__(self, momentum: float = 0.9, epsilon: float = 1e-3, scale=False, **kwargs):
         super().__init__(**kwargs)
         self.synchronized = False
-        self.momentum, self.epsilon = momentum, epsilon
+        self.momentum, self.epsilon, self.scale = momentum, epsilon, scale
 
     def build(self, input_shape):
-        """Creates beta, moving_mean and moving_variance, each float32 [C]."""
+        """Creates gamma (with `scale`), beta, moving_mean, moving_variance, each float32 [C]."""
         shape = (input_shape[-1],)
         # The kernel takes its parameters in float32 whatever the precision of x.
         kept = {"shape": shape, "dtype": "float32", "autocast": False}
+        if self.scale:
+            self.gamma = self.add_weight(name="gamma", initializer="ones", **kept)
         self.beta = self.add_weight(name="beta", initializer="zeros", **kept)
         self.moving_mean = self.add_weight(
             name="moving_mean", initializer="zeros", trainable=False, **kept
@@ -47,7 +55,7 @@ class FusedBatchNorm(keras.layers.Layer):
     def call(self, x, training=False):
         """x: [B, H, W, C] -> the same shape and dtype."""
         beta = tf.convert_to_tensor(self.beta)
-        scale = tf.ones([x.shape[-1]])
+        scale = tf.convert_to_tensor(self.gamma) if self.scale else tf.ones([x.shape[-1]])
         if not training:
             mean = tf.convert_to_tensor(self.moving_mean)
             variance = tf.convert_to_tensor(self.moving_variance)
@@ -57,7 +65,7 @@ class FusedBatchNorm(keras.layers.Layer):
             return y
         rows = tf.cast(tf.size(x) // tf.shape(x)[-1], tf.float32)
         if self.synchronized:
-            y, mean, variance = self._over_replicas(x, rows, beta)
+            y, mean, variance = self._over_replicas(x, rows, scale, beta)
         else:
             y, mean, variance = tf.compat.v1.nn.fused_batch_norm(
                 x, scale, beta, epsilon=self.epsilon, is_training=True
@@ -68,14 +76,14 @@ class FusedBatchNorm(keras.layers.Layer):
             moving.assign(moving * self.momentum + batch * (1 - self.momentum))
         return y
 
-    def _over_replicas(self, x, rows, beta):
+    def _over_replicas(self, x, rows, scale, beta):
         values = tf.cast(x, tf.float32)
         sums = [tf.reduce_sum(v, [0, 1, 2]) for v in (values, tf.square(values))]
         context = tf.distribute.get_replica_context()
         total, squares, rows = context.all_reduce(tf.distribute.ReduceOp.SUM, [*sums, rows])
         mean = total / rows
         variance = squares / rows - tf.square(mean)
-        y = (values - mean) * tf.math.rsqrt(variance + self.epsilon) + beta
+        y = (values - mean) * tf.math.rsqrt(variance + self.epsilon) * scale + beta
         return tf.cast(y, x.dtype), mean, variance
 
     def compute_output_shape(self, input_shape):
@@ -84,7 +92,8 @@ class FusedBatchNorm(keras.layers.Layer):
 
     def get_config(self):
         """The arguments, for saving."""
-        return {**super().get_config(), "momentum": self.momentum, "epsilon": self.epsilon}
+        kept = {"momentum": self.momentum, "epsilon": self.epsilon, "scale": self.scale}
+        return {**super().get_config(), **kept}
 
 
 @keras.saving.register_keras_serializable(package="rethink_tf")

@@ -1,0 +1,26 @@
+"""The learning rate of an epoch. It does not depend on the length of a run."""
+
+from rethink_tf.errors import RequestError
+
+
+def milestones(text: str) -> tuple[int, ...]:
+    """Epochs such as 150,225, ascending.
+
+    Raises:
+        RequestError: not whole numbers from 1 on, or one of them twice.
+    """
+    items = [item.strip() for item in text.split(",")]
+    if not all(item.isascii() and item.isdigit() and 0 < len(item) < 8 for item in items):
+        raise RequestError(f"--lr_milestones: expected epochs such as 150,225, received {text!r}")
+    found = tuple(sorted(int(item) for item in items))
+    if found[0] < 1 or len(set(found)) < len(found):
+        raise RequestError(f"--lr_milestones: expected different epochs from 1, received {text!r}")
+    return found
+
+
+def learning_rate(config, epoch: int) -> float:
+    """The rate of an epoch, counted from 1, of a resolved RunConfig."""
+    lowered = epoch - 1
+    if config.lr_schedule == "step":
+        lowered = sum(milestone < epoch for milestone in milestones(config.lr_milestones))
+    return config.learning_rate * config.lr_decay**lowered
