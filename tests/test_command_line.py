@@ -36,6 +36,9 @@ TYPED = {
     "seed": ("4294967295", 2**32 - 1),
     "eval_every": ("10", 10),
     "stop_at_train_accuracy": ("1.0", 1.0),
+    "preprocess": ("channel_norm", "channel_norm"),
+    "lr_schedule": ("step", "step"),
+    "lr_milestones": ("30,40", "30,40"),
 }
 OPTIONS = {
     "runs_dir": ("r", "r"),
@@ -224,7 +227,7 @@ def test_help_fits_and_is_grouped():
 def test_help_states_defaults_and_choices():
     words = " ".join(command_line.usage().split())
     for phrase in (
-        "One of inception, inception_no_bn, alexnet, mlp_3x512, mlp_1x512. [inception]",
+        "also any wrn_DEPTH_WIDTH. One of inception, inception_no_bn, alexnet,",
         "[cifar10 if it is on disk or can be downloaded, else digits]",
         "--momentum Momentum of SGD. [0.9]",
         "--seed Seed of everything that is drawn. [0]",

@@ -65,6 +65,14 @@ for _model, _rate in {
         RESOLVED[_model, _dataset] = (28, 128, _rate, 0.95, 70)
     for _dataset in ("mnist", "fashion_mnist"):
         RESOLVED[_model, _dataset] = (28, 128, _rate, 0.98, 150)
+for _model in (
+    "wrn_28_1", "wrn_28_10", "resnet_18", "resnet_28", "resnet_50", "resnet_101", "resnet_200"
+):  # fmt: skip
+    RESOLVED[_model, "digits"] = (16, 128, 0.1, 0.95, 70)
+    for _dataset in ("cifar10", "cifar100"):
+        RESOLVED[_model, _dataset] = (28, 128, 0.1, 0.95, 70)
+    for _dataset in ("mnist", "fashion_mnist"):
+        RESOLVED[_model, _dataset] = (28, 128, 0.1, 0.98, 150)
 _FRACTION = ("a number from 0.0 to 1.0", [0, 1, 0.5], [-0.001, 1.001])
 _BELOW_ONE = ("a number from 0.0 below 1.0", [0, 0.999], [-0.001, 1])
 _ABOVE_ZERO = ("a number above 0.0 to 1.0", [1e-9, 1], [0, -0.0, 1.001])
@@ -160,7 +168,8 @@ def test_every_field_changes_the_id(tmp_path):
         "lr_decay": ({}, 0.9), "momentum": ({}, 0.8), "batch_size": ({}, 127), "epochs": ({}, 71),
         "precision": ({}, "mixed_bfloat16"), "sync_batch_norm": ({}, True),
         "seed": ({}, 1), "eval_every": ({}, 2),
-        "stop_at_train_accuracy": ({}, 1.0),
+        "stop_at_train_accuracy": ({}, 1.0), "preprocess": ({}, "channel_norm"),
+        "lr_schedule": ({}, "step"), "lr_milestones": ({"lr_schedule": "step"}, "15,25"),
     }  # fmt: skip
     assert set(changes) == set(FIELDS), "a new field needs a value here"
     seen = set()
@@ -256,7 +265,8 @@ def test_a_number_too_large_for_a_float_is_refused_like_any_other(name):
     [
         (
             {"model": "incption"},
-            "--model: expected one of inception, inception_no_bn, alexnet, mlp_3x512, mlp_1x512; "
+            "--model: expected one of inception, inception_no_bn, alexnet, mlp_3x512, mlp_1x512, "
+            "wrn_28_1, wrn_28_10, resnet_18, resnet_28, resnet_50, resnet_101, resnet_200; "
             "received incption; did you mean --model=inception?",
         ),
         ({"model": "mlp3x512"}, "received mlp3x512; did you mean --model=mlp_3x512?"),

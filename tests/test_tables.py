@@ -238,3 +238,21 @@ def test_the_checks_of_a_run_are_recorded(tmp_path, tensorflow):
     assert len(found) == 21 and "test_at_chance" in found
     assert {name for name, check in found.items() if check["passed"] is not True} == set()
     assert found["gaussian_mean_train"]["detail"].endswith(" sigma off")
+
+
+def test_channel_norm_uses_the_whole_training_set(tensorflow):
+    source = load(examples=200, preprocess="channel_norm")
+    whole = datasets.load("digits")[0].images.astype(np.float64)
+    images = source.train.images[:7]
+    expected = (images - whole.mean()) / whole.std()
+    np.testing.assert_allclose(source.preprocess(images), expected, atol=1e-5)
+    *_, checks = tables.corrupt(source)
+    assert (checks[-1].name, checks[-1].passed) == ("channel_normed", True)
+
+
+def test_a_wrong_channel_norm_is_refused(tensorflow, monkeypatch):
+    honest = pipeline.channel_norm
+    wrong = lambda images, mean, deviation: honest(images, mean, 1.01 * deviation)  # noqa: E731
+    monkeypatch.setattr(pipeline, "channel_norm", wrong)
+    with pytest.raises(AuditError, match="channel_normed: FAILED"):
+        tables.corrupt(load(examples=200, preprocess="channel_norm"))

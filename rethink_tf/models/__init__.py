@@ -29,7 +29,7 @@ UNNORMALISED = ("inception_no_bn", "alexnet", "mlp_3x512", "mlp_1x512")
 
 def find(name: str) -> tuple[str, str, dict] | None:
     """Module, function and its arguments for a name: a key of MODELS, or any `wrn_DEPTH_WIDTH`."""
-    wide = re.fullmatch(r"wrn_([1-9]\d{0,2})_([1-9]\d?)", name, re.ASCII)
+    wide = re.fullmatch(r"wrn_([1-9]\d{0,2})_([1-9]\d?)", str(name), re.ASCII)
     if wide:
         depth, width = int(wide[1]), int(wide[2])
         if depth >= 10 and depth % 6 == 4:
