@@ -45,6 +45,7 @@ from typing import Any
 
 import numpy as np
 
+from rethink_tf import array_cache
 from rethink_tf.errors import InUseError, StorageError
 
 CONFIG, HISTORY, SUMMARY = "config.json", "history.jsonl", "summary.json"
@@ -85,6 +86,8 @@ def write_atomically(path: Path, content: bytes) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(beside, path)
+            # Or a power cut may take the new name back.
+            array_cache.sync_folder(path.parent)
         finally:
             beside.unlink(missing_ok=True)
 
@@ -116,28 +119,43 @@ def locked(run_dir: Path):
         InUseError: another process holds it.
         StorageError: the directory cannot be made or written.
     """
-    with storage(run_dir):
-        run_dir.mkdir(parents=True, exist_ok=True)
-        file = open(run_dir / LOCK, "a+b", buffering=0)  # noqa: SIM115 - held for the run's life
-    with file:
+    with _lock_file(run_dir) as file:
         with storage(run_dir):
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                owner = file.read().decode(errors="replace").strip() or "unknown"
-                raise InUseError(
-                    f"{run_dir}: in use by process {owner}, which is training this very "
-                    "configuration; wait for it, or change a setting (such as --seed)"
-                ) from None
             file.truncate(0)
             file.write(str(os.getpid()).encode())
         try:
             yield
         finally:
             # A request that was refused before anything was written leaves nothing behind.
-            if [path.name for path in run_dir.iterdir()] == [LOCK]:
-                shutil.rmtree(run_dir, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                if [path.name for path in run_dir.iterdir()] == [LOCK]:
+                    (run_dir / LOCK).unlink()
+                    run_dir.rmdir()
+
+
+def _lock_file(run_dir: Path):
+    """The lock file, open and locked, in a folder that is made if need be."""
+    path = run_dir / LOCK
+    with storage(run_dir):
+        for _ in range(100):
+            run_dir.mkdir(parents=True, exist_ok=True)
+            with contextlib.ExitStack() as stack, contextlib.suppress(FileNotFoundError):
+                file = stack.enter_context(open(path, "a+b", buffering=0))
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    file.seek(0)
+                    owner = file.read().decode(errors="replace").strip() or "unknown"
+                    raise InUseError(
+                        f"{run_dir}: in use by process {owner}, which is training this very "
+                        "configuration; wait for it, or change a setting (such as --seed)"
+                    ) from None
+                # Its last owner may have removed the folder since it was opened here, and a lock on
+                # a file that nobody else can find keeps nobody out.
+                if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                    stack.pop_all()
+                    return file
+    raise StorageError(f"{path}: expected it where it was just made, it vanished 100 times")
 
 
 def start(run_dir: Path, config: dict[str, Any]) -> None:

@@ -223,19 +223,20 @@ def test_more_epochs_go_on_from_the_shorter_run(tensorflow, tmp_path):
 
 ARGV = ["--model=mlp_1x512", "--dataset=digits", "--examples=200", "--epochs=2", "--corrupt=0.5"]
 ARGV += ["--checkpoint_every=1", "--threads=2"]
-# Every call of os.fsync and os.replace of a run, in order; "history" is appended to, not replaced.
+# Every call of os.fsync and os.replace of a run, in order: a file, its new name, its folder; the
+# history is appended to, not replaced.
 CALLS = [
-    "fsync", "config.json", "fsync", "samples.png",
-    "fsync", "fsync", "000001-00000000.ckpt",
-    "fsync", "fsync", "000002-00000000.ckpt",
-    "fsync", "examples.npz", "fsync", "summary.json",
+    "fsync", "config.json", "fsync", "fsync", "samples.png", "fsync",
+    "fsync", "fsync", "000001-00000000.ckpt", "fsync",
+    "fsync", "fsync", "000002-00000000.ckpt", "fsync",
+    "fsync", "examples.npz", "fsync", "fsync", "summary.json", "fsync",
 ]  # fmt: skip
 # Killed as the n-th call begins: epochs in the history, checkpoints, then "goes on after epoch".
 KILLS = {
-    5: (1, 0, None),  # the line of epoch 1 is written, not yet synced
-    7: (1, 0, None),  # the first checkpoint lies beside, not yet renamed
-    10: (2, 1, 1),  # within the second: its epoch stands in the history, not in a checkpoint
-    14: (2, 2, 2),  # all but the summary
+    7: (1, 0, None),  # the line of epoch 1 is written, not yet synced
+    9: (1, 0, None),  # the first checkpoint lies beside, not yet renamed
+    13: (2, 1, 1),  # within the second: its epoch stands in the history, not in a checkpoint
+    19: (2, 2, 2),  # all but the summary
 }
 DRIVER = """
 import os, signal, sys
