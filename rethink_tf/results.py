@@ -18,7 +18,9 @@ summary.json   written last, by rename: the mark of a finished run. `status` DON
                DIVERGED, `reason`, `run_id`, `config`, `epochs` done, the last value of every key of
                the history, `best_test_accuracy best_test_epoch`, `changed_fraction`,
                `labels_hash`, `weights_hash`, `replicas`, `workers`, `parameters`, `audit`,
-               `timing`.
+               `timing`; `exact`, false where the run went on in a changed environment
+               (--resume=anyway) and so may not be what an uninterrupted one is; `differed`, after
+               which epoch and step that was and what had changed, one entry each time.
 examples.npz   one row per training example: `index true given`, `fitted_since` (the evaluated epoch
                from which on it was always fitted, 0: not fitted), `forgotten` (how often),
                `margin` (logit of the given label less the largest other, at the end). The summary
@@ -197,7 +199,16 @@ def save_snapshot(run_dir: Path, epoch: int, weights: dict[str, np.ndarray]) -> 
     """Keeps the weights after an epoch, as snapshots/epoch-000005.npz."""
     with storage(run_dir):
         (run_dir / SNAPSHOTS).mkdir(exist_ok=True)
-    write_atomically(run_dir / SNAPSHOTS / f"epoch-{epoch:06d}.npz", _npz(weights))
+    write_atomically(_snapshot(run_dir, epoch), _npz(weights))
+
+
+def missing_snapshots(run_dir: Path, epochs: tuple[int, ...], done: int) -> list[int]:
+    """Those of the epochs up to `done` whose weights are not kept here."""
+    return [e for e in epochs if e <= done and not _snapshot(run_dir, e).exists()]
+
+
+def _snapshot(run_dir: Path, epoch: int) -> Path:
+    return run_dir / SNAPSHOTS / f"epoch-{epoch:06d}.npz"
 
 
 def _npz(arrays: dict[str, np.ndarray]) -> bytes:

@@ -150,7 +150,8 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
         history = resume.begin(run_dir, record, found, now)
         if found is None:
             return b""
-        return checkpoint.pack({**found.header, "history": history}, found.arrays)
+        told = {"history": history, "differed": found.differed}
+        return checkpoint.pack({**found.header, **told}, found.arrays)
 
     found = workers.ask_chief(begin)
     say(_introduction(config, facts, train, test, checks, platform, threads, jit))
@@ -182,6 +183,8 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
                 session.line = line
             session.restore(header, arrays)
             say(f"goes on after epoch {session.epoch}, step {session.step} of the next")
+            if missed := results.missing_snapshots(run_dir, options.keep_epochs, session.epoch):
+                say(console.not_kept(missed))
         status, reason = train_epochs(session)
     except BaseException:
         with contextlib.suppress(Exception):  # the first error is the one to tell of
@@ -208,6 +211,8 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
         **last,
         **session.record.medians(corrupted),
         "weights_hash": weights_hash(steps.model),
+        "exact": not session.differed,
+        "differed": session.differed,
         "timing": {"seconds": time.time() - began, "finished": time.time()},
     }
     columns = {"index": train.index, "true": train.true, "given": train.given}
