@@ -230,12 +230,22 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
 def _check_batches(config: RunConfig, replicas: int) -> None:
     """Every replica needs an example of every batch."""
     examples = config.examples or DATASETS[config.dataset].num_train
-    rest = examples % config.batch_size
-    if config.batch_size < replicas or 0 < rest < replicas:
+    if examples < replicas:
+        raise RequestError(
+            f"--examples: expected at least {replicas}, the number of replicas, received "
+            f"{examples}; type a smaller --devices"
+        )
+
+    def smallest(size):
+        return min(size, examples % size or size)
+
+    if smallest(config.batch_size) < replicas:
+        sizes = range(config.batch_size, examples + 1)
+        good = next(size for size in sizes if smallest(size) >= replicas)
         raise RequestError(
             f"--batch_size: expected batches of at least {replicas}, the number of replicas; "
             f"received {config.batch_size}, whose last batch of {examples} examples "
-            f"has {rest or config.batch_size}; type --batch_size={config.batch_size + replicas}"
+            f"has {examples % config.batch_size or config.batch_size}; type --batch_size={good}"
         )
 
 
