@@ -150,8 +150,8 @@ def load_or_build(
     except OSError as error:
         report(
             f"cannot keep decoded arrays in {folder.parent} ({_first_line(error)}); going on "
-            "without, the next run decodes again; to keep them, set XDG_CACHE_HOME to a folder "
-            "you can write to"
+            "without, the next run decodes again; to keep them, type --cache_dir=DIR with a folder "
+            "that can be written to"
         )
     return arrays
 

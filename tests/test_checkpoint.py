@@ -54,7 +54,9 @@ def test_a_damaged_one_is_named_and_the_older_is_used(how, tmp_path):
     why = "its checksum is wrong" if how in ("bit", "cut", "line") else "not a checkpoint"
     assert line == f"{path}: damaged ({why}); the older checkpoint is used"
     damage(checkpoint.stored(tmp_path)[0], "bit")
-    assert checkpoint.newest(tmp_path, said.append) is None and len(said) == 3
+    said.clear()
+    assert checkpoint.newest(tmp_path, said.append) is None
+    assert [line.partition("; ")[2] for line in said] == ["no older checkpoint is sound"] * 2
 
 
 def test_nothing_is_unpickled(tmp_path):
@@ -68,3 +70,4 @@ def test_nothing_is_unpickled(tmp_path):
         checkpoint.read(path)
     assert checkpoint.newest(tmp_path, said.append) is None
     assert "damaged (Object arrays" in said[0]
+    assert said[0].endswith("; no older checkpoint is sound")

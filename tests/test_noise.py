@@ -218,6 +218,21 @@ def test_the_command_refuses_in_one_line(
     assert [p.name for p in tmp_path.iterdir()] == ["there.csv"]
 
 
+def test_tensorflow_is_started_as_in_a_run_where_a_set_is_to_be_decoded(
+    tmp_path, own_signals, monkeypatch
+):
+    started, load = [], datasets.load
+
+    def decoding(name, *, start, **kinds):
+        start()
+        return load(name, **kinds)
+
+    monkeypatch.setattr("rethink_tf.devices.start", lambda *threads: started.append(threads))
+    assert export(tmp_path / "a.csv") == 0 and started == [], "digits need none"
+    monkeypatch.setattr(datasets, "load", decoding)
+    assert export(tmp_path / "a.csv", "--threads=3") == 0 and started == [(3,)]
+
+
 def test_a_failed_write_leaves_the_old_file(tmp_path, own_signals, capsys, monkeypatch):
     path = written(tmp_path / "noise.csv")
     before = path.read_bytes()
