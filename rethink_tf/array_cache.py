@@ -5,6 +5,7 @@ run: a damaged entry is rebuilt, and where nothing can be written the run goes o
 number of processes may use one entry at once.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -104,14 +105,14 @@ def store(folder: Path, arrays: dict[str, np.ndarray]) -> None:
         with (temporary / HASHES_FILE).open("x", encoding="utf-8") as file:
             json.dump(hashes, file, indent=1)
             _sync(file)
-        _sync_folder(temporary)
+        sync_folder(temporary)
         try:
             os.rename(temporary, folder)
         except OSError:
             if not (folder / HASHES_FILE).exists():
                 raise
             return  # Another process was first.
-        _sync_folder(folder.parent)
+        sync_folder(folder.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -149,8 +150,8 @@ def load_or_build(
     except OSError as error:
         report(
             f"cannot keep decoded arrays in {folder.parent} ({_first_line(error)}); going on "
-            "without, the next run decodes again; to keep them, set XDG_CACHE_HOME to a folder "
-            "you can write to"
+            "without, the next run decodes again; to keep them, type --cache_dir=DIR with a folder "
+            "that can be written to"
         )
     return arrays
 
@@ -184,10 +185,18 @@ def _sync(file) -> None:
     os.fsync(file.fileno())
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Brings the names in a folder to disk, so that a rename survives a power cut.
+
+    Raises:
+        OSError: it cannot be opened, or the disk fails.
+    """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some network file systems know no such thing
+            raise
     finally:
         os.close(descriptor)
 

@@ -75,9 +75,14 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 def newest(folder: Path, say: Callable[[str], None]):
     """Header and arrays of the newest sound checkpoint, or None; damaged ones are named."""
+    found, damaged = None, []
     for path in reversed(stored(folder)):
         try:
-            return read(path)
+            found = read(path)
+            break
         except (ValueError, OSError, KeyError) as error:
-            say(f"{path}: damaged ({error}); the older checkpoint is used")
-    return None
+            damaged.append(f"{path}: damaged ({error})")
+    then = "no older checkpoint is sound" if found is None else "the older checkpoint is used"
+    for line in damaged:
+        say(f"{line}; {then}")
+    return found

@@ -79,9 +79,17 @@ def epoch_line(line: dict[str, Any]) -> str:
     return "  ".join(cells) + f"  {speed:>8}  {lasted:>5}s"
 
 
-def estimate(seconds: float, rate: float, on_cpu: bool) -> str:
-    """The time that the run will take, and what to type for a shorter one where it is long."""
-    text = f"about {duration(seconds)} in all, at {rate:.0f} images/s"
+def estimate(seconds: float, rate: float, on_cpu: bool, resumed: bool = False) -> str:
+    """The time that the run will take, and what to type for a shorter one where it is long.
+
+    Args:
+        seconds: of the whole run, or of what is left of a resumed one.
+        rate: images per second in training.
+        on_cpu: whether there is no GPU.
+        resumed: whether the run goes on from a checkpoint.
+    """
+    what = "for what is left" if resumed else "in all"
+    text = f"about {duration(seconds)} {what}, at {rate:.0f} images/s"
     if on_cpu and seconds > 1800:
         text += (
             "\n  that is long on a CPU; for a shorter run add for example "
@@ -135,10 +143,29 @@ def _pixels(config: RunConfig) -> str:
     return f"permuted pixels{share}, {order}"
 
 
+def not_kept(epochs: list[int]) -> str:
+    """Which epochs of --keep_epochs the run had behind it before they were asked for."""
+    return (
+        f"--keep_epochs: passed already, so their weights are not kept: epoch"
+        f"{'s'[: len(epochs) > 1]} {', '.join(map(str, epochs))}"
+    )
+
+
 def verdict(summary: dict[str, Any], config: RunConfig) -> str:
     """What the run showed, in words that need no paper."""
-    if summary["status"] != results.DONE:
-        return f"{summary['status']}: {summary['reason']}"
+    if summary["status"] == results.DONE:
+        words = _shown(summary, config)
+    else:
+        words = f"{summary['status']}: {summary['reason']}"
+    if summary.get("exact") is False:
+        words += (
+            "\n  not exact, an uninterrupted run may end otherwise: went on with --resume=anyway "
+            + ", and ".join(summary["differed"])
+        )
+    return words
+
+
+def _shown(summary: dict[str, Any], config: RunConfig) -> str:
     train, test = summary["train_accuracy"], summary["test_accuracy"]
     changed = summary["changed_fraction"]
     chance = {check["name"]: check["passed"] for check in summary["audit"]}.get("test_at_chance")

@@ -158,10 +158,12 @@ def load(
     data_dir: str | os.PathLike | None = None,
     cache_dir: str | os.PathLike | None = None,
     report: Callable[[str], None] = print,
+    start: Callable[[], object] = lambda: None,
 ) -> tuple[Split, Split]:
     """The training and the test split of a data set, downloaded and decoded if need be.
 
-    Decoding starts TensorFlow: set its devices, threads and log level before the call.
+    Downloading and decoding start TensorFlow: set its devices, threads and log level before the
+    call, or in `start`.
 
     Args:
         name: a key of `DATASETS`.
@@ -169,6 +171,7 @@ def load(
         cache_dir: where decoded arrays are kept; default $XDG_CACHE_HOME/rethink_tf, else
             ~/.cache/rethink_tf.
         report: gets a line if decoding takes long, or if the cache is damaged or not writable.
+        start: called before TensorFlow is needed; never called for what was decoded before.
 
     Returns:
         (train, test), with as many examples as the TFDS metadata of the folder says.
@@ -183,11 +186,13 @@ def load(
     where, shape, classes = data_directory(data_dir), info.image_shape, info.num_classes
     folder = tfds_source.prepared_folder(name, where)
     if folder is None:
-        folder = tfds_source.download(name, where, info.download_host_url)
+        folder = tfds_source.download(name, where, info.download_host_url, start)
     if cache_dir is None:
         cache_dir = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "rethink_tf"
     fingerprint = tfds_source.fingerprint(folder)[:16]
-    entry = Path(cache_dir).expanduser() / f"{name}-{folder.name}-{fingerprint}"
+    # Everything that the arrays depend on.
+    entry = f"{name}-{folder.name}-{fingerprint}-{tfds_source.decoder()}"
+    entry = Path(cache_dir).expanduser() / entry
 
     def build():
         # A first use takes seconds, mostly TensorFlow's start: say so only if it is felt.
@@ -196,6 +201,7 @@ def load(
         timer.daemon = True
         timer.start()
         try:
+            start()
             return tfds_source.decode(folder, shape, classes, needs_ids=info.has_ids)
         finally:
             timer.cancel()

@@ -1,5 +1,6 @@
 """Anyone's labels as int64 [N]: arrays, one-hot rows, batches, and files of them. NumPy alone."""
 
+import json
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 
 from rethink_tf.errors import RequestError
 
+COLUMNS = ("index", "true", "given")
 MAX_CLASSES = 2048  # the table of classes to classes has its square of cells
 
 
@@ -89,12 +91,7 @@ def as_labels(name: str, values: Any, num_classes: int | None = None) -> np.ndar
     labels = _vector(name, _stacked(name, values))
     if not labels.size:
         raise RequestError(f"{name}: expected labels, received none")
-    if labels.dtype.kind == "f":
-        wrong = np.flatnonzero(~(np.isfinite(labels) & (labels == np.floor(labels))))
-        if len(wrong):
-            raise RequestError(
-                f"{name}: expected whole numbers, found {labels[wrong[0]]} at position {wrong[0]}"
-            )
+    refuse_fractions(name, labels)
     limit = num_classes or MAX_CLASSES
     low, high = labels.min(), labels.max()
     if low < 0 or high >= limit:
@@ -105,16 +102,28 @@ def as_labels(name: str, values: Any, num_classes: int | None = None) -> np.ndar
     return labels.astype(np.int64)
 
 
+def refuse_fractions(name: str, numbers: np.ndarray) -> None:
+    """Refuses floats [N] that are not whole, or not finite: RequestError."""
+    if numbers.dtype.kind == "f":
+        wrong = np.flatnonzero(~(np.isfinite(numbers) & (numbers == np.floor(numbers))))
+        if len(wrong):
+            raise RequestError(
+                f"{name}: expected whole numbers, found {numbers[wrong[0]]} at position {wrong[0]}"
+            )
+
+
 def read_table(path: Path | str) -> dict[str, Any]:
     """The columns of a file by name, unchecked: an .npy's array is named by "".
 
-    A CSV's names stand in its first line that is no comment; `# key=value` lines go to `header`.
+    A CSV's names stand in its first line that is no comment. `header`, where there is one, is a
+    dict of its `# key=value` lines, or of the JSON in an .npz; text where that is no JSON.
 
     Raises:
         RequestError: not there, damaged, another form, or with objects in it.
     """
     path = Path(path)
     try:
+        path.open("rb").close()  # a file that cannot be opened is told of before its ending
         if path.suffix == ".csv":
             return _read_csv(path)
         if path.suffix not in (".npz", ".npy"):
@@ -123,18 +132,29 @@ def read_table(path: Path | str) -> dict[str, Any]:
         if isinstance(loaded, np.ndarray):
             return {"": loaded}
         with loaded:
-            # The header is text for other readers; anything else may be in the file, unread.
-            names = [n for n in loaded.files if n in ("index", "true", "given", "num_classes")]
-            return {name: loaded[name] for name in names}
+            # Anything else may be in the file, unread.
+            table = {name: loaded[name] for name in loaded.files if name in COLUMNS}
+            if "header" in loaded.files:
+                table["header"] = _json_or_text(str(loaded["header"]))
+            return table
     except OSError as error:
         raise RequestError(f"{path}: cannot be read: {error.strerror or error}") from None
     except RequestError:
         raise
     except Exception as error:  # NumPy and zipfile raise a dozen kinds for damaged files
         why = (str(error) or type(error).__name__).splitlines()[0]
-        if "allow_pickle" in why:
+        if "Object arrays" in why:
             why = "it holds Python objects, which are never loaded; save whole numbers"
+        elif "allow_pickle" in why:
+            why = "it is no NumPy file (damaged, or of Python objects, which are never loaded)"
         raise RequestError(f"{path}: cannot be read: {why}") from None
+
+
+def _json_or_text(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def _read_csv(path: Path) -> dict[str, Any]:
@@ -142,13 +162,15 @@ def _read_csv(path: Path) -> dict[str, Any]:
     comments = [line[1:].strip() for line in lines if line.startswith("#") and "=" in line]
     rows = [line for line in lines if line.strip() and not line.startswith("#")]
     names = [name.strip().strip('"') for name in rows[0].split(",")] if rows else []
-    used = [name for name in ("index", "true", "given") if name in names]
+    used = [name for name in COLUMNS if name in names]
     if not used:
-        raise RequestError(f"{path}: expected a first line with the names index,true,given")
+        raise RequestError(f"{path}: expected a first line with the names {','.join(COLUMNS)}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # NumPy's warning of no rows; `as_labels` refuses these
         table = np.loadtxt(rows[1:], delimiter=",", dtype=np.float64, ndmin=2,
                            usecols=[names.index(name) for name in used])  # fmt: skip
+    if (large := table[np.abs(table) >= 2**53]).size:  # not every whole number from there on
+        raise RequestError(f"{path}: expected numbers below 2**53, found {large[0]:.0f}")
     columns = {name: table[:, i] if table.size else table.ravel() for i, name in enumerate(used)}
     return columns | {"header": dict(line.split("=", 1) for line in comments)}
 

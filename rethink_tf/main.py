@@ -17,6 +17,7 @@ def main(argv: list[str]) -> int:
         return ExitCode.DONE
     wanted, options = request
     resolved = prepare(wanted, options)
+    train.check(resolved, options)
     run_dir = Path(options.runs_dir) / config.run_id(resolved)
     if not options.dry_run and results.read_summary(run_dir) is None:
         datasets.require(resolved.dataset, options.data_dir)

@@ -17,8 +17,7 @@ import numpy as np
 
 from rethink_tf import __version__
 from rethink_tf.errors import RequestError
-
-COLUMNS = ("index", "true", "given")
+from rethink_tf.label_input import COLUMNS, read_table, refuse_fractions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,26 +58,27 @@ def read(path: Path | str) -> Noise:
     """Reads a noise file of ours or of anyone's.
 
     Raises:
-        RequestError: not there, or not index, true and given of one length, integer, with every
-            index once. Pickled objects are never loaded.
+        RequestError: not there, or not index, true and given of one length, whole numbers, with
+            every index once. Pickled objects are never loaded.
     """
-    path = Path(path)
-    try:
-        columns, header = (_read_npz if path.suffix == ".npz" else _read_csv)(path)
-    except OSError as error:
-        raise RequestError(f"{path}: {error.strerror or error}") from None
-    except Exception as error:  # NumPy and zipfile raise a dozen kinds for damaged files
+    table = read_table(path)
+    if lacking := [name for name in COLUMNS if name not in table]:
         raise RequestError(
-            f"{path}: expected columns {', '.join(COLUMNS)} as CSV or .npz; {error}".splitlines()[0]
-        ) from None
+            f"{path}: expected columns {', '.join(COLUMNS)} as CSV or .npz, found no "
+            f"{', '.join(lacking)}"
+        )
+    columns, header = {name: table[name] for name in COLUMNS}, table.get("header", {})
     lengths = {name: column.shape for name, column in columns.items()}
     if len(set(lengths.values())) != 1 or columns["index"].ndim != 1 or not columns["index"].size:
         raise RequestError(f"{path}: expected three columns of one length, received {lengths}")
+    if not isinstance(header, dict):
+        raise RequestError(f"{path}: expected a header of JSON, found {str(header)[:60]!r}")
     for name, column in columns.items():
-        if not np.issubdtype(column.dtype, np.integer):
+        if column.dtype.kind not in "iuf":
             raise RequestError(f"{path}: expected whole numbers in {name}, found {column.dtype}")
+        refuse_fractions(f"{path}: {name}", column)
         if column.min() < 0 or column.max() >= 2**31:
-            found = column.min() if column.min() < 0 else column.max()
+            found = int(column.min() if column.min() < 0 else column.max())
             raise RequestError(f"{path}: expected {name} from 0 to {2**31 - 1}, found {found}")
     order = np.argsort(columns["index"], kind="stable")
     index, true, given = (columns[name][order] for name in COLUMNS)
@@ -86,25 +86,6 @@ def read(path: Path | str) -> Noise:
         twice = int(index[1:][np.diff(index) == 0][0])
         raise RequestError(f"{path}: expected every index once, found {twice} twice")
     return Noise(index.astype(np.int64), true.astype(np.int32), given.astype(np.int32), header)
-
-
-def _read_npz(path):
-    with np.load(path, allow_pickle=False) as file:
-        header = json.loads(str(file["header"])) if "header" in file else {}
-        return {name: file[name] for name in COLUMNS}, header
-
-
-def _read_csv(path):
-    lines = path.read_text().splitlines()
-    header = dict(
-        line[1:].strip().split("=", 1) for line in lines if line.startswith("#") and "=" in line
-    )
-    rows = [line for line in lines if line.strip() and not line.startswith("#")]
-    if len(rows) < 2:  # NumPy would warn
-        raise ValueError("it has no rows")
-    names = [name.strip() for name in rows[0].split(",")]
-    table = np.loadtxt(rows[1:], delimiter=",", dtype=np.int64, ndmin=2)
-    return {name: table[:, names.index(name)] for name in COLUMNS}, header
 
 
 def for_training(path: Path | str, split, name: str = "--labels_from") -> np.ndarray:
@@ -147,7 +128,7 @@ def content_hash(path: Path | str) -> str:
 
 def main(argv: list[str]) -> int:
     """The command: corrupts the labels of a configuration and writes them."""
-    from rethink_tf import command_line, console, corruptions, datasets
+    from rethink_tf import command_line, console, corruptions, datasets, devices
     from rethink_tf.main import prepare
 
     extra = {"export": "The file to write, .csv or .npz by its ending (required)."}
@@ -164,7 +145,11 @@ def main(argv: list[str]) -> int:
         raise RequestError("--labels_from: expected --corrupt for labels to export, not a file")
     config = prepare(wanted, options)
     split, _ = datasets.load(
-        config.dataset, data_dir=options.data_dir, cache_dir=options.cache_dir, report=console.say
+        config.dataset,
+        data_dir=options.data_dir,
+        cache_dir=options.cache_dir,
+        report=console.say,
+        start=lambda: devices.start(options.threads),
     )
     if config.examples is not None:
         split = datasets.take(split, config.examples, seed=config.seed)

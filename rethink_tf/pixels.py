@@ -14,7 +14,7 @@ import numpy as np
 from rethink_tf import rng
 from rethink_tf.rng import SplitId, Stream
 
-_CHOSEN_FIRST = 2**62
+_NOT_CHOSEN = 2**62  # a sort key behind those of all chosen positions
 
 
 def _keys(stream, seed, split, index, count):
@@ -48,7 +48,7 @@ def permutations(
     chosen = ranks < round(fraction * count)
     position = np.arange(count)[None]
     slots = np.argsort(np.where(chosen, position, count + position), axis=1, kind="stable")
-    moved = np.argsort(np.where(chosen, keys, _CHOSEN_FIRST + position), axis=1, kind="stable")
+    moved = np.argsort(np.where(chosen, keys, _NOT_CHOSEN + position), axis=1, kind="stable")
     return np.take_along_axis(moved, np.argsort(slots, axis=1), axis=1)
 
 
@@ -69,7 +69,7 @@ def permutations_tf(index, count, *, split, seed, fraction=1.0):
     chosen = order(order(keys(Stream.PIXEL_CHOICE))) < round(fraction * count)
     position = tf.range(count, dtype=tf.int64)[None]
     slots = order(tf.where(chosen, position, count + position))
-    moved = order(tf.where(chosen, keys(Stream.PIXELS), _CHOSEN_FIRST + position))
+    moved = order(tf.where(chosen, keys(Stream.PIXELS), _NOT_CHOSEN + position))
     return tf.gather(moved, order(slots), axis=1, batch_dims=1)
 
 

@@ -18,7 +18,9 @@ summary.json   written last, by rename: the mark of a finished run. `status` DON
                DIVERGED, `reason`, `run_id`, `config`, `epochs` done, the last value of every key of
                the history, `best_test_accuracy best_test_epoch`, `changed_fraction`,
                `labels_hash`, `weights_hash`, `replicas`, `workers`, `parameters`, `audit`,
-               `timing`.
+               `timing`; `exact`, false where the run went on in a changed environment
+               (--resume=anyway) and so may not be what an uninterrupted one is; `differed`, after
+               which epoch and step that was and what had changed, one entry each time.
 examples.npz   one row per training example: `index true given`, `fitted_since` (the evaluated epoch
                from which on it was always fitted, 0: not fitted), `forgotten` (how often),
                `margin` (logit of the given label less the largest other, at the end). The summary
@@ -45,6 +47,7 @@ from typing import Any
 
 import numpy as np
 
+from rethink_tf import array_cache
 from rethink_tf.errors import InUseError, StorageError
 
 CONFIG, HISTORY, SUMMARY = "config.json", "history.jsonl", "summary.json"
@@ -85,6 +88,8 @@ def write_atomically(path: Path, content: bytes) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(beside, path)
+            # Or a power cut may take the new name back.
+            array_cache.sync_folder(path.parent)
         finally:
             beside.unlink(missing_ok=True)
 
@@ -116,28 +121,43 @@ def locked(run_dir: Path):
         InUseError: another process holds it.
         StorageError: the directory cannot be made or written.
     """
-    with storage(run_dir):
-        run_dir.mkdir(parents=True, exist_ok=True)
-        file = open(run_dir / LOCK, "a+b", buffering=0)  # noqa: SIM115 - held for the run's life
-    with file:
+    with _lock_file(run_dir) as file:
         with storage(run_dir):
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                owner = file.read().decode(errors="replace").strip() or "unknown"
-                raise InUseError(
-                    f"{run_dir}: in use by process {owner}, which is training this very "
-                    "configuration; wait for it, or change a setting (such as --seed)"
-                ) from None
             file.truncate(0)
             file.write(str(os.getpid()).encode())
         try:
             yield
         finally:
             # A request that was refused before anything was written leaves nothing behind.
-            if [path.name for path in run_dir.iterdir()] == [LOCK]:
-                shutil.rmtree(run_dir, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                if [path.name for path in run_dir.iterdir()] == [LOCK]:
+                    (run_dir / LOCK).unlink()
+                    run_dir.rmdir()
+
+
+def _lock_file(run_dir: Path):
+    """The lock file, open and locked, in a folder that is made if need be."""
+    path = run_dir / LOCK
+    with storage(run_dir):
+        for _ in range(100):
+            run_dir.mkdir(parents=True, exist_ok=True)
+            with contextlib.ExitStack() as stack, contextlib.suppress(FileNotFoundError):
+                file = stack.enter_context(open(path, "a+b", buffering=0))
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    file.seek(0)
+                    owner = file.read().decode(errors="replace").strip() or "unknown"
+                    raise InUseError(
+                        f"{run_dir}: in use by process {owner}, which is training this very "
+                        "configuration; wait for it, or change a setting (such as --seed)"
+                    ) from None
+                # Its last owner may have removed the folder since it was opened here, and a lock on
+                # a file that nobody else can find keeps nobody out.
+                if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                    stack.pop_all()
+                    return file
+    raise StorageError(f"{path}: expected it where it was just made, it vanished 100 times")
 
 
 def start(run_dir: Path, config: dict[str, Any]) -> None:
@@ -179,7 +199,16 @@ def save_snapshot(run_dir: Path, epoch: int, weights: dict[str, np.ndarray]) -> 
     """Keeps the weights after an epoch, as snapshots/epoch-000005.npz."""
     with storage(run_dir):
         (run_dir / SNAPSHOTS).mkdir(exist_ok=True)
-    write_atomically(run_dir / SNAPSHOTS / f"epoch-{epoch:06d}.npz", _npz(weights))
+    write_atomically(_snapshot(run_dir, epoch), _npz(weights))
+
+
+def missing_snapshots(run_dir: Path, epochs: tuple[int, ...], done: int) -> list[int]:
+    """Those of the epochs up to `done` whose weights are not kept here."""
+    return [e for e in epochs if e <= done and not _snapshot(run_dir, e).exists()]
+
+
+def _snapshot(run_dir: Path, epoch: int) -> Path:
+    return run_dir / SNAPSHOTS / f"epoch-{epoch:06d}.npz"
 
 
 def _npz(arrays: dict[str, np.ndarray]) -> bytes:

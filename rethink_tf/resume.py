@@ -16,11 +16,16 @@ from rethink_tf.errors import RequestError, StorageError
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """A checkpoint to go on from: its header, its arrays, and the run directory that holds it."""
+    """A checkpoint to go on from: its header, its arrays, and the run directory that holds it.
+
+    `differed` says where the run went on in a changed environment, this time included: `differed`
+    of its summary.
+    """
 
     header: dict[str, Any]
     arrays: dict[str, Any]
     run_dir: Path
+    differed: tuple[str, ...] = ()
 
 
 def find(
@@ -55,8 +60,9 @@ def find(
     if found is None:
         return None
     differences = _differences(found.header["environment"], environment)
-    if differences and found.run_dir != run_dir:
-        say(f"{found.run_dir}: not continued, since {'; '.join(differences)}")
+    differed = tuple(found.header.get("differed", ()))
+    if (differed or differences) and found.run_dir != run_dir:
+        say(f"{found.run_dir}: not continued, since {'; '.join((*differed, *differences))}")
         return None
     labels = [environment["labels_hash"], found.header["environment"].get("labels_hash")]
     if labels[0] != labels[1] and found.run_dir == run_dir:
@@ -69,7 +75,10 @@ def find(
             f"{run_dir}: its checkpoint cannot be continued exactly: {'; '.join(differences)}; "
             "add --resume=anyway to go on regardless, or --resume=restart to start over"
         )
-    return found
+    if differences:
+        place = f"after epoch {found.header['epoch']}, step {found.header['step']} of the next"
+        differed = (*differed, f"{place}: {'; '.join(differences)}")
+    return dataclasses.replace(found, differed=differed)
 
 
 def _differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:

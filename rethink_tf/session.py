@@ -151,7 +151,8 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
         history = resume.begin(run_dir, record, found, now)
         if found is None:
             return b""
-        return checkpoint.pack({**found.header, "history": history}, found.arrays)
+        told = {"history": history, "differed": found.differed}
+        return checkpoint.pack({**found.header, **told}, found.arrays)
 
     found = workers.ask_chief(begin)
     say(_introduction(config, facts, train, test, checks, platform, threads, jit))
@@ -183,6 +184,8 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
                 session.line = line
             session.restore(header, arrays)
             say(f"goes on after epoch {session.epoch}, step {session.step} of the next")
+            if missed := results.missing_snapshots(run_dir, options.keep_epochs, session.epoch):
+                say(console.not_kept(missed))
         status, reason = train_epochs(session)
     except BaseException:
         with contextlib.suppress(Exception):  # the first error is the one to tell of
@@ -209,6 +212,8 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
         **last,
         **session.record.medians(corrupted),
         "weights_hash": weights_hash(steps.model),
+        "exact": not session.differed,
+        "differed": session.differed,
         "timing": {"seconds": time.time() - began, "finished": time.time()},
     }
     columns = {"index": train.index, "true": train.true, "given": train.given}
@@ -226,12 +231,22 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
 def _check_batches(config: RunConfig, replicas: int) -> None:
     """Every replica needs an example of every batch."""
     examples = config.examples or DATASETS[config.dataset].num_train
-    rest = examples % config.batch_size
-    if config.batch_size < replicas or 0 < rest < replicas:
+    if examples < replicas:
+        raise RequestError(
+            f"--examples: expected at least {replicas}, the number of replicas, received "
+            f"{examples}; type a smaller --devices"
+        )
+
+    def smallest(size):
+        return min(size, examples % size or size)
+
+    if smallest(config.batch_size) < replicas:
+        sizes = range(config.batch_size, examples + 1)
+        good = next(size for size in sizes if smallest(size) >= replicas)
         raise RequestError(
             f"--batch_size: expected batches of at least {replicas}, the number of replicas; "
             f"received {config.batch_size}, whose last batch of {examples} examples "
-            f"has {rest or config.batch_size}; type --batch_size={config.batch_size + replicas}"
+            f"has {examples % config.batch_size or config.batch_size}; type --batch_size={good}"
         )
 
 

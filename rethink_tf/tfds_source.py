@@ -6,9 +6,11 @@ it as an id, else its rank on disk. Importing this module loads neither TensorFl
 
 import contextlib
 import hashlib
+import importlib.metadata
 import os
 import re
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ import numpy as np
 from rethink_tf.errors import RequestError, StorageError
 
 SPLITS = ("train", "test")
+DECODING = 1  # to be raised whenever `decode` makes other arrays of the same files
 _INSTEAD = "type --data_dir=DIR with a TFDS-prepared set, or --dataset=digits"
 
 
@@ -62,6 +65,11 @@ def fingerprint(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def decoder() -> str:
+    """What decoded arrays depend on besides the files: versions of TFDS and of `decode`."""
+    return f"tfds{importlib.metadata.version('tensorflow-datasets')}-{DECODING}"
+
+
 def host(url: str) -> str:
     """The host of a URL: "http://a.org/b/c.gz" -> "a.org"."""
     return url.split("/")[2]
@@ -101,13 +109,16 @@ def require_host(name: str, data_dir: Path, url: str) -> None:
         )
 
 
-def download(name: str, data_dir: Path, url: str) -> Path:
+def download(
+    name: str, data_dir: Path, url: str, start: Callable[[], object] = lambda: None
+) -> Path:
     """Downloads a set into `data_dir` and prepares it there with TFDS.
 
     Args:
         name: the TFDS name of the set.
         data_dir: a local folder; made if need be.
         url: one of the files TFDS downloads; its host is asked for an answer first.
+        start: called after that and before TFDS, which starts TensorFlow.
 
     Returns:
         The prepared version's folder.
@@ -117,6 +128,7 @@ def download(name: str, data_dir: Path, url: str) -> Path:
         StorageError: it cannot be written.
     """
     require_host(name, data_dir, url)
+    start()
     import tensorflow_datasets as tfds
 
     try:

@@ -52,6 +52,7 @@ def run(
         InUseError, StorageError, RequestError: see `errors`.
     """
     run_dir = Path(run_dir)
+    check(config, options)
     with contextlib.ExitStack() as stack:
         workers = Workers()
         started = None
@@ -73,6 +74,8 @@ def run(
         summary = json.loads(workers.ask_chief(claim))
         if summary is not None:
             say(f"{run_dir}: finished already; this is its summary")
+            if missed := results.missing_snapshots(run_dir, options.keep_epochs, summary["epochs"]):
+                say(console.not_kept(missed))
         else:
             if started is None:
                 stop, started = stack.enter_context(Stop()), _start(options, say)
@@ -84,6 +87,16 @@ def run(
     if summary["status"] == results.DIVERGED:
         raise DivergedError(f"DIVERGED: {summary['reason']}")
     return summary
+
+
+def check(config: RunConfig, options: Options) -> None:
+    """Refuses options that contradict a resolved configuration: RequestError."""
+    outside = [epoch for epoch in options.keep_epochs if not 1 <= epoch <= config.epochs]
+    if outside:
+        raise RequestError(
+            f"--keep_epochs: expected epochs from 1 to {config.epochs}, the length of the run, "
+            f"received {', '.join(map(str, outside))}"
+        )
 
 
 def _say_nothing(_line: str) -> None:

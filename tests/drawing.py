@@ -21,14 +21,15 @@ def boxes(figure, artists):
     return [artist.get_window_extent() for artist in artists]
 
 
-def assert_apart(figure, artists):
-    """No two of the artists overlap, and none leaves the figure."""
+def overlapping(figure, artists):
+    """The pairs of artists that overlap, and the artists that leave the figure."""
     found = boxes(figure, artists)
-    for first, second in itertools.combinations(found, 2):
-        assert not first.overlaps(second)
-    for box in found:
-        assert box.x0 >= 0 and box.y0 >= 0
-        assert box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1
+    pairs = itertools.combinations(found, 2)
+    return [(first, second) for first, second in pairs if first.overlaps(second)] + [
+        box
+        for box in found
+        if min(box.x0, box.y0) < 0 or box.x1 > figure.bbox.x1 or box.y1 > figure.bbox.y1
+    ]
 
 
 def grid(channels=3, **more):

@@ -77,6 +77,8 @@ def test_duration(seconds, words):
 def test_an_estimate_says_what_to_type_only_where_it_is_long_on_a_cpu():
     assert console.estimate(720, 100.4, True) == "about 12 min in all, at 100 images/s"
     assert console.estimate(7200, 100, False) == "about 2.0 h in all, at 100 images/s"
+    left = console.estimate(720, 100.4, True, resumed=True)
+    assert left == "about 12 min for what is left, at 100 images/s"
     assert console.estimate(1800, 100, True) == "about 30 min in all, at 100 images/s"
     assert console.estimate(7200, 100, True) == (
         "about 2.0 h in all, at 100 images/s\n"

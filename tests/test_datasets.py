@@ -1,5 +1,7 @@
 import hashlib
+import importlib.metadata
 import os
+import re
 import subprocess
 import sys
 import time
@@ -97,6 +99,32 @@ def test_a_damaged_cache_is_made_again(prepared):
     )
     np.testing.assert_array_equal(after.images, images)
     assert len([line for line in lines if "damaged" in line]) == 1 and len(calls) == 2
+
+
+def test_another_decoder_decodes_again(prepared, monkeypatch):
+    data_dir, _, cache_dir, calls = prepared
+    datasets.load("cifar100", data_dir=data_dir, cache_dir=cache_dir)
+    (entry,) = cache_dir.iterdir()
+    tfds = importlib.metadata.version("tensorflow-datasets")
+    assert re.fullmatch(rf"cifar100-3\.0\.2-[0-9a-f]{{16}}-tfds{re.escape(tfds)}-1", entry.name)
+    monkeypatch.setattr(tfds_source, "DECODING", 2)
+    datasets.load("cifar100", data_dir=data_dir, cache_dir=cache_dir)
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: f"of {name}")
+    datasets.load("cifar100", data_dir=data_dir, cache_dir=cache_dir)
+    ends = sorted(path.name.split("-", 3)[3] for path in cache_dir.iterdir())
+    assert ends == ["tfds" + end for end in (f"{tfds}-1", f"{tfds}-2", "of tensorflow-datasets-2")]
+    assert len(calls) == 3
+
+
+def test_tensorflow_is_started_before_it_is_needed_and_only_then(prepared, monkeypatch):
+    data_dir, _, cache_dir, calls = prepared
+    for _ in range(2):
+        kinds = {"data_dir": data_dir, "cache_dir": cache_dir}
+        datasets.load("cifar100", start=lambda: calls.append("started"), **kinds)
+    assert [call if call == "started" else "decoded" for call in calls] == ["started", "decoded"]
+    monkeypatch.setattr(tfds_source, "host_answers", lambda url: False)
+    with pytest.raises(RequestError):
+        datasets.load("cifar10", data_dir=data_dir, cache_dir=cache_dir, start=pytest.fail)
 
 
 def test_the_cache_lies_in_the_users_cache_folder(prepared, tmp_path, monkeypatch):
@@ -257,9 +285,10 @@ def test_importing_and_cached_loading_import_no_tensorflow(prepared):
         "assert datasets.take(train, 5, seed=0).num_examples == 5\n"
         "assert not set(heavy) & set(sys.modules)\n"
     )
-    subprocess.run(
-        [sys.executable, "-c", code, str(data_dir), str(cache_dir)], check=True, cwd=REPOSITORY
-    )
+    code += "print(train.num_examples, sum(train.labels))\n"
+    command = [sys.executable, "-c", code, str(data_dir), str(cache_dir)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY)
+    assert (done.stdout, done.stderr) == ("30 1445\n", "")
 
 
 def real_cifar10():

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import signal
+from types import SimpleNamespace
 
 import pytest
 
@@ -31,6 +32,11 @@ TINY_ID = "mlp_1x512-d1be464e270a"
         (["--dataset=digits", "--examples=1501"], "--examples: expected at most 1500"),
         (["--data_dir=gs://bucket/data"], "expected a local folder, got gs://bucket/data"),
         (["--dataset=digits", "--labels_from=/no/noise.csv"], "/no/noise.csv"),
+        (
+            ["--dataset=digits", "--keep_epochs=1,26,25,70"],
+            "--keep_epochs: expected epochs from 1 to 25, the length of the run, received 26, 70",
+        ),
+        (["--dataset=digits", "--keep_epochs=0", "--dry_run"], "from 1 to 25, the length of the"),
     ],
 )
 def test_a_wrong_request_is_one_line(argv, message, refused, offline, no_training):
@@ -88,6 +94,45 @@ def test_a_run_that_another_process_holds(tmp_path, refused, no_training):
     assert code == ExitCode.IN_USE == 5
     assert f"{run_dir}: in use by process 12345, " in err
     assert [path.name for path in run_dir.iterdir()] == ["lock"]
+
+
+@pytest.fixture
+def no_data(monkeypatch, tensorflow):
+    """Whatever loads data fails the test."""
+
+    def fail(*_, **__):
+        raise AssertionError("no data are to be loaded here")
+
+    monkeypatch.setattr("rethink_tf.datasets.load", fail)
+
+
+def test_more_devices_than_there_are_are_refused_before_data_are_loaded(no_data, tmp_path, refused):
+    # TensorFlow runs already, with one CPU.
+    code, err = refused(*TINY, "--dataset=digits", "--devices=3", f"--runs_dir={tmp_path}")
+    assert code == 2 and "--devices: expected at most 1, received 3" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "replicas, batch, message",
+    [
+        (64, 32, "--batch_size: expected batches of at least 64, the number of replicas; received "
+                 "32, whose last batch of 300 examples has 12; type --batch_size=75\n"),
+        (16, 32, "32, whose last batch of 300 examples has 12; type --batch_size=34\n"),
+        (4, 2, "2, whose last batch of 300 examples has 2; type --batch_size=4\n"),
+        (512, 32, "--examples: expected at least 512, the number of replicas, received 300; type a "
+                  "smaller --devices\n"),
+    ],
+)  # fmt: skip
+def test_batches_too_small_for_the_replicas_are_refused_before_data_are_loaded(
+    replicas, batch, message, no_data, tmp_path, refused, monkeypatch
+):
+    strategy = SimpleNamespace(num_replicas_in_sync=replicas)
+    monkeypatch.setattr("rethink_tf.devices.strategy", lambda *_: strategy)
+    argv = [*TINY, "--dataset=digits", f"--batch_size={batch}", f"--runs_dir={tmp_path}"]
+    code, err = refused(*argv)
+    assert code == 2 and err.endswith(message)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_written(tmp_path, refused, no_training):

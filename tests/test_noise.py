@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from rethink_tf import config, corruptions, datasets, noise, train
+from rethink_tf import config, corruptions, datasets, label_input, noise, train
 from rethink_tf.config import RunConfig
 from rethink_tf.datasets import Split
 from rethink_tf.errors import RequestError
@@ -78,6 +78,24 @@ def test_others_files_are_read(tmp_path):
     bytes_ = {"index": np.arange(3, dtype=np.uint8), "true": np.zeros(3, np.int16)}
     np.savez(tmp_path / "theirs.npz", given=np.ones(3, np.uint64), **bytes_)
     assert noise.read(tmp_path / "theirs.npz").given.tolist() == [1, 1, 1]
+    path.write_text('"index","true","given"\n3.0,1.0,2e0\n')  # as a table of floats is saved
+    got = noise.read(path)
+    assert (got.index.tolist(), got.true.tolist(), got.given.tolist()) == ([3], [1], [2])
+    np.savez(tmp_path / "theirs.npz", given=np.ones(3), **bytes_)
+    assert noise.read(tmp_path / "theirs.npz").given.dtype == np.int32
+
+
+def test_the_stand_alone_audit_reads_what_is_written_by_the_same_reader(tmp_path):
+    for ending in ("csv", "npz"):
+        table = label_input.read_labels(written(tmp_path / f"noise.{ending}"))
+        got = [table[name].tolist() for name in ("index", "true", "given")]
+        assert got == [INDEX.tolist(), TRUE.tolist(), GIVEN.tolist()]
+        assert {k: str(v) for k, v in table["header"].items()} == {
+            k: str(v) for k, v in HEADER.items()
+        }
+    # Others may keep any text there; only what trains on a file asks for JSON.
+    np.savez(tmp_path / "theirs.npz", index=INDEX, true=TRUE, given=GIVEN, header="by hand")
+    assert label_input.read_labels(tmp_path / "theirs.npz")["header"] == "by hand"
 
 
 # Refusals
@@ -98,23 +116,37 @@ def plain_array():
 WHOLE = as_npz()
 LABELS = b"index,true,given\n"
 WRONG = {
-    "empty.csv": (b"", "expected columns index, true, given as CSV or .npz"),
-    "empty.npz": (b"", "expected columns index, true, given as CSV or .npz"),
-    "no_rows.csv": (LABELS, "expected columns index, true, given as CSV or .npz"),
-    "junk.csv": (bytes(range(256)) * 3, "expected columns index, true, given"),
-    "junk.npz": (bytes(range(256)) * 3, "expected columns index, true, given"),
-    "cut.npz": (WHOLE[:-30], "expected columns index, true, given"),
-    "flipped.npz": (WHOLE[:90] + b"\xff\xff\xff" + WHOLE[93:], "expected columns"),
-    "array.npz": (plain_array(), "expected columns index, true, given"),
-    "no_given.npz": (as_npz(given=GIVEN).replace(b"given", b"taken"), "expected columns"),
-    "header.npz": (as_npz(header=np.array("{")), "expected columns"),
-    "no_names.csv": (b"3,0,0\n5,1,2\n", "expected columns index, true, given"),
-    "ragged.csv": (LABELS + b"3,0,0\n5,1\n", "expected columns index, true, given"),
-    "words.csv": (LABELS + b"3,cat,dog\n", "expected columns index, true, given"),
-    "floats.csv": (LABELS + b"3,0,0.7\n", "could not convert string '0.7' to int64"),
-    "floats.npz": (as_npz(given=GIVEN / 2), "expected whole numbers in given, found float64"),
+    "empty.csv": (b"", "expected a first line with the names index,true,given"),
+    "empty.npz": (b"", "cannot be read: No data left in file"),
+    "no_rows.csv": (LABELS, "expected three columns of one length, received {'index': (0,)"),
+    "junk.csv": (bytes(range(256)) * 3, "cannot be read: 'utf-8' codec can't decode byte 0x80"),
+    "junk.npz": (bytes(range(256)) * 3, "cannot be read: it is no NumPy file (damaged, or of Pyth"),
+    "cut.npz": (WHOLE[:-30], "cannot be read: File is not a zip file"),
+    "flipped.npz": (WHOLE[:90] + b"\xff\xff\xff" + WHOLE[93:], "cannot be read: "),
+    "array.npz": (
+        plain_array(),
+        "expected columns index, true, given as CSV or .npz, found no",
+    ),
+    "no_given.npz": (as_npz(given=GIVEN).replace(b"given", b"taken"), ".npz, found no given"),
+    "header.npz": (as_npz(header=np.array("{")), "expected a header of JSON, found '{'"),
+    "no_names.csv": (b"3,0,0\n5,1,2\n", "expected a first line with the names index,true,given"),
+    "no_true.csv": (b"index,given\n3,0\n", "expected columns index, true, given as CSV or .npz, "),
+    "ragged.csv": (LABELS + b"3,0,0\n5,1\n", "cannot be read: invalid column index 2 at row 2"),
+    "words.csv": (LABELS + b"3,cat,dog\n", "cannot be read: could not convert string 'cat' to"),
+    "floats.csv": (LABELS + b"3,0,0.7\n", "given: expected whole numbers, found 0.7 at position 0"),
+    "floats.npz": (as_npz(given=GIVEN / 2), "given: expected whole numbers, found 0.5 at position"),
+    "nan.npz": (
+        as_npz(given=GIVEN * np.nan),
+        "given: expected whole numbers, found nan at",
+    ),
+    "infinite.csv": (LABELS + b"3,0,inf\n", "expected numbers below 2**53, found inf"),
+    "beyond.csv": (LABELS + b"9007199254740993,0,1\n", "below 2**53, found 9007199254740992"),
+    "labels.txt": (LABELS + b"3,0,0\n", "expected a file .npz, .npy or .csv"),
     "truths.npz": (as_npz(given=GIVEN > 0), "expected whole numbers in given, found bool"),
-    "objects.npz": (as_npz(given=np.array([0, 2, 2, {}], object)), "allow_pickle=False"),
+    "objects.npz": (
+        as_npz(given=np.array([0, 2, 2, {}], object)),
+        "holds Python objects, which",
+    ),
     "short.npz": (as_npz(given=GIVEN[:3]), "expected three columns of one length"),
     "square.npz": (
         as_npz(**{name: np.eye(2, dtype=int) for name in noise.COLUMNS}),
@@ -216,6 +248,21 @@ def test_the_command_refuses_in_one_line(
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1) and message in err
     assert [p.name for p in tmp_path.iterdir()] == ["there.csv"]
+
+
+def test_tensorflow_is_started_as_in_a_run_where_a_set_is_to_be_decoded(
+    tmp_path, own_signals, monkeypatch
+):
+    started, load = [], datasets.load
+
+    def decoding(name, *, start, **kinds):
+        start()
+        return load(name, **kinds)
+
+    monkeypatch.setattr("rethink_tf.devices.start", lambda *threads: started.append(threads))
+    assert export(tmp_path / "a.csv") == 0 and started == [], "digits need none"
+    monkeypatch.setattr(datasets, "load", decoding)
+    assert export(tmp_path / "a.csv", "--threads=3") == 0 and started == [(3,)]
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, own_signals, capsys, monkeypatch):

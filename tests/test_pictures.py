@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from drawing import KEYS, assert_apart, drawn, expected, grid, history, legends
+from drawing import KEYS, drawn, expected, grid, history, legends, overlapping
 
 from rethink_tf import curves, pictures, show
 
@@ -47,7 +47,7 @@ def test_numbers_where_there_are_no_names_and_no_legend_of_what_is_not_there():
 @pytest.mark.parametrize("names", [NAMES, ["a" * 20] * 10])
 def test_the_texts_of_a_grid_do_not_overlap(names):
     figure, *_ = grid(class_names=names, title="All", index=np.arange(50_000, 50_008))
-    assert_apart(figure, [axes.title for axes in figure.axes] + figure.texts)
+    assert overlapping(figure, [axes.title for axes in figure.axes] + figure.texts) == []
 
 
 @pytest.mark.parametrize("epochs, every, corrupted", [(7, 1, True), (40, 1, True), (70, 10, True),
@@ -104,9 +104,9 @@ def test_legends_titles_and_curves_do_not_overlap(count):
     figure = curves.learning_curves([(name, history(5))] * count, [10] * count)
     FigureCanvasAgg(figure)
     titles = [axes.title for axes in figure.axes if axes.get_title()]
-    assert_apart(figure, [*figure.axes, *titles, *figure.legends])
+    assert overlapping(figure, [*figure.axes, *titles, *figure.legends]) == []
     labels = [axes.xaxis.label for axes in figure.axes if axes.get_xlabel()]
-    assert_apart(figure, [*figure.axes, *titles, *labels])
+    assert overlapping(figure, [*figure.axes, *titles, *labels]) == []
 
 
 # Samples of a run

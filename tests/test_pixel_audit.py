@@ -5,24 +5,24 @@ import re
 
 import numpy as np
 import pytest
+from pixel_kinds import (
+    GAUSSIAN,
+    KINDS,
+    MIXED,
+    NAMES,
+    ORIGINAL,
+    RANDOM,
+    SHUFFLED,
+    TEST,
+    THIRD_RANDOM,
+    THIRD_SHUFFLED,
+    TRAIN,
+)
 
 from rethink_tf import audit, pipeline, pixel_audit, pixels
 from rethink_tf.datasets import Split
 from rethink_tf.errors import AuditError
 from rethink_tf.rng import SplitId
-
-TRAIN, TEST = SplitId.TRAIN, SplitId.TEST
-KINDS = [
-    {"pixels": "original"},
-    {"pixels": "shuffled"},
-    {"pixels": "shuffled", "fraction": 0.3},
-    {"pixels": "random"},
-    {"pixels": "random", "fraction": 0.3},
-    {"pixels": "gaussian"},
-    {"pixels": "gaussian", "mix": 0.3},
-]
-NAMES = ["-".join(map(str, kind.values())) for kind in KINDS]
-ORIGINAL, SHUFFLED, THIRD_SHUFFLED, RANDOM, THIRD_RANDOM, GAUSSIAN, MIXED = KINDS
 
 
 def pictures(name, seed, shape=(300, 12, 12, 3)):

@@ -76,6 +76,36 @@ def test_a_rename_that_fails_keeps_the_old_content(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
 
+def test_a_write_is_on_disk_before_its_name_and_its_name_before_it_returns(tmp_path, monkeypatch):
+    calls, fsync, replace = [], os.fsync, os.replace
+
+    def synced(descriptor):
+        calls.append(os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", lambda a, b: (calls.append("renamed"), replace(a, b)))
+    results.write_atomically(tmp_path / "a.json", b"new")
+    assert calls == [f".a.json.{os.getpid()}", "renamed", tmp_path.name]
+
+
+@pytest.mark.parametrize("number, fails", [(errno.EINVAL, False), (errno.EIO, True)])
+def test_a_folder_that_cannot_be_synced_fails_only_where_the_disk_does(
+    tmp_path, monkeypatch, number, fails
+):
+    def refuse(descriptor):
+        if os.path.isdir(f"/proc/self/fd/{descriptor}"):
+            raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    if fails:
+        with pytest.raises(StorageError, match="Input/output error"):
+            results.write_atomically(tmp_path / "a.json", b"new")
+    else:
+        results.write_atomically(tmp_path / "a.json", b"new")
+    assert (tmp_path / "a.json").read_bytes() == b"new"
+
+
 def test_a_folder_that_is_none_is_a_storage_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="Not a directory"):
@@ -212,6 +242,33 @@ def test_a_run_that_is_refused_at_once_leaves_no_folder(tmp_path):
     with pytest.raises(ValueError, match="refused"), results.locked(tmp_path / "run"):
         raise ValueError("refused")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_lock_on_a_folder_removed_meanwhile_is_taken_anew(tmp_path, monkeypatch):
+    flock, run_dir, removals = fcntl.flock, tmp_path / "run", []
+
+    def slow(file, how):
+        # Between opening and locking, the owner before ends, and takes the folder away.
+        if len(removals) < 3:
+            removals.append(os.fstat(file.fileno()).st_ino)
+            (run_dir / "lock").unlink()
+            run_dir.rmdir()
+        flock(file, how)
+
+    monkeypatch.setattr(results.fcntl, "flock", slow)
+    with results.locked(run_dir):
+        assert len(removals) == 3
+        assert (run_dir / "lock").read_text() == str(os.getpid())
+        with pytest.raises(InUseError), results.locked(run_dir):
+            raise AssertionError("held twice")
+    assert not run_dir.exists()
+
+
+def test_a_lock_that_vanishes_for_ever_is_a_storage_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(results.fcntl, "flock", lambda *_: (tmp_path / "run/lock").unlink())
+    with pytest.raises(StorageError) as error, results.locked(tmp_path / "run"):
+        raise AssertionError("not to be held")
+    assert "expected it where it was just made, it vanished 100 times" in one_line(error)
 
 
 def test_a_lock_dies_with_its_owner(tmp_path):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from short_runs import signal_after, timeless
 
 from rethink_tf import loop, results, train
 from rethink_tf.command_line import Options
@@ -22,16 +23,11 @@ def run(run_dir, said=None):
     return train.run(CONFIG, run_dir, options=Options(checkpoint_every=0), say=lines.append)
 
 
-def untimed(run_dir):
-    summary, history = results.read_summary(run_dir), results.read_history(run_dir)
-    return [{k: v for k, v in line.items() if k != "timing"} for line in [*history, summary]]
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory, tensorflow):
     run_dir = tmp_path_factory.mktemp("whole") / "run"
     run(run_dir)
-    return untimed(run_dir)
+    return timeless(run_dir)
 
 
 @pytest.mark.parametrize(
@@ -41,18 +37,9 @@ def whole(tmp_path_factory, tensorflow):
 def test_stopped_within_an_epoch_and_continued_bit_for_bit(
     whole, tmp_path, monkeypatch, signum, code, step
 ):
-    advance, calls = loop.Steps.advance, []
-
-    def signalled(self, first, count):
-        calls.append(first)
-        done = advance(self, first, 1)
-        if len(calls) == 7 + step:  # 200 examples in batches of 32: seven steps an epoch
-            os.kill(os.getpid(), signum)
-        return done
-
     before = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
     with monkeypatch.context() as patched:
-        patched.setattr(loop.Steps, "advance", signalled)
+        signal_after(patched, 7 + step, signum)  # 200 examples in batches of 32: 7 steps an epoch
         with pytest.raises(StoppedError, match=f"in epoch 2 after step {step} of 7, saved") as stop:
             run(tmp_path / "run")
     assert stop.value.exit_code == code
@@ -61,7 +48,7 @@ def test_stopped_within_an_epoch_and_continued_bit_for_bit(
     said = []
     run(tmp_path / "run", said)
     assert f"goes on after epoch 1, step {step} of the next" in said
-    assert untimed(tmp_path / "run") == whole
+    assert timeless(tmp_path / "run") == whole
 
 
 def test_stopped_within_an_evaluation_and_continued_bit_for_bit(whole, tmp_path, monkeypatch):
@@ -79,7 +66,7 @@ def test_stopped_within_an_evaluation_and_continued_bit_for_bit(whole, tmp_path,
             run(tmp_path / "run")
     assert [line["epoch"] for line in results.read_history(tmp_path / "run")] == [1]
     run(tmp_path / "run")
-    assert untimed(tmp_path / "run") == whole
+    assert timeless(tmp_path / "run") == whole
 
 
 def test_a_process_that_cannot_answer_is_ended_within_its_grace():
