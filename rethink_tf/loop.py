@@ -14,6 +14,7 @@ from rethink_tf.config import RunConfig
 from rethink_tf.evaluation import Evaluation
 from rethink_tf.per_example import Record
 from rethink_tf.pipeline import Table
+from rethink_tf.profiling import Profile
 from rethink_tf.steps import Steps
 from rethink_tf.stopping import Stop, StoppedError
 from rethink_tf.tensorboard_log import TensorBoardLog
@@ -33,10 +34,12 @@ class Session:
         keep_epochs: after which a snapshot of the weights is kept.
         epoch: epochs completed.
         step: steps completed of the next epoch.
+        compiled: whether this process has compiled the training step.
         estimated: whether the whole time was said.
         line: the last line of the history.
         best: `best_test_accuracy` and `best_test_epoch`.
         record: per training example.
+        profile: the trace of --profile.
     """
 
     config: RunConfig
@@ -52,8 +55,10 @@ class Session:
     checkpoint_every: int
     keep_epochs: tuple[int, ...]
     record: Record
+    profile: Profile
     epoch: int = 0
     step: int = 0
+    compiled: bool = False
     estimated: bool = False
     line: dict[str, Any] = dataclasses.field(default_factory=dict)
     best: dict[str, Any] = dataclasses.field(
@@ -195,20 +200,26 @@ def _train_epoch(session: Session, progress) -> int | None:
     count, bad, dispatches = 1, None, 0
     whole = session.train.num_examples // steps.batch_size
     while session.step < steps.steps_per_epoch and bad is None:
+        session.profile.before_dispatch(epoch, session.config.epochs, dispatches)
         before, first = time.monotonic(), session.step
         session.step = steps.advance(first, count)
         online, bad = steps.online(), _first(session.workers, steps.diverged_at())
-        each = (time.monotonic() - before) / (session.step - first)
-        # The first dispatch compiles.
-        if dispatches or session.line:
+        lasted = time.monotonic() - before
+        each = lasted / (session.step - first)
+        if session.compiled:
             count = session.workers.gather(max(1, round(DISPATCH_SECONDS / each)))[0]
+        else:
+            session.say(console.compiled(lasted, session.environment["xla"]))
+            session.compiled = True
         if dispatches and not session.estimated and session.step <= whole:
             _say_estimate(session, each)
             session.estimated = True
         dispatches += 1
+        session.profile.after_dispatch()
         progress.update(epoch, online["seen"], online)
         if bad is None:
             session.give_way()
+    session.profile.stop()
     progress.clear()
     return bad
 

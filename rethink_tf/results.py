@@ -25,7 +25,7 @@ examples.npz   one row per training example: `index true given`, `fitted_since` 
                has their medians, as `clean_fitted_since_median` and so on.
 samples.png    training examples as the model sees them, original and under each corruption, drawn
                before the first epoch; missing where it could not be drawn (the run says why).
-tb/            TensorBoard events of the same scalars and the picture.
+tb/            TensorBoard events of the same scalars and the picture; with --profile a trace.
 checkpoints/   the two newest checkpoints.
 snapshots/     weights after the epochs named by --keep_epochs, one .npz each.
 lock           held by the living process that trains here.
