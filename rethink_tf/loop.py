@@ -40,6 +40,7 @@ class Session:
         best: `best_test_accuracy` and `best_test_epoch`.
         record: per training example.
         profile: the trace of --profile.
+        saving: seconds that each checkpoint of this process took.
     """
 
     config: RunConfig
@@ -61,6 +62,7 @@ class Session:
     compiled: bool = False
     estimated: bool = False
     line: dict[str, Any] = dataclasses.field(default_factory=dict)
+    saving: list[float] = dataclasses.field(default_factory=list)
     best: dict[str, Any] = dataclasses.field(
         default_factory=lambda: {"best_test_accuracy": None, "best_test_epoch": None}
     )
@@ -70,6 +72,7 @@ class Session:
 
     def save(self) -> None:
         """Writes a checkpoint of everything, at the end of an epoch or within one."""
+        started = time.monotonic()
         header = {
             "epoch": self.epoch,
             "step": self.step,
@@ -79,6 +82,7 @@ class Session:
         arrays = self.steps.variables.state() | self.record.arrays()
         if self.workers.chief:
             checkpoint.save(self.run_dir / results.CHECKPOINTS, header, arrays)
+        self.saving.append(time.monotonic() - started)
 
     def restore(self, header: dict[str, Any], arrays: dict[str, Any]) -> None:
         """Takes a checkpoint back; the sums of a half epoch count once `begin` has run."""

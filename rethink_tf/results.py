@@ -18,7 +18,7 @@ summary.json   written last, by rename: the mark of a finished run. `status` DON
                DIVERGED, `reason`, `run_id`, `config`, `epochs` done, the last value of every key of
                the history, `best_test_accuracy best_test_epoch`, `changed_fraction`,
                `labels_hash`, `weights_hash`, `replicas`, `workers`, `parameters`, `audit`,
-               `timing`.
+               `timing` of the last process (seconds of all, of each checkpoint, of the restore).
 examples.npz   one row per training example: `index true given`, `fitted_since` (the evaluated epoch
                from which on it was always fitted, 0: not fitted), `forgotten` (how often),
                `margin` (logit of the given label less the largest other, at the end). The summary

@@ -154,7 +154,9 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
             return b""
         return checkpoint.pack({**found.header, "history": history}, found.arrays)
 
+    reading = time.monotonic()
     found = workers.ask_chief(begin)
+    restore_seconds = time.monotonic() - reading if found else None
     say(_introduction(config, facts, train, test, checks, platform, threads, jit))
     log = TensorBoardLog(
         run_dir / results.TENSORBOARD if workers.chief else None, dataclasses.asdict(config)
@@ -183,7 +185,9 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
             for line in header["history"]:
                 log.write(line)
                 session.line = line
+            restoring = time.monotonic()
             session.restore(header, arrays)
+            restore_seconds += time.monotonic() - restoring
             say(f"goes on after epoch {session.epoch}, step {session.step} of the next")
         status, reason = train_epochs(session)
     except BaseException:
@@ -213,7 +217,13 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
         **last,
         **session.record.medians(corrupted),
         "weights_hash": weights_hash(steps.model),
-        "timing": {"seconds": time.time() - began, "finished": time.time()},
+        # Of this process alone.
+        "timing": {
+            "seconds": time.time() - began,
+            "finished": time.time(),
+            "checkpoint_seconds": session.saving,
+            "restore_seconds": restore_seconds,
+        },
     }
     columns = {"index": train.index, "true": train.true, "given": train.given}
     columns |= session.record.arrays()
