@@ -31,6 +31,7 @@ class Options:
     checkpoint_every: int = 5
     keep_epochs: tuple[int, ...] = ()
     resume: str = "exact"
+    profile: str | None = None  # a folder; empty for the run's own
 
 
 _OPTIONS_HELP = {
@@ -45,13 +46,24 @@ _OPTIONS_HELP = {
     "checkpoint_every": "Epochs between checkpoints; 0: only when a signal stops the run.",
     "keep_epochs": "Epochs, such as 1,5,20, after which a snapshot of the weights is kept.",
     "resume": "How an unfinished run goes on: exact, anyway (in a changed environment), restart.",
+    "profile": "Folder for a TensorBoard trace of some steps; --profile alone: the run's tb.",
 }
 RESUME_MODES = ("exact", "anyway", "restart")
+
+
+def _define_optional(name: str, default, help: str, flag_values: flags.FlagValues) -> None:
+    """A string flag that can stand alone: --name=TEXT, --name ("true"), --noname ("false")."""
+    flag = flags.Flag(flags.ArgumentParser(), flags.ArgumentSerializer(), name, default, help)
+    flag.boolean = True
+    flags.DEFINE_flag(flag, flag_values)
+
+
 _DEFINE = {
     str: flags.DEFINE_string,
     int: flags.DEFINE_integer,
     float: flags.DEFINE_float,
     bool: flags.DEFINE_bool,
+    "optional": _define_optional,
 }
 _OPTION_KINDS = {
     "dry_run": bool,
@@ -59,6 +71,7 @@ _OPTION_KINDS = {
     "devices": int,
     "deterministic": bool,
     "checkpoint_every": int,
+    "profile": "optional",
 }
 
 
@@ -144,7 +157,9 @@ def _checked(options: dict) -> Options:
         raise RequestError(
             f"--keep_epochs: expected epochs such as 1,5,20, received {options['keep_epochs']}"
         )
-    return Options(**options | {"keep_epochs": tuple(sorted({int(item) for item in listed}))})
+    options["keep_epochs"] = tuple(sorted({int(item) for item in listed}))
+    options["profile"] = {"true": "", "false": None}.get(options["profile"], options["profile"])
+    return Options(**options)
 
 
 def _refuse_flag(name: str, extra) -> None:

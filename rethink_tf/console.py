@@ -98,6 +98,11 @@ def estimate(seconds: float, rate: float, on_cpu: bool, resumed: bool = False) -
     return text
 
 
+def compiled(seconds: float, xla: bool) -> str:
+    """What the first step of a process took, nearly all of it to compile it."""
+    return f"first step after {seconds:.1f} s, compiled{' with XLA' if xla else ''}"
+
+
 class Progress:
     """A bar within the epoch on a terminal; nothing where the output is piped."""
 

@@ -137,6 +137,32 @@ class _native_stderr_held_back:
         self.kept.close()
 
 
+def gpu_settings(precision: str, jit: bool, capabilities: list[tuple[int, int]]) -> str:
+    """What a run says of XLA and mixed precision on GPUs.
+
+    Args:
+        precision: of the run's configuration, which no device changes.
+        jit: whether its steps are compiled with XLA.
+        capabilities: CUDA compute capability of each GPU, as far as it is known.
+    """
+    text = "XLA is on" if jit else "XLA is off (with --deterministic, --sync_batch_norm), slower"
+    has_bfloat16 = bool(capabilities) and min(capabilities) >= (8, 0)
+    if precision == "float32" and has_bfloat16:
+        return f"{text}; --precision=mixed_bfloat16 is made for these, and is another run"
+    if precision != "float32" and capabilities and not has_bfloat16:
+        return f"{text}; these have no bfloat16: --precision=float32 is faster, and is another run"
+    return f"{text}; {precision}"
+
+
+def capabilities() -> list[tuple[int, int]]:
+    """CUDA compute capabilities of the visible GPUs, of those that tell."""
+    import tensorflow as tf
+
+    details = tf.config.experimental.get_device_details
+    found = (details(g).get("compute_capability") for g in tf.config.get_visible_devices("GPU"))
+    return [capability for capability in found if capability is not None]
+
+
 def describe() -> dict:
     """The platform of a result: versions of what computes, devices by name."""
     import keras

@@ -14,6 +14,7 @@ from rethink_tf.config import RunConfig
 from rethink_tf.evaluation import Evaluation
 from rethink_tf.per_example import Record
 from rethink_tf.pipeline import Table
+from rethink_tf.profiling import Profile
 from rethink_tf.schedule import learning_rate
 from rethink_tf.steps import Steps
 from rethink_tf.stopping import Stop, StoppedError
@@ -34,12 +35,15 @@ class Session:
         keep_epochs: after which a snapshot of the weights is kept.
         epoch: epochs completed.
         step: steps completed of the next epoch.
+        compiled: whether this process has compiled the training step.
         estimated: whether the whole time was said.
         line: the last line of the history.
         best: `best_test_accuracy` and `best_test_epoch`.
         resumed: whether it goes on from a checkpoint.
         differed: where it went on in a changed environment, see `results`.
         record: per training example.
+        profile: the trace of --profile.
+        saving: seconds that each checkpoint of this process took.
     """
 
     config: RunConfig
@@ -55,12 +59,15 @@ class Session:
     checkpoint_every: int
     keep_epochs: tuple[int, ...]
     record: Record
+    profile: Profile
     epoch: int = 0
     step: int = 0
+    compiled: bool = False
     estimated: bool = False
     resumed: bool = False
     differed: list[str] = dataclasses.field(default_factory=list)
     line: dict[str, Any] = dataclasses.field(default_factory=dict)
+    saving: list[float] = dataclasses.field(default_factory=list)
     best: dict[str, Any] = dataclasses.field(
         default_factory=lambda: {"best_test_accuracy": None, "best_test_epoch": None}
     )
@@ -70,6 +77,7 @@ class Session:
 
     def save(self) -> None:
         """Writes a checkpoint of everything, at the end of an epoch or within one."""
+        started = time.monotonic()
         header = {
             "epoch": self.epoch,
             "step": self.step,
@@ -80,6 +88,7 @@ class Session:
         arrays = self.steps.variables.state() | self.record.arrays()
         if self.workers.chief:
             checkpoint.save(self.run_dir / results.CHECKPOINTS, header, arrays)
+        self.saving.append(time.monotonic() - started)
 
     def restore(self, header: dict[str, Any], arrays: dict[str, Any]) -> None:
         """Takes a checkpoint back; the sums of a half epoch count once `begin` has run."""
@@ -202,20 +211,26 @@ def _train_epoch(session: Session, progress) -> int | None:
     count, bad, dispatches = 1, None, 0
     whole = session.train.num_examples // steps.batch_size
     while session.step < steps.steps_per_epoch and bad is None:
+        session.profile.before_dispatch(epoch, session.config.epochs, dispatches)
         before, first = time.monotonic(), session.step
         session.step = steps.advance(first, count)
         online, bad = steps.online(), _first(session.workers, steps.diverged_at())
-        each = (time.monotonic() - before) / (session.step - first)
-        # The first dispatch compiles.
-        if dispatches or session.line:
+        lasted = time.monotonic() - before
+        each = lasted / (session.step - first)
+        if session.compiled:
             count = session.workers.gather(max(1, round(DISPATCH_SECONDS / each)))[0]
+        else:
+            session.say(console.compiled(lasted, session.environment["xla"]))
+            session.compiled = True
         if dispatches and not session.estimated and session.step <= whole:
             _say_estimate(session, each)
             session.estimated = True
         dispatches += 1
+        session.profile.after_dispatch()
         progress.update(epoch, online["seen"], online)
         if bad is None:
             session.give_way()
+    session.profile.stop()
     progress.clear()
     return bad
 

@@ -18,7 +18,8 @@ summary.json   written last, by rename: the mark of a finished run. `status` DON
                DIVERGED, `reason`, `run_id`, `config`, `epochs` done, the last value of every key of
                the history, `best_test_accuracy best_test_epoch`, `changed_fraction`,
                `labels_hash`, `weights_hash`, `replicas`, `workers`, `parameters`, `audit`,
-               `timing`; `exact`, false where the run went on in a changed environment
+               `timing` of the last process (seconds of all, of each checkpoint, of the restore);
+               `exact`, false where the run went on in a changed environment
                (--resume=anyway) and so may not be what an uninterrupted one is; `differed`, after
                which epoch and step that was and what had changed, one entry each time.
 examples.npz   one row per training example: `index true given`, `fitted_since` (the evaluated epoch
@@ -27,7 +28,7 @@ examples.npz   one row per training example: `index true given`, `fitted_since` 
                has their medians, as `clean_fitted_since_median` and so on.
 samples.png    training examples as the model sees them, original and under each corruption, drawn
                before the first epoch; missing where it could not be drawn (the run says why).
-tb/            TensorBoard events of the same scalars and the picture.
+tb/            TensorBoard events of the same scalars and the picture; with --profile a trace.
 checkpoints/   the two newest checkpoints.
 snapshots/     weights after the epochs named by --keep_epochs, one .npz each.
 lock           held by the living process that trains here.

@@ -31,6 +31,7 @@ from rethink_tf.datasets import DATASETS
 from rethink_tf.errors import RequestError
 from rethink_tf.loop import Session, train_epochs
 from rethink_tf.per_example import Record
+from rethink_tf.profiling import Profile
 from rethink_tf.steps import Steps
 from rethink_tf.tensorboard_log import TensorBoardLog
 
@@ -96,6 +97,7 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
     began = time.time()
     strategy, workers, threads = started.strategy, started.workers, started.threads
     _check_batches(config, strategy.num_replicas_in_sync)
+    profile = Profile(options.profile if workers.chief else None, run_dir, say)
     source = tables.load(config, data_dir=options.data_dir, cache_dir=options.cache_dir, say=say)
     train, test, checks = tables.corrupt(source)
     labels = audit.label_checksum(train.index, train.given)
@@ -154,7 +156,9 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
         told = {"history": history, "differed": found.differed}
         return checkpoint.pack({**found.header, **told}, found.arrays)
 
+    reading = time.monotonic()
     found = workers.ask_chief(begin)
+    restore_seconds = time.monotonic() - reading if found else None
     say(_introduction(config, facts, train, test, checks, platform, threads, jit))
     log = TensorBoardLog(
         run_dir / results.TENSORBOARD if workers.chief else None, dataclasses.asdict(config)
@@ -173,6 +177,7 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
         checkpoint_every=options.checkpoint_every,
         keep_epochs=options.keep_epochs,
         record=Record(train.num_examples),
+        profile=profile,
     )
     try:
         if workers.chief:
@@ -182,16 +187,20 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
             for line in header["history"]:
                 log.write(line)
                 session.line = line
+            restoring = time.monotonic()
             session.restore(header, arrays)
+            restore_seconds += time.monotonic() - restoring
             say(f"goes on after epoch {session.epoch}, step {session.step} of the next")
             if missed := results.missing_snapshots(run_dir, options.keep_epochs, session.epoch):
                 say(console.not_kept(missed))
         status, reason = train_epochs(session)
     except BaseException:
+        profile.stop()
         with contextlib.suppress(Exception):  # the first error is the one to tell of
             log.close()
         raise
     log.close()
+    profile.close()
     if status == results.DONE and _predicts_nothing(config):
         evaluated = session.evaluation.evaluate(steps.place(test), test.num_examples)
         predicted = evaluated.predicted
@@ -214,7 +223,13 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
         "weights_hash": weights_hash(steps.model),
         "exact": not session.differed,
         "differed": session.differed,
-        "timing": {"seconds": time.time() - began, "finished": time.time()},
+        # Of this process alone.
+        "timing": {
+            "seconds": time.time() - began,
+            "finished": time.time(),
+            "checkpoint_seconds": session.saving,
+            "restore_seconds": restore_seconds,
+        },
     }
     columns = {"index": train.index, "true": train.true, "given": train.given}
     columns |= session.record.arrays()
@@ -269,6 +284,9 @@ def _introduction(config, facts, train, test, checks, platform, threads, jit) ->
         + (f", {facts['replicas']} replicas" if facts["replicas"] > 1 else "")
         + (", XLA" if jit else ""),
     }
+    if tf.config.list_logical_devices("GPU"):
+        settings = devices.gpu_settings(config.precision, jit, devices.capabilities())
+        lines["On GPUs"] = settings
     return console.configuration(config, facts["run_id"], lines)
 
 

@@ -32,14 +32,15 @@ def flops_per_image(model) -> int:
     return 3 * sum(forward) - forward[0]
 
 
-def random_table(examples: int, size: int):
+def random_table(options):
     """A resident set of noise: a `pipeline.Table` of uint8 [examples, size, size, 3]."""
     from rethink_tf.pipeline import Table
 
+    size = 32 if options.augment == "crop" else options.input_size
     draw = np.random.default_rng(0)
-    images = draw.integers(0, 256, (examples, size, size, CHANNELS), np.uint8)
-    labels = draw.integers(0, CLASSES, examples, np.int32)
-    return Table(np.arange(examples), images, labels, labels.copy(), CLASSES)
+    images = draw.integers(0, 256, (options.examples, size, size, CHANNELS), np.uint8)
+    labels = draw.integers(0, CLASSES, options.examples, np.int32)
+    return Table(np.arange(options.examples), images, labels, labels.copy(), CLASSES)
 
 
 def take_turns(candidates: dict, seconds: float, rounds: int = ROUNDS) -> dict[str, float]:
@@ -78,17 +79,27 @@ def matmul(precision: str, size: int):
     return run
 
 
-def our_step(name, precision, table, options, jit):
-    """A candidate for `take_turns`: steps of `Steps`, without an epoch's begin; and its model."""
+def our_step(name, precision, table, options, jit, strategy=None, kind=None):
+    """A candidate for `take_turns`: steps of `Steps`, without an epoch's begin; and its model.
+
+    Args:
+        name: a key of MODELS.
+        precision: `float32` or `mixed_bfloat16`.
+        table: see `random_table`.
+        options: of the command line.
+        jit: compile forward and backward with XLA.
+        strategy: default: one device.
+        kind: the class of the steps; default: `Steps`.
+    """
     import tensorflow as tf
 
     from rethink_tf.pipeline import accelerator
     from rethink_tf.steps import Steps
 
     shape = (options.input_size, options.input_size, CHANNELS)
-    steps = Steps(
+    steps = (kind or Steps)(
         lambda: build(name, shape, CLASSES, precision=precision),
-        tf.distribute.OneDeviceStrategy(accelerator()),
+        strategy or tf.distribute.OneDeviceStrategy(accelerator()),
         table,
         batch_size=options.batch_size,
         input_size=options.input_size,
@@ -113,48 +124,72 @@ def our_step(name, precision, table, options, jit):
     return run, steps.model
 
 
+def torch_steps(name, precision, table, options, parameters) -> tuple[dict, dict]:
+    """PyTorch's candidates by setting, compiled where asked for, and why others are left out.
+
+    Raises:
+        ValueError: a twin has not `parameters` trainable parameters.
+    """
+    found, left_out = {}, {}
+    for key, setting in benchmark_torch.settings(name, not options.no_torch_compile).items():
+        run, count = benchmark_torch.training_step(
+            name, precision, table, batch_size=options.batch_size, learning_rate=LEARNING_RATE,
+            input_size=options.input_size, crop=options.augment == "crop",
+            threads=options.threads, **setting,
+        )  # fmt: skip
+        if count != parameters:
+            raise ValueError(f"{name}: {parameters} parameters, but {count} in PyTorch")
+        reason = benchmark_torch.why_not(run) if setting.get("compiled") else None
+        if reason is None:
+            found[key] = run
+        else:
+            left_out[key] = reason
+    return found, left_out
+
+
 def measure(name: str, precision: str, options) -> tuple[dict, Callable[[], float]]:
-    """One model in one precision: our step, PyTorch's and the matmul, taking turns.
+    """One model in one precision: our step and, as `--parts` says, others, taking turns.
+
+    With `step` these are PyTorch's and the matmul, with `streamed` our step fed by tf.data.
 
     Returns:
         (the row of the report, a function that measures our step again, in seconds).
     """
     from rethink_tf.session import compile_with_xla
 
-    side = 32 if options.augment == "crop" else options.input_size
-    table = random_table(options.examples, side)
+    table = random_table(options)
     default = compile_with_xla(name, options.threads)
-    candidates, kinds = {}, {}
+    ours, torch, others, left_out = {}, {}, {}, {}
     for jit in (default, not default)[: 2 if options.xla == "both" else 1]:
-        key = f"XLA {'on' if jit else 'off'}"
-        candidates[key], model = our_step(name, precision, table, options, jit)
-        kinds[key] = "ours"
+        ours[f"XLA {'on' if jit else 'off'}"], model = our_step(
+            name, precision, table, options, jit
+        )
     parameters = count_trainable(model)
-    if options.torch:
-        for key, setting in benchmark_torch.settings(name, options.torch_compile).items():
-            candidates[key], count = benchmark_torch.training_step(
-                name, precision, table, batch_size=options.batch_size, learning_rate=LEARNING_RATE,
-                input_size=options.input_size, crop=options.augment == "crop",
-                threads=options.threads, **setting,
-            )  # fmt: skip
-            kinds[key] = "torch"
-            if count != parameters:
-                raise ValueError(f"{name}: {parameters} parameters, but {count} in PyTorch")
-    for size in MATMUL_SIZES:
-        candidates[f"matmul {size}"], kinds[f"matmul {size}"] = matmul(precision, size), size
-    best = take_turns(candidates, options.seconds)
+    if "streamed" in options.parts:
+        from benchmark_streamed import StreamedSteps
+
+        others["streamed"], _ = our_step(
+            name, precision, table, options, default, kind=StreamedSteps
+        )
+    if "step" in options.parts:
+        if options.torch:
+            torch, left_out = torch_steps(name, precision, table, options, parameters)
+        others |= {f"matmul {size}": matmul(precision, size) for size in MATMUL_SIZES}
+    best = take_turns({**ours, **torch, **others}, options.seconds)
     rates = {key: options.batch_size / best[key] for key in best}
     row = {
         "model": name,
         "precision": precision,
         "parameters": parameters,
         "flops_per_image": flops_per_image(model),
-        "default": next(iter(candidates)),
-        "ours": {k: rates[k] for k in kinds if kinds[k] == "ours"},
-        "torch": {k: rates[k] for k in kinds if kinds[k] == "torch"},
-        "matmul_gflops": max(
-            2e-9 * kinds[k] ** 3 / best[k] for k in kinds if k.startswith("matmul")
-        ),
+        "default": next(iter(ours)),
+        "ours": {key: rates[key] for key in ours},
+        "torch": {key: rates[key] for key in torch},
+        "torch_left_out": left_out,
     }
-    alone = {row["default"]: candidates[row["default"]]}
+    if "streamed" in others:
+        row["streamed"] = rates["streamed"]
+    if "step" in options.parts:
+        row["matmul_gflops"] = max(2e-9 * size**3 / best[f"matmul {size}"] for size in MATMUL_SIZES)
+    alone = {row["default"]: ours[row["default"]]}
     return row, lambda: take_turns(alone, options.seconds, 1)[row["default"]]

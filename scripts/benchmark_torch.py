@@ -13,6 +13,8 @@ except ImportError:
     torch = None
 
 MOMENTUM = 0.9
+# The networks that are written here.
+TWINS = ("inception", "inception_no_bn", "alexnet", "mlp_3x512", "mlp_1x512")
 
 
 def version() -> str | None:
@@ -32,11 +34,29 @@ def settings(name: str, compiled: bool) -> dict[str, dict]:
     }
 
 
-def network(name: str, input_size: int, channels: int, num_classes: int):
-    """Body and head of a model of MODELS.
+def why_not(run) -> str | None:
+    """Why a compiled step does not run here, in words; None where it does. Compiles it.
 
     Args:
-        name: a key of MODELS.
+        run: see `training_step`.
+    """
+    try:
+        run(1)
+    except FloatingPointError:
+        raise
+    except Exception as error:  # whatever the compiler, or what it calls, finds wrong
+        text = str(error)
+        if "C++ compiler" in text or "CppCompile" in type(error).__name__:
+            return "torch.compile: no C++ compiler works here"
+        return f"torch.compile: {type(error).__name__}: {(text.splitlines() or [''])[0]}"[:200]
+    return None
+
+
+def network(name: str, input_size: int, channels: int, num_classes: int):
+    """Body and head of a model.
+
+    Args:
+        name: one of TWINS.
         input_size: height and width, a multiple of 4.
         channels: of the images.
         num_classes: number of logits.
@@ -141,7 +161,7 @@ def training_step(
     """A resident model and table with a step that gathers, crops, standardises and trains.
 
     Args:
-        name: a key of MODELS.
+        name: one of TWINS.
         precision: `float32` or `mixed_bfloat16`; the latter is autocast.
         table: of uint8 images [N, H, W, C]; see `pipeline.Table`.
         batch_size: examples per step.

@@ -52,6 +52,7 @@ OPTIONS = {
     "checkpoint_every": ("0", 0),
     "keep_epochs": ("20, 5,5,1", (1, 5, 20)),
     "resume": ("restart", "restart"),
+    "profile": ("traces", "traces"),
 }
 
 
@@ -63,7 +64,9 @@ def test_no_field_and_no_option_is_missing_from_the_tables():
 
 def test_nothing_typed_is_the_defaults():
     assert parse([]) == (RunConfig(), Options())
-    assert Options() == Options("runs", None, None, False, 0, "auto", 0, False, 5, (), "exact")
+    assert Options() == Options(
+        "runs", None, None, False, 0, "auto", 0, False, 5, (), "exact", None
+    )
 
 
 @pytest.mark.parametrize("name", TYPED)

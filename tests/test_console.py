@@ -220,3 +220,8 @@ def test_the_papers_numbers_stand_beside_ours():
 def test_the_verdict_on_a_run_that_did_not_end_well(status):
     failed = {"status": status, "reason": "the labels leaked"}
     assert console.verdict(failed, config_of(corrupt=1.0)) == f"{status}: the labels leaked"
+
+
+def test_the_first_step_is_said_to_be_compiled():
+    assert console.compiled(3.14159, True) == "first step after 3.1 s, compiled with XLA"
+    assert console.compiled(12, False) == "first step after 12.0 s, compiled"

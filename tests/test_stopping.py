@@ -49,6 +49,7 @@ def test_stopped_within_an_epoch_and_continued_bit_for_bit(
     run(tmp_path / "run", said)
     assert f"goes on after epoch 1, step {step} of the next" in said
     assert timeless(tmp_path / "run") == whole
+    assert results.read_summary(tmp_path / "run")["timing"]["restore_seconds"] > 0
 
 
 def test_stopped_within_an_evaluation_and_continued_bit_for_bit(whole, tmp_path, monkeypatch):

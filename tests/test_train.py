@@ -42,6 +42,8 @@ def test_what_a_run_writes(tiny):
     assert summary["labels_hash"] == "b7631ff2a4476fbf"
     assert (summary["status"], summary["epochs"], summary["replicas"]) == ("DONE", 2, 1)
     assert summary["parameters"] == 136_714
+    timing = summary["timing"]
+    assert len(timing["checkpoint_seconds"]) == 1 and timing["restore_seconds"] is None
 
 
 def test_the_history_of_a_run(tiny):

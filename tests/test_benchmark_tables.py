@@ -1,0 +1,100 @@
+"""The tables of scripts/benchmark.py, to the letter where a number is chosen for its width."""
+
+import benchmark_tables
+import pytest
+
+WHO = {"model": "inception_no_bn", "precision": "mixed_bfloat16"}
+STEP = {
+    **WHO, "parameters": 1_649_402, "flops_per_image": 1_221_253_824, "matmul_gflops": 1580.4,
+    "default": "XLA off", "ours": {"XLA off": 474.4}, "streamed": 400.0,
+    "torch": {"contiguous": 300.0, "channels_last compiled": 424.0}, "torch_left_out": {},
+}  # fmt: skip
+LOOP = {
+    **WHO, "examples": 50_000, "step_images_per_second": 40_000.0,
+    "epoch_images_per_second": 38_000.0, "evaluation_share": 0.123, "bookkeeping_share": 0.0456,
+    "start_to_training_seconds": 10.04, "start_to_first_step_seconds": 123.44,
+    "peak_bytes": 1_234_567_890,
+}  # fmt: skip
+CHECKPOINT = {
+    **WHO, "checkpoint_bytes": 13_300_000, "checkpoint_seconds": 0.0421,
+    "checkpoint_share": 0.00017, "restore_seconds": 0.2, "start_to_next_step_seconds": 15.55,
+}  # fmt: skip
+REPLICAS = {**WHO, "replicas": {"1": 474.4, "2": 237.2}}
+FAILED = {**WHO, "failed": "a long reason " * 20}
+
+
+def test_the_step_takes_pytorchs_fastest_setting():
+    head, line = benchmark_tables.step_table([STEP], True)
+    assert head.split() == [
+        "model", "precision", "GFLOP", "images/s", "XLA", "of", "peak", "PyTorch", "ratio",
+        "setting",
+    ]  # fmt: skip
+    assert line.split() == [
+        "inception_no_bn", "mixed_bfloat16", "1.2213", "474", "off", "37%", "424", "1.12",
+        "channels_last", "compiled",
+    ]  # fmt: skip
+
+
+def test_the_other_way_of_compiling_has_a_column():
+    row = {**STEP, "ours": {"XLA off": 474.4, "XLA on": 100.0}}
+    head, line = benchmark_tables.step_table([row], False)
+    assert head.endswith("other XLA") and line.endswith("        100")
+
+
+def test_settings_left_out_are_named_once_with_their_reason():
+    left = {"channels_last compiled": "no compiler", "contiguous compiled": "no compiler"}
+    rows = [{**STEP, "torch_left_out": left}, {**STEP, "model": "alexnet", "torch_left_out": left}]
+    assert benchmark_tables.step_table(rows, True)[3:] == [
+        "left out for inception_no_bn, alexnet: no compiler"
+    ]
+
+
+def test_peaks_are_the_best_of_the_run():
+    rows = [{"precision": "float32", "matmul_gflops": 300.0}, {"precision": "float32"},
+            {"precision": "float32", "matmul_gflops": 385.0}]  # fmt: skip
+    assert benchmark_tables.peaks(rows) == {"float32": 385.0}
+
+
+@pytest.mark.parametrize(
+    "table, row, cells",
+    [
+        ("loop_table", LOOP, ["50,000", "38,000", "95.0%", "12.3%", "4.6%", "10.0", "123.4",
+                              "1,235"]),
+        ("replicas_table", REPLICAS, ["474", "237", "0.50"]),
+        ("streamed_table", STEP, ["474", "400", "1.19"]),
+        ("checkpoint_table", CHECKPOINT, ["13.3", "0.042", "0.02%", "0.200", "15.6"]),
+    ],
+)  # fmt: skip
+def test_a_row_of_each_table(table, row, cells):
+    make = getattr(benchmark_tables, table)
+    head, line, failed = make([row, FAILED])
+    assert line.split() == [*WHO.values(), *cells]
+    assert len(head) == len(line) <= 100 == len(failed)
+    assert failed.split()[2:5] == ["a", "long", "reason"]
+
+
+def report(**changes):
+    facts = {"cpu": "CPU", "cores": 2, "threads": 2, "versions": {"a": "1"}, "torch": True}
+    parts = ["step", "loop", "replicas", "streamed", "checkpoint"]
+    return {
+        "machine": facts,
+        "settings": {"parts": parts, "batch_size": 128, "input_size": 28, "seconds": 2.0},
+        "steps": [STEP], "loop": [LOOP], "replicas": [REPLICAS], "checkpoint": [CHECKPOINT],
+        "busy_elsewhere": 0.01, **changes,
+    }  # fmt: skip
+
+
+def test_the_whole_report_fits_and_has_every_table():
+    lines = benchmark_tables.show(report()).splitlines()
+    assert max(map(len, lines)) <= 100
+    heads = [line for line in lines if line.startswith("model ")]
+    assert len(heads) == 5 and lines[2] == "matmul peak: mixed_bfloat16 1,580 GFLOP/s"
+    assert not any("QUIET" in line or "no comparison" in line for line in lines)
+
+
+def test_a_busy_machine_and_no_pytorch_are_said():
+    text = benchmark_tables.show(report(busy_elsewhere=0.42))
+    assert "NOT A QUIET MACHINE: others took 42% of its processors" in text
+    without = report()
+    without["machine"] = {**without["machine"], "torch": False}
+    assert "PyTorch is left out or not installed: no comparison" in benchmark_tables.show(without)
