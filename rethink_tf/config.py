@@ -142,14 +142,6 @@ class RunConfig:
     seed: int = fields.field(
         0, int, "Seed of everything that is drawn.", group="Optimisation", low=0, high=2**32 - 1,
     )  # fmt: skip
-    eval_every: int = fields.field(
-        1, int, "Epochs between exact evaluations: all that stopping and best-so-far can see.",
-        group="Evaluation and stopping", low=1, high=1_000_000,
-    )  # fmt: skip
-    stop_at_train_accuracy: float | None = fields.field(
-        None, float, "End the run when the exact training accuracy reaches this; default: never.",
-        group="Evaluation and stopping", low=0.0, high=1.0, open_ends="low",
-    )  # fmt: skip
     init_from: str | None = fields.field(
         None, str, "Start from a trained run: its folder, its id, its flagfile, or random[:SET].",
         group="Transfer",
@@ -161,6 +153,14 @@ class RunConfig:
     freeze: str = fields.field(
         "none", str, "What of the parent is not trained; its last layer is always a new one.",
         group="Transfer", choices=FREEZE,
+    )  # fmt: skip
+    eval_every: int = fields.field(
+        1, int, "Epochs between exact evaluations: all that stopping and best-so-far can see.",
+        group="Evaluation and stopping", low=1, high=1_000_000,
+    )  # fmt: skip
+    stop_at_train_accuracy: float | None = fields.field(
+        None, float, "End the run when the exact training accuracy reaches this; default: never.",
+        group="Evaluation and stopping", low=0.0, high=1.0, open_ends="low",
     )  # fmt: skip
 
 

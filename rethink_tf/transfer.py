@@ -75,6 +75,8 @@ def learner(
     if config.freeze == "none":
         return Learner(moved, train, test, config.input_size, preprocess)
     model = moved()
+    if parent.run_dir is None:
+        _take_statistics(model, preprocess(tf.constant(train.images[:FEATURE_BATCH])))
     head = last_layer(model)
     if config.weight_decay and head.kernel_regularizer is None:
         raise RequestError(
@@ -151,6 +153,23 @@ def _copy(weights: list[np.ndarray], model) -> None:
     for variable, array in zip(model.weights, weights, strict=True):
         if id(variable) not in own:
             variable.assign(array)
+
+
+def _take_statistics(model, seen) -> None:
+    """Batch-norm statistics of a network that was never trained, from one batch, once.
+
+    The 0 and 1 that they are drawn with normalise nothing: a WRN-28-1 then gives features of some
+    hundreds, on which nothing can be trained. A trained parent's statistics stay as they are.
+    """
+    layers = [x for x in model.layers if hasattr(x, "moving_variance")]
+    for layer in layers:
+        for value in (layer.moving_mean, layer.moving_variance):
+            value.assign(tf.zeros_like(value))
+    if layers:
+        model(seen, training=True)
+    for layer in layers:
+        for value in (layer.moving_mean, layer.moving_variance):
+            value.assign(value / (1 - layer.momentum))
 
 
 def _features_of(model, table: Table, preprocess) -> Table:

@@ -1,0 +1,54 @@
+"""Images brought to another network's channels and size: pinned, and against TensorFlow."""
+
+import numpy as np
+import pytest
+
+from rethink_tf.errors import RequestError
+from rethink_tf.image_shape import resized, with_channels
+
+DRAW = np.random.default_rng(0)
+
+
+def test_grey_becomes_colour_by_repetition():
+    grey = np.array([[[[7], [250]], [[0], [255]]]], np.uint8)
+    colour = with_channels(grey, 3)
+    assert colour.dtype == np.uint8 and colour.shape == (1, 2, 2, 3)
+    for channel in range(3):
+        np.testing.assert_array_equal(colour[..., channel], grey[..., 0])
+    assert with_channels(grey, 1) is grey
+
+
+def test_colour_becomes_grey_by_luma():
+    pixels = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255], [9, 9, 9]], np.uint8)
+    grey = with_channels(pixels.reshape(1, 1, 5, 3), 1)
+    assert grey.dtype == np.uint8
+    assert grey.ravel().tolist() == [76, 150, 29, 255, 9]
+
+
+@pytest.mark.parametrize("have, wanted", [(2, 3), (4, 1), (1, 2)])
+def test_other_channels_are_refused(have, wanted):
+    with pytest.raises(RequestError, match=f"received {have} for a network of {wanted}$"):
+        with_channels(np.zeros([1, 2, 2, have], np.uint8), wanted)
+
+
+def test_two_positions_become_four_and_four_become_two():
+    image = np.array([0, 100], np.uint8).reshape(1, 1, 2, 1).repeat(2, axis=1)
+    assert resized(image, 4)[0, :, :, 0].tolist() == [[0, 25, 75, 100]] * 4
+    ramp = np.array([0, 80, 160, 240], np.uint8).reshape(1, 1, 4, 1).repeat(4, axis=1)
+    # Weights 3, 3, 1 of 7: what shrinks is averaged.
+    assert resized(ramp, 2)[0, :, :, 0].tolist() == [[57, 183]] * 2
+    assert resized(ramp, 4) is ramp
+
+
+@pytest.mark.parametrize("shape, size", [((28, 28, 1), 32), ((32, 32, 3), 28), ((9, 14, 3), 16)])
+def test_it_is_tensorflows_antialiased_bilinear(shape, size, tensorflow):
+    images = DRAW.integers(0, 256, [1003, *shape], dtype=np.uint8)  # more than one block
+    found = resized(images, size)
+    assert found.dtype == np.uint8 and found.shape == (1003, size, size, shape[-1])
+    twin = tensorflow.image.resize(images, [size, size], antialias=True).numpy()
+    assert np.abs(found - twin).max() < 0.501
+
+
+def test_a_flat_image_stays_flat():
+    for value in (0, 17, 255):
+        assert (resized(np.full([2, 28, 28, 3], value, np.uint8), 32) == value).all()
