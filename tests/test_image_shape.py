@@ -1,8 +1,12 @@
 """Images brought to another network's channels and size: pinned, and against TensorFlow."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from rethink_tf import config, datasets, parents
+from rethink_tf.config import RunConfig
 from rethink_tf.errors import RequestError
 from rethink_tf.image_shape import resized, with_channels
 
@@ -52,3 +56,67 @@ def test_it_is_tensorflows_antialiased_bilinear(shape, size, tensorflow):
 def test_a_flat_image_stays_flat():
     for value in (0, 17, 255):
         assert (resized(np.full([2, 28, 28, 3], value, np.uint8), 32) == value).all()
+
+
+# In a run
+
+
+def of_cifar10(**fields):
+    """A transfer from freshly drawn weights for CIFAR-10's images."""
+    wanted = dict.fromkeys(config.OF_THE_PARENT) | {"model": "mlp_1x512", "freeze": "all_but_last"}
+    child = RunConfig(init_from="random:cifar10", **wanted | fields)
+    return config.resolve(parents.adopt(child, "no runs"))
+
+
+@pytest.fixture
+def sets(monkeypatch):
+    """Two coloured sets and a grey one in place of those on disk."""
+
+    def split(name, shape, high):
+        images = DRAW.integers(0, high, [40, *shape], dtype=np.uint8)
+        labels = np.arange(40, dtype=np.int32) % 10
+        return datasets.Split(name, np.arange(40), images, labels, 10)
+
+    made = {}
+    for name, high in (("cifar10", 50), ("cifar100", 256), ("fashion_mnist", 256)):
+        shape = datasets.DATASETS[name].image_shape
+        made[name] = split("train", shape, high), split("test", shape, high)
+    monkeypatch.setattr(datasets, "load", lambda name, **_: made[name])
+    return made
+
+
+def test_a_runs_images_are_brought_to_the_parents_input(sets, tensorflow):
+    from rethink_tf import tables
+
+    grey = sets["fashion_mnist"][0].images
+    source = tables.load(of_cifar10(dataset="fashion_mnist"))
+    np.testing.assert_array_equal(source.train.images, np.repeat(grey, 3, axis=-1))
+    same_size = tables.load(of_cifar10(dataset="cifar100"))
+    kept = sets["cifar100"][1].images[:, 2:30, 2:30]
+    np.testing.assert_array_equal(same_size.test.images, kept)
+
+
+def test_its_own_moments_make_the_noise_and_the_parents_the_norm(sets, tensorflow):
+    from rethink_tf import tables
+
+    norm = {"dataset": "fashion_mnist", "input_size": 32, "preprocess": "channel_norm"}
+    source = tables.load(of_cifar10(**norm, pixels="gaussian"))
+    assert source.train.images.shape == source.test.images.shape == (40, 32, 32, 3)
+    assert source.train.images.dtype == np.uint8
+    grey, colour = sets["fashion_mnist"][0].images, sets["cifar10"][0].images
+    np.testing.assert_allclose(source.corruption["mean"], [grey.mean()] * 3)
+    np.testing.assert_allclose(source.norm[0], colour.mean(axis=(0, 1, 2)))
+    np.testing.assert_allclose(source.norm[1], colour.std(axis=(0, 1, 2)))
+    _, _, checks = tables.corrupt(source)
+    assert (checks[-1].name, checks[-1].passed) == ("channel_normed", True)
+
+
+def test_a_crop_needs_room(tensorflow):
+    from rethink_tf import tables
+
+    # Fine-tuned, since what is frozen is not augmented at all.
+    own = dataclasses.replace(of_cifar10(dataset="mnist"), freeze="none", augment="crop")
+    with pytest.raises(RequestError, match="^--augment=crop: expected images of 32x32.* room"):
+        tables._window(np.zeros([1, 28, 28, 1], np.uint8), own, parents.of(own))
+    whole = np.zeros([1, 32, 32, 3], np.uint8)
+    assert tables._window(whole, own, parents.of(own)) is whole
