@@ -173,6 +173,17 @@ def of(child: RunConfig) -> Parent | None:
     return Parent(_config_of(Path(folder), summary), Path(folder), run_id, epoch, known)
 
 
+def words(child: RunConfig) -> list[str]:
+    """The parent of a resolved configuration in words, from it alone; nothing where it has none."""
+    if child.init_from is None:
+        return []
+    last = "last layer only" if child.freeze == "all_but_last" else "fine-tuned"
+    if resolution.is_random(child.init_from):
+        return [f"random weights, {last}"]
+    _, run_id, epoch, _ = config.parent_parts(child)
+    return [f"from {run_id} after epoch {epoch}, {last}"]
+
+
 def stored(parent: Parent, say: Callable[[str], None]) -> dict[str, list[np.ndarray]]:
     """The weights of a trained parent, as they lie on disk.
 

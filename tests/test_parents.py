@@ -192,6 +192,15 @@ def test_random_weights_have_the_childs_network():
     assert run_id(found) != run_id(dataclasses.replace(found, seed=1))
 
 
+def test_a_parent_in_words(tmp_path):
+    folder = finished(tmp_path)
+    early = resolve(child(folder, "x", init_epoch=4))
+    assert parents.words(early) == [f"from {folder.name} after epoch 4, fine-tuned"]
+    drawn = resolve(child("random:cifar10", "x", freeze="all_but_last"))
+    assert parents.words(drawn) == ["random weights, last layer only"]
+    assert parents.words(own()) == []
+
+
 def test_an_ordinary_run_has_no_parent(tmp_path):
     plain = RunConfig(dataset="digits")
     assert parents.adopt(plain, tmp_path) is plain
