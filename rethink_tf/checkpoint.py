@@ -7,7 +7,7 @@ no TensorFlow.
 import hashlib
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,14 @@ def save(folder: Path, header: dict[str, Any], arrays: dict[str, np.ndarray]) ->
     for old in [*stored(folder)[:-KEPT], *folder.glob(".*.ckpt.*")]:
         old.unlink(missing_ok=True)
     return path
+
+
+def weights_hash(arrays: Iterable[np.ndarray]) -> str:
+    """sha256 over all variables of a model, in its order, 16 hex digits."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def stored(folder: Path) -> list[Path]:

@@ -10,7 +10,7 @@ import textwrap
 
 from absl import flags
 
-from rethink_tf.config import FIELDS, RunConfig
+from rethink_tf.config import FIELDS, OF_THE_PARENT, RunConfig
 from rethink_tf.devices import STRATEGIES
 from rethink_tf.errors import RequestError
 from rethink_tf.fields import check_choice
@@ -138,6 +138,8 @@ def parse_with(
     if values["help"].value:
         return None
     given = {n: values[n].value for n in FIELDS if values[n].value is not None}
+    if "init_from" in given:  # left out, they are the parent's, not the defaults
+        given = dict.fromkeys(OF_THE_PARENT) | given
     options = {name: values[name].value for name in _OPTIONS_HELP}
     extras = {name: values[name].value for name in extra}
     return RunConfig(**given), _checked(options), extras

@@ -20,6 +20,8 @@ PRECISIONS = ("float32", "mixed_bfloat16")
 AUGMENTATIONS = ("none", "crop", "flip_rotate")
 PREPROCESSING = ("standardise", "channel_norm")
 LR_SCHEDULES = ("exponential", "step")
+FREEZE = ("none", "all_but_last")
+OF_THE_PARENT = ("model", "preprocess", "input_size")  # of a run with --init_from
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,6 +142,18 @@ class RunConfig:
     seed: int = fields.field(
         0, int, "Seed of everything that is drawn.", group="Optimisation", low=0, high=2**32 - 1,
     )  # fmt: skip
+    init_from: str | None = fields.field(
+        None, str, "Start from a trained run: its folder, its id, its flagfile, or random[:SET].",
+        group="Transfer",
+    )  # fmt: skip
+    init_epoch: int | None = fields.field(
+        None, int, "After which epoch (one of the parent's --keep_epochs); default: at its end.",
+        group="Transfer", low=1,
+    )  # fmt: skip
+    freeze: str = fields.field(
+        "none", str, "What of the parent is not trained; its last layer is always a new one.",
+        group="Transfer", choices=FREEZE,
+    )  # fmt: skip
     eval_every: int = fields.field(
         1, int, "Epochs between exact evaluations: all that stopping and best-so-far can see.",
         group="Evaluation and stopping", low=1, high=1_000_000,
@@ -177,6 +191,7 @@ def resolve(config: RunConfig) -> RunConfig:
     for name, value in resolution.defaults(*(values[name] for name in names)).items():
         values[name] = value if values[name] is None else values[name]
     resolution.check_schedule(values)
+    resolution.check_transfer(values)
     resolution.check_sizes(values)
     resolution.check_corruption(values)
     if values["model"] in UNNORMALISED:
@@ -199,6 +214,8 @@ def identity(config: RunConfig) -> dict[str, Any]:
     values = dataclasses.asdict(config)
     if config.labels_from is not None:  # the content counts, not the path
         values["labels_from"] = config.labels_from.partition(resolution.CONTENT)[2]
+    if config.init_from is not None:  # which run it is, not where it lies
+        values["init_from"] = config.init_from.rpartition(resolution.PARENT)[2]
     return {
         name: value
         for name, value in values.items()
@@ -210,6 +227,13 @@ def labels_path(config: RunConfig) -> tuple[str, str]:
     """Path and content hash of a resolved configuration's noise file."""
     path, _, known = config.labels_from.partition(resolution.CONTENT)
     return path, known
+
+
+def parent_parts(config: RunConfig) -> tuple[str, str, int, str]:
+    """Folder, run id, epoch and weights hash of the trained parent in a resolved configuration."""
+    folder, _, named = config.init_from.rpartition(resolution.PARENT)
+    run, epoch, known = named.split(":")
+    return folder, run, int(epoch), known
 
 
 def run_id(config: RunConfig) -> str:

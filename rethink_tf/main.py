@@ -5,7 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
-from rethink_tf import command_line, config, console, datasets, results, train
+from rethink_tf import command_line, config, console, datasets, parents, results, train
 from rethink_tf.errors import ExitCode, RethinkError
 
 
@@ -30,6 +30,7 @@ def main(argv: list[str]) -> int:
 
 def prepare(wanted: config.RunConfig, options: command_line.Options) -> config.RunConfig:
     """The resolved configuration of a request; a data set left open is chosen and said."""
+    wanted = parents.adopt(wanted, options.runs_dir)
     for name in config.FIELDS:  # before the data set is looked for, which can take seconds
         config.check_field(name, getattr(wanted, name))
     if wanted.dataset is None:

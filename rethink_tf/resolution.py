@@ -8,6 +8,9 @@ from rethink_tf.errors import RequestError
 
 # A resolved file stands as path, this mark, and the hash of its content.
 CONTENT = "@sha256:"
+# A resolved parent stands as its folder, this mark, and run_id:epoch:weights_hash.
+PARENT = "@parent:"
+RANDOM = "random"  # also random:DATASET, freshly drawn for the images of that set
 
 MILESTONES = "150,225"  # of the first author's demonstration
 # Few examples make few steps an epoch; the paper's x0.95 per epoch then stops the networks without
@@ -56,7 +59,8 @@ def check_sizes(values: dict[str, Any]) -> None:
     """Refuses inputs larger than the images, and more examples than there are."""
     info = DATASETS[values["dataset"]]
     size, smallest = values["input_size"], min(info.image_shape[:2])
-    if size > smallest:
+    # A parent's input size is met by resizing.
+    if size > smallest and values["init_from"] is None:
         raise RequestError(
             f"--input_size: expected at most {smallest}, the size of {info.name}'s images, "
             f"received {size}"
@@ -109,3 +113,65 @@ def check_corruption(values: dict[str, Any]) -> None:
         except RequestError as error:
             raise RequestError(f"--labels_from={error}") from None
         values["labels_from"] = f"{path}{CONTENT}{known}"
+
+
+def is_random(parent: str) -> bool:
+    """Whether --init_from names freshly drawn weights."""
+    return parent == RANDOM or parent.startswith(f"{RANDOM}:")
+
+
+def check_transfer(values: dict[str, Any]) -> None:
+    """Refuses what contradicts a parent; brings it to one form."""
+    parent, frozen = values["init_from"], values["freeze"] == "all_but_last"
+    if parent is None:
+        for name, default in (("freeze", "none"), ("init_epoch", None)):
+            if values[name] != default:
+                raise RequestError(
+                    f"--{name}: expected --init_from=RUN with it (or --init_from=random), "
+                    f"received --{name}={values[name]} alone"
+                )
+        return
+    if is_random(parent):
+        _check_random(values, frozen)
+    elif PARENT not in parent:
+        raise RequestError(
+            f"--init_from: expected a parent found by parents.adopt, received {parent}"
+        )
+    elif values["init_epoch"] is None:
+        values["init_epoch"] = int(parent.rpartition(PARENT)[2].split(":")[1])
+    if frozen:
+        _check_frozen(values)
+
+
+def _check_random(values, frozen):
+    name = values["init_from"].partition(":")[2] or values["dataset"]
+    if name not in DATASETS:
+        raise RequestError(
+            f"--init_from=random:DATASET: expected one of {', '.join(DATASETS)}, received {name}"
+        )
+    if not frozen:
+        raise RequestError(
+            "--init_from=random: expected --freeze=all_but_last with it; where all is trained, "
+            "that is an ordinary run: leave --init_from out"
+        )
+    if values["init_epoch"] is not None:
+        raise RequestError(
+            f"--init_epoch: expected none with --init_from=random, received {values['init_epoch']}"
+        )
+    values["init_from"] = f"{RANDOM}:{name}"
+
+
+def _check_frozen(values):
+    """The frozen part is computed once for each image, in float32, without dropout."""
+    values["sync_batch_norm"] = False  # the last layer has none
+    reasons = {
+        "augment": "the features of each image are computed once, not anew in each epoch",
+        "dropout": "it is off in the frozen part",
+        "precision": "the features are computed once, in float32, as is the last layer",
+    }
+    for (name, why), plain in zip(reasons.items(), ("none", 0.0, "float32"), strict=True):
+        if values[name] != plain:
+            raise RequestError(
+                f"--{name}: expected {plain} with --freeze=all_but_last ({why}), "
+                f"received {values[name]}"
+            )

@@ -4,7 +4,7 @@ A run directory `runs/<run_id>/` holds:
 
 config.json    written first: `config` (resolved fields), `run_id`, `argv`, `versions`,
                `git_commit`, `devices`, `replicas`, `workers`, `threads`, `xla`, `audit` (before
-               training);
+               training), `parent`: run id, epoch, weights hash of what --init_from names, or null;
                `resumed`, where it went on: epoch, step, run, environment, command line.
 history.jsonl  one object an epoch, flushed: `epoch` (from 1), `learning_rate`;
                `loss accuracy` online means of the epoch's own batches, before each update;
@@ -17,11 +17,12 @@ history.jsonl  one object an epoch, flushed: `epoch` (from 1), `learning_rate`;
 summary.json   written last, by rename: the mark of a finished run. `status` DONE, INVALID or
                DIVERGED, `reason`, `run_id`, `config`, `epochs` done, the last value of every key of
                the history, `best_test_accuracy best_test_epoch`, `changed_fraction`,
-               `labels_hash`, `weights_hash`, `replicas`, `workers`, `parameters`, `audit`,
+               `labels_hash`, `weights_hash` (of what was trained: with --freeze=all_but_last
+               of the last layer), `parent`, `replicas`, `workers`, `parameters`, `audit`,
                `timing` of the last process (seconds of all, of each checkpoint, of the restore);
-               `exact`, false where the run went on in a changed environment
-               (--resume=anyway) and so may not be what an uninterrupted one is; `differed`, after
-               which epoch and step that was and what had changed, one entry each time.
+               `exact`, false where the run went on in a changed environment (--resume=anyway) and
+               so may not be what an uninterrupted one is; `differed`, after which epoch and step
+               that was and what had changed, one entry each time.
 examples.npz   one row per training example: `index true given`, `fitted_since` (the evaluated epoch
                from which on it was always fitted, 0: not fitted), `forgotten` (how often),
                `margin` (logit of the given label less the largest other, at the end). The summary
@@ -210,6 +211,27 @@ def missing_snapshots(run_dir: Path, epochs: tuple[int, ...], done: int) -> list
 
 def _snapshot(run_dir: Path, epoch: int) -> Path:
     return run_dir / SNAPSHOTS / f"epoch-{epoch:06d}.npz"
+
+
+def snapshots(run_dir: Path) -> list[int]:
+    """The epochs whose weights a run kept, ascending."""
+    found = (Path(run_dir) / SNAPSHOTS).glob("epoch-*.npz")
+    return sorted(int(path.stem.removeprefix("epoch-")) for path in found)
+
+
+def read_snapshot(run_dir: Path, epoch: int) -> list[np.ndarray]:
+    """The variables of a snapshot, in the model's order.
+
+    Raises:
+        StorageError: it is not there, or damaged.
+    """
+    path = _snapshot(Path(run_dir), epoch)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return [file[name] for name in sorted(file.files)]
+    except Exception as error:  # NumPy and zipfile raise a dozen kinds for damaged files
+        why = (str(error) or type(error).__name__).splitlines()[0]
+        raise StorageError(f"{path}: a damaged snapshot: {why}") from None
 
 
 def _npz(arrays: dict[str, np.ndarray]) -> bytes:

@@ -5,7 +5,6 @@ Here config fields become arguments. Needs TensorFlow running (`devices.start`).
 
 import contextlib
 import dataclasses
-import hashlib
 import subprocess
 import time
 from pathlib import Path
@@ -21,10 +20,12 @@ from rethink_tf import (
     devices,
     metrics,
     models,
+    parents,
     results,
     resume,
     show,
     tables,
+    transfer,
 )
 from rethink_tf.config import RunConfig, run_id
 from rethink_tf.datasets import DATASETS
@@ -63,27 +64,22 @@ def compile_with_xla(model_name: str, threads: int) -> bool:
 def plan(config: RunConfig) -> str:
     """What --dry_run prints: configuration, run id, parameters, and the memory of the data."""
     info = DATASETS[config.dataset]
-    model = build_model(config, info.image_shape[-1], info.num_classes)
+    parent = parents.of(config)
+    channels = (parent or info).image_shape[-1]
+    model = build_model(config, channels, info.num_classes)
+    trained = transfer.last_layer(model) if config.freeze == "all_but_last" else model
     entries = np.prod(info.image_shape)
     if config.augment == "none":
-        entries = config.input_size**2 * info.image_shape[-1]
+        entries = config.input_size**2 * channels
     examples = (config.examples or info.num_train) + info.num_test
     resident = examples * entries * (4 if config.pixels == "gaussian" else 1) / 1e6
     whole = (info.num_train + info.num_test) * np.prod(info.image_shape) / 1e6
     facts = {
-        "Parameters": f"{models.count_trainable(model):,} trainable",
+        "Parameters": f"{models.count_trainable(trained):,} trainable",
         "Memory of the data": f"{resident:.1f} MB on the device; in the host up to "
         f"{4 * resident + 2 * whole + 300:.1f} MB while it is corrupted and audited",
     }
     return console.configuration(config, run_id(config), facts)
-
-
-def weights_hash(model) -> str:
-    """sha256 over all variables of a model, in order, 16 hex digits."""
-    digest = hashlib.sha256()
-    for variable in model.variables:
-        digest.update(np.ascontiguousarray(variable.numpy()).tobytes())
-    return digest.hexdigest()[:16]
 
 
 def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started) -> dict[str, Any]:
@@ -98,8 +94,13 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
     strategy, workers, threads = started.strategy, started.workers, started.threads
     _check_batches(config, strategy.num_replicas_in_sync)
     profile = Profile(options.profile if workers.chief else None, run_dir, say)
+    parent = parents.of(config)
     source = tables.load(config, data_dir=options.data_dir, cache_dir=options.cache_dir, say=say)
-    train, test, checks = tables.corrupt(source)
+    images, test_images, checks = tables.corrupt(source)
+    learner = transfer.learner(
+        config, parent, images, test_images, source.preprocess, build=build_model, say=say
+    )
+    train, test = learner.train, learner.test
     labels = audit.label_checksum(train.index, train.given)
     if len(set(workers.gather(labels))) > 1:
         raise RequestError("the workers have different labels; give all the same command and data")
@@ -107,16 +108,16 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
     jit = compile_with_xla(config.model, threads)
     jit = jit and not options.deterministic and not config.sync_batch_norm
     steps = Steps(
-        lambda: build_model(config, train.images.shape[-1], train.num_classes),
+        learner.build,
         strategy,
         train,
         batch_size=config.batch_size,
-        input_size=config.input_size,
+        input_size=learner.input_size,
         augment=config.augment,
         momentum=config.momentum,
         seed=config.seed,
         jit=jit,
-        preprocess=source.preprocess,
+        preprocess=learner.preprocess,
     )
     facts = {
         "run_id": run_id(config),
@@ -126,6 +127,7 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
         "labels_hash": audit.labels_hash(train.index, train.given),
         "changed_fraction": float(np.mean(train.given != train.true)),
         "audit": [dataclasses.asdict(check) for check in checks],
+        "parent": parent.record() if parent else None,
     }
     platform = devices.describe()
     record = {
@@ -181,7 +183,7 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
     )
     try:
         if workers.chief:
-            show.record_samples(config, source, train, run_dir, log, say)
+            show.record_samples(config, source, images, run_dir, log, say)
         if found:
             header, arrays = checkpoint.unpack(found)
             for line in header["history"]:
@@ -220,7 +222,7 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
         "epochs": session.epoch,
         **last,
         **session.record.medians(corrupted),
-        "weights_hash": weights_hash(steps.model),
+        "weights_hash": checkpoint.weights_hash(v.numpy() for v in steps.model.variables),
         "exact": not session.differed,
         "differed": session.differed,
         # Of this process alone.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rethink_tf import curves, pictures, pixels, results
+from rethink_tf import curves, parents, pictures, pixels, results
 from rethink_tf.config import FIELDS, RunConfig
 from rethink_tf.datasets import DATASETS
 from rethink_tf.errors import RequestError
@@ -186,6 +186,7 @@ def run_name(run_dir: Path) -> str:
     if config.pixels != "original" or config.augment != "none":
         words += _pixel_words(config)
     words += _label_words(config, config.corrupt > 0 or config.labels_from is not None)
+    words += parents.words(config)
     words += [f"seed {config.seed}"] if config.seed else []
     summary = results.read_summary(run_dir)
     if summary is None or summary.get("status") != results.DONE:

@@ -6,11 +6,21 @@ from typing import Any
 
 import numpy as np
 
-from rethink_tf import audit, corruptions, datasets, noise, pipeline, pixel_audit
+from rethink_tf import (
+    audit,
+    corruptions,
+    datasets,
+    image_shape,
+    noise,
+    parents,
+    pipeline,
+    pixel_audit,
+)
 from rethink_tf.audit import Check
 from rethink_tf.config import RunConfig, labels_path
 from rethink_tf.datasets import Split
 from rethink_tf.errors import RequestError
+from rethink_tf.parents import Parent
 from rethink_tf.pipeline import Table
 
 
@@ -18,13 +28,14 @@ from rethink_tf.pipeline import Table
 class Source:
     """What the corrupting pipeline reads: the two Splits, cropped, and its arguments.
 
-    `preprocess` makes of its images what the model sees.
+    `preprocess` makes of its images what the model sees; `norm` is its mean and deviation.
     """
 
     train: Split
     test: Split
     corruption: dict[str, Any]
     preprocess: Callable
+    norm: tuple[Any, Any] = (None, None)
 
 
 def moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -42,11 +53,25 @@ def moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def load(config: RunConfig, *, data_dir=None, cache_dir=None, say=print) -> Source:
-    """The clean data of a resolved configuration, and how they are to be corrupted."""
-    train, test = datasets.load(config.dataset, data_dir=data_dir, cache_dir=cache_dir, report=say)
+    """The clean data of a resolved configuration, and how they are to be corrupted.
+
+    With a parent the images have its channels and its input size; its own moments norm them.
+    """
+    parent = parents.of(config)
+    places = {"data_dir": data_dir, "cache_dir": cache_dir, "report": say}
+    train, test = datasets.load(config.dataset, **places)
+    if parent is not None:
+        channels = parent.image_shape[-1]
+        train, test = (
+            dataclasses.replace(split, images=image_shape.with_channels(split.images, channels))
+            for split in (train, test)
+        )
     # Noise and norm match the original set, whatever part of it is taken or cropped.
     needed = config.pixels == "gaussian" or config.preprocess == "channel_norm"
     mean, deviation = moments(train.images) if needed else (None, None)
+    norm = (mean, deviation)
+    if parent is not None and config.preprocess == "channel_norm":
+        norm = moments(datasets.load(parent.config.dataset, **places)[0].images)
     if config.examples is not None:
         train = datasets.take(train, config.examples, seed=config.seed)
     given = None
@@ -56,9 +81,7 @@ def load(config: RunConfig, *, data_dir=None, cache_dir=None, say=print) -> Sour
         if noise.content_hash(path) != expected:
             raise RequestError(f"--labels_from={path}: its content changed since it was named")
     train, test = (
-        dataclasses.replace(
-            split, images=pipeline.window(split.images, config.input_size, config.augment)
-        )
+        dataclasses.replace(split, images=_window(split.images, config, parent))
         for split in (train, test)
     )
     corruption = {
@@ -72,8 +95,21 @@ def load(config: RunConfig, *, data_dir=None, cache_dir=None, say=print) -> Sour
         "deviation": deviation,
         "seed": config.seed,
     }
-    preprocess = pipeline.preprocessing(config.preprocess, mean, deviation)
-    return Source(train, test, corruption, preprocess)
+    preprocess = pipeline.preprocessing(config.preprocess, *norm)
+    return Source(train, test, corruption, preprocess, norm)
+
+
+def _window(images: np.ndarray, config: RunConfig, parent: Parent | None) -> np.ndarray:
+    """The part of the images that is resident; of a size that the parent did not see, resized."""
+    if parent is None or images.shape[1:3] == parent.image_shape[:2]:
+        return pipeline.window(images, config.input_size, config.augment)
+    if config.augment == "crop":
+        raise RequestError(
+            f"--augment=crop: expected images of {parent.image_shape[0]}x{parent.image_shape[1]}, "
+            f"as the parent's; {config.dataset}'s are resized to {config.input_size} and leave no "
+            "room; type --augment=none"
+        )
+    return image_shape.resized(images, config.input_size)
 
 
 def corrupt(source: Source) -> tuple[Table, Table, list[Check]]:
@@ -125,6 +161,6 @@ def corrupt(source: Source) -> tuple[Table, Table, list[Check]]:
     if source.preprocess is pipeline.standardise:
         checks.append(pixel_audit.standardised(seen))
     else:
-        checks.append(pixel_audit.channel_normed(seen, sample, how["mean"], how["deviation"]))
+        checks.append(pixel_audit.channel_normed(seen, sample, *source.norm))
     audit.refuse_failures(checks)
     return first, test_table, checks

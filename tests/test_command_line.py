@@ -8,7 +8,7 @@ from absl import flags
 
 from rethink_tf import command_line
 from rethink_tf.command_line import Options, parse
-from rethink_tf.config import FIELDS, RunConfig
+from rethink_tf.config import FIELDS, OF_THE_PARENT, RunConfig
 from rethink_tf.errors import RequestError
 
 # field: what is typed, what it becomes
@@ -39,6 +39,9 @@ TYPED = {
     "preprocess": ("channel_norm", "channel_norm"),
     "lr_schedule": ("step", "step"),
     "lr_milestones": ("30,40", "30,40"),
+    "init_from": ("runs/some", "runs/some"),
+    "init_epoch": ("20", 20),
+    "freeze": ("all_but_last", "all_but_last"),
 }
 OPTIONS = {
     "runs_dir": ("r", "r"),
@@ -73,12 +76,18 @@ def test_nothing_typed_is_the_defaults():
 def test_each_field_has_a_flag(name):
     text, value = TYPED[name]
     switch = isinstance(value, bool)
+    left = dict.fromkeys(OF_THE_PARENT) if name == "init_from" else {}  # to be the parent's
     apart = [f"--{name}"] if switch else [f"--{name}", text]
     for argv in ([f"--{name}={text}"], apart, [f"-{name}={text}"]):
         wanted, options = parse(argv)
-        assert wanted == dataclasses.replace(RunConfig(), **{name: value})
+        assert wanted == dataclasses.replace(RunConfig(), **{name: value}, **left)
         assert type(getattr(wanted, name)) is type(value)
         assert options == Options()
+
+
+def test_what_is_typed_beside_a_parent_is_kept():
+    wanted, _ = parse(["--model=inception", "--init_from=x", "--input_size=20"])
+    assert (wanted.model, wanted.input_size, wanted.preprocess) == ("inception", 20, None)
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -222,6 +231,7 @@ def test_help_fits_and_is_grouped():
         "What is corrupted:",
         "Regularisation:",
         "Optimisation:",
+        "Transfer:",
         "Evaluation and stopping:",
         "Where and how (no part of a run's identity, but recorded with it):",
     ]

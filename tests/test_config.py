@@ -94,6 +94,7 @@ BOUNDS = {
     "seed": ("a whole number from 0 to 4294967295", [0, 2**32 - 1], [-1, 2**32, 0.5]),
     "eval_every": _COUNT,
     "stop_at_train_accuracy": _ABOVE_ZERO,
+    "init_epoch": ("a whole number of at least 1", [1, 10**9], [0, -1, 2.5]),
 }
 NEVER_A_NUMBER = [math.nan, math.inf, -math.inf, True, False, "1", [1]]
 
@@ -159,6 +160,8 @@ def test_every_field_changes_the_id(tmp_path):
     (tmp_path / "noise.csv").write_text("index,true,given\n0,1,2\n1,3,3\n")
     gaussian, random = {"pixels": "gaussian"}, {"pixels": "random"}
     half = {"corrupt": 0.5}
+    frozen = {"init_from": "random", "freeze": "all_but_last"}
+    child = {"init_from": "runs/p@parent:inception-00:3:abc"}
     changes = {
         "model": ({}, "alexnet"), "dataset": ({}, "cifar100"), "examples": ({}, 49_999),
         "input_size": ({}, 27), "corrupt": ({}, 0.1), "label_noise": (half, "exclude_true"),
@@ -170,6 +173,8 @@ def test_every_field_changes_the_id(tmp_path):
         "seed": ({}, 1), "eval_every": ({}, 2),
         "stop_at_train_accuracy": ({}, 1.0), "preprocess": ({}, "channel_norm"),
         "lr_schedule": ({}, "step"), "lr_milestones": ({"lr_schedule": "step"}, "15,25"),
+        "init_from": (frozen, "random:digits"), "init_epoch": (child, 2),
+        "freeze": (child, "all_but_last"),
     }  # fmt: skip
     assert set(changes) == set(FIELDS), "a new field needs a value here"
     seen = set()

@@ -14,16 +14,16 @@ HEAVY = {"tensorflow", "keras", "tensorboard", "tensorflow_datasets"}
 # Importing these must not start TensorFlow, whatever they import in turn.
 LIGHT = [
     "", "audit", "command_line", "config", "console", "corruptions", "datasets", "errors",
-    "experiments", "main", "metrics", "models", "noise", "paper", "report", "results", "rng",
-    "sweep", "train",
+    "experiments", "main", "metrics", "models", "noise", "paper", "parents", "report", "results",
+    "rng", "sweep", "train",
 ]  # fmt: skip
 # These do not even import it inside a function.
 NEVER_HEAVY = [
     "audit", "command_line", "config", "console", "errors", "experiments", "main", "metrics",
-    "noise", "paper", "report", "results", "sweep",
+    "noise", "paper", "parents", "report", "results", "sweep",
 ]  # fmt: skip
-SCIENCE = ["array_cache", "corruptions", "datasets", "models", "pixels", "rng", "tfds_source",
-           "theory"]  # fmt: skip
+SCIENCE = ["array_cache", "corruptions", "datasets", "image_shape", "models", "pixels", "rng",
+           "tfds_source", "theory"]  # fmt: skip
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 FILE_NAMES = ("config.json", "history.jsonl", "summary.json")
 
