@@ -153,6 +153,30 @@ def test_local_response_norm_is_a_window_of_nine_channels():
     np.testing.assert_allclose(np.ravel(LocalResponseNorm()(x)), expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("settings", [{}, {"radius": 2, "bias": 2.0, "alpha": 0.1, "beta": 0.5}])
+def test_local_response_norm_and_its_gradient_are_those_of_the_operation(settings):
+    draw = np.random.default_rng(0)
+    x, weight = (tf.constant(draw.normal(size=(2, 3, 3, 16)) * 3, tf.float32) for _ in range(2))
+    kinds = {"radius": 4, "bias": 1.0, "alpha": 0.001 / 9, "beta": 0.75} | settings
+
+    def operation(x):
+        return tf.nn.local_response_normalization(
+            x, kinds["radius"], kinds["bias"], kinds["alpha"], kinds["beta"]
+        )
+
+    found = []
+    for function in (LocalResponseNorm(**settings), operation):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = function(x)
+        found.append((y, tape.gradient(y, x, weight)))
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+    half = LocalResponseNorm(**settings, dtype="mixed_bfloat16")(x)
+    assert half.dtype == tf.bfloat16
+    np.testing.assert_allclose(tf.cast(half, tf.float32), found[1][0], rtol=0.01, atol=0.01)
+
+
 def test_weight_decay_is_half_lambda_w_squared_on_the_kernels_that_the_source_decays():
     for name, kernels in {
         "mlp_1x512": 2,

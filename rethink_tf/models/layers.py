@@ -98,7 +98,10 @@ class FusedBatchNorm(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="rethink_tf")
 class LocalResponseNorm(keras.layers.Layer):
-    """Krizhevsky's normalisation over 2 * radius + 1 neighbouring channels (`tf.nn.lrn`).
+    """Krizhevsky's normalisation over 2 * radius + 1 neighbouring channels.
+
+    The same as `tf.nn.lrn`, whose gradient on CPUs computes a power for each pair of channels: it
+    took a quarter of AlexNet's time. The sums over neighbours are a product with a band matrix.
 
     The constants are those of TensorFlow's CIFAR-10 tutorial, whose layout gives the parameter
     count of the paper's AlexNet; the paper itself does not state them.
@@ -110,11 +113,12 @@ class LocalResponseNorm(keras.layers.Layer):
 
     def call(self, x):
         """x: [B, H, W, C] -> the same shape and dtype."""
-        s = self.settings
-        y = tf.nn.local_response_normalization(
-            # The CPU kernel knows no bfloat16.
-            tf.cast(x, tf.float32), s["radius"], s["bias"], s["alpha"], s["beta"]
-        )  # fmt: skip
+        s, channels = self.settings, x.shape[-1]
+        band = tf.linalg.band_part(tf.ones([channels, channels]), s["radius"], s["radius"])
+        # In float32 whatever the precision: a sum of squares beside one.
+        values = tf.cast(x, tf.float32)
+        sums = s["bias"] + s["alpha"] * tf.tensordot(tf.square(values), band, 1)
+        y = values * tf.exp(-s["beta"] * tf.math.log(sums))
         return tf.cast(y, x.dtype)
 
     def get_config(self):
