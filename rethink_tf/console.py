@@ -79,6 +79,11 @@ def epoch_line(line: dict[str, Any]) -> str:
     return "  ".join(cells) + f"  {speed:>8}  {lasted:>5}s"
 
 
+def compiled(seconds: float) -> str:
+    """How long the first step took: nearly all of it is tracing and compiling."""
+    return f"compiling the first step: {seconds:.1f} s"
+
+
 def estimate(seconds: float, rate: float, on_cpu: bool) -> str:
     """The time that the run will take, and what to type for a shorter one where it is long."""
     text = f"about {duration(seconds)} in all, at {rate:.0f} images/s"
@@ -110,6 +115,11 @@ class Progress:
             end="\033[K",
             flush=True,
         )
+
+    def compiling(self) -> None:
+        """Says why nothing moves yet."""
+        if self.shown:
+            print("\rcompiling the first step ...", end="\033[K", flush=True)
 
     def clear(self) -> None:
         """Takes the bar away."""

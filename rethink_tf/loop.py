@@ -33,6 +33,7 @@ class Session:
         keep_epochs: after which a snapshot of the weights is kept.
         epoch: epochs completed.
         step: steps completed of the next epoch.
+        compiled: whether this process has run its first step.
         estimated: whether the whole time was said.
         line: the last line of the history.
         best: `best_test_accuracy` and `best_test_epoch`.
@@ -54,6 +55,7 @@ class Session:
     record: Record
     epoch: int = 0
     step: int = 0
+    compiled: bool = False
     estimated: bool = False
     line: dict[str, Any] = dataclasses.field(default_factory=dict)
     best: dict[str, Any] = dataclasses.field(
@@ -195,10 +197,16 @@ def _train_epoch(session: Session, progress) -> int | None:
     count, bad, dispatches = 1, None, 0
     whole = session.train.num_examples // steps.batch_size
     while session.step < steps.steps_per_epoch and bad is None:
+        if not session.compiled:
+            progress.compiling()
         before, first = time.monotonic(), session.step
         session.step = steps.advance(first, count)
         online, bad = steps.online(), _first(session.workers, steps.diverged_at())
         each = (time.monotonic() - before) / (session.step - first)
+        if not session.compiled:
+            session.compiled = True
+            progress.clear()
+            session.say(console.compiled(each))
         # The first dispatch compiles.
         if dispatches or session.line:
             count = session.workers.gather(max(1, round(DISPATCH_SECONDS / each)))[0]
