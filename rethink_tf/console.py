@@ -99,8 +99,8 @@ def estimate(seconds: float, rate: float, on_cpu: bool, resumed: bool = False) -
 
 
 def compiled(seconds: float, xla: bool) -> str:
-    """What the first step of a process took, nearly all of it to compile it."""
-    return f"first step after {seconds:.1f} s, compiled{' with XLA' if xla else ''}"
+    """How long the first step of a process took: nearly all of it is tracing and compiling."""
+    return f"compiling the first step{' with XLA' if xla else ''}: {seconds:.1f} s"
 
 
 class Progress:
@@ -123,6 +123,11 @@ class Progress:
             end="\033[K",
             flush=True,
         )
+
+    def compiling(self) -> None:
+        """Says why nothing moves yet."""
+        if self.shown:
+            print("\rcompiling the first step ...", end="\033[K", flush=True)
 
     def clear(self) -> None:
         """Takes the bar away."""

@@ -35,7 +35,7 @@ class Session:
         keep_epochs: after which a snapshot of the weights is kept.
         epoch: epochs completed.
         step: steps completed of the next epoch.
-        compiled: whether this process has compiled the training step.
+        compiled: whether this process has run its first step.
         estimated: whether the whole time was said.
         line: the last line of the history.
         best: `best_test_accuracy` and `best_test_epoch`.
@@ -211,6 +211,8 @@ def _train_epoch(session: Session, progress) -> int | None:
     count, bad, dispatches = 1, None, 0
     whole = session.train.num_examples // steps.batch_size
     while session.step < steps.steps_per_epoch and bad is None:
+        if not session.compiled:
+            progress.compiling()
         session.profile.before_dispatch(epoch, session.config.epochs, dispatches)
         before, first = time.monotonic(), session.step
         session.step = steps.advance(first, count)
@@ -220,6 +222,7 @@ def _train_epoch(session: Session, progress) -> int | None:
         if session.compiled:
             count = session.workers.gather(max(1, round(DISPATCH_SECONDS / each)))[0]
         else:
+            progress.clear()
             session.say(console.compiled(lasted, session.environment["xla"]))
             session.compiled = True
         if dispatches and not session.estimated and session.step <= whole:

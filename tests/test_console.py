@@ -116,10 +116,19 @@ def test_the_bar_is_drawn_on_a_terminal_and_taken_away(monkeypatch):
     assert terminal.getvalue().endswith("0/200  loss 0.0000  online 0.00%\033[K\r\033[K")
 
 
+def test_a_terminal_says_why_it_waits_and_everyone_how_long(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    console.Progress(200).compiling()
+    assert terminal.getvalue() == "\rcompiling the first step ...\033[K"
+    assert console.compiled(8.27, False) == "compiling the first step: 8.3 s"
+
+
 def test_nothing_but_lines_where_the_output_is_piped(monkeypatch):
     piped = io.StringIO()
     monkeypatch.setattr("sys.stdout", piped)
     progress = console.Progress(200)
+    progress.compiling()
     progress.update(3, 100, {"seen": 100, "loss_sum": 250.0, "correct": 25})
     progress.clear()
     console.say("a line")
@@ -223,5 +232,4 @@ def test_the_verdict_on_a_run_that_did_not_end_well(status):
 
 
 def test_the_first_step_is_said_to_be_compiled():
-    assert console.compiled(3.14159, True) == "first step after 3.1 s, compiled with XLA"
-    assert console.compiled(12, False) == "first step after 12.0 s, compiled"
+    assert console.compiled(3.14159, True) == "compiling the first step with XLA: 3.1 s"

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import signal
 from types import SimpleNamespace
 
@@ -80,6 +81,17 @@ def test_what_a_run_says(tiny):
     assert "\r" not in tiny.out, "no progress bar where the output is piped"
     assert "labels drawn at random; predicts true test labels at chance" in lines[-2]
     assert lines[-1] == str(tiny.run_dir)
+
+
+def test_a_run_says_how_long_its_first_step_compiled(tiny):
+    lines = tiny.out.splitlines()
+    (said,) = [line for line in lines if line.startswith("compiling")]
+    seconds = float(re.fullmatch(r"compiling the first step(?: with XLA)?: (\d+\.\d) s", said)[1])
+    first = results.read_history(tiny.run_dir)[0]["timing"]["train_seconds"]
+    assert 0 < seconds <= first + 0.05
+    header = [line.startswith("epoch ") for line in lines].index(True)
+    epoch = [line.startswith("    1 ") for line in lines].index(True)
+    assert header < lines.index(said) < epoch
 
 
 def test_a_run_that_another_process_holds(tmp_path, refused, no_training):
