@@ -4,114 +4,17 @@ The strongest checks come first: every given label against the NumPy twin, every
 the source. The others need no twin, so they hold for anyone's labels. Imports no TensorFlow.
 """
 
-import dataclasses
 import hashlib
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
-from rethink_tf.corruptions import expected_changed
+from rethink_tf import label_checks
+from rethink_tf.checks import Check, equal
 from rethink_tf.errors import AuditError
+from rethink_tf.label_checks import Labels, transitions
 
-TAIL = 1e-6  # of an honest run being refused by one check, each side
 Z_LIMIT = 5.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Check:
-    """One measured property. `passed` is None where it cannot be tested, `detail` says why."""
-
-    name: str
-    passed: bool | None
-    detail: str
-
-    def __post_init__(self):
-        # NumPy's False is not False: a check that gave it would never refuse a run.
-        if self.passed is not None:
-            object.__setattr__(self, "passed", bool(self.passed))
-
-    def __str__(self):
-        word = {True: "ok", False: "FAILED", None: "not testable"}[self.passed]
-        return f"{self.name}: {word} ({self.detail})"
-
-
-def equal(name: str, got: np.ndarray, expected: np.ndarray, what: str) -> Check:
-    """Whether two arrays agree everywhere; the first disagreement is named."""
-    if got.shape != expected.shape:
-        return Check(name, False, f"expected shape {expected.shape}, received {got.shape}")
-    wrong = np.flatnonzero((got != expected).reshape(len(got), -1).any(axis=1))
-    if len(wrong):
-        return Check(name, False, f"{len(wrong)} of {len(got)} {what} differ, first at {wrong[0]}")
-    return Check(name, True, f"{len(got)} of {len(got)} {what} equal")
-
-
-def changed_count(true, given, *, probability: float, num_classes: int, noise="uniform") -> Check:
-    """The number of changed labels within the exact binomial tails of p(1 - 1/K)."""
-    n, expected = len(true), expected_changed(probability, num_classes, noise)
-    changed = int(np.sum(np.asarray(true) != np.asarray(given)))
-    low, high = stats.binom.ppf([TAIL, 1 - TAIL], n, expected)
-    detail = (
-        f"{changed / n:.4f} changed, expected {expected:.4f} within {low / n:.4f} to {high / n:.4f}"
-    )
-    return Check("changed_count", bool(low <= changed <= high), detail)
-
-
-def transitions(true, given, num_classes: int) -> np.ndarray:
-    """Table [K, K] of how often true class i was given label j."""
-    cells = np.asarray(true, np.int64) * num_classes + np.asarray(given, np.int64)
-    return np.bincount(cells, minlength=num_classes**2).reshape(num_classes, num_classes)
-
-
-def uniformity(true, given, *, num_classes: int) -> Check:
-    """Chi-squared of the changed examples: each class goes evenly to all others.
-
-    Catches classes that were merely renamed, whose changed fraction can be right by chance.
-    """
-    table = transitions(true, given, num_classes).astype(float)
-    np.fill_diagonal(table, 0)
-    expected = table.sum(axis=1, keepdims=True) / (num_classes - 1)
-    expected = np.repeat(expected, num_classes, axis=1)
-    np.fill_diagonal(expected, 0)
-    rows = expected.sum(axis=1) > 0
-    off = ~np.eye(num_classes, dtype=bool) & rows[:, None]
-    if num_classes < 3 or not off.any() or expected[off].min() < 5:
-        least = expected[off].min() if off.any() else 0.0
-        return Check(
-            "uniformity", None, f"expected counts from {least:.1f}, needs 5 and three classes"
-        )
-    chi2 = float(((table - expected)[off] ** 2 / expected[off]).sum())
-    freedom = int(rows.sum()) * (num_classes - 2)
-    p = float(stats.chi2.sf(chi2, freedom))
-    return Check("uniformity", p >= TAIL, f"chi-squared {chi2:.1f} on {freedom} degrees, p {p:.2g}")
-
-
-def to_next_class(true, given, *, num_classes: int) -> Check:
-    """Every changed label is its class's successor, as pair_flip defines."""
-    true, given = np.asarray(true), np.asarray(given)
-    changed = true != given
-    astray = int(np.sum(changed & (given != (true + 1) % num_classes)))
-    return Check("to_next_class", astray == 0, f"{astray} of {int(changed.sum())} went elsewhere")
-
-
-def not_a_permutation(true, given, *, num_classes: int) -> Check:
-    """Class counts must move: labels drawn anew do not keep every count to the last one.
-
-    Catches labels that were permuted among examples, over the whole set or within batches.
-    """
-    true, given = np.asarray(true), np.asarray(given)
-    moved = int(np.sum(true != given))
-    counts = [np.bincount(x, minlength=num_classes) for x in (true, given)]
-    largest = int(np.abs(counts[0] - counts[1]).max())
-    # Normal approximation of all K counts of in- less outgoing labels being zero.
-    log_chance = 0.0
-    if moved:
-        log_chance = 0.5 * np.log(num_classes)
-        log_chance -= (num_classes - 1) / 2 * np.log(4 * np.pi * moved / num_classes)
-    if log_chance > np.log(TAIL):
-        return Check("not_a_permutation", None, f"{moved} changed labels are too few to tell")
-    detail = f"class counts differ by up to {largest} from those of the true labels"
-    return Check("not_a_permutation", largest > 0, detail)
 
 
 def before_training(
@@ -141,14 +44,12 @@ def before_training(
         equal("given_equals_twin", first.given, twin, "given labels"),
         equal("true_equals_source", first.true, source.labels, "true labels"),
     ]
-    if probability is not None:
-        kinds = {"probability": probability, "num_classes": k, "noise": noise}
-        checks.append(changed_count(first.true, first.given, **kinds))
-    if noise == "pair_flip" and probability:
-        checks.append(to_next_class(first.true, first.given, num_classes=k))
-    if noise != "pair_flip" and probability:
-        checks.append(uniformity(first.true, first.given, num_classes=k))
-        checks.append(not_a_permutation(first.true, first.given, num_classes=k))
+    case = Labels(first.true, first.given, k)
+    # What is no class fails the comparisons above, and is in no table.
+    classes = 0 <= min(case.true.min(), case.given.min())
+    classes = classes and max(case.true.max(), case.given.max()) < k
+    if probability is not None and classes:
+        checks += label_checks.of_noise(case, probability, noise)
     checks.append(equal("same_over_two_passes", second.given, first.given, "given labels"))
     # Accuracy is taken against `true`; both names must hold the source's labels.
     for name, labels in (("untouched", test.given), ("equal_source", test.true)):
@@ -227,7 +128,7 @@ def labels(*args, **kwargs):
 
     `labels(true, given, p=0.5)` returns its Verdict. Raises RequestError.
     """
-    from rethink_tf import label_audit  # which imports this module
+    from rethink_tf import label_audit  # no run needs it
 
     return label_audit.labels(*args, **kwargs)
 

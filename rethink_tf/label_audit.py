@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from rethink_tf import audit, console
-from rethink_tf.audit import Check
+from rethink_tf import console
+from rethink_tf.checks import Check, equal
 from rethink_tf.corruptions import LABEL_NOISE, expected_changed
 from rethink_tf.errors import ExitCode, RequestError
-from rethink_tf.label_cases import Labels, class_rates, evenness, to_next_class
+from rethink_tf.label_checks import Labels, changed_count, of_noise
 from rethink_tf.label_input import as_labels, read_again, read_labels
 from rethink_tf.label_kinds import KINDS, Found, find
 
@@ -97,9 +97,9 @@ def labels(
         raise RequestError(f"num_classes: expected 2 to 2048, received {num_classes}")
     case, order, second = _checked(true, given, num_classes, index, again)
     found = _as_asked(find(case, order), case, p, noise)
-    checks = _checks(case, p, noise)
+    checks = of_noise(case, p, noise)
     if second is not None:
-        same = audit.equal("same_over_two_passes", second, case.given, "given labels")
+        same = equal("same_over_two_passes", second, case.given, "given labels")
         checks.append(same)
         found = found if same.passed else _redrawn(found, case, second)
     changed, n = int(case.changed.sum()), len(case.true)
@@ -140,19 +140,6 @@ def _checked(true, given, num_classes, index, again):
     return Labels(true, given, k), order, second
 
 
-def _checks(case: Labels, p: float | None, noise: str) -> list[Check]:
-    k, pair = case.num_classes, (case.true, case.given)
-    checks = []
-    if p is not None:
-        checks = [audit.changed_count(*pair, probability=p, num_classes=k, noise=noise)]
-    if p == 0:
-        return checks
-    if noise == "pair_flip":
-        return [*checks, to_next_class(case), class_rates(case)]
-    counts = audit.not_a_permutation(*pair, num_classes=k)
-    return [*checks, *evenness(case), class_rates(case), counts]
-
-
 def _as_asked(found: Found, case: Labels, p: float | None, noise: str) -> Found:
     """Names what was asked for where it is the same distribution as what was found."""
     two = case.num_classes == 2
@@ -160,7 +147,7 @@ def _as_asked(found: Found, case: Labels, p: float | None, noise: str) -> Found:
     wanted = {"exclude_true", "pair_flip"} if two else {"exclude_true"}
     if p is None or noise not in wanted or found.kind not in same or found.kind == noise:
         return found
-    if not _checks(case, p, noise)[0].passed:
+    if not changed_count(case, p, noise).passed:
         return found
     share = float(case.changed.mean())
     rule = "pair flips" if noise == "pair_flip" else "changed with the true class excluded"

@@ -1,6 +1,6 @@
 """Which rule turned true labels into given ones: one finder for each kind, surest first.
 
-A finder names a kind only where chance explains it less often than `audit.TAIL`, so honest noise
+A finder names a kind only where chance explains it less often than `TAIL`, so honest noise
 is not misnamed; what is left over is symmetric noise, uneven noise, or too few labels to tell.
 """
 
@@ -10,9 +10,8 @@ import math
 import numpy as np
 from scipy import stats
 
-from rethink_tf import audit
-from rethink_tf.audit import TAIL
-from rethink_tf.label_cases import Found, Labels, class_rates, evenness, interval
+from rethink_tf.checks import TAIL
+from rethink_tf.label_checks import Labels, class_rates, evenness, not_a_permutation
 
 KINDS = (
     "untouched",
@@ -34,6 +33,22 @@ LAGS = [s * k for k in (*range(1, 17), 32, 50, 64, 100, 128, 200, 250, 256, 500,
         for s in (1, -1)]  # fmt: skip
 SHIFTED_SHARE = 0.1  # labels dealt anew within batches of B follow each neighbour at up to 1/B
 SURE = -math.log(TAIL)
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """A kind, a phrase that continues "these labels are", and what was measured."""
+
+    kind: str
+    words: str
+    figures: dict
+
+
+def interval(count: int, n: int) -> tuple[float, float]:
+    """The exact (Clopper-Pearson) 95% interval of a fraction count / n."""
+    low = stats.beta.ppf(0.025, count, n - count + 1) if count else 0.0
+    high = stats.beta.ppf(0.975, count + 1, n - count) if count < n else 1.0
+    return float(low), float(high)
 
 
 def _untouched(case: Labels) -> Found | None:
@@ -169,7 +184,7 @@ def _permuted_in_batches(case: Labels) -> Found | None:
 
 
 def _permuted(case: Labels) -> Found | None:
-    check = audit.not_a_permutation(case.true, case.given, num_classes=case.num_classes)
+    check = not_a_permutation(case)
     if check.passed is not False:
         return None
     how = "dealt to other examples"
@@ -216,7 +231,7 @@ def _drawn(case: Labels) -> Found:
     words = f"uniform at p about {figures['p_estimate']:.2f} (95% interval {figures['p_low']:.3f} "
     words += f"to {figures['p_high']:.3f}), true class included: {case.count}; or equally, being "
     words += f"the same distribution: true class excluded at p about {share:.2f}"
-    check = audit.not_a_permutation(case.true, case.given, num_classes=k)
+    check = not_a_permutation(case)
     words += "; a permutation cannot be told from this" if check.passed is None else ""
     return Found("uniform", words, figures)
 

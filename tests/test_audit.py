@@ -2,26 +2,17 @@
 
 import copy
 import dataclasses
-import itertools
 
 import numpy as np
 import pytest
+from label_cases import INDEX, MANY, TRUE, K, N, honest
 
-from rethink_tf import audit, corruptions
+from rethink_tf import audit, corruptions, label_checks
+from rethink_tf.checks import equal
 from rethink_tf.errors import AuditError, ExitCode
+from rethink_tf.label_checks import Labels
 
-K, N = 10, 5000
-INDEX = np.arange(N, dtype=np.int64)
-# Classes of unequal size, as in digits: 400 to 600.
-SIZES = np.array([400, 420, 450, 480, 500, 510, 520, 550, 570, 600])
-TRUE = np.random.default_rng(0).permutation(np.repeat(np.arange(K), SIZES)).astype(np.int32)
 TEST = (np.arange(300) % K).astype(np.int32)
-
-
-def honest(probability=1.0, seed=0, noise="uniform"):
-    return corruptions.corrupt_labels(
-        TRUE, INDEX, probability=probability, num_classes=K, seed=seed, noise=noise
-    )
 
 
 @dataclasses.dataclass
@@ -35,11 +26,12 @@ class Data:
     num_classes: int = K
 
 
-def failed(given, *, probability=1.0, noise="uniform", test=TEST, **changes):
+def failed(given, *, probability=1.0, noise="uniform", test=TEST, true=TRUE, **changes):
     """Names of the failed checks when the pipeline yields `given`; None counts as not failed."""
-    first = Data(INDEX, TRUE, TRUE, given)
+    index, k = np.arange(len(true)), int(true.max()) + 1
+    first = Data(index, true, true, given, k)
     first = dataclasses.replace(first, **changes.pop("first", {}))
-    source = Data(INDEX, TRUE, TRUE, TRUE)
+    source = Data(index, true, true, true, k)
     checks = audit.before_training(
         first,
         changes.pop("second", first),
@@ -60,8 +52,9 @@ def test_the_checks_and_their_order():
     checks = audit.before_training(table, table, test, **kinds)
     assert [check.name for check in checks] == [
         "index_equals_source", "given_equals_twin", "true_equals_source", "changed_count",
-        "uniformity", "not_a_permutation", "same_over_two_passes", "test_labels_untouched",
-        "test_labels_equal_source", "test_index_equals_source",
+        "uniformity", "received_evenly", "coincidences", "class_rates", "not_a_permutation",
+        "same_over_two_passes", "test_labels_untouched", "test_labels_equal_source",
+        "test_index_equals_source",
     ]  # fmt: skip
     assert {check.passed for check in checks} == {True}
 
@@ -72,6 +65,14 @@ def test_honest_labels_pass_for_thirty_seeds(probability, noise):
     for seed in range(30):
         given = honest(probability, seed, noise)
         assert failed(given, probability=probability, noise=noise) == set(), seed
+
+
+@pytest.mark.parametrize("noise", corruptions.LABEL_NOISE)
+@pytest.mark.parametrize("probability", [0.01, 0.5, 1.0])
+def test_honest_labels_of_many_classes_pass_for_ten_seeds(probability, noise):
+    for seed in range(10):
+        given = honest(probability, seed, noise, MANY)
+        assert failed(given, probability=probability, noise=noise, true=MANY) == set(), seed
 
 
 def test_the_labels_that_accuracy_is_taken_against_are_the_sources():
@@ -110,19 +111,28 @@ def permuted(within):
     return given
 
 
+def spared(probability, spare=4, **kinds):
+    """One class keeps all its labels."""
+    given = honest(probability, **kinds)
+    true = kinds.get("true", TRUE)
+    return np.where(true == spare, true, given)
+
+
+EVENNESS = {"uniformity", "received_evenly", "coincidences"}
 DEFECTS = {
     "corrupted copy not read": (TRUE, 0.5, {"changed_count"}),
     "corrupted copy not read, at a hundredth": (TRUE, 0.01, {"changed_count"}),
-    "classes renamed": (renamed(), 1.0, {"uniformity"}),
-    "permuted over the whole set": (permuted(N), 1.0, {"not_a_permutation"}),
-    "permuted within batches": (permuted(128), 1.0, {"not_a_permutation"}),
+    "classes renamed": (renamed(), 1.0, EVENNESS | {"class_rates"}),
+    "permuted over the whole set": (permuted(N), 1.0, {"not_a_permutation", "received_evenly"}),
+    "permuted within batches": (permuted(128), 1.0, {"not_a_permutation", "received_evenly"}),
     "true class excluded": (honest(1.0, noise="exclude_true"), 1.0, {"changed_count"}),
     "true class excluded at a half": (honest(0.5, noise="exclude_true"), 0.5, {"changed_count"}),
-    "next class": (honest(1.0, noise="pair_flip"), 1.0, {"changed_count", "uniformity"}),
+    "next class": (honest(1.0, noise="pair_flip"), 1.0, EVENNESS | {"changed_count"}),
     "another probability": (honest(0.4), 0.5, {"changed_count"}),
     "one class never drawn": (
-        np.where(honest() == 7, 2, honest()), 1.0, {"uniformity"},
+        np.where(honest() == 7, 2, honest()), 1.0, EVENNESS | {"class_rates"},
     ),
+    "one class spared": (spared(0.5), 0.5, {"changed_count", "class_rates"}),
 }  # fmt: skip
 
 
@@ -130,6 +140,69 @@ DEFECTS = {
 def test_a_defect_is_found_without_the_twin(defect):
     given, probability, expected = DEFECTS[defect]
     assert failed(given, probability=probability) == expected
+
+
+def redirected(given, label, step=1):
+    """Every `step`-th label that was changed to a class becomes the next class but one."""
+    chosen = (given == label) & (MANY != label) & (np.arange(len(MANY)) % step == 0)
+    return np.where(chosen, (label + 2) % 100, given)
+
+
+def of_many(probability, noise="uniform"):
+    return honest(probability, noise=noise, true=MANY)
+
+
+MANY_DEFECTS = {
+    # The checks that fail on 100 classes of 500, where `uniformity` cannot be tested.
+    "class spared": (
+        spared(0.5, true=MANY), 0.5, "uniform", {"class_rates"},
+    ),
+    "class spared at a tenth": (
+        spared(0.1, true=MANY), 0.1, "uniform", {"class_rates"},
+    ),
+    "class spared, true class excluded": (
+        spared(1.0, true=MANY, noise="exclude_true"), 1.0, "exclude_true",
+        {"class_rates", "changed_count"},
+    ),
+    "class spared by pair flips": (
+        spared(0.5, true=MANY, noise="pair_flip"), 0.5, "pair_flip", {"class_rates"},
+    ),
+    "class never received": (
+        redirected(of_many(1.0), 7), 1.0, "uniform", {"received_evenly"},
+    ),
+    "class never received at a tenth": (
+        redirected(of_many(0.1), 7), 0.1, "uniform", {"received_evenly"},
+    ),
+    "class received half as often": (
+        redirected(of_many(1.0), 7, 2), 1.0, "uniform", {"received_evenly"},
+    ),
+    "class received half as often, true class excluded": (
+        redirected(of_many(0.5, "exclude_true"), 7, 2), 0.5, "exclude_true", {"received_evenly"},
+    ),
+    "all received unevenly": (
+        np.where(np.arange(len(MANY)) % 3 == 0, of_many(1.0) // 2 * 2, of_many(1.0)), 1.0,
+        "uniform", {"received_evenly", "coincidences"},
+    ),
+    # A permutation of the classes, so each receives its 500 as it should.
+    "classes renamed": (
+        np.roll(np.arange(100), 1)[MANY], 1.0, "exclude_true",
+        {"coincidences", "uniformity", "not_a_permutation"},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("defect", MANY_DEFECTS)
+def test_a_defect_of_many_classes_is_found_without_the_twin(defect):
+    given, probability, noise, expected = MANY_DEFECTS[defect]
+    given = given.astype(np.int32)
+    assert failed(given, probability=probability, noise=noise, true=MANY) == expected
+
+
+def test_what_is_no_class_is_refused_and_is_in_no_table():
+    for label in (-1, K):
+        given = honest()
+        given[5] = label
+        assert failed(given, twin=honest()) == {"given_equals_twin"}
 
 
 def test_one_label_other_than_the_twin_s_is_found():
@@ -160,9 +233,9 @@ def test_one_changed_test_label_is_found():
 
 
 def test_failures_are_refused_with_the_measured_numbers():
-    bad = audit.changed_count(TRUE, TRUE, probability=0.5, num_classes=K)
-    good = audit.equal("given_equals_twin", TRUE, TRUE, "given labels")
-    untestable = audit.uniformity(TRUE, TRUE, num_classes=K)
+    bad = label_checks.changed_count(Labels(TRUE, TRUE, K), 0.5)
+    good = equal("given_equals_twin", TRUE, TRUE, "given labels")
+    untestable = label_checks.uniformity(Labels(TRUE, TRUE, K))
     with pytest.raises(AuditError) as error:
         audit.refuse_failures([good, bad, untestable])
     assert error.value.exit_code == ExitCode.INVALID == 3
@@ -172,143 +245,3 @@ def test_failures_are_refused_with_the_measured_numbers():
     )
     assert "given_equals_twin" not in message and "uniformity" not in message
     assert audit.refuse_failures([good, untestable]) is None
-
-
-# The checks one by one
-
-
-def test_equal_names_the_first_difference():
-    got = np.arange(10)
-    wrong = np.where(np.isin(got, (3, 8)), 99, got)
-    assert str(audit.equal("x", got, got, "things")) == "x: ok (10 of 10 things equal)"
-    assert str(audit.equal("x", wrong, got, "things")) == (
-        "x: FAILED (2 of 10 things differ, first at 3)"
-    )
-    assert audit.equal("x", got[:9], got, "things").detail == "expected shape (10,), received (9,)"
-    rows = np.zeros([4, 2, 2])
-    changed = rows.copy()
-    changed[2, 1, 0] = 1
-    assert audit.equal("x", changed, rows, "images").detail == "1 of 4 images differ, first at 2"
-
-
-# n, probability: the exact binomial tails at 1e-6, of Bin(n, 0.9 p).
-BOUNDS = {(1000, 1.0): (852, 942), (1000, 0.5): (376, 525), (50_000, 1.0): (44_678, 45_316)}
-
-
-@pytest.mark.parametrize("n, probability", BOUNDS)
-def test_changed_count_has_the_exact_bounds(n, probability):
-    def passed(changed):
-        true = np.zeros(n, int)
-        given = np.where(np.arange(n) < changed, 1, 0)
-        return audit.changed_count(true, given, probability=probability, num_classes=K).passed
-
-    low, high = BOUNDS[n, probability]
-    assert [passed(c) for c in (low - 1, low, high, high + 1)] == [False, True, True, False]
-
-
-def test_nothing_may_change_at_probability_zero():
-    given = TRUE.copy()
-    given[0] = (given[0] + 1) % K
-    kinds = {"probability": 0.0, "num_classes": K}
-    assert audit.changed_count(TRUE, TRUE, **kinds).passed is True
-    assert audit.changed_count(TRUE, given, **kinds).passed is False
-
-
-def test_transitions_count_true_by_row_and_given_by_column():
-    table = audit.transitions([0, 0, 1, 2, 2], [0, 1, 1, 0, 0], 3)
-    assert table.tolist() == [[1, 1, 0], [0, 1, 0], [2, 0, 0]]
-
-
-def test_uniformity_cannot_be_tested_with_few_examples_or_two_classes():
-    few = audit.uniformity(TRUE[:300], honest()[:300], num_classes=K)
-    assert few.passed is None
-    assert str(few).startswith("uniformity: not testable (expected counts from")
-    assert audit.uniformity(TRUE, TRUE, num_classes=K).passed is None
-    assert audit.uniformity(TRUE % 2, (TRUE + 1) % 2, num_classes=2).passed is None
-
-
-def test_uniformity_by_hand():
-    # Class 0 goes to 1 and 2 by 30 and 10, class 1 to 0 and 2 by 20 each: chi-squared 10 on 2.
-    true = np.repeat([0, 0, 1, 1], [30, 10, 20, 20])
-    given = np.repeat([1, 2, 0, 2], [30, 10, 20, 20])
-    check = audit.uniformity(true, given, num_classes=3)
-    assert check == audit.Check(
-        "uniformity", True, "chi-squared 10.0 on 2 degrees, p 0.0067"
-    )  # fmt: skip
-
-
-def test_few_moved_labels_cannot_tell_a_permutation():
-    given = TRUE.copy()
-    given[[0, 1]] = given[[1, 0]]
-    assert audit.not_a_permutation(TRUE, given, num_classes=K).passed is None
-    assert audit.not_a_permutation(TRUE, TRUE, num_classes=K).passed is None
-
-
-# After training
-
-
-def z_of(check):
-    return float(check.detail.rsplit("z = ")[1])
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_variance_is_that_of_all_renamings(seed):
-    draw, n = np.random.default_rng(seed), 4096
-    true, predicted = draw.integers(0, 7, n), draw.integers(0, 7, n)
-    predicted = np.where(draw.random(n) < 0.7, np.array([2, 2, 1, 3, 0, 5, 4])[true], predicted)
-    renamings = np.array(list(itertools.permutations(range(7))))
-    accuracies = np.array([(r[predicted] == true).mean() for r in renamings])
-    assert len(renamings) == 5040
-    assert accuracies.mean() == pytest.approx(1 / 7)
-    deviation = np.sqrt(accuracies.var() + 6 / 49 / n)
-    assert deviation > 0.05  # far above a binomial's 0.0055
-    check = audit.after_training(true, predicted, 7)
-    accuracy = (true == predicted).mean()
-    assert check.detail == (
-        f"test accuracy {accuracy:.4f}, chance 0.1429 +- {deviation:.4f}, "
-        f"z = {(accuracy - 1 / 7) / deviation:.1f}"
-    )
-
-
-def test_honest_runs_that_a_binomial_would_refuse_are_not_refused():
-    true, exceeded = np.repeat(np.arange(K), 1000), 0
-    for seed in range(200):
-        # Each class falls into parts, and all images of a part are predicted alike.
-        draw = np.random.default_rng(seed)
-        parts = draw.integers(1, 4)
-        predicted = draw.integers(0, K, [K, parts])[true, np.arange(len(true)) % parts]
-        noisy = draw.random(len(true)) < 0.2
-        predicted = np.where(noisy, draw.integers(0, K, len(true)), predicted)
-        check = audit.after_training(true, predicted, K)
-        assert check.passed is True, (seed, check)
-        exceeded += abs(np.mean(predicted == true) - 0.1) > 5 * np.sqrt(0.09 / len(true))
-    assert exceeded > 100
-
-
-@pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
-def test_a_leak_is_refused(share):
-    draw, n = np.random.default_rng(0), 10_000
-    true = np.arange(n) % K
-    predicted = np.where(draw.random(n) < share, true, draw.integers(0, K, n))
-    check = audit.after_training(true, predicted, K)
-    assert check.passed is False
-    assert z_of(check) > 7
-
-
-def test_the_true_class_avoided_by_more_than_chance_is_refused():
-    true = np.arange(10_000) % K
-    predicted = (true + np.random.default_rng(0).integers(1, K, len(true))) % K
-    check = audit.after_training(true, predicted, K)
-    assert check.passed is False
-    assert z_of(check) < -5
-
-
-def test_predicting_one_class_is_chance():
-    check = audit.after_training(np.arange(1000) % K, np.full(1000, 3), K)
-    assert check.passed is True
-    assert z_of(check) == 0
-
-
-def test_two_classes_are_not_testable():
-    check = audit.after_training(np.arange(10) % 2, np.arange(10) % 2, 2)
-    assert (check.name, check.passed) == ("test_at_chance", None)

@@ -77,7 +77,8 @@ def from_one_word(batch):
 NAMES = tf.constant([1, 2, 3, 5, 4, 6, 7, 8, 9, 0])
 
 # defect: (broken pipeline, p, every check that fails). The comparison with the twin sees all that
-# is wrong in the first pass; the other check is the one meant for the defect, and needs no twin.
+# is wrong in the first pass; the other checks are those meant for the defect, and need no twin.
+EVENNESS = {"uniformity", "received_evenly", "coincidences"}
 DEFECTS = {
     "corrupted copy not read": (
         relabelled(lambda batch: batch["true"]), 0.5, {"changed_count"},
@@ -86,11 +87,11 @@ DEFECTS = {
         relabelled(lambda batch: batch["true"]), 1.0, {"changed_count"},
     ),
     "classes merely renamed": (
-        relabelled(lambda batch: tf.gather(NAMES, batch["true"])), 1.0, {"uniformity"},
+        relabelled(lambda batch: tf.gather(NAMES, batch["true"])), 1.0, EVENNESS | {"class_rates"},
     ),
     "labels permuted within batches": (relabelled(shuffled_within), 1.0, {"not_a_permutation"}),
     "true class excluded": (true_excluded, 1.0, {"changed_count"}),
-    "only some classes drawn": (relabelled(from_one_word), 1.0, {"changed_count", "uniformity"}),
+    "only some classes drawn": (relabelled(from_one_word), 1.0, EVENNESS | {"changed_count"}),
 }  # fmt: skip
 
 
