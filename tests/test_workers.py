@@ -83,6 +83,18 @@ def test_two_workers_train_one_run(whole, tmp_path):
         assert [x[key] for x in two] == [x[key] for x in one]
 
 
+def test_two_workers_equal_two_replicas_of_one_process_bit_for_bit(whole, tmp_path):
+    one_process(tmp_path, "--devices=2")
+    workers, mirrored = untimed(whole[0]), untimed(tmp_path)
+    assert (mirrored[-1]["replicas"], mirrored[-1]["workers"]) == (2, 1)
+    assert workers == [*mirrored[:-1], mirrored[-1] | {"workers": 2}]
+    with np.load(run_dir(whole[0]) / results.EXAMPLES) as one:
+        with np.load(run_dir(tmp_path) / results.EXAMPLES) as other:
+            assert {k: v.tobytes() for k, v in one.items()} == {
+                k: v.tobytes() for k, v in other.items()
+            }
+
+
 def test_the_chief_alone_writes(whole):
     folder = run_dir(whole[0])
     assert len(results.read_history(folder)) == 3
