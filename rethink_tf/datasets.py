@@ -242,13 +242,19 @@ def take(split: Split, count: int, *, seed: int) -> Split:
         high, low = rng.bits(seed, rng.Stream.SUBSET, rng.SplitId.TRAIN, split.index, counter)
         return high.astype(np.uint64) << np.uint64(32) | low
 
-    # Deal the classes like cards: each example's rank within its class, then rank by rank.
-    by_class = np.lexsort((keys(0), split.labels))
-    sizes = np.bincount(split.labels, minlength=split.num_classes)
-    rank = np.empty(split.num_examples, np.int64)
-    rank[by_class] = np.arange(split.num_examples) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    chosen = np.sort(np.lexsort((keys(1), rank))[:count])
+    # Deal the classes like cards, rank by rank.
+    chosen = np.sort(np.lexsort((keys(1), rank_in_class(split.labels, keys(0))))[:count])
     return dataclasses.replace(split, **{f: getattr(split, f)[chosen] for f in _FIELDS})
+
+
+def rank_in_class(labels: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """The rank of each example among those of its class, from 0, by ascending key: int64 [N]."""
+    sizes = np.bincount(labels)
+    rank = np.empty(len(labels), np.int64)
+    rank[np.lexsort((keys, labels))] = np.arange(len(labels)) - np.repeat(
+        np.cumsum(sizes) - sizes, sizes
+    )
+    return rank
 
 
 def _info(name: str) -> DatasetInfo:

@@ -18,8 +18,12 @@ def _array(name: str, values: Any) -> np.ndarray:
     try:
         return np.asarray(values)
     except (TypeError, ValueError, RuntimeError) as error:  # PyTorch's: on a GPU, needs gradients
-        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        why = _first_line(error)
         raise RequestError(f"{name}: expected labels, an array cannot be made: {why}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _is_array(value: Any) -> bool:
@@ -142,7 +146,7 @@ def read_table(path: Path | str) -> dict[str, Any]:
     except RequestError:
         raise
     except Exception as error:  # NumPy and zipfile raise a dozen kinds for damaged files
-        why = (str(error) or type(error).__name__).splitlines()[0]
+        why = _first_line(error)
         if "Object arrays" in why:
             why = "it holds Python objects, which are never loaded; save whole numbers"
         elif "allow_pickle" in why:

@@ -18,52 +18,35 @@ class Table1Row:
     test_accuracy: float
 
 
-def _rows(model, *settings):
-    for augment, decay, corrupt, train, test in settings:
-        kind = "random" if corrupt else "_".join(
-            ["true", *(["crop"] if augment == "crop" else []), *(["wd"] if decay else [])]
-        )  # fmt: skip
-        yield Table1Row(f"{model}_{kind}", model, augment, decay, corrupt, train / 100, test / 100)
+# model: {row: training and test accuracy in percent}, as printed.
+_PRINTED = {
+    "inception": {
+        "true_crop_wd": (100.0, 89.05), "true_crop": (100.0, 89.31), "true_wd": (100.0, 86.03),
+        "true": (100.0, 85.75), "random": (100.0, 9.78),
+    },
+    "inception_no_bn": {
+        "true_wd": (100.0, 83.00), "true": (100.0, 82.00), "random": (100.0, 10.12),
+    },
+    "alexnet": {
+        "true_crop_wd": (99.90, 81.22), "true_crop": (99.82, 79.66), "true_wd": (100.0, 77.36),
+        "true": (100.0, 76.07), "random": (99.82, 9.86),
+    },
+    "mlp_3x512": {"true_wd": (100.0, 53.35), "true": (100.0, 52.39), "random": (100.0, 10.48)},
+    "mlp_1x512": {"true_wd": (99.80, 50.39), "true": (100.0, 50.51), "random": (99.34, 10.61)},
+}  # fmt: skip
+
+
+def _row(model: str, kind: str, train: float, test: float) -> Table1Row:
+    words = kind.split("_")
+    augment, corrupt = "crop" if "crop" in words else "none", float("random" in words)
+    name = f"{model}_{kind}"
+    return Table1Row(name, model, augment, "wd" in words, corrupt, train / 100, test / 100)
 
 
 TABLE1 = {
-    row.name: row
-    for row in (
-        *_rows(
-            "inception",
-            ("crop", True, 0.0, 100.0, 89.05),
-            ("crop", False, 0.0, 100.0, 89.31),
-            ("none", True, 0.0, 100.0, 86.03),
-            ("none", False, 0.0, 100.0, 85.75),
-            ("none", False, 1.0, 100.0, 9.78),
-        ),
-        *_rows(
-            "inception_no_bn",
-            ("none", True, 0.0, 100.0, 83.00),
-            ("none", False, 0.0, 100.0, 82.00),
-            ("none", False, 1.0, 100.0, 10.12),
-        ),
-        *_rows(
-            "alexnet",
-            ("crop", True, 0.0, 99.90, 81.22),
-            ("crop", False, 0.0, 99.82, 79.66),
-            ("none", True, 0.0, 100.0, 77.36),
-            ("none", False, 0.0, 100.0, 76.07),
-            ("none", False, 1.0, 99.82, 9.86),
-        ),
-        *_rows(
-            "mlp_3x512",
-            ("none", True, 0.0, 100.0, 53.35),
-            ("none", False, 0.0, 100.0, 52.39),
-            ("none", False, 1.0, 100.0, 10.48),
-        ),
-        *_rows(
-            "mlp_1x512",
-            ("none", True, 0.0, 99.80, 50.39),
-            ("none", False, 0.0, 100.0, 50.51),
-            ("none", False, 1.0, 99.34, 10.61),
-        ),
-    )
+    f"{model}_{kind}": _row(model, kind, *accuracies)
+    for model, rows in _PRINTED.items()
+    for kind, accuracies in rows.items()
 }
 # The paper states "default coefficient for each model" (Appendix E) and no number. lambda of half
 # lambda w squared: Inception from TF-slim's inception_arg_scope, AlexNet from TensorFlow's CIFAR-10
@@ -102,52 +85,39 @@ TABLE4 = {
 }
 
 
+def _config(row: Table1Row | Table4Row, **more) -> RunConfig:
+    decay = WEIGHT_DECAY[row.model] if row.weight_decay else 0.0
+    kinds = {"model": row.model, "augment": row.augment, "weight_decay": decay}
+    return resolve(RunConfig(dataset="cifar10", **kinds, **more))
+
+
+def row_config(row: Table1Row) -> RunConfig:
+    """The resolved configuration of a row of Table 1 at the paper's scale."""
+    return _config(row, corrupt=row.corrupt)
+
+
 def table4_config(row: Table4Row) -> RunConfig:
     """The resolved configuration of a row of Table 4; the length of the augmented ones is ours."""
-    decay = WEIGHT_DECAY[row.model] if row.weight_decay else 0.0
     longer = {"lr_decay": 0.999, "epochs": 200} if row.augment != "none" else {}
-    return resolve(
-        RunConfig(
-            model=row.model,
-            dataset="cifar10",
-            augment=row.augment,
-            corrupt=1.0,
-            weight_decay=decay,
-            **longer,
-        )
-    )
+    return _config(row, corrupt=1.0, **longer)
 
 
-def _same_but(free: tuple[str, ...], one: RunConfig, other: RunConfig) -> bool:
-    return all(getattr(one, n) == getattr(other, n) for n in FIELDS if n not in free)
+def _is_of(config: RunConfig, reference: RunConfig) -> bool:
+    """Whether two runs are the same but for what a run of a row may choose."""
+    return all(getattr(config, n) == getattr(reference, n) for n in FIELDS if n not in _FREE)
 
 
 def table4_row(config: RunConfig) -> Table4Row | None:
     """The row of Table 4 that a resolved run is of, at whatever scale; None if of none."""
-    for row in TABLE4.values():
-        if _same_but(_FREE, config, table4_config(row)):
-            return row
-    return None
-
-
-def row_config(row: Table1Row) -> RunConfig:
-    """The resolved configuration of a row at the paper's scale."""
-    return resolve(
-        RunConfig(
-            model=row.model,
-            dataset="cifar10",
-            augment=row.augment,
-            corrupt=row.corrupt,
-            weight_decay=WEIGHT_DECAY[row.model] if row.weight_decay else 0.0,
-        )
-    )
+    rows = (row for row in TABLE4.values() if _is_of(config, table4_config(row)))
+    return next(rows, None)
 
 
 def table1_row(config: RunConfig) -> tuple[Table1Row, bool] | None:
     """The row of Table 1 that a resolved run is of, and whether at full scale; None if of none."""
     for row in TABLE1.values():
         reference = row_config(row)
-        if _same_but(_FREE, config, reference):
+        if _is_of(config, reference):
             return row, (
                 config.examples is None
                 and config.epochs >= reference.epochs

@@ -3,8 +3,9 @@
 A run directory `runs/<run_id>/` holds:
 
 config.json    written first: `config` (resolved fields), `run_id`, `argv`, `versions`,
-               `git_commit`, `devices`, `replicas`, `workers`, `threads`, `xla`, `audit` (before
-               training), `parent`: run id, epoch, weights hash of what --init_from names, or null;
+               `git_commit`, `devices`, `replicas`, `workers`, `threads`, `xla`, `deterministic`,
+               `audit` (before training), `parameters labels_hash changed_fraction`, `parent`: run
+               id, epoch, weights hash of what --init_from names, or null;
                `resumed`, where it went on: epoch, step, run, environment, command line.
 history.jsonl  one object an epoch, flushed: `epoch` (from 1), `learning_rate`;
                `loss accuracy` online means of the epoch's own batches, before each update;

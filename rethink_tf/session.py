@@ -130,15 +130,6 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
         "parent": parent.record() if parent else None,
     }
     platform = devices.describe()
-    record = {
-        "config": dataclasses.asdict(config),
-        **facts,
-        "argv": argv,
-        "threads": threads,
-        "xla": jit,
-        "git_commit": _git_commit(),
-        **platform,
-    }
     environment = {
         "versions": platform["versions"],
         "threads": threads,
@@ -147,6 +138,13 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
         "deterministic": options.deterministic,
         "devices": platform["devices"],
         "labels_hash": facts["labels_hash"],
+    }
+    record = {
+        "config": dataclasses.asdict(config),
+        **facts,
+        **environment,
+        "argv": argv,
+        "git_commit": _git_commit(),
     }
 
     def begin() -> bytes:

@@ -15,7 +15,7 @@ import numpy as np
 
 from rethink_tf import curves, parents, pictures, pixels, results
 from rethink_tf.config import FIELDS, RunConfig
-from rethink_tf.datasets import DATASETS
+from rethink_tf.datasets import DATASETS, rank_in_class
 from rethink_tf.errors import RequestError
 from rethink_tf.fields import check_choice
 from rethink_tf.rng import SplitId
@@ -51,11 +51,7 @@ def choose(labels: np.ndarray, count: int = ROWS) -> np.ndarray:
     Returns:
         int64 [min(count, N)]. Says nothing of the given labels, so their share is an honest one.
     """
-    by_class = np.argsort(labels, kind="stable")
-    sizes = np.bincount(labels)
-    rank = np.empty(len(labels), np.int64)
-    rank[by_class] = np.arange(len(labels)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    return np.lexsort((labels, rank))[:count]
+    return np.lexsort((labels, rank_in_class(labels, np.arange(len(labels)))))[:count]
 
 
 def run_samples(config: RunConfig, source, train) -> np.ndarray:
