@@ -18,6 +18,7 @@ from rethink_tf.models import BATCH_NORM, MODELS
 
 PRECISIONS = ("float32", "mixed_bfloat16")
 AUGMENTATIONS = ("none", "crop", "flip_rotate")
+LEAST_MIX = 1e-4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,12 +46,9 @@ class RunConfig:
         group="What is corrupted", low=0.0, high=1.0,
     )  # fmt: skip
     label_noise: str = fields.field(
-        "uniform",
-        str,
-        "By what a label is replaced: uniform (the paper's; the true class included).",
-        group="What is corrupted",
-        choices=LABEL_NOISE,
-    )
+        "uniform", str, "By what a label is replaced: uniform (the paper's; the true class too).",
+        group="What is corrupted", choices=LABEL_NOISE,
+    )  # fmt: skip
     labels_from: str | None = fields.field(
         None,
         str,
@@ -65,13 +63,9 @@ class RunConfig:
         choices=PIXELS,
     )
     pixel_mix: float = fields.field(
-        1.0,
-        float,
-        "With --pixels=gaussian: t of (1 - t) image + t noise.",
-        group="What is corrupted",
-        low=0.0,
-        high=1.0,
-    )
+        1.0, float, "With --pixels=gaussian: t of (1 - t) image + t noise.",
+        group="What is corrupted", low=0.0, high=1.0,
+    )  # fmt: skip
     shuffle_fraction: float = fields.field(
         1.0,
         float,
@@ -234,6 +228,11 @@ def _check_corruption(values) -> None:
             )
         if values[name] == 0:
             values["pixels"], values[name] = "original", 1.0
+    if values["pixel_mix"] < LEAST_MIX:
+        raise RequestError(
+            f"--pixel_mix: expected 0 or at least {LEAST_MIX:g}, received {values['pixel_mix']}: "
+            "single precision would lose the noise"
+        )
     positions = values["input_size"] ** 2
     if round(values["shuffle_fraction"] * positions) < 2:
         raise RequestError(

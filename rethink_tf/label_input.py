@@ -206,8 +206,15 @@ def read_again(path: Path | str, index: np.ndarray | None, paired: bool) -> np.n
         return given[:, 1]
     if index is None or "index" not in table:
         return given
-    if not np.array_equal(np.sort(index), np.sort(table["index"])):
+    first, second = np.ravel(index), np.ravel(table["index"])
+    numbers = all(values.dtype.kind in "iuf" for values in (first, second))
+    if not numbers or not np.array_equal(np.sort(first), np.sort(second)):
         raise RequestError(f"{path}: expected the same index values as in the first pass")
-    place = np.empty(len(index), np.int64)
-    place[np.argsort(index, kind="stable")] = np.argsort(table["index"], kind="stable")
+    if given.shape[:1] != second.shape:
+        raise RequestError(
+            f"{path}: expected {len(second)} given labels, one for each index, received shape "
+            f"{list(given.shape)}"
+        )
+    place = np.empty(len(first), np.int64)
+    place[np.argsort(first, kind="stable")] = np.argsort(second, kind="stable")
     return given[place]

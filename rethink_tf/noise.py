@@ -9,6 +9,7 @@ CSV or .npz by the file's ending; both are read with NumPy alone. Imports no Ten
 import dataclasses
 import io
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,8 @@ def read(path: Path | str) -> Noise:
             index once. Pickled objects are never loaded.
     """
     path = Path(path)
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+        raise RequestError(f"{path}: expected a file, received a pipe or a device")
     try:
         columns, header = (_read_npz if path.suffix == ".npz" else _read_csv)(path)
     except OSError as error:

@@ -180,6 +180,7 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
             for line in header["history"]:
                 log.write(line)
                 session.line = line
+            session.history = header["history"]
             session.restore(header, arrays)
             say(f"goes on after epoch {session.epoch}, step {session.step} of the next")
         status, reason = train_epochs(session)
