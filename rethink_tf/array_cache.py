@@ -26,25 +26,32 @@ class DamagedCache(Exception):
     """An entry is there but is not what was written. `load_or_build` never lets it out."""
 
 
-def load(folder: Path) -> dict[str, np.ndarray] | None:
+def load(
+    folder: Path, check: Callable[[dict[str, np.ndarray]], object] | None = None
+) -> dict[str, np.ndarray] | None:
     """Read an entry.
 
     Args:
         folder: the entry's folder, as given to `store`.
+        check: raises for arrays that are whole but not those that belong here.
 
     Returns:
         The arrays by name, bit for bit as stored, or None if there is no such folder.
 
     Raises:
-        DamagedCache: a file is missing, unreadable, or its hash, dtype or shape is another.
+        DamagedCache: a file is missing, unreadable, or its hash, dtype or shape is another; or
+            `check` raised.
     """
     folder = Path(folder)
     if not folder.exists():
         return None
     try:
         expected = json.loads((folder / HASHES_FILE).read_text(encoding="utf-8"))
-        return {name: _load_one(folder / f"{name}.npy", fact) for name, fact in expected.items()}
-    except (OSError, ValueError, EOFError, KeyError, TypeError, AttributeError) as error:
+        arrays = {n: _load_one(folder / f"{n}.npy", fact) for n, fact in expected.items()}
+        if check is not None:
+            check(arrays)
+        return arrays
+    except Exception as error:  # JSON and NumPy raise a dozen kinds for damaged files
         raise DamagedCache(f"{folder}: {_first_line(error)}") from error
 
 
@@ -122,6 +129,7 @@ def load_or_build(
     build: Callable[[], dict[str, np.ndarray]],
     *,
     report: Callable[[str], None] = print,
+    check: Callable[[dict[str, np.ndarray]], object] | None = None,
 ) -> dict[str, np.ndarray]:
     """Read an entry, or build it and keep it for the next time.
 
@@ -129,13 +137,14 @@ def load_or_build(
         folder: the entry's folder. The caller puts into its name all that the arrays depend on.
         build: makes the arrays; called if there is no entry, or a damaged one. Its errors pass.
         report: gets one line if the entry was damaged, and one if it cannot be kept.
+        check: see `load`.
 
     Returns:
         The arrays by name.
     """
     folder = Path(folder)
     try:
-        arrays = load(folder)
+        arrays = load(folder, check)
     except DamagedCache as error:
         report(f"cache entry is damaged and is made again ({error})")
         arrays = None

@@ -4,8 +4,11 @@ absl by itself exits with 1 on a bad flag and lists every module's flags; here a
 RequestError. Imports no TensorFlow.
 """
 
+import contextlib
 import dataclasses
 import difflib
+import io
+import os
 import textwrap
 
 from absl import flags
@@ -121,9 +124,10 @@ def parse_with(
     Returns:
         As `parse`, and the values of the further flags.
     """
-    values = _make_flags(extra)
+    values, said = _make_flags(extra), io.StringIO()
     try:
-        rest = values(["rethink_tf", *argv])[1:]
+        with contextlib.redirect_stderr(said):  # absl writes of a circle there, and goes on
+            rest = values(["rethink_tf", *argv])[1:]
     except flags.UnrecognizedFlagError as error:
         _refuse_flag(error.flagname, extra)
         raise  # not reached: an unknown name is never among the known ones
@@ -131,8 +135,14 @@ def parse_with(
         raise RequestError(f"--flagfile: {str(error).removeprefix('ERROR:: ')}") from None
     except flags.Error as error:
         raise RequestError(" ".join(str(error).split())) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # a folder, no text, a null character in its name
         raise RequestError(f"--flagfile: cannot be read: {error}") from None
+    except RecursionError:  # absl seeks the names nearest to an unknown one, letter by letter
+        longest = max((word.partition("=")[0] for word in argv), key=len)
+        raise RequestError(f"unknown flag {longest:.60}...; --help lists the flags") from None
+    if said.getvalue():
+        circle = said.getvalue().splitlines()[0].rpartition(": ")[2]
+        raise RequestError(f"--flagfile={circle}: expected a file that does not include itself")
     if rest:
         raise RequestError(f"expected flags only (--name=value), received {rest[0]!r}")
     if values["help"].value:
@@ -142,7 +152,19 @@ def parse_with(
         given = dict.fromkeys(OF_THE_PARENT) | given
     options = {name: values[name].value for name in _OPTIONS_HELP}
     extras = {name: values[name].value for name in extra}
+    _check_texts(given | options | extras)
     return RunConfig(**given), _checked(options), extras
+
+
+def _check_texts(values: dict) -> None:
+    """Refuses text that can name no file, such as a null character out of a flagfile."""
+    for name, value in values.items():
+        try:
+            bad = isinstance(value, str) and b"\0" in os.fsencode(value)
+        except UnicodeEncodeError:
+            bad = True
+        if bad:
+            raise RequestError(f"--{name}: expected text without null characters, {value!r} came")
 
 
 def _checked(options: dict) -> Options:

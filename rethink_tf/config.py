@@ -49,12 +49,9 @@ class RunConfig:
         group="What is corrupted", low=0.0, high=1.0,
     )  # fmt: skip
     label_noise: str = fields.field(
-        "uniform",
-        str,
-        "By what a label is replaced: uniform (the paper's; the true class included).",
-        group="What is corrupted",
-        choices=LABEL_NOISE,
-    )
+        "uniform", str, "By what a label is replaced: uniform (the paper's; the true class too).",
+        group="What is corrupted", choices=LABEL_NOISE,
+    )  # fmt: skip
     labels_from: str | None = fields.field(
         None,
         str,
@@ -69,13 +66,9 @@ class RunConfig:
         choices=PIXELS,
     )
     pixel_mix: float = fields.field(
-        1.0,
-        float,
-        "With --pixels=gaussian: t of (1 - t) image + t noise.",
-        group="What is corrupted",
-        low=0.0,
-        high=1.0,
-    )
+        1.0, float, "With --pixels=gaussian: t of (1 - t) image + t noise.",
+        group="What is corrupted", low=0.0, high=1.0,
+    )  # fmt: skip
     shuffle_fraction: float = fields.field(
         1.0,
         float,

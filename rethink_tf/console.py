@@ -7,6 +7,7 @@ from typing import Any
 
 from rethink_tf import paper, results
 from rethink_tf.config import FIELDS, RunConfig
+from rethink_tf.errors import StorageError
 
 _COLUMNS = (
     # title, key, width, format; accuracies in percent
@@ -30,9 +31,15 @@ LEGEND = (
 def say(text: str = "") -> None:
     """One or more lines to standard output, at once."""
     try:
-        print(text, flush=True)
+        try:
+            print(text, flush=True)
+        except UnicodeEncodeError:  # a file name of other bytes, or a terminal of few characters
+            print(text.encode("ascii", "backslashreplace").decode(), flush=True)
     except BrokenPipeError:  # the reader has gone; the run has not
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    except OSError as error:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - or its end would fail again
+        raise StorageError(f"standard output: {error.strerror}") from None
 
 
 def duration(seconds: float) -> str:

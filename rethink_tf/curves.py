@@ -19,6 +19,12 @@ LINE_STYLES = ("-", "--", ":")
 MARKERS_A_CURVE = 12
 
 
+def _literal(name: str) -> str:
+    """A folder's name as text for matplotlib, to which $ is mathematics and _ hides a label."""
+    name = name.encode("utf-8", "backslashreplace").decode().replace("$", r"\$")
+    return f" {name}" if name.startswith("_") else name
+
+
 @own_style()
 def learning_curves(
     runs: Sequence[tuple[str, list[dict[str, Any]]]],
@@ -39,6 +45,7 @@ def learning_curves(
     from matplotlib.figure import Figure
 
     num_classes = [None] * len(runs) if num_classes is None else num_classes
+    runs = [(_literal(name), lines) for name, lines in runs]
     overlaid = len(runs) <= len(LINE_STYLES)
     across = 1 if overlaid else 2 if len(runs) == 4 else 3
     down = 1 if overlaid else -(-len(runs) // across)
@@ -146,12 +153,12 @@ def loss_curves(runs: Sequence[tuple[str, list[dict[str, Any]]]]):
     for number, (name, lines) in enumerate(runs):
         axes.plot(
             [line["epoch"] for line in lines],
-            [line["loss"] for line in lines],
+            [line.get("loss") for line in lines],
             color=colours[number % len(colours)],
             marker="osD^vPX"[number % 7],
             markevery=(2 * number, max(1, len(lines) // 8)),
             linestyle=LINE_STYLES[number // len(colours) % len(LINE_STYLES)],
-            label=name,
+            label=_literal(name),
         )
     axes.set(xlabel="Epoch", ylabel="Online training loss (nats)")
     axes.set_xlim(left=0)

@@ -101,7 +101,17 @@ def data_directory(data_dir: str | os.PathLike | None = None) -> Path:
             f"data_dir: expected a local folder, got {folder}; copy the set to this machine and "
             "type --data_dir=FOLDER"
         )
-    return Path(folder).expanduser()
+    return _expanded("data_dir", folder)
+
+
+def _expanded(name: str, folder: str | os.PathLike) -> Path:
+    """A folder whose ~ is the home directory; RequestError where there is none."""
+    try:
+        return Path(folder).expanduser()
+    except RuntimeError:
+        raise RequestError(
+            f"{name}: expected a folder, got {folder}: there is no such home directory"
+        ) from None
 
 
 def is_on_disk(name: str, data_dir: str | os.PathLike | None = None) -> bool:
@@ -189,10 +199,11 @@ def load(
         folder = tfds_source.download(name, where, info.download_host_url, start)
     if cache_dir is None:
         cache_dir = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "rethink_tf"
+    cache_dir = _expanded("cache_dir", cache_dir)
     fingerprint = tfds_source.fingerprint(folder)[:16]
     # Everything that the arrays depend on.
     entry = f"{name}-{folder.name}-{fingerprint}-{tfds_source.decoder()}"
-    entry = Path(cache_dir).expanduser() / entry
+    entry = cache_dir / entry
 
     def build():
         # A first use takes seconds, mostly TensorFlow's start: say so only if it is felt.
@@ -202,15 +213,20 @@ def load(
         timer.start()
         try:
             start()
-            return tfds_source.decode(folder, shape, classes, needs_ids=info.has_ids)
+            arrays = tfds_source.decode(folder, shape, classes, needs_ids=info.has_ids)
         finally:
             timer.cancel()
+        return arrays | {"entry": np.array(entry.name)}
 
-    arrays = array_cache.load_or_build(entry, build, report=report)
-    return tuple(
-        Split(name, *(arrays[f"{name}_{field}"] for field in _FIELDS), classes)
-        for name in tfds_source.SPLITS
-    )
+    def splits(arrays):
+        if str(arrays["entry"]) != entry.name:  # another set has the same names and types
+            raise ValueError(f"expected {entry.name}, found {arrays['entry']!s:.100}")
+        return tuple(
+            Split(part, *(arrays[f"{part}_{field}"] for field in _FIELDS), classes)
+            for part in tfds_source.SPLITS
+        )
+
+    return splits(array_cache.load_or_build(entry, build, report=report, check=splits))
 
 
 def take(split: Split, count: int, *, seed: int) -> Split:

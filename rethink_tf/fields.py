@@ -42,6 +42,15 @@ def field(
     )
 
 
+def from_stored(kind, values: dict[str, Any]):
+    """A dataclass of such fields out of a file: checked, defaults for what it lacks.
+
+    Fields unknown to this version are left out. RequestError for a value out of its bounds.
+    """
+    known = dataclasses.fields(kind)
+    return kind(**{f.name: check(f.name, f, values.get(f.name, f.default)) for f in known})
+
+
 def _wanted(meta) -> str:
     """The bounds of a field in words."""
     kind = "a whole number" if meta["kind"] is int else "a number"
@@ -75,6 +84,8 @@ def check(name: str, field: dataclasses.Field, value) -> Any:
         return value
     kind, low, high, open_ends = meta["kind"], meta["low"], meta["high"], meta["open_ends"]
     if kind is str:
+        if not isinstance(value, str):
+            raise RequestError(f"--{name}: expected text, received {value}")
         return value
     if kind is bool:
         if not isinstance(value, bool):

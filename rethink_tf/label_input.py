@@ -1,6 +1,7 @@
 """Anyone's labels as int64 [N]: arrays, one-hot rows, batches, and files of them. NumPy alone."""
 
 import json
+import os
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -126,6 +127,8 @@ def read_table(path: Path | str) -> dict[str, Any]:
         RequestError: not there, damaged, another form, or with objects in it.
     """
     path = Path(path)
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+        raise RequestError(f"{path}: expected a file, received a pipe or a device")
     try:
         path.open("rb").close()  # a file that cannot be opened is told of before its ending
         if path.suffix == ".csv":
@@ -232,8 +235,15 @@ def read_again(path: Path | str, index: np.ndarray | None, paired: bool) -> np.n
         return given[:, 1]
     if index is None or "index" not in table:
         return given
-    if not np.array_equal(np.sort(index), np.sort(table["index"])):
+    first, second = np.ravel(index), np.ravel(table["index"])
+    numbers = all(values.dtype.kind in "iuf" for values in (first, second))
+    if not numbers or not np.array_equal(np.sort(first), np.sort(second)):
         raise RequestError(f"{path}: expected the same index values as in the first pass")
-    place = np.empty(len(index), np.int64)
-    place[np.argsort(index, kind="stable")] = np.argsort(table["index"], kind="stable")
+    if given.shape[:1] != second.shape:
+        raise RequestError(
+            f"{path}: expected {len(second)} given labels, one for each index, received shape "
+            f"{list(given.shape)}"
+        )
+    place = np.empty(len(first), np.int64)
+    place[np.argsort(first, kind="stable")] = np.argsort(second, kind="stable")
     return given[place]

@@ -10,7 +10,8 @@ from typing import Any
 import tensorflow as tf
 
 from rethink_tf import audit, checkpoint, console, metrics, results
-from rethink_tf.config import RunConfig
+from rethink_tf.config import RunConfig, run_id
+from rethink_tf.errors import StorageError
 from rethink_tf.evaluation import Evaluation
 from rethink_tf.per_example import Record
 from rethink_tf.pipeline import Table
@@ -38,6 +39,7 @@ class Session:
         compiled: whether this process has run its first step.
         estimated: whether the whole time was said.
         line: the last line of the history.
+        history: its lines, as far as they are in the file.
         best: `best_test_accuracy` and `best_test_epoch`.
         resumed: whether it goes on from a checkpoint.
         differed: where it went on in a changed environment, see `results`.
@@ -68,6 +70,7 @@ class Session:
     differed: list[str] = dataclasses.field(default_factory=list)
     line: dict[str, Any] = dataclasses.field(default_factory=dict)
     saving: list[float] = dataclasses.field(default_factory=list)
+    history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     best: dict[str, Any] = dataclasses.field(
         default_factory=lambda: {"best_test_accuracy": None, "best_test_epoch": None}
     )
@@ -81,9 +84,11 @@ class Session:
         header = {
             "epoch": self.epoch,
             "step": self.step,
+            "run_id": run_id(self.config),
             "best": self.best,
             "environment": self.environment,
             "differed": self.differed,
+            "history": self.history,
         }
         arrays = self.steps.variables.state() | self.record.arrays()
         if self.workers.chief:
@@ -91,13 +96,24 @@ class Session:
         self.saving.append(time.monotonic() - started)
 
     def restore(self, header: dict[str, Any], arrays: dict[str, Any]) -> None:
-        """Takes a checkpoint back; the sums of a half epoch count once `begin` has run."""
+        """Takes a checkpoint back; the sums of a half epoch count once `begin` has run.
+
+        Raises:
+            StorageError: it is of another network or of other examples.
+        """
         self.epoch, self.step, self.best = header["epoch"], header["step"], header["best"]
         self.resumed, self.differed = True, header["differed"]
-        self.record.restore(arrays)
         if self.step:
             self.steps.begin_epoch(self.epoch + 1, self.rate)
-        self.steps.variables.restore(arrays)
+        try:
+            self.record.restore(arrays)
+            self.steps.variables.restore(arrays)
+        except (KeyError, ValueError, TypeError, IndexError) as error:
+            why = (str(error).splitlines() or [""])[0]
+            raise StorageError(
+                f"{self.run_dir}: its checkpoint does not fit this run ({type(error).__name__}: "
+                f"{why:.200}); add --resume=restart to start over"
+            ) from None
 
     @property
     def rate(self) -> float:
@@ -268,7 +284,7 @@ def _keep(session: Session, last: bool) -> None:
     """Writes what an epoch leaves behind; the checkpoint last, since a resume starts from it."""
     chief = session.workers.chief
     if chief:
-        results.append_history(session.run_dir, session.line)
+        session.history.append(results.append_history(session.run_dir, session.line))
     session.log.write(session.line)
     if chief and session.epoch in session.keep_epochs:
         results.save_snapshot(session.run_dir, session.epoch, _named_weights(session.steps.model))

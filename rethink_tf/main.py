@@ -1,5 +1,6 @@
 """One run from the command line: python -m rethink_tf.main --model=inception --corrupt=1.0"""
 
+import contextlib
 import dataclasses
 import signal
 import sys
@@ -50,11 +51,16 @@ def guarded(command, argv: list[str]) -> int:
     try:
         return int(command(argv))
     except RethinkError as error:
-        print("rethink_tf:", " ".join(str(error).splitlines()), file=sys.stderr)
+        _complain(" ".join(str(error).splitlines()))
         return int(error.exit_code)
     except KeyboardInterrupt:
-        print("rethink_tf: interrupted before anything was trained", file=sys.stderr)
+        _complain("interrupted before anything was trained")
         return int(ExitCode.INTERRUPTED)
+
+
+def _complain(line: str) -> None:
+    with contextlib.suppress(OSError):  # where even this cannot be written, the exit code tells
+        print("rethink_tf:", line, file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ parent's: network, input size, preprocessing. Imports no TensorFlow.
 """
 
 import dataclasses
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -110,7 +111,7 @@ def _locate(named: str, runs_dir: Path) -> tuple[Path, str]:
     if named.endswith(".flags"):
         return _of_flagfile(named, runs_dir)
     for folder in (Path(named), runs_dir / named):
-        if folder.is_dir():
+        if os.path.isdir(folder):  # which refuses no name
             return folder, "let it finish first"
     raise RequestError(
         f"--init_from: expected a run's folder, a run id below {runs_dir}, a file .flags, or "

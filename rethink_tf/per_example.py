@@ -34,9 +34,12 @@ class Record:
         return {name: getattr(self, name) for name in self.ARRAYS}
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        """Takes back what `arrays` gave."""
+        """Takes back what `arrays` gave; ValueError where it is of other examples."""
         for name in self.ARRAYS:
-            setattr(self, name, arrays[name].copy())
+            own = getattr(self, name)
+            if arrays[name].shape != own.shape:
+                raise ValueError(f"expected {name} of shape {own.shape}, got {arrays[name].shape}")
+            setattr(self, name, arrays[name].astype(own.dtype))
 
     def medians(self, corrupted: np.ndarray) -> dict[str, float | None]:
         """Medians over clean and over corrupted examples (`corrupted` bool [N]).

@@ -7,6 +7,7 @@ whatever a colour says, a shape, a line style or a word says too.
 
 import contextlib
 import io
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -33,7 +34,8 @@ def pixels_of(figure) -> np.ndarray:
     """Draws a matplotlib Figure: uint8 [height, width, 3]."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    with own_style():
+    with own_style(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a glyph that the font lacks, of a crowded figure
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()

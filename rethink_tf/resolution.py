@@ -12,6 +12,7 @@ CONTENT = "@sha256:"
 PARENT = "@parent:"
 RANDOM = "random"  # also random:DATASET, freshly drawn for the images of that set
 
+LEAST_MIX = 1e-4
 MILESTONES = "150,225"  # of the first author's demonstration
 # Few examples make few steps an epoch; the paper's x0.95 per epoch then stops the networks without
 # batch normalisation too early. model: (batch_size, learning_rate, lr_decay, epochs).
@@ -88,6 +89,11 @@ def check_corruption(values: dict[str, Any]) -> None:
             )
         if values[name] == 0:
             values["pixels"], values[name] = "original", 1.0
+    if values["pixel_mix"] < LEAST_MIX:
+        raise RequestError(
+            f"--pixel_mix: expected 0 or at least {LEAST_MIX:g}, received {values['pixel_mix']}: "
+            "single precision would lose the noise"
+        )
     positions = values["input_size"] ** 2
     if round(values["shuffle_fraction"] * positions) < 2:
         raise RequestError(

@@ -50,13 +50,13 @@ from typing import Any
 
 import numpy as np
 
-from rethink_tf import array_cache
+from rethink_tf import array_cache, records
 from rethink_tf.errors import InUseError, StorageError
 
 CONFIG, HISTORY, SUMMARY = "config.json", "history.jsonl", "summary.json"
 EXAMPLES, SAMPLES, TENSORBOARD, LOCK = "examples.npz", "samples.png", "tb", "lock"
 CHECKPOINTS, SNAPSHOTS = "checkpoints", "snapshots"
-DONE, INVALID, DIVERGED = "DONE", "INVALID", "DIVERGED"
+DONE, INVALID, DIVERGED = records.DONE, records.INVALID, records.DIVERGED
 
 
 @contextlib.contextmanager
@@ -104,10 +104,10 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
 
 def _read_json(path: Path) -> dict[str, Any] | None:
     try:
-        value = json.loads(path.read_bytes())
+        value = records.parse(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (ValueError, RecursionError):
+    except ValueError:
         raise StorageError(f"{path}: expected JSON, found something else; delete it") from None
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}") from None
@@ -165,26 +165,38 @@ def _lock_file(run_dir: Path):
 
 def start(run_dir: Path, config: dict[str, Any]) -> None:
     """Begins a run afresh: removes what an unfinished run left, writes config.json."""
-    with storage(run_dir):
-        for name in (HISTORY, SUMMARY, EXAMPLES, SAMPLES):
+    for name in (HISTORY, SUMMARY, EXAMPLES, SAMPLES):
+        with storage(run_dir / name):
             (run_dir / name).unlink(missing_ok=True)
+    with storage(run_dir):
         for name in (TENSORBOARD, CHECKPOINTS, SNAPSHOTS):
             shutil.rmtree(run_dir / name, ignore_errors=True)
     write_json(run_dir / CONFIG, config)
 
 
-def add_resumed(run_dir: Path, entry: dict[str, Any]) -> None:
-    """Notes in config.json from where, and in which environment, a run went on."""
-    config = _read_json(run_dir / CONFIG) or {}
+def add_resumed(run_dir: Path, record: dict[str, Any], entry: dict[str, Any]) -> None:
+    """Notes in config.json from where, and in which environment, a run went on.
+
+    Args:
+        run_dir: of the run.
+        record: what config.json says of a fresh run; it stands where that file is lost or damaged.
+        entry: epoch, step, run, environment, command line.
+    """
+    try:
+        config = read_config(run_dir) or record
+    except StorageError:
+        config = record
     write_json(run_dir / CONFIG, {**config, "resumed": [*config.get("resumed", []), entry]})
 
 
-def append_history(run_dir: Path, line: dict[str, Any]) -> None:
-    """Adds one epoch's object to history.jsonl and flushes it to disk."""
+def append_history(run_dir: Path, line: dict[str, Any]) -> dict[str, Any]:
+    """Adds one epoch's object to history.jsonl, flushes it to disk and returns it as written."""
+    line = _plain(line)
     with storage(run_dir / HISTORY), open(run_dir / HISTORY, "ab") as file:
-        file.write((json.dumps(_plain(line)) + "\n").encode())
+        file.write((json.dumps(line) + "\n").encode())
         file.flush()
         os.fsync(file.fileno())
+    return line
 
 
 def rewrite_history(run_dir: Path, lines: list[dict[str, Any]]) -> None:
@@ -200,7 +212,7 @@ def save_examples(run_dir: Path, **columns: np.ndarray) -> None:
 
 def save_snapshot(run_dir: Path, epoch: int, weights: dict[str, np.ndarray]) -> None:
     """Keeps the weights after an epoch, as snapshots/epoch-000005.npz."""
-    with storage(run_dir):
+    with storage(run_dir / SNAPSHOTS):
         (run_dir / SNAPSHOTS).mkdir(exist_ok=True)
     write_atomically(_snapshot(run_dir, epoch), _npz(weights))
 
@@ -247,28 +259,50 @@ def finish(run_dir: Path, summary: dict[str, Any]) -> None:
 
 
 def read_config(run_dir: Path) -> dict[str, Any] | None:
-    """config.json, or None where there is none."""
-    return _read_json(Path(run_dir) / CONFIG)
+    """config.json, or None where there is none; StorageError where it is damaged."""
+    path = Path(run_dir) / CONFIG
+    config = _read_json(path)
+    if config is not None and not isinstance(config.get("resumed", []), list):
+        raise StorageError(f"{path}: damaged: expected a list in resumed; delete it")
+    return config
 
 
 def read_summary(run_dir: Path) -> dict[str, Any] | None:
-    """summary.json of a finished run, or None."""
-    return _read_json(Path(run_dir) / SUMMARY)
+    """summary.json of a finished run, or None; StorageError where it is damaged."""
+    path = Path(run_dir) / SUMMARY
+    summary = _read_json(path)
+    if summary is not None:
+        records.check_summary(path, summary)
+    return summary
+
+
+def read_finished(run_dir: Path, run_id: str) -> dict[str, Any] | None:
+    """As `read_summary`, whole and of this very run; StorageError otherwise."""
+    summary = read_summary(run_dir)
+    if summary is not None:
+        records.check_finished(Path(run_dir) / SUMMARY, run_id, summary)
+    return summary
 
 
 def read_history(run_dir: Path) -> list[dict[str, Any]]:
-    """The epochs of a run; a last line cut short by a crash is left out."""
+    """The epochs of a run; a last line cut short by a crash is left out.
+
+    Raises:
+        StorageError: it cannot be read, or a line is not the object of its epoch.
+    """
+    path = Path(run_dir) / HISTORY
     try:
-        content = (Path(run_dir) / HISTORY).read_bytes()
+        content = path.read_bytes()
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise StorageError(f"{run_dir}/{HISTORY}: {error.strerror}") from None
-    lines = content.split(b"\n")[:-1]
+        raise StorageError(f"{path}: {error.strerror}") from None
     try:
-        return [json.loads(line) for line in lines]
+        lines = [records.parse(line) for line in content.split(b"\n")[:-1]]
     except ValueError:
-        raise StorageError(f"{run_dir}/{HISTORY}: expected one JSON object a line") from None
+        raise StorageError(f"{path}: expected one JSON object a line") from None
+    records.check_history(path, lines)
+    return lines
 
 
 def load_runs(runs_dir: Path | str) -> list[dict[str, Any]]:

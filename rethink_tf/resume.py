@@ -6,11 +6,12 @@ Imports no TensorFlow.
 import dataclasses
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rethink_tf import checkpoint, results
-from rethink_tf.config import RunConfig
+from rethink_tf import checkpoint, records, results
+from rethink_tf.config import RunConfig, run_id
 from rethink_tf.errors import RequestError, StorageError
 
 
@@ -49,8 +50,13 @@ def find(
     """
     if mode == "restart":
         return None
-    unfinished = results.read_config(run_dir) is not None
-    stored = checkpoint.newest(run_dir / results.CHECKPOINTS, say)
+    try:
+        unfinished = results.read_config(run_dir) is not None
+    except StorageError:
+        unfinished = True
+        say(f"{run_dir}/{results.CONFIG}: damaged; it is written anew")
+    check = partial(_check_header, run_id(config))
+    stored = checkpoint.newest(run_dir / results.CHECKPOINTS, say, check)
     if stored is not None:
         found = Found(*stored, run_dir)
     else:
@@ -75,10 +81,38 @@ def find(
             f"{run_dir}: its checkpoint cannot be continued exactly: {'; '.join(differences)}; "
             "add --resume=anyway to go on regardless, or --resume=restart to start over"
         )
+    if found.run_dir == run_dir and "history" in found.header:
+        _say_damage(run_dir, found.header, say)
     if differences:
         place = f"after epoch {found.header['epoch']}, step {found.header['step']} of the next"
         differed = (*differed, f"{place}: {'; '.join(differences)}")
     return dataclasses.replace(found, differed=differed)
+
+
+def _check_header(wanted: str, header: dict[str, Any]) -> None:
+    """Raises ValueError for a header that this version did not write for the run `wanted`."""
+    if header.get("run_id", wanted) != wanted:  # earlier versions wrote neither id nor history
+        raise ValueError(f"it is of {header['run_id']!s:.60}, not of {wanted}")
+    environment, lines = header.get("environment"), header.get("history")
+    whole = isinstance(environment, dict) and isinstance(header.get("best"), dict)
+    if not whole or not isinstance(environment.get("versions", {}), dict):
+        raise ValueError("its header is not whole")
+    if lines is not None:
+        if not isinstance(lines, list) or len(lines) != header["epoch"]:
+            raise ValueError("its history is not whole")
+        try:
+            records.check_history(Path("its history"), lines)
+        except StorageError as error:
+            raise ValueError(str(error)) from None
+
+
+def _say_damage(run_dir: Path, header: dict[str, Any], say: Callable[[str], None]) -> None:
+    """Says where the history is not what the checkpoint says, which is what counts."""
+    try:
+        if results.read_history(run_dir)[: header["epoch"]] != header["history"]:
+            say(f"{run_dir}: its history is damaged; it is written anew from the checkpoint")
+    except StorageError as error:
+        say(f"{error}; it is written anew from the checkpoint")
 
 
 def _differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
@@ -112,7 +146,8 @@ def _shorter(config, run_dir: Path, say) -> Found | None:
             best, best_epochs = path, epochs
     if best is None:
         return None
-    stored = checkpoint.newest(best / results.CHECKPOINTS, say)
+    shorter = run_id(dataclasses.replace(config, epochs=best_epochs))
+    stored = checkpoint.newest(best / results.CHECKPOINTS, say, partial(_check_header, shorter))
     if stored is None:
         return None
     say(f"{best}: the same run with {best_epochs} epochs; this one goes on from it")
@@ -131,22 +166,33 @@ def begin(
         now: environment and command line, added to `resumed` in config.json.
 
     Raises:
-        StorageError: the history lacks epochs that the checkpoint has.
+        StorageError: neither the checkpoint nor the file has the history up to the checkpoint.
     """
     if found is None:
         results.start(run_dir, record)
         return []
-    kept = [x for x in results.read_history(found.run_dir) if x["epoch"] <= found.header["epoch"]]
-    if [line["epoch"] for line in kept] != list(range(1, found.header["epoch"] + 1)):
-        raise StorageError(
-            f"{found.run_dir}: expected {found.header['epoch']} epochs in its history, found "
-            f"{len(kept)}; add --resume=restart to start over"
-        )
+    kept = found.header.get("history")
+    if kept is None:  # an earlier version's checkpoint
+        kept = _history_of_file(found)
     if found.run_dir != run_dir:
         results.start(run_dir, record)
     place = {"epoch": found.header["epoch"], "step": found.header["step"]}
     place["from"] = found.run_dir.name
-    results.add_resumed(run_dir, place | now)
+    results.add_resumed(run_dir, record, place | now)
     shutil.rmtree(run_dir / results.TENSORBOARD, ignore_errors=True)
     results.rewrite_history(run_dir, kept)
+    return kept
+
+
+def _history_of_file(found: Found) -> list[dict[str, Any]]:
+    """The history that lies beside a checkpoint, up to it."""
+    try:
+        kept = results.read_history(found.run_dir)[: found.header["epoch"]]
+    except StorageError as error:
+        raise StorageError(f"{error}; add --resume=restart to start over") from None
+    if len(kept) != found.header["epoch"]:
+        raise StorageError(
+            f"{found.run_dir}: expected {found.header['epoch']} epochs in its history, found "
+            f"{len(kept)}; add --resume=restart to start over"
+        )
     return kept

@@ -188,6 +188,7 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
                 log.write(line)
                 session.line = line
             restoring = time.monotonic()
+            session.history = header["history"]
             session.restore(header, arrays)
             restore_seconds += time.monotonic() - restoring
             say(f"goes on after epoch {session.epoch}, step {session.step} of the next")

@@ -16,8 +16,8 @@ import numpy as np
 from rethink_tf import curves, parents, pictures, pixels, results
 from rethink_tf.config import FIELDS, RunConfig
 from rethink_tf.datasets import DATASETS, rank_in_class
-from rethink_tf.errors import RequestError
-from rethink_tf.fields import check_choice
+from rethink_tf.errors import RequestError, StorageError
+from rethink_tf.fields import check_choice, from_stored
 from rethink_tf.rng import SplitId
 
 ROWS = 8
@@ -168,7 +168,10 @@ def _stored_config(run_dir: Path) -> RunConfig | None:
     stored = (results.read_config(run_dir) or {}).get("config")
     if not isinstance(stored, dict) or not {"model", "dataset"} <= set(stored):
         return None
-    return RunConfig(**{name: stored.get(name, field.default) for name, field in FIELDS.items()})
+    try:
+        return from_stored(RunConfig, stored)
+    except RequestError as error:
+        raise StorageError(f"{run_dir}/{results.CONFIG}: damaged: {error}") from None
 
 
 def run_name(run_dir: Path) -> str:
@@ -185,8 +188,8 @@ def run_name(run_dir: Path) -> str:
     words += parents.words(config)
     words += [f"seed {config.seed}"] if config.seed else []
     summary = results.read_summary(run_dir)
-    if summary is None or summary.get("status") != results.DONE:
-        words.append("unfinished" if summary is None else str(summary.get("status")))
+    if summary is None or summary["status"] != results.DONE:
+        words.append("unfinished" if summary is None else summary["status"])
     return ", ".join(words)
 
 
@@ -202,8 +205,6 @@ def _curves(folders: list[Path], loss: bool = False):
                 "none (flags are written --name=value)"
             )
         lines = results.read_history(folder)
-        if not all(isinstance(line, dict) and "epoch" in line for line in lines):
-            raise RequestError(f"{folder}/{results.HISTORY}: expected an epoch in each line")
         if not loss and all(line.get("test_accuracy") is None for line in lines):
             raise RequestError(f"{folder}: no epoch of this run has been evaluated yet")
         runs.append((run_name(folder), lines))

@@ -1,11 +1,15 @@
 """TensorBoard events of a run: train and test overlaid in one chart, pictures, and HParams."""
 
+import contextlib
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
+
+from rethink_tf.errors import StorageError
 
 # tag: the keys of history.jsonl drawn in that chart, by the writer (curve) they belong to.
 CHARTS = {
@@ -21,15 +25,39 @@ CHARTS = {
 }
 
 
+@contextlib.contextmanager
+def _storage(folder: Path | None):
+    """Turns what TensorFlow raises for a failing write into one clear line.
+
+    A full disk is a ResourceExhaustedError to it, like a lack of memory.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        words = re.sub(r"\{\{.*?\}\} ?| ?\[Op:.*", "", str(error)).strip()
+        why = words.partition("\n")[0].removeprefix(f"{folder}/")
+        raise StorageError(f"{folder}: {why}; nothing finished was lost") from None
+
+
 class TensorBoardLog:
     """Writes the lines of a history as events below a folder.
 
     Args:
         folder: of the events; one subfolder for each curve. None: nothing is written.
         config: the resolved fields, shown as hyperparameters.
+
+    Raises:
+        StorageError: by all that writes.
     """
 
     def __init__(self, folder: Path | None, config: dict[str, Any]):
+        self.folder = folder
+        with _storage(folder):
+            self._open(config)
+
+    def _open(self, config: dict[str, Any]):
+        folder = self.folder
+
         def writer(name: str):
             if folder is None:
                 return tf.summary.create_noop_writer()
@@ -49,6 +77,10 @@ class TensorBoardLog:
 
     def write(self, line: dict[str, Any]) -> None:
         """Adds one epoch; keys that are null are left out."""
+        with _storage(self.folder):
+            self._write(line)
+
+    def _write(self, line: dict[str, Any]) -> None:
         for tag, curves in CHARTS.items():
             for curve, key in curves.items():
                 if line.get(key) is not None:
@@ -64,11 +96,14 @@ class TensorBoardLog:
 
     def image(self, tag: str, picture: np.ndarray) -> None:
         """Adds a picture, uint8 [height, width, 3], at step 0."""
-        with self.writers[""].as_default(step=0):
-            tf.summary.image(tag, picture[None])
-        self.writers[""].flush()
+        # TensorFlow tells of no event that is lost for its size; the next small one tells.
+        with _storage(self.folder):
+            with self.writers[""].as_default(step=0):
+                tf.summary.image(tag, picture[None])
+            self.writers[""].flush()
 
     def close(self) -> None:
         """Closes the files."""
-        for writer in self.writers.values():
-            writer.close()
+        with _storage(self.folder):
+            for writer in self.writers.values():
+                writer.close()

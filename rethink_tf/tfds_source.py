@@ -31,12 +31,15 @@ def prepared_folder(name: str, data_dir: Path) -> Path | None:
 
     Returns:
         The version's folder, or None. Its files are looked for, not read.
+
+    Raises:
+        RequestError: it cannot be looked for, as under a name that is too long.
     """
-    found = [
-        path.parent
-        for path in (data_dir / name).glob("*/dataset_info.json")
-        if re.fullmatch(r"\d+\.\d+\.\d+", path.parent.name)
-    ]
+    try:
+        versions = [path.parent for path in (data_dir / name).glob("*/dataset_info.json")]
+    except OSError as error:
+        raise RequestError(f"data_dir: {data_dir}: {error.strerror}") from None
+    found = [path for path in versions if re.fullmatch(r"\d+\.\d+\.\d+", path.name)]
     return max(found, key=lambda path: [int(n) for n in path.name.split(".")], default=None)
 
 
@@ -168,11 +171,7 @@ def decode(
     """
     import tensorflow as tf
     import tensorflow_datasets as tfds
-    from google.protobuf import json_format
 
-    # What a missing split, a lost shard, damaged metadata, a bad record or a bad image raise.
-    failures = (tf.errors.OpError, json_format.Error, AssertionError)
-    failures += (KeyError, OSError, ValueError)
     arrays = {}
     try:
         builder = tfds.builder_from_directory(folder)
@@ -181,7 +180,9 @@ def decode(
         with _only_errors(tf.get_logger()):
             for split in SPLITS:
                 arrays |= _decode_split(tfds, tf, builder, split)
-    except failures as error:
+    except (RequestError, MemoryError):
+        raise
+    except Exception as error:  # metadata, records, images: each has its own kinds of failure
         raise _bad_folder(folder, error) from error
     for split in SPLITS:
         index, labels = arrays[f"{split}_index"], arrays[f"{split}_labels"]

@@ -12,7 +12,7 @@ from typing import Any
 
 from rethink_tf import console, results
 from rethink_tf.command_line import Options
-from rethink_tf.config import RunConfig
+from rethink_tf.config import RunConfig, run_id
 from rethink_tf.errors import AuditError, DivergedError, RequestError
 from rethink_tf.stopping import Stop
 from rethink_tf.workers import WorkerLostError, Workers
@@ -64,11 +64,11 @@ def run(
         say = say if workers.chief else _say_nothing
 
         def claim() -> bytes:
-            summary = results.read_summary(run_dir)
+            summary = results.read_finished(run_dir, run_id(config))
             if summary is None:
                 stack.enter_context(results.locked(run_dir))
                 # Another process may have finished it since.
-                summary = results.read_summary(run_dir)
+                summary = results.read_finished(run_dir, run_id(config))
             return json.dumps(summary).encode()
 
         summary = json.loads(workers.ask_chief(claim))

@@ -251,7 +251,6 @@ def test_what_is_not_a_run_is_refused_in_one_line(tmp_path, capsys, monkeypatch)
     assert "nowhere: expected the folder of a run" in refused(capsys, good, "nowhere")
     assert "no epoch of this run has been evaluated" in refused(capsys, empty)
     assert "no epoch of this run has been evaluated" in refused(capsys, good, early)
-    assert "expected an epoch in each line" in refused(capsys, strange)
     assert "at most 100 RUN folders" in refused(capsys, *[good] * 101)
     assert "ends in .png" in refused(capsys, good, "--out=curves.pdf")
     assert "--corrupt: expected no flag of a run" in refused(capsys, good, "--corrupt=0.5")
@@ -260,6 +259,8 @@ def test_what_is_not_a_run_is_refused_in_one_line(tmp_path, capsys, monkeypatch)
     assert "digits: expected the folder" in refused(capsys, "--threads=1", "digits")
     assert guarded(show.main, [good, f"--out={tmp_path}/no/curves.png"]) == 6
     assert capsys.readouterr().err.count("\n") == 1
+    assert guarded(show.main, [strange]) == 6
+    assert "expected one JSON object a line\n" in capsys.readouterr().err
     assert not list(tmp_path.glob("*.png"))
 
 
