@@ -205,6 +205,7 @@ def _train_epoch(session: Session, progress) -> int | None:
         each = (time.monotonic() - before) / (session.step - first)
         if not session.compiled:
             session.compiled = True
+            session.stop.trained()
             progress.clear()
             session.say(console.compiled(each))
         # The first dispatch compiles.
@@ -231,7 +232,7 @@ def _evaluate(session: Session, resident_test, epoch: int) -> dict[str, Any]:
     """Exact passes over the training and the test set, and what is kept of them."""
     steps, train, test = session.steps, session.train, session.test
     evaluation = session.evaluation
-    evaluation.recalibrate()
+    evaluation.recalibrate(between=session.give_way)
     steps.variables.sync()
     on_train = evaluation.evaluate(steps.resident, train.num_examples, between=session.give_way)
     on_test = evaluation.evaluate(resident_test, test.num_examples, between=session.give_way)
