@@ -17,46 +17,63 @@ class Evaluation:
     def __init__(self, steps: Steps):
         self.steps, self.strategy, self.model = steps, steps.strategy, steps.model
         self._evaluate = tf.function(self._run_evaluate)
+        self._clear = tf.function(self._clear_statistics)
         self._renew = tf.function(self._renew_statistics)
+        self._unbias = tf.function(self._unbias_statistics)
         self._normalised = [x for x in self.model.layers if hasattr(x, "moving_variance")]
 
-    def recalibrate(self) -> None:
+    def recalibrate(self, between=None) -> None:
         """Takes the moving statistics anew, of the weights as they are, from training batches.
 
         A moving average lags behind the weights: on Gaussian pixels it gave .52 where batch
         statistics, and these, give 1.0. Training never reads them, so it is not changed; nor do
         they depend on what they were.
+
+        Args:
+            between: called before each batch, for example to answer a signal.
         """
+        if not self._normalised:
+            return
         steps = self.steps
-        if self._normalised:
-            states = [(v, v.numpy()) for v in steps.variables.local if not v.dtype.is_floating]
-            whole = max(1, steps.train.num_examples // steps.batch_size)
-            count = tf.constant(min(RECALIBRATION_STEPS, whole), tf.int32)
-            self._renew(steps.resident, steps.order, count, steps.epoch)
-            for variable, state in states:  # dropout's, which the forward passes moved on
-                variable.assign(state)
+        seeds = [v for v in steps.variables.local if not v.dtype.is_floating]
+        kept = [v.numpy() for v in seeds]  # dropout's, which the forward passes move on
+        whole = max(1, steps.train.num_examples // steps.batch_size)
+        count = min(RECALIBRATION_STEPS, whole)
+        self._clear()
+        for step in range(count):
+            if between is not None:
+                moved = [v.numpy() for v in seeds]
+                _assign(seeds, kept)  # what `between` may save is as training left it
+                between()
+                _assign(seeds, moved)
+            self._renew(steps.resident, steps.order, tf.constant(step, tf.int32), steps.epoch)
+        self._unbias(tf.constant(count, tf.float32))
+        _assign(seeds, kept)
 
-    def _renew_statistics(self, data, order, count, epoch):
-        def statistics():
-            return [(x.moving_mean, x.momentum) for x in self._normalised] + [
-                (x.moving_variance, x.momentum) for x in self._normalised
-            ]
+    def _statistics(self):
+        return [(x.moving_mean, x.momentum) for x in self._normalised] + [
+            (x.moving_variance, x.momentum) for x in self._normalised
+        ]
 
+    def _clear_statistics(self):
         def clear():
-            for value, _ in statistics():
+            for value, _ in self._statistics():
                 value.assign(tf.zeros_like(value))
 
-        def forward(step):
+        self.strategy.run(clear)
+
+    def _renew_statistics(self, data, order, step, epoch):
+        def forward(data):
             seen, _, _ = self.steps.own_rows(data, order, step, self.steps.batch_size, epoch)
             self.model(self.steps.preprocess(seen), training=True)
 
-        def unbias():
-            for value, momentum in statistics():
-                value.assign(value / (1 - momentum ** tf.cast(count, tf.float32)))
+        self.strategy.run(forward, args=(data,))
 
-        self.strategy.run(clear)
-        for step in tf.range(count):
-            self.strategy.run(forward, args=(step,))
+    def _unbias_statistics(self, count):
+        def unbias():
+            for value, momentum in self._statistics():
+                value.assign(value / (1 - momentum**count))
+
         self.strategy.run(unbias)
 
     def evaluate(self, resident, count: int, batch: int = EVAL_BATCH, between=None) -> Outcome:
@@ -102,3 +119,8 @@ class Evaluation:
         other = tf.reduce_max(tf.where(own, -np.inf, logits), axis=-1)
         margin = tf.gather(logits, given, axis=1, batch_dims=1) - other
         return losses, tf.argmax(logits, axis=-1), margin
+
+
+def _assign(variables, values) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)

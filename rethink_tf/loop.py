@@ -241,6 +241,7 @@ def _train_epoch(session: Session, progress) -> int | None:
             progress.clear()
             session.say(console.compiled(lasted, session.environment["xla"]))
             session.compiled = True
+            session.stop.trained()
         if dispatches and not session.estimated and session.step <= whole:
             _say_estimate(session, each)
             session.estimated = True
@@ -264,7 +265,7 @@ def _evaluate(session: Session, resident_test, epoch: int) -> dict[str, Any]:
     """Exact passes over the training and the test set, and what is kept of them."""
     steps, train, test = session.steps, session.train, session.test
     evaluation = session.evaluation
-    evaluation.recalibrate()
+    evaluation.recalibrate(between=session.give_way)
     steps.variables.sync()
     on_train = evaluation.evaluate(steps.resident, train.num_examples, between=session.give_way)
     on_test = evaluation.evaluate(resident_test, test.num_examples, between=session.give_way)

@@ -1,8 +1,9 @@
 """SIGINT and SIGTERM while a run trains: save where it stands, say how to go on, stop.
 
 The training loop asks between dispatches. A thread sees to it that the answer comes within two
-seconds even where the process is inside native code, such as a compilation: nothing is lost then
-but the work since the last checkpoint. Imports no TensorFlow.
+seconds even where the process is inside native code: nothing is lost then but the work since the
+last checkpoint. Before the first step (loading, compiling) there is none, and it answers at once.
+Imports no TensorFlow.
 """
 
 import os
@@ -12,7 +13,7 @@ import threading
 
 from rethink_tf.errors import ExitCode, RethinkError
 
-GRACE_SECONDS = 1.7
+GRACE_SECONDS = 1.5  # and the rest of the two seconds for a busy machine
 _CODES = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
 
 
@@ -33,11 +34,16 @@ class Stop:
     def __init__(self):
         self.signum: int | None = None
         self._answered = threading.Event()
+        self._grace = 0.0
 
     @property
     def requested(self) -> bool:
         """True from the first signal on."""
         return self.signum is not None
+
+    def trained(self) -> None:
+        """To be called when there is something to save: from then on the loop gets its time."""
+        self._grace = GRACE_SECONDS
 
     def answered(self) -> None:
         """To be called when the loop has taken over: the thread then leaves it its time."""
@@ -46,6 +52,8 @@ class Stop:
     def __enter__(self):
         self.active = threading.current_thread() is threading.main_thread()
         if self.active:
+            # Of its own: what TensorFlow's start prints on the process's is held back.
+            self._stderr = os.dup(2)
             self._read, self._write = os.pipe()
             os.set_blocking(self._write, False)
             # Python's own handler runs only between bytecodes; the pipe is written at once.
@@ -72,9 +80,12 @@ class Stop:
                 return
             if received[0] in _CODES:
                 break
-        if not self._answered.wait(GRACE_SECONDS):
+        grace = self._grace
+        if not self._answered.wait(grace):
+            where = "" if grace else " before its first step"
+            line = f"rethink_tf: stopped{where}; the same command goes on from the last checkpoint"
             # Raw writes: the main thread may hold the lock of a stream.
-            os.write(2, b"rethink_tf: stopped; the same command goes on from the last checkpoint\n")
+            os.write(self._stderr, f"{line}\n".encode())
             os._exit(_CODES[signal.Signals(received[0])])
 
     def __exit__(self, *_):
@@ -86,4 +97,5 @@ class Stop:
             os.close(self._write)
             self._watcher.join()
             os.close(self._read)
+            os.close(self._stderr)
         sys.stderr.flush()

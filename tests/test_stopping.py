@@ -70,14 +70,17 @@ def test_stopped_within_an_evaluation_and_continued_bit_for_bit(whole, tmp_path,
     assert timeless(tmp_path / "run") == whole
 
 
-def test_a_process_that_cannot_answer_is_ended_within_its_grace():
+@pytest.mark.parametrize(
+    "call, where", [("stop.trained()", ""), ("pass", " before its first step")]
+)
+def test_a_process_that_cannot_answer_is_ended_within_its_grace(call, where):
     code = "import os, signal, time\nfrom rethink_tf.stopping import Stop\n"
-    code += "with Stop():\n    print('in', flush=True)\n    os.kill(os.getpid(), signal.SIGTERM)\n"
-    code += "    time.sleep(60)\n"
+    code += f"with Stop() as stop:\n    {call}\n    print('in', flush=True)\n"
+    code += "    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(60)\n"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50)
     assert (done.returncode, done.stdout) == (143, "in\n")
     assert done.stderr == (
-        "rethink_tf: stopped; the same command goes on from the last checkpoint\n"
+        f"rethink_tf: stopped{where}; the same command goes on from the last checkpoint\n"
     )
 
 
