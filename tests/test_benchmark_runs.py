@@ -106,10 +106,13 @@ def resumed_run(flags, scratch, stop_when=None):
         line = {"epoch": epoch, "timing": {**timing, "images_per_second": 1.0}}
         results.append_history(run_dir, line)
     results.write_json(run_dir / results.CONFIG, {"resumed": [{"epoch": 1, "step": 1}]})
-    last = {"timing": {"checkpoint_seconds": [0.5, 0.25], "restore_seconds": 0.125}}
+    last = {
+        "status": results.DONE,
+        "timing": {"checkpoint_seconds": [0.5, 0.25], "restore_seconds": 0.125},
+    }
     results.finish(run_dir, last)
     (run_dir / results.CHECKPOINTS).mkdir()
-    (run_dir / results.CHECKPOINTS / "1.ckpt").write_bytes(b"12345")
+    (run_dir / results.CHECKPOINTS / "000001-00000001.ckpt").write_bytes(b"12345")
     return ended(0)
 
 
