@@ -125,13 +125,15 @@ def our_step(name, precision, table, options, jit, strategy=None, kind=None):
 
 
 def torch_steps(name, precision, table, options, parameters) -> tuple[dict, dict]:
-    """PyTorch's candidates by setting, compiled where asked for, and why others are left out.
+    """PyTorch's candidates by setting, and why others are left out.
+
+    torch.compile takes minutes, so it is tried on the fastest of the other settings alone.
 
     Raises:
         ValueError: a twin has not `parameters` trainable parameters.
     """
-    found, left_out = {}, {}
-    for key, setting in benchmark_torch.settings(name, not options.no_torch_compile).items():
+
+    def candidate(setting):
         run, count = benchmark_torch.training_step(
             name, precision, table, batch_size=options.batch_size, learning_rate=LEARNING_RATE,
             input_size=options.input_size, crop=options.augment == "crop",
@@ -139,12 +141,17 @@ def torch_steps(name, precision, table, options, parameters) -> tuple[dict, dict
         )  # fmt: skip
         if count != parameters:
             raise ValueError(f"{name}: {parameters} parameters, but {count} in PyTorch")
-        reason = benchmark_torch.why_not(run) if setting.get("compiled") else None
-        if reason is None:
-            found[key] = run
-        else:
-            left_out[key] = reason
-    return found, left_out
+        return run
+
+    settings = benchmark_torch.settings(name)
+    found = {key: candidate(setting) for key, setting in settings.items()}
+    if options.no_torch_compile:
+        return found, {}
+    first = take_turns(found, options.seconds / ROUNDS, 1)
+    fastest = min(first, key=first.get)
+    run, compiled = candidate({**settings[fastest], "compiled": True}), f"{fastest} compiled"
+    reason = benchmark_torch.why_not(run)
+    return (found | {compiled: run}, {}) if reason is None else (found, {compiled: reason})
 
 
 def measure(name: str, precision: str, options) -> tuple[dict, Callable[[], float]]:

@@ -22,16 +22,11 @@ def version() -> str | None:
     return torch.__version__ if torch else None
 
 
-def settings(name: str, compiled: bool) -> dict[str, dict]:
+def settings(name: str) -> dict[str, dict]:
     """The settings worth trying for a model: keyword arguments of `training_step` by name."""
-    layouts = {"plain": {}}
-    if not name.startswith("mlp"):
-        layouts = {"channels_last": {"channels_last": True}, "contiguous": {}}
-    if not compiled:
-        return layouts
-    return layouts | {
-        f"{key} compiled": {**value, "compiled": True} for key, value in layouts.items()
-    }
+    if name.startswith("mlp"):
+        return {"plain": {}}
+    return {"channels_last": {"channels_last": True}, "contiguous": {}}
 
 
 def why_not(run) -> str | None:

@@ -164,27 +164,44 @@ def test_a_compiled_step_that_runs():
         benchmark_torch.why_not(lambda count: (_ for _ in ()).throw(FloatingPointError("NaN")))
 
 
-@pytest.mark.parametrize("name", benchmark_torch.TWINS)
-def test_settings_worth_trying(name):
-    plain, both = (benchmark_torch.settings(name, compiled) for compiled in (False, True))
-    assert len(plain) == (1 if name.startswith("mlp") else 2)
-    assert both == plain | {f"{k} compiled": {**v, "compiled": True} for k, v in plain.items()}
+def test_settings_worth_trying():
+    assert benchmark_torch.settings("mlp_3x512") == {"plain": {}}
+    assert set(benchmark_torch.settings("alexnet")) == {"channels_last", "contiguous"}
 
 
-def test_a_compiled_setting_that_fails_is_left_out_with_its_reason(monkeypatch):
-    def step(*_, compiled=False, **__):
-        def run(_count):
-            if compiled:
+@pytest.fixture
+def steps_of_torch(monkeypatch):
+    """Stands for PyTorch: contiguous is the faster; what is compiled and may fail."""
+    made = []
+
+    def step(*_, channels_last=False, compiled=False, **__):
+        made.append((channels_last, compiled))
+
+        def run(count):
+            if compiled and "no compiler" in made:
                 raise CppCompileError("g++")
-            return 1.0
+            return count * (2.0 if channels_last else 1.0)
 
         return run, 7
 
     monkeypatch.setattr(benchmark_torch, "training_step", step)
+    return made
+
+
+def test_the_fastest_setting_is_compiled_too(steps_of_torch):
     options = tiny_options(no_torch_compile=False)
     found, left_out = benchmark_step.torch_steps("alexnet", "float32", None, options, 7)
-    assert set(found) == {"channels_last", "contiguous"}
-    reason = "torch.compile: no C++ compiler works here"
-    assert left_out == dict.fromkeys(["channels_last compiled", "contiguous compiled"], reason)
+    assert list(found) == ["channels_last", "contiguous", "contiguous compiled"]
+    assert steps_of_torch == [(True, False), (False, False), (False, True)] and left_out == {}
+    found, _ = benchmark_step.torch_steps("alexnet", "float32", None, tiny_options(), 7)
+    assert list(found) == ["channels_last", "contiguous"]
+
+
+def test_a_compiled_setting_that_fails_is_left_out_with_its_reason(steps_of_torch):
+    steps_of_torch.append("no compiler")
+    options = tiny_options(no_torch_compile=False)
+    found, left_out = benchmark_step.torch_steps("alexnet", "float32", None, options, 7)
+    assert list(found) == ["channels_last", "contiguous"]
+    assert left_out == {"contiguous compiled": "torch.compile: no C++ compiler works here"}
     with pytest.raises(ValueError, match="8 parameters, but 7 in PyTorch"):
         benchmark_step.torch_steps("alexnet", "float32", None, options, 8)
