@@ -6,16 +6,15 @@ Importing this module loads no TensorFlow, and neither does a set that was decod
 """
 
 import dataclasses
-import hashlib
 import os
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
-from rethink_tf import array_cache, rng, tfds_source
+from rethink_tf import array_cache, contents, digits, foreign_data, rng, tfds_source
 from rethink_tf.errors import RequestError
+from rethink_tf.places import cache_directory, data_directory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +29,10 @@ class DatasetInfo:
     download_host_url: str | None  # A file TFDS downloads; None: the set is embedded.
     download_megabytes: int
     has_ids: bool = False  # Whether TFDS gives each example the id of its original position.
+    # Of foreign sets (`foreign_data`):
+    content: str = ""  # the hash of what is in it
+    class_names: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()  # what was done to it, in words
 
 
 _CIFAR10 = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
@@ -43,7 +46,7 @@ DATASETS: dict[str, DatasetInfo] = {
         DatasetInfo("cifar100", 100, (32, 32, 3), 50_000, 10_000, _CIFAR100, 169, has_ids=True),
         DatasetInfo("mnist", 10, (28, 28, 1), 60_000, 10_000, _MNIST, 12),
         DatasetInfo("fashion_mnist", 10, (28, 28, 1), 60_000, 10_000, _FASHION, 31),
-        DatasetInfo("digits", 10, (16, 16, 1), 1_500, 297, None, 0),
+        DatasetInfo("digits", 10, (16, 16, 1), digits.NUM_TRAIN, digits.NUM_TEST, None, 0),
     )
 }
 _FIELDS = {"index": np.int64, "images": np.uint8, "labels": np.int32}  # The arrays of a split.
@@ -89,24 +92,59 @@ class Split:
         return tuple(self.images.shape[1:])
 
 
-def data_directory(data_dir: str | os.PathLike | None = None) -> Path:
-    """Where the TFDS sets lie: the argument, else $TFDS_DATA_DIR, else ~/tensorflow_datasets.
+def accepts(name: str) -> bool:
+    """Whether a name is that of a set of ours, or has the form of a foreign one."""
+    return name in DATASETS or foreign_data.is_foreign(name)
+
+
+def info(
+    name: str,
+    data_dir: str | os.PathLike | None = None,
+    cache_dir: str | os.PathLike | None = None,
+    *,
+    input_size: int | None = None,
+    augment: str = "none",
+    report: Callable[[str], None] = print,
+) -> DatasetInfo:
+    """What is known of a data set; a foreign one is looked for, and checked.
+
+    Args:
+        name: a key of `DATASETS`, or one of `foreign_data.FORMS`.
+        data_dir, cache_dir: see `load`.
+        input_size, augment: of the run; foreign images of many sizes are brought to what it needs.
+        report: see `load`.
 
     Raises:
-        RequestError: it is a URL (gs://...); the records are read and hashed as local files.
+        RequestError: unknown name; a foreign set that is not there or not what a run needs.
     """
-    folder = str(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
-    if "://" in folder:
-        raise RequestError(
-            f"data_dir: expected a local folder, got {folder}; copy the set to this machine and "
-            "type --data_dir=FOLDER"
-        )
-    return Path(folder).expanduser()
+    if not foreign_data.is_foreign(name):
+        return _info(name)
+    opened = _open(name, data_dir, cache_dir, input_size, augment, report)
+    sizes = opened.num_train, opened.num_test
+    more = {"content": opened.content, "class_names": opened.class_names, "notes": opened.notes}
+    return DatasetInfo(name, opened.num_classes, opened.image_shape, *sizes, None, 0, **more)
+
+
+def _open(name, data_dir, cache_dir, input_size, augment, report) -> foreign_data.Opened:
+    return foreign_data.open_set(
+        name,
+        data_dir=data_directory(data_dir),
+        cache_dir=cache_directory(cache_dir),
+        input_size=input_size,
+        augment=augment,
+        report=report,
+    )
+
+
+def resolved(name: str, found: DatasetInfo) -> str:
+    """The name as it stands in a resolved configuration: a foreign one with its content's hash."""
+    path = contents.shown(name)
+    return f"{path}{contents.CONTENT}{found.content}" if found.content else name
 
 
 def is_on_disk(name: str, data_dir: str | os.PathLike | None = None) -> bool:
     """Whether `load` finds the set without a download. Looks for a file, reads no data."""
-    if _info(name).download_host_url is None:
+    if foreign_data.is_foreign(name) or _info(name).download_host_url is None:
         return True
     return tfds_source.prepared_folder(name, data_directory(data_dir)) is not None
 
@@ -158,17 +196,19 @@ def load(
     data_dir: str | os.PathLike | None = None,
     cache_dir: str | os.PathLike | None = None,
     report: Callable[[str], None] = print,
+    input_size: int | None = None,
+    augment: str = "none",
 ) -> tuple[Split, Split]:
     """The training and the test split of a data set, downloaded and decoded if need be.
 
     Decoding starts TensorFlow: set its devices, threads and log level before the call.
 
     Args:
-        name: a key of `DATASETS`.
+        name: a key of `DATASETS`, or one of `foreign_data.FORMS`.
         data_dir: see `data_directory`.
-        cache_dir: where decoded arrays are kept; default $XDG_CACHE_HOME/rethink_tf, else
-            ~/.cache/rethink_tf.
+        cache_dir: see `cache_directory`.
         report: gets a line if decoding takes long, or if the cache is damaged or not writable.
+        input_size, augment: see `info`.
 
     Returns:
         (train, test), with as many examples as the TFDS metadata of the folder says.
@@ -177,17 +217,18 @@ def load(
         RequestError: unknown name; not on disk and no network; a damaged or a foreign folder.
         StorageError: a download cannot be written.
     """
+    if foreign_data.is_foreign(name):
+        opened = _open(name, data_dir, cache_dir, input_size, augment, report)
+        return _splits(opened.load(), opened.num_classes)
     info = _info(name)
     if info.download_host_url is None:
-        return _digits()
+        return _splits(digits.load(), info.num_classes)
     where, shape, classes = data_directory(data_dir), info.image_shape, info.num_classes
     folder = tfds_source.prepared_folder(name, where)
     if folder is None:
         folder = tfds_source.download(name, where, info.download_host_url)
-    if cache_dir is None:
-        cache_dir = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "rethink_tf"
     fingerprint = tfds_source.fingerprint(folder)[:16]
-    entry = Path(cache_dir).expanduser() / f"{name}-{folder.name}-{fingerprint}"
+    entry = cache_directory(cache_dir) / f"{name}-{folder.name}-{fingerprint}"
 
     def build():
         # A first use takes seconds, mostly TensorFlow's start: say so only if it is felt.
@@ -201,8 +242,12 @@ def load(
             timer.cancel()
 
     arrays = array_cache.load_or_build(entry, build, report=report)
+    return _splits(arrays, classes)
+
+
+def _splits(arrays: dict[str, np.ndarray], num_classes: int) -> tuple[Split, Split]:
     return tuple(
-        Split(name, *(arrays[f"{name}_{field}"] for field in _FIELDS), classes)
+        Split(name, *(arrays[f"{name}_{field}"] for field in _FIELDS), num_classes)
         for name in tfds_source.SPLITS
     )
 
@@ -249,20 +294,3 @@ def _info(name: str) -> DatasetInfo:
     if name not in DATASETS:
         raise RequestError(f"dataset: expected one of {', '.join(DATASETS)}; got {name!r}")
     return DATASETS[name]
-
-
-def _digits() -> tuple[Split, Split]:
-    """scikit-learn's 1,797 scanned digits (8x8, 0..16), each pixel doubled, as uint8."""
-    from sklearn.datasets import load_digits
-
-    images, labels = load_digits(return_X_y=True)
-    images = np.round(images.reshape(-1, 8, 8, 1) * 255 / 16).astype(np.uint8)
-    images = images.repeat(2, axis=1).repeat(2, axis=2)
-    # A permutation that no version of any random generator can change.
-    order = sorted(range(len(labels)), key=lambda i: hashlib.sha256(str(i).encode()).digest())
-    num_train = DATASETS["digits"].num_train
-    return tuple(
-        Split(name, index, images[index], labels[index].astype(np.int32), 10)
-        for name, part in (("train", order[:num_train]), ("test", order[num_train:]))
-        for index in [np.array(sorted(part), np.int64)]
-    )

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from rethink_tf import pipeline
+from rethink_tf import models, pipeline
 from rethink_tf.metrics import Outcome
 from rethink_tf.steps import Steps
 
@@ -18,7 +18,10 @@ class Evaluation:
         self.steps, self.strategy, self.model = steps, steps.strategy, steps.model
         self._evaluate = tf.function(self._run_evaluate)
         self._renew = tf.function(self._renew_statistics)
-        self._normalised = [x for x in self.model.layers if hasattr(x, "moving_variance")]
+        # Frozen ones use their statistics in training too.
+        self._normalised = [
+            x for x in models.layers_of(self.model) if hasattr(x, "moving_variance") and x.trainable
+        ]
 
     def recalibrate(self) -> None:
         """Takes the moving statistics anew, of the weights as they are, from training batches.
@@ -43,21 +46,25 @@ class Evaluation:
             ]
 
         def clear():
+            before = [tf.identity(value) for value, _ in statistics()]
             for value, _ in statistics():
                 value.assign(tf.zeros_like(value))
+            return before
 
         def forward(step):
             seen, _, _ = self.steps.own_rows(data, order, step, self.steps.batch_size, epoch)
             self.model(self.steps.preprocess(seen), training=True)
 
-        def unbias():
-            for value, momentum in statistics():
-                value.assign(value / (1 - momentum ** tf.cast(count, tf.float32)))
+        def unbias(before):
+            for (value, momentum), old in zip(statistics(), before, strict=True):
+                new = value / (1 - momentum ** tf.cast(count, tf.float32))
+                # Zeros throughout: a layer that a model calls as in inference gathered nothing.
+                value.assign(tf.where(tf.reduce_any(new != 0), new, old))
 
-        self.strategy.run(clear)
+        before = self.strategy.run(clear)
         for step in tf.range(count):
             self.strategy.run(forward, args=(step,))
-        self.strategy.run(unbias)
+        self.strategy.run(unbias, args=(before,))
 
     def evaluate(self, resident, count: int, batch: int = EVAL_BATCH, between=None) -> Outcome:
         """Loss, prediction and margin of each of `count` examples, each exactly once.

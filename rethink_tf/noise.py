@@ -147,7 +147,7 @@ def content_hash(path: Path | str) -> str:
 
 def main(argv: list[str]) -> int:
     """The command: corrupts the labels of a configuration and writes them."""
-    from rethink_tf import command_line, console, corruptions, datasets
+    from rethink_tf import command_line, console, contents, corruptions, datasets
     from rethink_tf.main import prepare
 
     extra = {"export": "The file to write, .csv or .npz by its ending (required)."}
@@ -164,7 +164,12 @@ def main(argv: list[str]) -> int:
         raise RequestError("--labels_from: expected --corrupt for labels to export, not a file")
     config = prepare(wanted, options)
     split, _ = datasets.load(
-        config.dataset, data_dir=options.data_dir, cache_dir=options.cache_dir, report=console.say
+        config.dataset,
+        data_dir=options.data_dir,
+        cache_dir=options.cache_dir,
+        report=console.say,
+        input_size=config.input_size,
+        augment=config.augment,
     )
     if config.examples is not None:
         split = datasets.take(split, config.examples, seed=config.seed)
@@ -177,7 +182,7 @@ def main(argv: list[str]) -> int:
         noise=config.label_noise,
     )
     header = {
-        "dataset": config.dataset,
+        "dataset": contents.shown(config.dataset),
         "seed": config.seed,
         "p": config.corrupt,
         "definition": config.label_noise,

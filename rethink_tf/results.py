@@ -4,7 +4,7 @@ A run directory `runs/<run_id>/` holds:
 
 config.json    written first: `config` (resolved fields), `run_id`, `argv`, `versions`,
                `git_commit`, `devices`, `replicas`, `workers`, `threads`, `xla`, `audit` (before
-               training);
+               training), `arrivals` (what was made of a model and data that are not ours);
                `resumed`, where it went on: epoch, step, run, environment, command line.
 history.jsonl  one object an epoch, flushed: `epoch` (from 1), `learning_rate`;
                `loss accuracy` online means of the epoch's own batches, before each update;
@@ -17,8 +17,8 @@ history.jsonl  one object an epoch, flushed: `epoch` (from 1), `learning_rate`;
 summary.json   written last, by rename: the mark of a finished run. `status` DONE, INVALID or
                DIVERGED, `reason`, `run_id`, `config`, `epochs` done, the last value of every key of
                the history, `best_test_accuracy best_test_epoch`, `changed_fraction`,
-               `labels_hash`, `weights_hash`, `replicas`, `workers`, `parameters`, `audit`,
-               `timing`.
+               `labels_hash`, `weights_hash`, `replicas`, `workers`, `parameters`, `classes`,
+               `audit`, `timing`.
 examples.npz   one row per training example: `index true given`, `fitted_since` (the evaluated epoch
                from which on it was always fitted, 0: not fitted), `forgotten` (how often),
                `margin` (logit of the given label less the largest other, at the end). The summary

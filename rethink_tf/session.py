@@ -18,7 +18,9 @@ from rethink_tf import (
     audit,
     checkpoint,
     console,
+    datasets,
     devices,
+    foreign_data,
     metrics,
     models,
     results,
@@ -27,7 +29,6 @@ from rethink_tf import (
     tables,
 )
 from rethink_tf.config import RunConfig, run_id
-from rethink_tf.datasets import DATASETS
 from rethink_tf.errors import RequestError
 from rethink_tf.loop import Session, train_epochs
 from rethink_tf.per_example import Record
@@ -56,12 +57,12 @@ def compile_with_xla(model_name: str, threads: int) -> bool:
     """
     if tf.config.list_logical_devices("GPU"):
         return True
-    return model_name.startswith("mlp") and threads > 1
+    return model_name in ("mlp_1x512", "mlp_3x512") and threads > 1
 
 
-def plan(config: RunConfig) -> str:
+def plan(config: RunConfig, options) -> str:
     """What --dry_run prints: configuration, run id, parameters, and the memory of the data."""
-    info = DATASETS[config.dataset]
+    info = _info(config, options)
     model = build_model(config, info.image_shape[-1], info.num_classes)
     entries = np.prod(info.image_shape)
     if config.augment == "none":
@@ -74,7 +75,23 @@ def plan(config: RunConfig) -> str:
         "Memory of the data": f"{resident:.1f} MB on the device; in the host up to "
         f"{4 * resident + 2 * whole + 300:.1f} MB while it is corrupted and audited",
     }
+    if models.arrival(model):
+        facts["Model"] = models.arrival(model)
     return console.configuration(config, run_id(config), facts)
+
+
+def _info(config: RunConfig, options) -> datasets.DatasetInfo:
+    size = {"input_size": config.input_size, "augment": config.augment}
+    return datasets.info(config.dataset, options.data_dir, options.cache_dir, **size)
+
+
+def _arrivals(config: RunConfig, options, source, model) -> list[str]:
+    """What is to be said of a model and a data set that are not ours."""
+    said = [models.arrival(model)] if models.arrival(model) else []
+    if foreign_data.is_foreign(config.dataset):
+        info = _info(config, options)
+        said += [*info.notes, *foreign_data.describe(source.train, source.test, info.class_names)]
+    return said
 
 
 def weights_hash(model) -> str:
@@ -95,7 +112,7 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
     """
     began = time.time()
     strategy, workers, threads = started.strategy, started.workers, started.threads
-    _check_batches(config, strategy.num_replicas_in_sync)
+    _check_batches(config, _info(config, options).num_train, strategy.num_replicas_in_sync)
     source = tables.load(config, data_dir=options.data_dir, cache_dir=options.cache_dir, say=say)
     train, test, checks = tables.corrupt(source)
     labels = audit.label_checksum(train.index, train.given)
@@ -121,9 +138,11 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
         "replicas": strategy.num_replicas_in_sync,
         "workers": workers.count,
         "parameters": models.count_trainable(steps.model),
+        "classes": train.num_classes,
         "labels_hash": audit.labels_hash(train.index, train.given),
         "changed_fraction": float(np.mean(train.given != train.true)),
         "audit": [dataclasses.asdict(check) for check in checks],
+        "arrivals": _arrivals(config, options, source, steps.model),
     }
     platform = devices.describe()
     record = {
@@ -223,9 +242,9 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
     return summary
 
 
-def _check_batches(config: RunConfig, replicas: int) -> None:
+def _check_batches(config: RunConfig, num_train: int, replicas: int) -> None:
     """Every replica needs an example of every batch."""
-    examples = config.examples or DATASETS[config.dataset].num_train
+    examples = config.examples or num_train
     rest = examples % config.batch_size
     if config.batch_size < replicas or 0 < rest < replicas:
         raise RequestError(
@@ -254,6 +273,8 @@ def _introduction(config, facts, train, test, checks, platform, threads, jit) ->
         + (f", {facts['replicas']} replicas" if facts["replicas"] > 1 else "")
         + (", XLA" if jit else ""),
     }
+    for number, words in enumerate(facts["arrivals"]):
+        lines["On arrival" if number == 0 else " " * number] = words
     return console.configuration(config, facts["run_id"], lines)
 
 

@@ -43,7 +43,14 @@ def moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def load(config: RunConfig, *, data_dir=None, cache_dir=None, say=print) -> Source:
     """The clean data of a resolved configuration, and how they are to be corrupted."""
-    train, test = datasets.load(config.dataset, data_dir=data_dir, cache_dir=cache_dir, report=say)
+    train, test = datasets.load(
+        config.dataset,
+        data_dir=data_dir,
+        cache_dir=cache_dir,
+        report=say,
+        input_size=config.input_size,
+        augment=config.augment,
+    )
     # Noise and norm match the original set, whatever part of it is taken or cropped.
     needed = config.pixels == "gaussian" or config.preprocess == "channel_norm"
     mean, deviation = moments(train.images) if needed else (None, None)
