@@ -49,7 +49,7 @@ def folder_name(spec: str) -> str:
 def content_hash(name: str) -> str:
     """sha256 of FILE.keras, or of the source file of the function's module."""
     path = name if name.endswith(".keras") else _source(name.partition(":")[0])
-    return contents.filecontent_hash(path, "model")
+    return contents.file_hash(path, "model")
 
 
 def _source(module: str) -> str:
