@@ -114,8 +114,8 @@ def verdict(true: dict, random: dict, *, num_classes: int, threshold: float) -> 
         return (
             f"fits the true labels ({end}) but only {noise} of random ones within "
             f"{random['budget']} epochs ({random['reached']} of {len(random['seeds'])} runs "
-            f"reached {percent(threshold)}): within this budget it cannot memorise the set, so what "
-            f"it can fit may explain its test accuracy of {test}{still}"
+            f"reached {percent(threshold)}): within this budget it cannot memorise the set, so "
+            f"what it can fit may explain its test accuracy of {test}{still}"
         )
     longer = ratio(random, true)
     words = f"memorises {noise} of random labels in {longer:.1f} times the epochs"

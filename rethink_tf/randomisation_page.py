@@ -23,7 +23,13 @@ _LOOKS = (
     ("#CC79A7", ":", "D"),
     ("#E69F00", (0, (5, 1, 1, 1, 1, 1)), "v"),
 )
-_LIGHT, _DARK = ("#FFFFFF", "#202020", "#DDDDDD"), ("#16181C", "#E4E4E4", "#3A3F47")
+# Background, ink, grid; and what of the colours would be too dim.
+_LIGHT = ("#FFFFFF", "#202020", "#DDDDDD", {})
+_DARK = ("#16181C", "#E4E4E4", "#3A3F47", {"#0072B2": "#56B4E9", "#D55E00": "#FF8A3D"})
+_MEMORISED = (
+    {"corrupted_accuracy": "labels as given", "corrupted_original_accuracy": "original labels"},
+    "Random labels: changed examples",
+)
 _COLUMNS = ("", "fitted in", "epochs to {threshold}", "times true", "train", "test", "gap")
 
 
@@ -33,10 +39,11 @@ def write(out: Path, figures: dict[str, Any], runs: list[Run]) -> list[str]:
     Raises:
         StorageError: they cannot be written.
     """
-    light, dark = (pictures.png(picture(figures, runs, look)) for look in (_LIGHT, _DARK))
+    light, dark = (pictures.png(picture(figures, runs, look, "")) for look in (_LIGHT, _DARK))
+    own = pictures.png(picture(figures, runs, _LIGHT, title(figures)))
     files = {
         f"{REPORT}.md": markdown(figures).encode(),
-        f"{REPORT}.png": light,
+        f"{REPORT}.png": own,
         f"{REPORT}.html": page(figures, light, dark).encode(),
     }
     for name, content in files.items():
@@ -159,8 +166,9 @@ def page(figures: dict[str, Any], light: bytes, dark: bytes) -> str:
 
 
 @pictures.own_style()
-def picture(figures: dict[str, Any], runs: list[Run], look=_LIGHT) -> np.ndarray:
-    """Training and test accuracy by epoch, side by side, a line for each case.
+def picture(figures: dict[str, Any], runs: list[Run], look, words: str) -> np.ndarray:
+    """Accuracy by epoch: on the training and the test set, a line for each case; and what the
+    runs on random labels learn before they memorise.
 
     Lines are means over the seeds, bands reach from the lowest to the highest.
 
@@ -170,14 +178,18 @@ def picture(figures: dict[str, Any], runs: list[Run], look=_LIGHT) -> np.ndarray
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    back, ink, grid = look
-    figure = Figure((pictures.WIDTH, 4.6), dpi=pictures.DPI, facecolor=back, layout="constrained")
-    plots = figure.subplots(1, 2, sharey=True)
+    back, ink, grid, brighter = look
+    figure = Figure((pictures.WIDTH, 4.2), dpi=pictures.DPI, facecolor=back, layout="constrained")
+    plots = figure.subplots(1, 3, sharey=True)
     columns = (("train_accuracy", "Training, labels as given"), ("test_accuracy", "Test"))
-    for axes, (key, heading) in zip(plots, columns, strict=True):
+    for axes, (key, heading) in zip(plots, (*columns, _MEMORISED), strict=True):
         for place, case in enumerate(figures["cases"]):
+            colour, *shape = _LOOKS[place % len(_LOOKS)]
             own = [run.history for run in runs if run.case == case["name"]]
-            _draw(axes, own, key, case["name"], _LOOKS[place % len(_LOOKS)])
+            lines = {key: case["name"]} if isinstance(key, str) else key if place == 1 else {}
+            for order, (name, label) in enumerate(lines.items()):
+                style = shape if order == 0 else ((0, (1, 1)), "x")
+                _draw(axes, own, name, label, (brighter.get(colour, colour), *style), place)
         axes.set_title(heading, color=ink)
         axes.set_facecolor(back)
         axes.set_xlabel("Epoch", color=ink)
@@ -191,9 +203,11 @@ def picture(figures: dict[str, Any], runs: list[Run], look=_LIGHT) -> np.ndarray
             spine.set_color(ink)
     plots[0].set_ylabel("Accuracy (%)", color=ink)
     handles, labels = plots[0].get_legend_handles_labels()
+    plots[2].legend(frameon=False, labelcolor=ink, loc="center right", fontsize=8)
     lines = {"color": pictures.GREY, "linewidth": 1}
     fitted = plots[0].axhline(100 * figures["threshold"], linestyle=(0, (1, 1)), **lines)
-    chance = plots[1].axhline(100 / figures["classes"], linestyle=(0, (4, 3)), **lines)
+    for axes in plots[1:]:
+        chance = axes.axhline(100 / figures["classes"], linestyle=(0, (4, 3)), **lines)
     handles += [fitted, chance]
     labels += [
         f"fitted ({100 * figures['threshold']:g}%)",
@@ -201,11 +215,12 @@ def picture(figures: dict[str, Any], runs: list[Run], look=_LIGHT) -> np.ndarray
     ]
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False,
                   labelcolor=ink, handlelength=3.5)  # fmt: skip
-    figure.suptitle(title(figures), color=ink, weight="bold", size=12)
+    if words:
+        figure.suptitle(words, color=ink, weight="bold", size=12)
     return pictures.pixels_of(figure)
 
 
-def _draw(axes, histories, key: str, name: str, look) -> None:
+def _draw(axes, histories, key: str, name: str, look, place: int) -> None:
     """The mean of some runs by epoch, and the band from the lowest to the highest."""
     colour, style, marker = look
     by_epoch: dict[int, list[float]] = {}
@@ -216,7 +231,7 @@ def _draw(axes, histories, key: str, name: str, look) -> None:
     epochs = sorted(by_epoch)
     means = [float(np.mean(by_epoch[e])) for e in epochs]
     axes.plot(epochs, means, color=colour, linestyle=style, marker=marker, markersize=4.5,
-              linewidth=1.8, label=name, markevery=max(1, len(epochs) // 8),
+              linewidth=1.8, label=name, markevery=(place, max(5, len(epochs) // 5)),
               clip_on=False)  # fmt: skip
     if len(histories) > 1:
         low, high = ([f(by_epoch[e]) for e in epochs] for f in (min, max))
