@@ -4,6 +4,7 @@
 """
 
 import importlib
+import importlib.machinery
 import importlib.util
 import re
 import sys
@@ -48,12 +49,16 @@ def folder_name(spec: str) -> str:
 
 def content_hash(name: str) -> str:
     """sha256 of FILE.keras, or of the source file of the function's module."""
-    path = name if name.endswith(".keras") else _source(name.partition(":")[0])
+    path = name if name.endswith(".keras") else find(name.partition(":")[0]).origin
     return contents.file_hash(path, "model")
 
 
-def _source(module: str) -> str:
-    """The source file of a module; the current folder counts as a place for it."""
+def find(module: str) -> importlib.machinery.ModuleSpec:
+    """Where the source file of a module is; the current folder counts as a place for it.
+
+    Raises:
+        RequestError: there is no such module, or it has no source.
+    """
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     importlib.invalidate_caches()
@@ -67,4 +72,4 @@ def _source(module: str) -> str:
             f"--model: expected a module {module} with a source file, found none in "
             f"{Path.cwd()} or among the installed packages"
         )
-    return found.origin
+    return found

@@ -5,20 +5,17 @@ what somebody trained before. Importing this module loads no TensorFlow.
 """
 
 import functools
-import importlib
+import importlib.machinery
+import importlib.util
 import inspect
-import json
 import sys
 import traceback
-import zipfile
 
 import numpy as np
 
-from rethink_tf import contents, foreign_models
-from rethink_tf.errors import RequestError
+from rethink_tf import contents, foreign_models, keras_file
+from rethink_tf.errors import RequestError, first_line
 
-# Classes that run code of their own, or that of another file, when they are made or called.
-_CODE = ("Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
 PROBE = 8
 SMALLEST = 1e-30  # of a probability whose logarithm is taken
 
@@ -57,7 +54,7 @@ def build(
                 raise RequestError(f"--{flag}: {name} has its own; type --{flag}=0")
         if precision != "float32":
             raise RequestError(f"--precision: {name} has its own; type --precision=float32")
-        model, notes = _from_file(name)
+        model, notes = keras_file.read(name)
     else:
         settings = {"weight_decay": weight_decay, "dropout": dropout}
         model = _from_function(name, known, input_shape, num_classes, settings)
@@ -75,13 +72,9 @@ def _from_function(name, known, input_shape, num_classes, settings):
 
     module_name, _, function_name = name.partition(":")
     try:
-        if module_name in sys.modules and _imported.get(module_name) != known:
-            module = importlib.reload(sys.modules[module_name])  # it may be of an older source
-        else:
-            module = importlib.import_module(module_name)
+        module = _loaded(module_name, known)
     except Exception as error:  # whatever stands in anyone's module
         raise RequestError(f"--model={name}: {_where(error, module_name)}") from None
-    _imported[module_name] = known
     function = getattr(module, function_name, None)
     if not callable(function):
         raise RequestError(f"--model: expected a function {function_name} in {module.__file__}")
@@ -109,72 +102,44 @@ def _from_function(name, known, input_shape, num_classes, settings):
     return model
 
 
+class _FromSource(importlib.machinery.SourceFileLoader):
+    """Runs the source as it is: compiled files are told apart by whole seconds and size only."""
+
+    def get_code(self, fullname):
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
+def _loaded(name: str, known: str):
+    """The module whose source has this hash; one that was imported of another is replaced."""
+    before = sys.modules.get(name)
+    if before is not None and _imported.get(name) == known:
+        return before
+    found = foreign_models.find(name)
+    spec = importlib.util.spec_from_file_location(
+        name,
+        found.origin,
+        loader=_FromSource(name, found.origin),
+        submodule_search_locations=found.submodule_search_locations,
+    )
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        if before is not None:
+            sys.modules[name] = before
+        raise
+    _imported[name] = known
+    return module
+
+
 def _where(error: Exception, module: str) -> str:
     """An error of anyone's code in one line, with the line that raised it."""
     own = [f for f in traceback.extract_tb(error.__traceback__) if "rethink_tf" not in f.filename]
     path = getattr(sys.modules.get(module), "__file__", None)
     frame = next((f for f in reversed(own) if f.filename == path), None)
     place = f" at line {frame.lineno} of {frame.filename}" if frame else ""
-    return f"{type(error).__name__}{place}: {_first_line(error)}"
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), "")[:300]
-
-
-def _from_file(path: str):
-    """The architecture of a .keras file with weights drawn anew, and what there is to say."""
-    import keras
-
-    _refuse_code(path)
-    try:
-        stored = keras.saving.load_model(path, compile=False, safe_mode=True)
-        model = keras.models.clone_model(stored)
-    except Exception as error:  # Keras raises what its layers raise
-        raise RequestError(f"--model={path}: cannot be opened: {_first_line(error)}") from None
-    notes = [f"{path}: weights drawn anew by --seed, the file's are not used"]
-    old_layers, layers = (list(m._flatten_layers(include_self=False)) for m in (stored, model))
-    for old, new in zip(old_layers, layers, strict=True):
-        if hasattr(new, "adapt"):  # statistics of a preprocessing layer are no trained weights
-            new.set_weights(old.get_weights())
-    frozen = sum(1 for layer in layers if layer.weights and not layer.trainable)
-    if frozen:
-        notes.append(f"{frozen} layers are frozen, at weights drawn anew")
-    return model, notes
-
-
-def _refuse_code(path: str) -> None:
-    """Refuses a file with layers that are not Keras' own or that carry code, before it is opened.
-
-    Keras' safe mode refuses lambdas; this reads the file's JSON only, so nothing has run yet.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            found = [name for name in archive.namelist() if name.endswith(".json")]
-            left = [json.loads(archive.read(found[0]))] + [
-                json.loads(archive.read(name)) for name in found[1:]
-            ]
-    except (OSError, IndexError, ValueError, RecursionError, zipfile.BadZipFile):
-        raise RequestError(f"--model: expected a file saved by Keras 3, {path} is none") from None
-    while left:
-        node = left.pop()
-        if isinstance(node, list):
-            left += node
-        elif isinstance(node, dict):
-            left += node.values()
-            kind, module = node.get("class_name"), node.get("module")
-            if kind in _CODE:
-                raise RequestError(
-                    f"--model: {path} holds a {kind.strip('_').capitalize()} layer, which runs "
-                    "code of the file's; give a function instead, --model=package.module:function"
-                )
-            own = module is None or module.split(".")[0] == "keras"
-            plain = module == "builtins" and kind == "function"
-            if isinstance(kind, str) and not own and not plain:
-                raise RequestError(
-                    f"--model: {path} holds {module}.{kind}, which is no part of Keras; give a "
-                    "function instead, --model=package.module:function"
-                )
+    return f"{type(error).__name__}{place}: {first_line(error)}"
 
 
 def _outputs(model, name: str, input_shape, num_classes: int):
@@ -199,7 +164,7 @@ def _outputs(model, name: str, input_shape, num_classes: int):
         outputs = model(_noise(input_shape), training=False)
     except Exception as error:
         raise RequestError(
-            f"--model: {name} fails on images of {_by(input_shape)}: {_first_line(error)}"
+            f"--model: {name} fails on images of {_by(input_shape)}: {first_line(error)}"
         ) from None
     if isinstance(outputs, dict | list | tuple):
         raise RequestError(f"--model: expected one output, {name} gives {len(outputs)}")
