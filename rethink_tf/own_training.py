@@ -54,7 +54,13 @@ def corrupted_dataset(
         "probability": corrupt, "noise": "uniform", "given": None, "pixels": pixels, "mix": 1.0,
         "fraction": 1.0, "mean": mean, "deviation": deviation, "seed": seed,
     }  # fmt: skip
-    found = tables.corrupt(tables.Source(*splits, how, pipeline.standardise))
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("ERROR")  # AutoGraph warns of what it need not convert
+    try:
+        found = tables.corrupt(tables.Source(*splits, how, pipeline.standardise))
+    finally:
+        logger.setLevel(level)
     scales = [1 / 255 if np.asarray(x).dtype.kind == "f" else None for x in (first[0], second[0])]
     made = [_dataset(table, scale) for table, scale in zip(found[:2], scales, strict=True)]
     checks: list[Check] = found[2]

@@ -169,7 +169,11 @@ def _figures(planned, runs: list[Run], left_out, threshold: float, options) -> d
         "verdict": randomisation_figures.verdict(found[0], found[1], **about),
         "reasons": randomisation_figures.reasons(found, **about),
         "limits": randomisation_figures.limits(
-            found, num_classes=info.num_classes, num_test=info.num_test, recipe=recipe
+            found,
+            num_classes=info.num_classes,
+            num_test=info.num_test,
+            recipe=recipe,
+            eval_every=first.eval_every,
         ),
         "left_out": left_out,
         "notes": arrivals,
