@@ -58,7 +58,7 @@ class Evaluation:
         def unbias(before):
             for (value, momentum), old in zip(statistics(), before, strict=True):
                 new = value / (1 - momentum ** tf.cast(count, tf.float32))
-                # Zeros throughout: a layer that a model calls as in inference gathered nothing.
+                # Zeros throughout: a layer that is called as in inference gathered nothing.
                 value.assign(tf.where(tf.reduce_any(new != 0), new, old))
 
         before = self.strategy.run(clear)

@@ -111,7 +111,7 @@ def verdict(true: dict, random: dict, *, num_classes: int, threshold: float) -> 
             "raise --epochs, or change --learning_rate"
         )
     if not _fits(random):
-        still = "; it was still rising, so more --epochs may" if random["rising"] else ""
+        still = "; it was still rising: more --epochs may fit them" if random["rising"] else ""
         words = (
             f"random ones within {random['budget']} epochs ({random['reached']} of "
             f"{len(random['seeds'])} runs reached {percent(threshold)})"

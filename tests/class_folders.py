@@ -20,11 +20,19 @@ def plain(input_shape, num_classes, *, weight_decay=0.0, dropout=0.0):
         layers.Dense(num_classes, kernel_regularizer=keras.regularizers.L2(weight_decay / 2))])
 
 
+class Fixed(layers.Layer):
+    def __init__(self):
+        super().__init__()
+        self.norm = layers.BatchNormalization()
+
+    def call(self, x):
+        return self.norm(x, training=False)
+
+
 def normalised(input_shape, num_classes):
     inner = keras.Sequential([layers.Conv2D(4, 3), layers.BatchNormalization()])
     x = images = keras.Input(input_shape)
-    x = layers.BatchNormalization()(layers.Flatten()(inner(x)), training=False)
-    return keras.Model(images, layers.Dense(num_classes)(x))
+    return keras.Model(images, layers.Dense(num_classes)(Fixed()(layers.Flatten()(inner(x)))))
 
 
 class Head(keras.Model):

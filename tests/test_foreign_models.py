@@ -200,3 +200,26 @@ def test_statistics_of_normalisation_are_kept_from_the_file(own, tensorflow):
     model = built(str(own / "net.keras"))
     kept = next(x for x in models.layers_of(model) if hasattr(x, "adapt"))
     assert np.allclose(kept.variance.numpy(), layer.variance.numpy())
+
+
+def test_statistics_of_layers_that_gather_none_are_kept(own, tensorflow):
+    from rethink_tf import pipeline
+    from rethink_tf.evaluation import Evaluation
+    from rethink_tf.steps import Steps
+
+    x, y, *_ = class_folders.arrays()
+    y = y.astype(np.int32)
+    table = pipeline.Table(np.arange(70), x, y, y, CLASSES)
+    steps = Steps(
+        lambda: built("five_lines:normalised"),
+        tensorflow.distribute.OneDeviceStrategy("/CPU:0"),
+        table, batch_size=10, input_size=12, augment="none", momentum=0.9, seed=0, jit=False,
+    )  # fmt: skip
+    found = [x for x in models.layers_of(steps.model) if hasattr(x, "moving_variance")]
+    inner, inference = sorted(found, key=lambda layer: layer.moving_variance.shape[0])
+    steps.begin_epoch(1, 0.0)
+    Evaluation(steps).recalibrate()
+    assert not np.allclose(inner.moving_mean, 0) and not np.allclose(inner.moving_variance, 1)
+    assert np.allclose(inference.moving_variance, 1), "the model calls it as in inference"
+    steps.advance(0, 7)
+    assert steps.weights_finite() and steps.online()["seen"] == 70

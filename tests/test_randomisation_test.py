@@ -158,7 +158,7 @@ def case(train, test, reached, name="true labels"):
         ((1.0, 0.88, [5]), (0.96, 0.1, [None]),
          "fits the true labels (100%) and 96% of random ones within 20 epochs (0 of 1 runs reached "
          "99%): capacity hardly explains its test accuracy of 88%"),
-        ((1.0, 0.88, [5]), (0.4, 0.1, [None]), "still rising, so more --epochs may"),
+        ((1.0, 0.88, [5]), (0.4, 0.1, [None]), "still rising: more --epochs may fit them"),
     ],
 )  # fmt: skip
 def test_verdicts(true, random, words):
