@@ -30,6 +30,7 @@ class DatasetInfo:
     download_host_url: str | None  # A file TFDS downloads; None: the set is embedded.
     download_megabytes: int
     has_ids: bool = False  # Whether TFDS gives each example the id of its original position.
+    streamed: bool = False  # Images stay on disk, are read when wanted and brought to any size.
 
 
 _CIFAR10 = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
@@ -44,6 +45,7 @@ DATASETS: dict[str, DatasetInfo] = {
         DatasetInfo("mnist", 10, (28, 28, 1), 60_000, 10_000, _MNIST, 12),
         DatasetInfo("fashion_mnist", 10, (28, 28, 1), 60_000, 10_000, _FASHION, 31),
         DatasetInfo("digits", 10, (16, 16, 1), 1_500, 297, None, 0),
+        DatasetInfo("imagenet2012", 1000, (299, 299, 3), 1_281_167, 50_000, None, 0, streamed=True),
     )
 }
 _FIELDS = {"index": np.int64, "images": np.uint8, "labels": np.int32}  # The arrays of a split.
@@ -56,7 +58,8 @@ class Split:
     Attributes:
         name: "train" or "test".
         index: int64 [N], the identity of each example for ever, unique and ascending.
-        images: uint8 [N, height, width, channels], 0 to 255.
+        images: uint8 [N, height, width, channels], 0 to 255; `streaming.StreamedImages` where they
+            stay on disk.
         labels: int32 [N], the true labels, 0 to num_classes - 1.
         num_classes: the number of classes.
     """
@@ -76,7 +79,8 @@ class Split:
                     f"got {array.dtype} of length {len(array)}"
                 )
             view = array.view()
-            view.flags.writeable = False
+            if isinstance(view, np.ndarray):
+                view.flags.writeable = False
             object.__setattr__(self, field, view)
 
     @property
@@ -87,6 +91,11 @@ class Split:
     def image_shape(self) -> tuple[int, int, int]:
         """(height, width, channels)."""
         return tuple(self.images.shape[1:])
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the images stay on disk."""
+        return not isinstance(self.images, np.ndarray)
 
 
 def data_directory(data_dir: str | os.PathLike | None = None) -> Path:
@@ -106,7 +115,8 @@ def data_directory(data_dir: str | os.PathLike | None = None) -> Path:
 
 def is_on_disk(name: str, data_dir: str | os.PathLike | None = None) -> bool:
     """Whether `load` finds the set without a download. Looks for a file, reads no data."""
-    if _info(name).download_host_url is None:
+    info = _info(name)
+    if info.download_host_url is None and not info.streamed:
         return True
     return tfds_source.prepared_folder(name, data_directory(data_dir)) is not None
 
@@ -149,6 +159,11 @@ def require(name: str, data_dir: str | os.PathLike | None = None) -> None:
         RequestError: unknown name, or neither on disk nor to be downloaded.
     """
     if not is_on_disk(name, data_dir):
+        if _info(name).streamed:
+            raise RequestError(
+                f"expected {name} in {data_directory(data_dir)}; it is not there and has no free "
+                "download; prepare it with scripts/prepare_imagenet.sh, then type --data_dir=DIR"
+            )
         tfds_source.require_host(name, data_directory(data_dir), _info(name).download_host_url)
 
 
@@ -178,7 +193,9 @@ def load(
         StorageError: a download cannot be written.
     """
     info = _info(name)
-    if info.download_host_url is None:
+    if info.streamed:
+        require(name, data_dir)
+    elif info.download_host_url is None:
         return _digits()
     where, shape, classes = data_directory(data_dir), info.image_shape, info.num_classes
     folder = tfds_source.prepared_folder(name, where)
@@ -192,15 +209,27 @@ def load(
     def build():
         # A first use takes seconds, mostly TensorFlow's start: say so only if it is felt.
         note = f"decoding {name} from {folder}, once; kept in {entry.parent}"
+        if info.streamed:
+            note = (
+                f"decoding every image of {folder} once, to know which cannot be; {entry} keeps it"
+            )
         timer = threading.Timer(2.0, report, [note])
         timer.daemon = True
         timer.start()
         try:
+            if info.streamed:
+                return streaming.scan(folder, name, classes)
             return tfds_source.decode(folder, shape, classes, needs_ids=info.has_ids)
         finally:
             timer.cancel()
 
+    if info.streamed:
+        from rethink_tf import streaming  # which imports TensorFlow
+
+        entry = entry.with_name(f"{entry.name}-places")
     arrays = array_cache.load_or_build(entry, build, report=report)
+    if info.streamed:
+        arrays = streaming.with_images(folder, name, arrays, shape[0], report)
     return tuple(
         Split(name, *(arrays[f"{name}_{field}"] for field in _FIELDS), classes)
         for name in tfds_source.SPLITS
@@ -242,7 +271,9 @@ def take(split: Split, count: int, *, seed: int) -> Split:
     rank = np.empty(split.num_examples, np.int64)
     rank[by_class] = np.arange(split.num_examples) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     chosen = np.sort(np.lexsort((keys(1), rank))[:count])
-    return dataclasses.replace(split, **{f: getattr(split, f)[chosen] for f in _FIELDS})
+    return dataclasses.replace(
+        split, **{f: getattr(split, f).take(chosen, axis=0) for f in _FIELDS}
+    )
 
 
 def _info(name: str) -> DatasetInfo:

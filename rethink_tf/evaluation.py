@@ -4,10 +4,12 @@ import numpy as np
 import tensorflow as tf
 
 from rethink_tf import pipeline
+from rethink_tf.feed import Feed
 from rethink_tf.metrics import Outcome
 from rethink_tf.steps import Steps
 
 EVAL_BATCH = 500
+STREAMED_BATCH = 100
 RECALIBRATION_STEPS = 40
 
 
@@ -18,6 +20,7 @@ class Evaluation:
         self.steps, self.strategy, self.model = steps, steps.strategy, steps.model
         self._evaluate = tf.function(self._run_evaluate)
         self._renew = tf.function(self._renew_statistics)
+        self._phase = tf.function(lambda part, *args: self.strategy.run(part, args=args))
         self._normalised = [x for x in self.model.layers if hasattr(x, "moving_variance")]
 
     def recalibrate(self) -> None:
@@ -32,32 +35,38 @@ class Evaluation:
             states = [(v, v.numpy()) for v in steps.variables.local if not v.dtype.is_floating]
             whole = max(1, steps.train.num_examples // steps.batch_size)
             count = tf.constant(min(RECALIBRATION_STEPS, whole), tf.int32)
-            self._renew(steps.resident, steps.order, count, steps.epoch)
+            if steps.train.streamed:
+                self._phase(self._clear)
+                for step in range(int(count)):
+                    self._phase(self._forward, steps.streamed(step), None, None, None)
+                self._phase(self._unbias, count)
+            else:
+                self._renew(steps.resident, steps.order, count, steps.epoch)
             for variable, state in states:  # dropout's, which the forward passes moved on
                 variable.assign(state)
 
     def _renew_statistics(self, data, order, count, epoch):
-        def statistics():
-            return [(x.moving_mean, x.momentum) for x in self._normalised] + [
-                (x.moving_variance, x.momentum) for x in self._normalised
-            ]
-
-        def clear():
-            for value, _ in statistics():
-                value.assign(tf.zeros_like(value))
-
-        def forward(step):
-            seen, _, _ = self.steps.own_rows(data, order, step, self.steps.batch_size, epoch)
-            self.model(self.steps.preprocess(seen), training=True)
-
-        def unbias():
-            for value, momentum in statistics():
-                value.assign(value / (1 - momentum ** tf.cast(count, tf.float32)))
-
-        self.strategy.run(clear)
+        self.strategy.run(self._clear)
         for step in tf.range(count):
-            self.strategy.run(forward, args=(step,))
-        self.strategy.run(unbias)
+            self.strategy.run(self._forward, args=(data, order, step, epoch))
+        self.strategy.run(self._unbias, args=(count,))
+
+    def _statistics(self):
+        return [(x.moving_mean, x.momentum) for x in self._normalised] + [
+            (x.moving_variance, x.momentum) for x in self._normalised
+        ]
+
+    def _clear(self):
+        for value, _ in self._statistics():
+            value.assign(tf.zeros_like(value))
+
+    def _forward(self, data, order, step, epoch):
+        seen, _, _ = self.steps.own_rows(data, order, step, self.steps.batch_size, epoch)
+        self.model(self.steps.preprocess(seen), training=True)
+
+    def _unbias(self, count):
+        for value, momentum in self._statistics():
+            value.assign(value / (1 - momentum ** tf.cast(count, tf.float32)))
 
     def evaluate(self, resident, count: int, batch: int = EVAL_BATCH, between=None) -> Outcome:
         """Loss, prediction and margin of each of `count` examples, each exactly once.
@@ -68,19 +77,24 @@ class Evaluation:
             batch: examples per replica and dispatch; changes no count.
             between: called before each dispatch, for example to answer a signal.
         """
-        parts = []
+        parts, batches = [], []
+        streamed = isinstance(resident, Feed)
+        batch = min(batch, STREAMED_BATCH) if streamed else batch
         stride = batch * self.strategy.num_replicas_in_sync
         for start in range(0, count, stride):
-            if between is not None:
-                between()
             # Positions past the end repeat the last example; their results are cut off below.
             positions = np.minimum(np.arange(start, start + stride), count - 1)
             if start + stride > count and self.strategy.num_replicas_in_sync == 1:
                 positions = positions[: count - start]
-            parts.append(self._evaluate(resident, tf.constant(positions, tf.int32)))
-        columns = [np.concatenate([np.asarray(p[i]) for p in parts])[:count] for i in range(3)]
-        loss, predicted, margin = columns
-        return Outcome(loss, predicted.astype(np.int32), margin)
+            batches.append(positions)
+        given = resident.evaluation(batches) if streamed else ((resident, b) for b in batches)
+        for data, positions in given:
+            if between is not None:
+                between()
+            parts.append(self._evaluate(data, tf.constant(positions, tf.int32)))
+        columns = [np.concatenate([np.asarray(p[i]) for p in parts])[:count] for i in range(4)]
+        loss, predicted, margin, ahead = columns
+        return Outcome(loss, predicted.astype(np.int32), margin, ahead)
 
     def _run_evaluate(self, data, positions):
         values = self.strategy.run(self._outcome, args=(data, positions))
@@ -101,4 +115,9 @@ class Evaluation:
         own = tf.one_hot(given, logits.shape[-1], on_value=True, off_value=False)
         other = tf.reduce_max(tf.where(own, -np.inf, logits), axis=-1)
         margin = tf.gather(logits, given, axis=1, batch_dims=1) - other
-        return losses, tf.argmax(logits, axis=-1), margin
+        # As argmax has it: of equal logits the first class is ahead.
+        value = tf.gather(logits, given, axis=1, batch_dims=1)[:, None]
+        earlier = tf.range(logits.shape[-1], dtype=given.dtype) < given[:, None]
+        ahead = (logits > value) | ((logits == value) & earlier) | tf.math.is_nan(logits + value)
+        ahead = tf.reduce_sum(tf.cast(ahead, tf.int32), axis=-1)
+        return losses, tf.argmax(logits, axis=-1), margin, ahead

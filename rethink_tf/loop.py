@@ -36,7 +36,7 @@ class Session:
         step: steps completed of the next epoch.
         estimated: whether the whole time was said.
         line: the last line of the history.
-        best: `best_test_accuracy` and `best_test_epoch`.
+        best: `metrics.best_so_far`.
         record: per training example.
     """
 
@@ -58,7 +58,7 @@ class Session:
     estimated: bool = False
     line: dict[str, Any] = dataclasses.field(default_factory=dict)
     best: dict[str, Any] = dataclasses.field(
-        default_factory=lambda: {"best_test_accuracy": None, "best_test_epoch": None}
+        default_factory=lambda: dict.fromkeys(metrics.BEST_KEYS)
     )
 
     def __post_init__(self):
@@ -78,7 +78,8 @@ class Session:
 
     def restore(self, header: dict[str, Any], arrays: dict[str, Any]) -> None:
         """Takes a checkpoint back; the sums of a half epoch count once `begin` has run."""
-        self.epoch, self.step, self.best = header["epoch"], header["step"], header["best"]
+        self.epoch, self.step = header["epoch"], header["step"]
+        self.best |= header["best"]  # one of an older version has fewer keys
         self.record.restore(arrays)
         if self.step:
             self.steps.begin_epoch(self.epoch + 1, self.rate)
@@ -228,14 +229,9 @@ def _evaluate(session: Session, resident_test, epoch: int) -> dict[str, Any]:
     steps.variables.sync()
     on_train = evaluation.evaluate(steps.resident, train.num_examples, between=session.give_way)
     on_test = evaluation.evaluate(resident_test, test.num_examples, between=session.give_way)
-    values = metrics.of_train(on_train, train.true, train.given)
-    values |= metrics.of_test(on_test, test.true)
-    best = session.best["best_test_accuracy"]
-    if best is None or best < values["test_accuracy"]:
-        session.best = {
-            "best_test_accuracy": values["test_accuracy"],
-            "best_test_epoch": epoch,
-        }
+    values = metrics.of_train(on_train, train.true, train.given, train.num_classes)
+    values |= metrics.of_test(on_test, test.true, test.num_classes)
+    session.best = metrics.best_so_far(session.best, values, epoch)
     session.record.update(epoch, on_train.predicted == train.given, on_train.margin)
     return values
 

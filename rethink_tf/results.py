@@ -10,6 +10,8 @@ history.jsonl  one object an epoch, flushed: `epoch` (from 1), `learning_rate`;
                `loss accuracy` online means of the epoch's own batches, before each update;
                exact passes, null in epochs that are not evaluated:
                `train_loss train_accuracy` the whole training set, labels as given,
+               `train_top5_accuracy test_top5_accuracy best_test_top5_accuracy` the label among the
+               five classes predicted first (null for 5 classes or fewer),
                `clean_accuracy` examples whose given label is the true one,
                `corrupted_accuracy corrupted_original_accuracy` the others, against the given and
                against the original labels, `test_loss test_accuracy best_test_accuracy`;

@@ -34,6 +34,9 @@ from rethink_tf.per_example import Record
 from rethink_tf.steps import Steps
 from rethink_tf.tensorboard_log import TensorBoardLog
 
+# Per example of a streamed set, in the host: place, identity and labels, and those of the audit.
+PLACE_BYTES = 120
+
 
 def build_model(config: RunConfig, channels: int, num_classes: int):
     """The configured network with freshly drawn weights."""
@@ -67,6 +70,15 @@ def plan(config: RunConfig) -> str:
     if config.augment == "none":
         entries = config.input_size**2 * info.image_shape[-1]
     examples = (config.examples or info.num_train) + info.num_test
+    if info.streamed:
+        batch = config.batch_size * entries / 1e6
+        facts = {
+            "Parameters": f"{models.count_trainable(model):,} trainable",
+            "Memory of the data": f"{batch:.1f} MB on the device, one batch; in the host about "
+            f"{PLACE_BYTES * examples / 1e6:.0f} MB of places and labels for up to {examples:,} "
+            f"images, and {4 * batch:.1f} MB of images read ahead",
+        }
+        return console.configuration(config, run_id(config), facts)
     resident = examples * entries * (4 if config.pixels == "gaussian" else 1) / 1e6
     whole = (info.num_train + info.num_test) * np.prod(info.image_shape) / 1e6
     facts = {
@@ -95,8 +107,8 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
     """
     began = time.time()
     strategy, workers, threads = started.strategy, started.workers, started.threads
-    _check_batches(config, strategy.num_replicas_in_sync)
     source = tables.load(config, data_dir=options.data_dir, cache_dir=options.cache_dir, say=say)
+    _check_batches(config, strategy.num_replicas_in_sync, source.train.num_examples)
     train, test, checks = tables.corrupt(source)
     labels = audit.label_checksum(train.index, train.given)
     if len(set(workers.gather(labels))) > 1:
@@ -223,9 +235,8 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
     return summary
 
 
-def _check_batches(config: RunConfig, replicas: int) -> None:
+def _check_batches(config: RunConfig, replicas: int, examples: int) -> None:
     """Every replica needs an example of every batch."""
-    examples = config.examples or DATASETS[config.dataset].num_train
     rest = examples % config.batch_size
     if config.batch_size < replicas or 0 < rest < replicas:
         raise RequestError(

@@ -38,7 +38,11 @@ _PIXELS = {
     "random": "random pixels",
     "gaussian": "Gaussian pixels",
 }
-_AUGMENT = {"crop": "random crop", "flip_rotate": "flip and rotation"}
+_AUGMENT = {
+    "crop": "random crop",
+    "flip_rotate": "flip and rotation",
+    "inception": "parts, colours",
+}
 
 
 def choose(labels: np.ndarray, count: int = ROWS) -> np.ndarray:
@@ -81,9 +85,8 @@ def run_samples(config: RunConfig, source, train) -> np.ndarray:
     given = train.given[chosen]
     noisy = config.corrupt > 0 or config.labels_from is not None
     mean, deviation = _moments(source)
-    own = pipeline.augmented(
-        train.images[chosen], index, augment=config.augment, size=size, seed=config.seed, epoch=1
-    )
+    drawn = {"augment": config.augment, "seed": config.seed, "epoch": 1}
+    own = pipeline.augmented_rows(train, chosen, size=size, **drawn)
     own_kind = config.pixels if _is_whole(config) else None
     if own_kind == "original" and noisy:
         own_kind = None  # the first column keeps the true labels

@@ -13,6 +13,10 @@ from rethink_tf.datasets import Split
 from rethink_tf.errors import RequestError
 from rethink_tf.pipeline import Table
 
+# Of a streamed set: for mean and deviation (which are then right to about one grey level), and for
+# the audit of each split's pixels.
+MOMENT_IMAGES, AUDITED_IMAGES = 2000, 100
+
 
 @dataclasses.dataclass(frozen=True)
 class Source:
@@ -41,12 +45,20 @@ def moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.sqrt(variance)
 
 
+def _sample(images, config: RunConfig):
+    """All images where they are in memory; where they are streamed, MOMENT_IMAGES of them."""
+    if isinstance(images, np.ndarray):
+        return images
+    images = images.resized(config.input_size)
+    return images[images.spread(MOMENT_IMAGES)]
+
+
 def load(config: RunConfig, *, data_dir=None, cache_dir=None, say=print) -> Source:
     """The clean data of a resolved configuration, and how they are to be corrupted."""
     train, test = datasets.load(config.dataset, data_dir=data_dir, cache_dir=cache_dir, report=say)
     # Noise and norm match the original set, whatever part of it is taken or cropped.
     needed = config.pixels == "gaussian" or config.preprocess == "channel_norm"
-    mean, deviation = moments(train.images) if needed else (None, None)
+    mean, deviation = moments(_sample(train.images, config)) if needed else (None, None)
     if config.examples is not None:
         train = datasets.take(train, config.examples, seed=config.seed)
     given = None
@@ -79,13 +91,25 @@ def load(config: RunConfig, *, data_dir=None, cache_dir=None, say=print) -> Sour
 def corrupt(source: Source) -> tuple[Table, Table, list[Check]]:
     """Reads the pipeline and measures what it yields.
 
+    Where images are streamed, every label is measured and the pixels of a sample.
+
     Returns:
         The training and the test Table, and the checks made of them.
 
     Raises:
         AuditError: a check failed.
     """
-    train, test, how = source.train, source.test, source.corruption
+    if source.train.streamed:
+        return _corrupt_streamed(source)
+    first, second, test_table, checks = _labels(source.train, source.test, source.corruption)
+    checks += _pixels(source, source.train, first.images, source.test, test_table.images)
+    checks.append(audit.equal("same_images_over_two_passes", second.images, first.images, "images"))
+    audit.refuse_failures(checks)
+    return first, test_table, checks
+
+
+def _labels(train: Split, test: Split, how) -> tuple[Table, Table, Table, list[Check]]:
+    """Two passes over the training set, one over the test set, and the checks of all labels."""
     first = pipeline.collect(pipeline.corrupted(train, **how), train.num_classes)
     second = pipeline.collect(pipeline.corrupted(train, **how), train.num_classes)
     test_table = pipeline.collect(pipeline.corrupted(test, **how), test.num_classes)
@@ -111,20 +135,48 @@ def corrupt(source: Source) -> tuple[Table, Table, list[Check]]:
         probability=None if how["given"] is not None else how["probability"],
         noise=how["noise"],
     )
-    pixel_arguments = ("pixels", "mix", "fraction", "mean", "deviation", "seed")
-    checks += pixel_audit.before_training(
-        train,
-        first.images,
-        test,
-        test_table.images,
-        **{name: how[name] for name in pixel_arguments},
+    return first, second, test_table, checks
+
+
+_PIXEL_ARGUMENTS = ("pixels", "mix", "fraction", "mean", "deviation", "seed")
+
+
+def _pixels(source: Source, train: Split, train_got, test: Split, test_got) -> list[Check]:
+    """The checks of images as the pipeline yields them and as the model sees them."""
+    how = source.corruption
+    checks = pixel_audit.before_training(
+        train, train_got, test, test_got, **{name: how[name] for name in _PIXEL_ARGUMENTS}
     )
-    checks.append(audit.equal("same_images_over_two_passes", second.images, first.images, "images"))
-    sample = first.images[:: max(1, first.num_examples // pixel_audit.SAMPLE)]
+    sample = train_got[:: max(1, len(train_got) // pixel_audit.SAMPLE)]
     seen = source.preprocess(sample).numpy()
     if source.preprocess is pipeline.standardise:
         checks.append(pixel_audit.standardised(seen))
     else:
-        checks.append(pixel_audit.channel_normed(seen, sample, how["mean"], how["deviation"]))
+        checks.append(pixel_audit.channel_normed(seen, sample, **source.preprocess.keywords))
+    return checks
+
+
+def _corrupt_streamed(source: Source) -> tuple[Table, Table, list[Check]]:
+    """`corrupt` without decoding: all labels, and the pixels of AUDITED_IMAGES of each split."""
+    how = source.corruption
+    bare = [
+        dataclasses.replace(s, images=np.zeros([s.num_examples, 1, 1, 1], np.uint8))
+        for s in (source.train, source.test)
+    ]
+    first, _, test_table, checks = _labels(*bare, how | {"pixels": "original"})
+    pixels = {name: how[name] for name in _PIXEL_ARGUMENTS}
+    tables, sampled = [], []
+    for split, table in ((source.train, first), (source.test, test_table)):
+        images = split.images.corrupted(**pixels)
+        tables.append(dataclasses.replace(table, images=images))
+        rows = images.spread(AUDITED_IMAGES)
+        part = {"index": split.index[rows], "labels": split.labels[rows]}
+        sampled += [dataclasses.replace(split, images=split.images[rows], **part), images[rows]]
+    checks += _pixels(source, *sampled)
+    again = tables[0].images[tables[0].images.spread(AUDITED_IMAGES)]
+    checks.append(audit.equal("same_images_over_two_passes", again, sampled[1], "sampled images"))
+    lost = source.train.images.left_out
+    told = f"{len(lost)} of the set cannot be read and are left out: {', '.join(lost[:20])}"
+    checks.append(Check("unreadable_images", True, told if lost else "none"))
     audit.refuse_failures(checks)
-    return first, test_table, checks
+    return *tables, checks
