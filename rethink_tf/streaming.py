@@ -8,6 +8,7 @@ what is streamed is the images in the order that they are asked for (`feed` asks
 import contextlib
 import dataclasses
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,7 @@ class StreamedImages:
         ).unbatch()  # fmt: skip
 
     def _bytes(self, rows):
+        @tf.autograph.experimental.do_not_convert
         def load(wanted):
             places = zip(*(x[wanted] for x in (self.shard, self.offset, self.length)), strict=True)
             return np.array([records.read(self.shards[s], o, n) for s, o, n in places], object)
@@ -149,13 +151,14 @@ class StreamedImages:
         """
 
         def decode(row, data):
-            # At an eighth of the size, which goes through all of the file's data nevertheless.
-            with tf.control_dependencies([tf.io.decode_jpeg(data, channels=3, ratio=8)]):
-                return tf.identity(row)
+            # At an eighth of the size, which goes through all of the file's data nevertheless. Its
+            # shape is returned, since what nobody wants is not computed.
+            image = tf.io.decode_jpeg(data, channels=3, ratio=8)
+            return row, tf.shape(image), tf.io.extract_jpeg_shape(data)
 
         rows = self.jpegs(np.arange(len(self))).map(decode, num_parallel_calls=threads())
         good = np.zeros(len(self), bool)
-        for some in read(rows.ignore_errors().batch(1000)):
+        for some, _, _ in read(rows.ignore_errors().batch(1000)):
             good[some.numpy()] = True
         try:  # of what is missing now, the bytes at least must be there
             for row in np.flatnonzero(~good):
@@ -196,10 +199,13 @@ def told():
     try:
         yield
     except tf.errors.OpError as error:
-        lines = [line for line in str(error).splitlines() if "Error: " in line] or [str(error)]
+        # TensorFlow wraps the words in the names of its operations, and may add a traceback.
+        text = re.sub(r"\{\{.*?\}\} ?", "", str(error)).strip()
+        found = re.search(r"^\w*Error: (?!\w*Error: )(.*)", text, re.MULTILINE)
+        words = found[1] if found else (text.splitlines() or [type(error).__name__])[0]
         raise StorageError(
-            f"an image cannot be read any more ({lines[-1].strip()[:300]}); the files have changed "
-            "since they were checked: type the same command again"
+            f"an image cannot be read any more ({words[:300]}); the files have changed since they "
+            "were checked: type the same command again"
         ) from None
 
 
