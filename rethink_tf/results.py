@@ -19,6 +19,7 @@ history.jsonl  one object an epoch, flushed: `epoch` (from 1), `learning_rate`;
 summary.json   written last, by rename: the mark of a finished run. `status` DONE, INVALID or
                DIVERGED, `reason`, `run_id`, `config`, `epochs` done, the last value of every key of
                the history, `best_test_accuracy best_test_epoch`, `changed_fraction`,
+               `train_examples test_examples`,
                `labels_hash`, `weights_hash`, `replicas`, `workers`, `parameters`, `audit`,
                `timing`.
 examples.npz   one row per training example: `index true given`, `fitted_since` (the evaluated epoch

@@ -134,6 +134,8 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
         "workers": workers.count,
         "parameters": models.count_trainable(steps.model),
         "labels_hash": audit.labels_hash(train.index, train.given),
+        "train_examples": train.num_examples,
+        "test_examples": test.num_examples,
         "changed_fraction": float(np.mean(train.given != train.true)),
         "audit": [dataclasses.asdict(check) for check in checks],
     }

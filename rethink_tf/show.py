@@ -38,11 +38,7 @@ _PIXELS = {
     "random": "random pixels",
     "gaussian": "Gaussian pixels",
 }
-_AUGMENT = {
-    "crop": "random crop",
-    "flip_rotate": "flip and rotation",
-    "inception": "parts, colours",
-}
+_AUGMENT = {"crop": "random crop", "flip_rotate": "flip and rotation", "inception": "distorted"}
 
 
 def choose(labels: np.ndarray, count: int = ROWS) -> np.ndarray:

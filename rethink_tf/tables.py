@@ -138,14 +138,14 @@ def _labels(train: Split, test: Split, how) -> tuple[Table, Table, Table, list[C
     return first, second, test_table, checks
 
 
-_PIXEL_ARGUMENTS = ("pixels", "mix", "fraction", "mean", "deviation", "seed")
+PIXEL_ARGUMENTS = ("pixels", "mix", "fraction", "mean", "deviation", "seed")
 
 
 def _pixels(source: Source, train: Split, train_got, test: Split, test_got) -> list[Check]:
     """The checks of images as the pipeline yields them and as the model sees them."""
     how = source.corruption
     checks = pixel_audit.before_training(
-        train, train_got, test, test_got, **{name: how[name] for name in _PIXEL_ARGUMENTS}
+        train, train_got, test, test_got, **{name: how[name] for name in PIXEL_ARGUMENTS}
     )
     sample = train_got[:: max(1, len(train_got) // pixel_audit.SAMPLE)]
     seen = source.preprocess(sample).numpy()
@@ -164,7 +164,7 @@ def _corrupt_streamed(source: Source) -> tuple[Table, Table, list[Check]]:
         for s in (source.train, source.test)
     ]
     first, _, test_table, checks = _labels(*bare, how | {"pixels": "original"})
-    pixels = {name: how[name] for name in _PIXEL_ARGUMENTS}
+    pixels = {name: how[name] for name in PIXEL_ARGUMENTS}
     tables, sampled = [], []
     for split, table in ((source.train, first), (source.test, test_table)):
         images = split.images.corrupted(**pixels)

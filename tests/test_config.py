@@ -73,6 +73,10 @@ for _model in (
         RESOLVED[_model, _dataset] = (28, 128, 0.1, 0.95, 70)
     for _dataset in ("mnist", "fashion_mnist"):
         RESOLVED[_model, _dataset] = (28, 128, 0.1, 0.98, 150)
+for _model in {model for model, _ in RESOLVED}:
+    _rate = RESOLVED[_model, "cifar10"][2]
+    RESOLVED[_model, "imagenet2012"] = (299, 128, _rate, 0.95, 70)
+RESOLVED["inception_v3", "imagenet2012"] = (299, 128, 0.1, 0.95, 70)
 _FRACTION = ("a number from 0.0 to 1.0", [0, 1, 0.5], [-0.001, 1.001])
 _BELOW_ONE = ("a number from 0.0 below 1.0", [0, 0.999], [-0.001, 1])
 _ABOVE_ZERO = ("a number above 0.0 to 1.0", [1e-9, 1], [0, -0.0, 1.001])
@@ -224,6 +228,10 @@ def test_resolved_defaults_of_every_model_on_every_data_set():
     found = {}
     for model in config.MODELS:
         for dataset in config.DATASETS:
+            if model == "inception_v3" and dataset != "imagenet2012":
+                with pytest.raises(RequestError, match="--input_size: expected at least 75 with"):
+                    resolve(RunConfig(model=model, dataset=dataset))
+                continue
             resolved = resolve(RunConfig(model=model, dataset=dataset))
             found[model, dataset] = tuple(getattr(resolved, name) for name in names)
             assert resolve(resolved) == resolved
@@ -266,15 +274,15 @@ def test_a_number_too_large_for_a_float_is_refused_like_any_other(name):
         (
             {"model": "incption"},
             "--model: expected one of inception, inception_no_bn, alexnet, mlp_3x512, mlp_1x512, "
-            "wrn_28_1, wrn_28_10, resnet_18, resnet_28, resnet_50, resnet_101, resnet_200; "
-            "received incption; did you mean --model=inception?",
+            "wrn_28_1, wrn_28_10, resnet_18, resnet_28, resnet_50, resnet_101, resnet_200, "
+            "inception_v3; received incption; did you mean --model=inception?",
         ),
         ({"model": "mlp3x512"}, "received mlp3x512; did you mean --model=mlp_3x512?"),
         ({"dataset": "cifar"}, "received cifar; did you mean --dataset=cifar10?"),
-        ({"dataset": "zzz"}, "fashion_mnist, digits; received zzz"),
-        ({"dataset": None}, "fashion_mnist, digits; received none"),
+        ({"dataset": "zzz"}, "digits, imagenet2012; received zzz"),
+        ({"dataset": None}, "digits, imagenet2012; received none"),
         ({"precision": "bfloat16"}, "received bfloat16; did you mean --precision=mixed_bfloat16?"),
-        ({"augment": "zzz"}, "expected one of none, crop, flip_rotate; received zzz"),
+        ({"augment": "zzz"}, "expected one of none, crop, flip_rotate, inception; received zzz"),
         ({"pixels": "gausian"}, "did you mean --pixels=gaussian?"),
         ({"model": None}, "--model: expected a value, received none"),
         ({"corrupt": None}, "--corrupt: expected a value, received none"),
@@ -324,3 +332,24 @@ def test_a_shuffle_that_would_move_nothing_is_refused():
 def test_a_batch_of_all_examples_has_one_form():
     few = {"dataset": "digits", "examples": 100}
     assert resolve(RunConfig(**few, batch_size=256)) == resolve(RunConfig(**few, batch_size=100))
+
+
+def test_streamed_images_are_brought_to_any_size_and_augmented_their_own_way():
+    kinds = {"model": "alexnet", "dataset": "imagenet2012"}
+    for size in (16, 300, 1024):
+        assert resolve(RunConfig(**kinds, input_size=size)).input_size == size
+    assert resolve(RunConfig(**kinds, augment="inception")).augment == "inception"
+    for dataset, augment, expected in (
+        ("imagenet2012", "crop", "none or inception"),
+        ("imagenet2012", "flip_rotate", "none or inception"),
+        ("cifar10", "inception", "none, crop or flip_rotate"),
+    ):
+        with pytest.raises(RequestError) as error:
+            resolve(RunConfig(dataset=dataset, augment=augment))
+        assert str(error.value) == (
+            f"--augment: expected {expected} with --dataset={dataset}, received {augment}"
+        )
+    with pytest.raises(RequestError, match="--input_size: expected at least 75 with --model=ince"):
+        resolve(RunConfig(model="inception_v3", dataset="imagenet2012", input_size=74))
+    assert resolve(RunConfig(**kinds, examples=64)).examples == 64
+    assert resolve(RunConfig(**kinds, examples=1_281_167)).examples is None

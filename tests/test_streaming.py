@@ -65,7 +65,11 @@ def test_rows_come_in_the_order_asked_for_and_as_often(splits):
     np.testing.assert_array_equal(found[rows], whole[rows])
     np.testing.assert_array_equal(found.take(rows)[[2, 1]], whole[[29, 0]])
     np.testing.assert_array_equal(found[5:9], whole[5:9])
-    assert (len(found.take(rows)), found.shape, found.resized(9).shape[1]) == (4, (30, 24, 24, 3), 9)
+    assert (len(found.take(rows)), found.shape, found.resized(9).shape[1]) == (
+        4,
+        (30, 24, 24, 3),
+        9,
+    )
     batches = [b.numpy() for b in streaming.read(found.batches(rows, 3))]
     assert [len(b) for b in batches] == [3, 1]
     assert found.spread(3).tolist() == [0, 14, 29] and len(found.spread(99)) == 30
