@@ -102,8 +102,8 @@ def corrupt(source: Source) -> tuple[Table, Table, list[Check]]:
     if source.train.streamed:
         return _corrupt_streamed(source)
     first, second, test_table, checks = _labels(source.train, source.test, source.corruption)
-    checks += _pixels(source, source.train, first.images, source.test, test_table.images)
-    checks.append(audit.equal("same_images_over_two_passes", second.images, first.images, "images"))
+    splits = (source.train, first.images, source.test, test_table.images)
+    checks += _pixels(source, *splits, again=second.images)
     audit.refuse_failures(checks)
     return first, test_table, checks
 
@@ -141,12 +141,13 @@ def _labels(train: Split, test: Split, how) -> tuple[Table, Table, Table, list[C
 PIXEL_ARGUMENTS = ("pixels", "mix", "fraction", "mean", "deviation", "seed")
 
 
-def _pixels(source: Source, train: Split, train_got, test: Split, test_got) -> list[Check]:
+def _pixels(source, train: Split, train_got, test: Split, test_got, *, again) -> list[Check]:
     """The checks of images as the pipeline yields them and as the model sees them."""
     how = source.corruption
     checks = pixel_audit.before_training(
         train, train_got, test, test_got, **{name: how[name] for name in PIXEL_ARGUMENTS}
     )
+    checks.append(audit.equal("same_images_over_two_passes", again, train_got, "images"))
     sample = train_got[:: max(1, len(train_got) // pixel_audit.SAMPLE)]
     seen = source.preprocess(sample).numpy()
     if source.preprocess is pipeline.standardise:
@@ -172,9 +173,8 @@ def _corrupt_streamed(source: Source) -> tuple[Table, Table, list[Check]]:
         rows = images.spread(AUDITED_IMAGES)
         part = {"index": split.index[rows], "labels": split.labels[rows]}
         sampled += [dataclasses.replace(split, images=split.images[rows], **part), images[rows]]
-    checks += _pixels(source, *sampled)
     again = tables[0].images[tables[0].images.spread(AUDITED_IMAGES)]
-    checks.append(audit.equal("same_images_over_two_passes", again, sampled[1], "sampled images"))
+    checks += _pixels(source, *sampled, again=again)
     lost = source.train.images.left_out
     told = f"{len(lost)} of the set cannot be read and are left out: {', '.join(lost[:20])}"
     checks.append(Check("unreadable_images", True, told if lost else "none"))
