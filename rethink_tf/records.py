@@ -175,6 +175,8 @@ def scan(folder: Path, name: str, num_classes: int) -> tuple[dict[str, np.ndarra
         RequestError: the folder is damaged, or holds another set than expected.
     """
     arrays, lost = {}, []
+    labels = folder / "label.labels.txt"  # the synset of each label, where the set names them
+    synsets = labels.read_text().split() if labels.exists() else None
     for split in SPLITS:
         expected, rows, seen = _shard_lengths(folder, split), [], 0
         for number, path in enumerate(shards(folder, name, split)):
@@ -185,6 +187,8 @@ def scan(folder: Path, name: str, num_classes: int) -> tuple[dict[str, np.ndarra
                     (at, length), label, file_name = parse(data)
                     if not 0 <= label < num_classes:
                         raise ValueError(f"expected labels below {num_classes}, got {label}")
+                    if synsets and split == "train" and not file_name.startswith(synsets[label]):
+                        raise ValueError(f"label {label} is {synsets[label]}, not {file_name}")
                     row = (identity(file_name, label), label, number, start + at, length, file_name)
                 except ValueError as error:
                     if intact:

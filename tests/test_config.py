@@ -332,24 +332,3 @@ def test_a_shuffle_that_would_move_nothing_is_refused():
 def test_a_batch_of_all_examples_has_one_form():
     few = {"dataset": "digits", "examples": 100}
     assert resolve(RunConfig(**few, batch_size=256)) == resolve(RunConfig(**few, batch_size=100))
-
-
-def test_streamed_images_are_brought_to_any_size_and_augmented_their_own_way():
-    kinds = {"model": "alexnet", "dataset": "imagenet2012"}
-    for size in (16, 300, 1024):
-        assert resolve(RunConfig(**kinds, input_size=size)).input_size == size
-    assert resolve(RunConfig(**kinds, augment="inception")).augment == "inception"
-    for dataset, augment, expected in (
-        ("imagenet2012", "crop", "none or inception"),
-        ("imagenet2012", "flip_rotate", "none or inception"),
-        ("cifar10", "inception", "none, crop or flip_rotate"),
-    ):
-        with pytest.raises(RequestError) as error:
-            resolve(RunConfig(dataset=dataset, augment=augment))
-        assert str(error.value) == (
-            f"--augment: expected {expected} with --dataset={dataset}, received {augment}"
-        )
-    with pytest.raises(RequestError, match="--input_size: expected at least 75 with --model=ince"):
-        resolve(RunConfig(model="inception_v3", dataset="imagenet2012", input_size=74))
-    assert resolve(RunConfig(**kinds, examples=64)).examples == 64
-    assert resolve(RunConfig(**kinds, examples=1_281_167)).examples is None

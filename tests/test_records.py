@@ -169,6 +169,16 @@ def test_a_foreign_set_is_refused(tensorflow, tmp_path, change, told):
     assert told in str(caught.value) and str(foreign) in str(caught.value)
 
 
+def test_labels_must_be_those_of_the_files_synsets(copy):
+    synsets = [f"n{label:08d}" for label in range(1000)]
+    (copy / "label.labels.txt").write_text("\n".join(synsets))
+    assert len(records.scan(copy, NAME, 1000)[0]["train_index"]) == streamed_set.NUM_TRAIN
+    synsets[7], synsets[11] = synsets[11], synsets[7]
+    (copy / "label.labels.txt").write_text("\n".join(synsets))
+    with pytest.raises(RequestError, match="label 11 is n00000007, not n00000011_|label 7 is n000"):
+        records.scan(copy, NAME, 1000)
+
+
 def test_bytes_that_are_not_there_are_an_os_error(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"0123456789")

@@ -7,6 +7,7 @@ import pytest
 
 from rethink_tf import command_line, console, paper
 from rethink_tf.config import RunConfig, resolve
+from rethink_tf.errors import RequestError
 
 FLAGS = Path(__file__).resolve().parent.parent / "flags"
 # augmentation, dropout, weight decay, random labels; top-1 and top-5, train and test; the best two.
@@ -82,3 +83,24 @@ def test_the_verdict_shows_both():
         "  ours, 1,000 examples at 96x96, 3 epochs: train 50.00%, top-5 75.00%; "
         "test 25.00% (30.00%), top-5 37.50% (40.00%)",
     ]
+
+
+def test_streamed_images_are_brought_to_any_size_and_augmented_their_own_way():
+    kinds = {"model": "alexnet", "dataset": "imagenet2012"}
+    for size in (16, 300, 1024):
+        assert resolve(RunConfig(**kinds, input_size=size)).input_size == size
+    assert resolve(RunConfig(**kinds, augment="inception")).augment == "inception"
+    for dataset, augment, expected in (
+        ("imagenet2012", "crop", "none or inception"),
+        ("imagenet2012", "flip_rotate", "none or inception"),
+        ("cifar10", "inception", "none, crop or flip_rotate"),
+    ):
+        with pytest.raises(RequestError) as error:
+            resolve(RunConfig(dataset=dataset, augment=augment))
+        assert str(error.value) == (
+            f"--augment: expected {expected} with --dataset={dataset}, received {augment}"
+        )
+    with pytest.raises(RequestError, match="--input_size: expected at least 75 with --model=ince"):
+        resolve(RunConfig(model="inception_v3", dataset="imagenet2012", input_size=74))
+    assert resolve(RunConfig(**kinds, examples=64)).examples == 64
+    assert resolve(RunConfig(**kinds, examples=1_281_167)).examples is None
