@@ -75,7 +75,9 @@ class Feed:
 
         def on(replica, array):
             with tf.device(devices[replica % len(devices)]):
-                return tf.identity(array[cut[replica] : cut[replica + 1]])
+                low, high = cut[replica], cut[replica + 1]
+                # A slice is a copy, though it be of everything.
+                return tf.identity(array if high - low == len(array) else array[low:high])
 
         return tuple(
             self._for_each(lambda replica, array=array: on(replica, array)) for array in columns

@@ -225,7 +225,7 @@ def _grid(config: RunConfig, options, say) -> np.ndarray:
     from rethink_tf import devices
 
     devices.start(options.threads)
-    from rethink_tf import pipeline, tables
+    from rethink_tf import tables
 
     source = tables.load(config, data_dir=options.data_dir, cache_dir=options.cache_dir, say=say)
     mean, deviation = _moments(source)  # of as many examples as in a run
@@ -235,13 +235,13 @@ def _grid(config: RunConfig, options, say) -> np.ndarray:
     part = dataclasses.replace(
         split,
         index=split.index[chosen],
-        images=split.images[chosen],
+        images=split.images.take(chosen, axis=0),
         labels=split.labels[chosen],
     )
     if how["given"] is not None:
         how["given"] = how["given"][chosen]
-    table = pipeline.collect(pipeline.corrupted(part, **how), part.num_classes)
-    return run_samples(config, tables.Source(part, source.test, how, source.preprocess), table)
+    part = tables.Source(part, source.test, how, source.preprocess)
+    return run_samples(config, part, tables.table(part.train, how))
 
 
 _CURVES = "curves.png"

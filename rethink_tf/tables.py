@@ -88,10 +88,30 @@ def load(config: RunConfig, *, data_dir=None, cache_dir=None, say=print) -> Sour
     return Source(train, test, corruption, preprocess)
 
 
+PIXEL_ARGUMENTS = ("pixels", "mix", "fraction", "mean", "deviation", "seed")
+
+
+def table(split: Split, how: dict[str, Any]) -> Table:
+    """One pass of the pipeline over a split; images that are streamed are not read yet.
+
+    Args:
+        split: cropped, or streamed at the size wanted.
+        how: arguments of `pipeline.corrupted`.
+    """
+    if not split.streamed:
+        return pipeline.collect(pipeline.corrupted(split, **how), split.num_classes)
+    empty = np.zeros([split.num_examples, 1, 1, 1], np.uint8)
+    bare = dataclasses.replace(split, images=empty)
+    labels = pipeline.corrupted(bare, **how | {"pixels": "original"})
+    images = split.images.corrupted(**{name: how[name] for name in PIXEL_ARGUMENTS})
+    return dataclasses.replace(pipeline.collect(labels, split.num_classes), images=images)
+
+
 def corrupt(source: Source) -> tuple[Table, Table, list[Check]]:
     """Reads the pipeline and measures what it yields.
 
-    Where images are streamed, every label is measured and the pixels of a sample.
+    Where images are streamed, every label is measured, and the pixels of AUDITED_IMAGES of each
+    split.
 
     Returns:
         The training and the test Table, and the checks made of them.
@@ -99,20 +119,8 @@ def corrupt(source: Source) -> tuple[Table, Table, list[Check]]:
     Raises:
         AuditError: a check failed.
     """
-    if source.train.streamed:
-        return _corrupt_streamed(source)
-    first, second, test_table, checks = _labels(source.train, source.test, source.corruption)
-    splits = (source.train, first.images, source.test, test_table.images)
-    checks += _pixels(source, *splits, again=second.images)
-    audit.refuse_failures(checks)
-    return first, test_table, checks
-
-
-def _labels(train: Split, test: Split, how) -> tuple[Table, Table, Table, list[Check]]:
-    """Two passes over the training set, one over the test set, and the checks of all labels."""
-    first = pipeline.collect(pipeline.corrupted(train, **how), train.num_classes)
-    second = pipeline.collect(pipeline.corrupted(train, **how), train.num_classes)
-    test_table = pipeline.collect(pipeline.corrupted(test, **how), test.num_classes)
+    train, test, how = source.train, source.test, source.corruption
+    first, second, test_table = (table(split, how) for split in (train, train, test))
     if how["given"] is None:
         twin = corruptions.corrupt_labels(
             train.labels,
@@ -135,48 +143,31 @@ def _labels(train: Split, test: Split, how) -> tuple[Table, Table, Table, list[C
         probability=None if how["given"] is not None else how["probability"],
         noise=how["noise"],
     )
-    return first, second, test_table, checks
-
-
-PIXEL_ARGUMENTS = ("pixels", "mix", "fraction", "mean", "deviation", "seed")
-
-
-def _pixels(source, train: Split, train_got, test: Split, test_got, *, again) -> list[Check]:
-    """The checks of images as the pipeline yields them and as the model sees them."""
-    how = source.corruption
-    checks = pixel_audit.before_training(
-        train, train_got, test, test_got, **{name: how[name] for name in PIXEL_ARGUMENTS}
+    if train.streamed:
+        lost = train.images.left_out
+        told = f"{len(lost)} of the set cannot be read and are left out: {', '.join(lost[:20])}"
+        checks.append(Check("unreadable_images", True, told if lost else "none"))
+    train, got, again = _audited(train, first, second)
+    test, test_got = _audited(test, test_table)
+    checks += pixel_audit.before_training(
+        train, got, test, test_got, **{name: how[name] for name in PIXEL_ARGUMENTS}
     )
-    checks.append(audit.equal("same_images_over_two_passes", again, train_got, "images"))
-    sample = train_got[:: max(1, len(train_got) // pixel_audit.SAMPLE)]
+    checks.append(audit.equal("same_images_over_two_passes", again, got, "images"))
+    sample = got[:: max(1, len(got) // pixel_audit.SAMPLE)]
     seen = source.preprocess(sample).numpy()
     if source.preprocess is pipeline.standardise:
         checks.append(pixel_audit.standardised(seen))
     else:
         checks.append(pixel_audit.channel_normed(seen, sample, **source.preprocess.keywords))
-    return checks
-
-
-def _corrupt_streamed(source: Source) -> tuple[Table, Table, list[Check]]:
-    """`corrupt` without decoding: all labels, and the pixels of AUDITED_IMAGES of each split."""
-    how = source.corruption
-    bare = [
-        dataclasses.replace(s, images=np.zeros([s.num_examples, 1, 1, 1], np.uint8))
-        for s in (source.train, source.test)
-    ]
-    first, _, test_table, checks = _labels(*bare, how | {"pixels": "original"})
-    pixels = {name: how[name] for name in PIXEL_ARGUMENTS}
-    tables, sampled = [], []
-    for split, table in ((source.train, first), (source.test, test_table)):
-        images = split.images.corrupted(**pixels)
-        tables.append(dataclasses.replace(table, images=images))
-        rows = images.spread(AUDITED_IMAGES)
-        part = {"index": split.index[rows], "labels": split.labels[rows]}
-        sampled += [dataclasses.replace(split, images=split.images[rows], **part), images[rows]]
-    again = tables[0].images[tables[0].images.spread(AUDITED_IMAGES)]
-    checks += _pixels(source, *sampled, again=again)
-    lost = source.train.images.left_out
-    told = f"{len(lost)} of the set cannot be read and are left out: {', '.join(lost[:20])}"
-    checks.append(Check("unreadable_images", True, told if lost else "none"))
     audit.refuse_failures(checks)
-    return *tables, checks
+    return first, test_table, checks
+
+
+def _audited(split: Split, *passes: Table):
+    """The examples of a split whose pixels are audited, and their images in each pass."""
+    if not split.streamed:
+        return split, *(table.images for table in passes)
+    rows = split.images.spread(AUDITED_IMAGES)
+    part = {"index": split.index[rows], "labels": split.labels[rows]}
+    part = dataclasses.replace(split, images=split.images[rows], **part)
+    return part, *(table.images[rows] for table in passes)

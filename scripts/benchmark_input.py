@@ -22,7 +22,7 @@ from rethink_tf.errors import RequestError  # noqa: E402
 TURNS = 3
 _EXTRA = {
     "gpu_rate": "Images per second that a GPU trains; default 1000.",
-    "images": "Images of one measurement; default 1000.",
+    "images": "Images of one measurement; default 4000.",
 }
 
 
@@ -96,7 +96,7 @@ def run(argv: list[str]) -> int:
         return 0
     wanted, options, extras = request
     gpu_rate = positive("gpu_rate", extras["gpu_rate"], 1000)
-    count = positive("images", extras["images"], 1000)
+    count = positive("images", extras["images"], 4000)
     if wanted.dataset is None:
         import dataclasses
 

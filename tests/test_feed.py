@@ -13,7 +13,7 @@ import streamed_set
 import tensorflow as tf
 from tiny_steps import same_bits
 
-from rethink_tf import audit, datasets, feed, pipeline, results, train
+from rethink_tf import audit, datasets, feed, pipeline, results, show, train
 from rethink_tf.command_line import Options
 from rethink_tf.config import RunConfig, resolve
 from rethink_tf.evaluation import Evaluation
@@ -212,3 +212,10 @@ def test_the_plan_counts_what_is_resident(tensorflow):
     assert "0.2 MB on the device, one batch; in the host about 160 MB of places" in words
     fewer = resolve(RunConfig(model="mlp_1x512", dataset="imagenet2012", examples=64))
     assert "for up to 50,064 images, and 68.7 MB of images read ahead" in train.plan(fewer)
+
+
+def test_the_grid_shows_augmented_images(data_dir, tmp_path):
+    where = [f"--data_dir={data_dir}", f"--cache_dir={data_dir}/cache", f"--out={tmp_path}/a.png"]
+    settings = ["--dataset=imagenet2012", "--augment=inception", "--input_size=16"]
+    assert show.main([*settings, "--corrupt=0.5", *where]) == 0
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
