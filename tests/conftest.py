@@ -44,6 +44,16 @@ def offline(monkeypatch, tmp_path):
     return tmp_path
 
 
+@pytest.fixture(scope="session", autouse=True)
+def patience():
+    """A signal to the tests' own process: a slow machine's answer must not end all the tests."""
+    from rethink_tf import stopping
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stopping, "GRACE_SECONDS", 120.0)
+        yield
+
+
 @pytest.fixture
 def own_signals():
     """Puts the handlers back that `main.guarded` replaces."""

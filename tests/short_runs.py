@@ -28,8 +28,13 @@ def timeless(run_dir):
 
 
 def signal_after(patch, dispatches, signum):
-    """A dispatch becomes one step, and the signal comes after so many of them."""
+    """A dispatch becomes one step, and the signal comes after so many of them.
+
+    Never after the first: there is nothing to save yet, so the whole process would be ended.
+    """
     from rethink_tf import loop  # which imports TensorFlow
+
+    assert dispatches != 1
 
     advance, calls = loop.Steps.advance, []
 
