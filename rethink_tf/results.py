@@ -39,7 +39,6 @@ Accuracies are fractions from 0 to 1; null stands where there is none. Imports n
 """
 
 import contextlib
-import fcntl
 import io
 import json
 import math
@@ -51,7 +50,7 @@ from typing import Any
 import numpy as np
 
 from rethink_tf import array_cache, records
-from rethink_tf.errors import InUseError, StorageError
+from rethink_tf.errors import StorageError
 
 CONFIG, HISTORY, SUMMARY = "config.json", "history.jsonl", "summary.json"
 EXAMPLES, SAMPLES, TENSORBOARD, LOCK = "examples.npz", "samples.png", "tb", "lock"
@@ -114,53 +113,6 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     if not isinstance(value, dict):
         raise StorageError(f"{path}: expected a JSON object, found {type(value).__name__}")
     return value
-
-
-@contextlib.contextmanager
-def locked(run_dir: Path):
-    """Holds the run directory for this process; the lock dies with its owner.
-
-    Raises:
-        InUseError: another process holds it.
-        StorageError: the directory cannot be made or written.
-    """
-    with _lock_file(run_dir) as file:
-        with storage(run_dir):
-            file.truncate(0)
-            file.write(str(os.getpid()).encode())
-        try:
-            yield
-        finally:
-            # A request that was refused before anything was written leaves nothing behind.
-            with contextlib.suppress(OSError):
-                if [path.name for path in run_dir.iterdir()] == [LOCK]:
-                    (run_dir / LOCK).unlink()
-                    run_dir.rmdir()
-
-
-def _lock_file(run_dir: Path):
-    """The lock file, open and locked, in a folder that is made if need be."""
-    path = run_dir / LOCK
-    with storage(run_dir):
-        for _ in range(100):
-            run_dir.mkdir(parents=True, exist_ok=True)
-            with contextlib.ExitStack() as stack, contextlib.suppress(FileNotFoundError):
-                file = stack.enter_context(open(path, "a+b", buffering=0))
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    file.seek(0)
-                    owner = file.read().decode(errors="replace").strip() or "unknown"
-                    raise InUseError(
-                        f"{run_dir}: in use by process {owner}, which is training this very "
-                        "configuration; wait for it, or change a setting (such as --seed)"
-                    ) from None
-                # Its last owner may have removed the folder since it was opened here, and a lock on
-                # a file that nobody else can find keeps nobody out.
-                if os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                    stack.pop_all()
-                    return file
-    raise StorageError(f"{path}: expected it where it was just made, it vanished 100 times")
 
 
 def start(run_dir: Path, config: dict[str, Any]) -> None:

@@ -30,9 +30,10 @@ from rethink_tf import (
 from rethink_tf.config import RunConfig, run_id
 from rethink_tf.datasets import DATASETS
 from rethink_tf.errors import RequestError
-from rethink_tf.loop import Session, train_epochs
+from rethink_tf.loop import train_epochs
 from rethink_tf.per_example import Record
 from rethink_tf.profiling import Profile
+from rethink_tf.run_state import Session
 from rethink_tf.steps import Steps
 from rethink_tf.tensorboard_log import TensorBoardLog
 

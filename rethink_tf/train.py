@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rethink_tf import console, results
+from rethink_tf import console, results, run_lock
 from rethink_tf.command_line import Options
 from rethink_tf.config import RunConfig, run_id
 from rethink_tf.errors import AuditError, DivergedError, RequestError
@@ -66,7 +66,7 @@ def run(
         def claim() -> bytes:
             summary = results.read_finished(run_dir, run_id(config))
             if summary is None:
-                stack.enter_context(results.locked(run_dir))
+                stack.enter_context(run_lock.locked(run_dir))
                 # Another process may have finished it since.
                 summary = results.read_finished(run_dir, run_id(config))
             return json.dumps(summary).encode()

@@ -32,11 +32,11 @@ def signal_after(patch, dispatches, signum):
 
     Never after the first: there is nothing to save yet, so the whole process would be ended.
     """
-    from rethink_tf import loop  # which imports TensorFlow
+    from rethink_tf.steps import Steps  # which imports TensorFlow
 
     assert dispatches != 1
 
-    advance, calls = loop.Steps.advance, []
+    advance, calls = Steps.advance, []
 
     def signalled(self, first, count):
         calls.append(first)
@@ -45,4 +45,4 @@ def signal_after(patch, dispatches, signum):
             os.kill(os.getpid(), signum)
         return done
 
-    patch.setattr(loop.Steps, "advance", signalled)
+    patch.setattr(Steps, "advance", signalled)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rethink_tf import checkpoint, command_line, config, main, results, show, train
+from rethink_tf import checkpoint, command_line, config, main, results, run_lock, show, train
 from rethink_tf.errors import ExitCode, StorageError
 
 ARGV = ["--model=mlp_1x512", "--dataset=digits", "--examples=200", "--epochs=2", "--corrupt=0.5"]
@@ -160,7 +160,7 @@ def test_what_stands_in_the_way_is_named_and_left_alone(command, undisturbed, tm
 
 def test_a_run_that_another_process_owns(command, undisturbed, tmp_path):
     run_dir = tmp_path / undisturbed[1]
-    with results.locked(run_dir):
+    with run_lock.locked(run_dir):
         results.write_json(run_dir / results.CONFIG, {"of": "the owner"})
         code, out, err = command(tmp_path)
         assert code == ExitCode.IN_USE == 5 and out == ""
@@ -220,7 +220,7 @@ def test_a_complaint_that_cannot_be_written_changes_no_code(monkeypatch, own_sig
 
 def test_a_run_directory_that_vanishes_is_no_second_error(tmp_path):
     run_dir = tmp_path / "run"
-    with pytest.raises(ValueError, match="of the run"), results.locked(run_dir):
+    with pytest.raises(ValueError, match="of the run"), run_lock.locked(run_dir):
         (run_dir / results.LOCK).unlink()
         run_dir.rmdir()
         raise ValueError("of the run")

@@ -20,7 +20,7 @@ LIGHT = [
 # These do not even import it inside a function.
 NEVER_HEAVY = [
     "audit", "command_line", "config", "console", "errors", "experiments", "main", "metrics",
-    "noise", "paper", "parents", "report", "results", "sweep",
+    "noise", "paper", "parents", "report", "results", "run_lock", "sweep",
 ]  # fmt: skip
 SCIENCE = ["array_cache", "corruptions", "datasets", "image_shape", "models", "pixels", "rng",
            "tfds_source", "theory"]  # fmt: skip

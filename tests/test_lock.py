@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from no_space import no_space, one_line
 
-from rethink_tf import results
+from rethink_tf import run_lock
 from rethink_tf.errors import InUseError, StorageError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -19,19 +19,19 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 def test_a_second_lock_is_refused_and_names_the_owner(tmp_path):
     run_dir = tmp_path / "deep" / "run"
-    with results.locked(run_dir):
+    with run_lock.locked(run_dir):
         assert (run_dir / "lock").read_text() == str(os.getpid())
-        with pytest.raises(InUseError) as error, results.locked(run_dir):
+        with pytest.raises(InUseError) as error, run_lock.locked(run_dir):
             raise AssertionError("held twice")
         assert f"{run_dir}: in use by process {os.getpid()}, " in one_line(error)
-        with results.locked(tmp_path / "other"):
+        with run_lock.locked(tmp_path / "other"):
             assert (run_dir / "lock").read_text() == str(os.getpid()), "refused, and not emptied"
-    with results.locked(run_dir):
+    with run_lock.locked(run_dir):
         assert (run_dir / "lock").read_text() == str(os.getpid())
 
 
 def test_a_lock_is_given_back_when_the_run_fails(tmp_path):
-    with pytest.raises(ValueError, match="of the run"), results.locked(tmp_path / "run"):
+    with pytest.raises(ValueError, match="of the run"), run_lock.locked(tmp_path / "run"):
         (tmp_path / "run" / "config.json").write_text("{}")
         raise ValueError("of the run")
     with open(tmp_path / "run" / "lock") as file:
@@ -39,7 +39,7 @@ def test_a_lock_is_given_back_when_the_run_fails(tmp_path):
 
 
 def test_a_run_that_is_refused_at_once_leaves_no_folder(tmp_path):
-    with pytest.raises(ValueError, match="refused"), results.locked(tmp_path / "run"):
+    with pytest.raises(ValueError, match="refused"), run_lock.locked(tmp_path / "run"):
         raise ValueError("refused")
     assert not (tmp_path / "run").exists()
 
@@ -55,25 +55,25 @@ def test_a_lock_on_a_folder_removed_meanwhile_is_taken_anew(tmp_path, monkeypatc
             run_dir.rmdir()
         flock(file, how)
 
-    monkeypatch.setattr(results.fcntl, "flock", slow)
-    with results.locked(run_dir):
+    monkeypatch.setattr(run_lock.fcntl, "flock", slow)
+    with run_lock.locked(run_dir):
         assert len(removals) == 3
         assert (run_dir / "lock").read_text() == str(os.getpid())
-        with pytest.raises(InUseError), results.locked(run_dir):
+        with pytest.raises(InUseError), run_lock.locked(run_dir):
             raise AssertionError("held twice")
     assert not run_dir.exists()
 
 
 def test_a_lock_that_vanishes_for_ever_is_a_storage_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(results.fcntl, "flock", lambda *_: (tmp_path / "run/lock").unlink())
-    with pytest.raises(StorageError) as error, results.locked(tmp_path / "run"):
+    monkeypatch.setattr(run_lock.fcntl, "flock", lambda *_: (tmp_path / "run/lock").unlink())
+    with pytest.raises(StorageError) as error, run_lock.locked(tmp_path / "run"):
         raise AssertionError("not to be held")
     assert "expected it where it was just made, it vanished 100 times" in one_line(error)
 
 
 def test_a_lock_dies_with_its_owner(tmp_path):
     code = "import sys, time, pathlib; from rethink_tf import results\n"
-    code += "with results.locked(pathlib.Path(sys.argv[1])): print('held', flush=True); input()"
+    code += "with run_lock.locked(pathlib.Path(sys.argv[1])): print('held', flush=True); input()"
     owner = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)],
         stdin=subprocess.PIPE,
@@ -83,16 +83,16 @@ def test_a_lock_dies_with_its_owner(tmp_path):
     )
     with owner:
         assert owner.stdout.readline() == "held\n"
-        with pytest.raises(InUseError, match=f"process {owner.pid},"), results.locked(tmp_path):
+        with pytest.raises(InUseError, match=f"process {owner.pid},"), run_lock.locked(tmp_path):
             raise AssertionError("held twice")
         owner.send_signal(signal.SIGKILL)
         assert owner.wait() == -signal.SIGKILL
-    with results.locked(tmp_path):
+    with run_lock.locked(tmp_path):
         assert (tmp_path / "lock").read_text() == str(os.getpid())
 
 
 def test_a_lock_that_cannot_be_written_is_a_storage_error(tmp_path):
-    with no_space(), pytest.raises(StorageError) as error, results.locked(tmp_path):
+    with no_space(), pytest.raises(StorageError) as error, run_lock.locked(tmp_path):
         raise AssertionError("not to be held")
     assert "File too large" in one_line(error)
 
@@ -101,6 +101,6 @@ def test_a_file_system_without_locks_is_not_called_in_use(tmp_path, monkeypatch)
     def fail(*_):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(results.fcntl, "flock", fail)
-    with pytest.raises(StorageError, match="No locks available"), results.locked(tmp_path):
+    monkeypatch.setattr(run_lock.fcntl, "flock", fail)
+    with pytest.raises(StorageError, match="No locks available"), run_lock.locked(tmp_path):
         raise AssertionError("not to be held")

@@ -93,9 +93,9 @@ def test_a_trace_that_fails_costs_no_run(plain, tmp_path, monkeypatch, tensorflo
 
 
 def test_a_stopped_run_leaves_no_profiler_running(tmp_path, monkeypatch, tensorflow):
-    from rethink_tf import loop
+    from rethink_tf.steps import Steps
 
-    advance = loop.Steps.advance
+    advance = Steps.advance
 
     def stopped(self, first, count):
         if self.epoch == 2:
@@ -103,7 +103,7 @@ def test_a_stopped_run_leaves_no_profiler_running(tmp_path, monkeypatch, tensorf
         return advance(self, first, count)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop.Steps, "advance", stopped)
+        patch.setattr(Steps, "advance", stopped)
         with pytest.raises(StoppedError):
             run(tmp_path / "run", "")
     tensorflow.profiler.experimental.start(str(tmp_path / "another"))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from no_space import no_space, one_line
 
-from rethink_tf import results
+from rethink_tf import results, run_lock
 from rethink_tf.errors import StorageError
 
 
@@ -89,7 +89,7 @@ def test_a_folder_that_is_none_is_a_storage_error(tmp_path):
     with pytest.raises(StorageError, match="No such file or directory"):
         results.write_json(tmp_path / "none" / "a.json", {})
     assert results.read_summary(tmp_path / "file") is None
-    with pytest.raises(StorageError, match="Not a directory"), results.locked(tmp_path / "file/x"):
+    with pytest.raises(StorageError, match="Not a directory"), run_lock.locked(tmp_path / "file/x"):
         raise AssertionError("not to be held")
 
 

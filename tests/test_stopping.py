@@ -8,9 +8,10 @@ import sys
 import pytest
 from short_runs import signal_after, timeless
 
-from rethink_tf import loop, results, train
+from rethink_tf import results, train
 from rethink_tf.command_line import Options
 from rethink_tf.config import RunConfig, resolve
+from rethink_tf.evaluation import Evaluation
 from rethink_tf.stopping import Stop, StoppedError
 
 CONFIG = resolve(
@@ -53,7 +54,7 @@ def test_stopped_within_an_epoch_and_continued_bit_for_bit(
 
 
 def test_stopped_within_an_evaluation_and_continued_bit_for_bit(whole, tmp_path, monkeypatch):
-    evaluate, calls = loop.Evaluation.evaluate, []
+    evaluate, calls = Evaluation.evaluate, []
 
     def signalled(self, *args, **more):
         calls.append(1)
@@ -62,7 +63,7 @@ def test_stopped_within_an_evaluation_and_continued_bit_for_bit(whole, tmp_path,
         return evaluate(self, *args, **more)
 
     with monkeypatch.context() as patched:
-        patched.setattr(loop.Evaluation, "evaluate", signalled)
+        patched.setattr(Evaluation, "evaluate", signalled)
         with pytest.raises(StoppedError, match="in epoch 2 after step 7 of 7, saved"):
             run(tmp_path / "run")
     assert [line["epoch"] for line in results.read_history(tmp_path / "run")] == [1]

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rethink_tf import results, workers
+from rethink_tf import results, run_lock, workers
 from rethink_tf.errors import RequestError
 from rethink_tf.workers import Workers
 
@@ -112,7 +112,7 @@ def test_a_finished_run_answers_all_workers(whole):
 
 def test_what_refuses_the_chief_ends_all_workers(tmp_path, whole):
     folder = tmp_path / "runs" / run_dir(whole[0]).name
-    with results.locked(folder):
+    with run_lock.locked(folder):
         (folder / "kept").touch()
         code, _, err = two_workers(tmp_path)
     assert code == 5
