@@ -3,8 +3,10 @@
 import json
 import os
 import platform
+import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 from rethink_tf import __version__, workers
 from rethink_tf.errors import RequestError
@@ -161,6 +163,15 @@ def capabilities() -> list[tuple[int, int]]:
     details = tf.config.experimental.get_device_details
     found = (details(g).get("compute_capability") for g in tf.config.get_visible_devices("GPU"))
     return [capability for capability in found if capability is not None]
+
+
+def git_commit() -> str | None:
+    """The commit of the checkout that this package runs from, if it is one."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def describe() -> dict:
