@@ -1,5 +1,6 @@
 """Starting TensorFlow: quietly, with pinned threads, and with memory growth on GPUs."""
 
+import functools
 import json
 import os
 import platform
@@ -64,7 +65,7 @@ def start(
 
 
 def strategy(name: str = "auto", devices: int = 0):
-    """The tf.distribute strategy of a run; call once, after `start`.
+    """The tf.distribute strategy of a run; to be called after `start`.
 
     Args:
         name: `auto` is `mirrored` over all visible GPUs where there are several, else one_device;
@@ -91,7 +92,14 @@ def strategy(name: str = "auto", devices: int = 0):
                 "type --strategy=mirrored"
             )
         return tf.distribute.OneDeviceStrategy(found[0].name)
-    return tf.distribute.MirroredStrategy([device.name for device in found[: devices or None]])
+    return _mirrored(tuple(device.name for device in found[: devices or None]))
+
+
+@functools.cache  # two of them on the same devices would use the same keys for their collectives
+def _mirrored(names: tuple[str, ...]):
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy(list(names))
 
 
 def _join(devices: int):

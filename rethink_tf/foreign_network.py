@@ -168,12 +168,28 @@ def _outputs(model, name: str, input_shape, num_classes: int):
         ) from None
     if isinstance(outputs, dict | list | tuple):
         raise RequestError(f"--model: expected one output, {name} gives {len(outputs)}")
+    _trace(model, name, input_shape)
     if tuple(outputs.shape) != (PROBE, num_classes):
         raise RequestError(
             f"--model: expected {num_classes} outputs, one for each class; {name} gives "
             f"{_by(outputs.shape[1:])}"
         )
     return outputs
+
+
+def _trace(model, name: str, input_shape) -> None:
+    """Refuses what fails as it is called in training, compiled; nothing is computed."""
+    import tensorflow as tf
+
+    if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+        return  # statistics are updated within a replica only
+    called = tf.function(lambda images: model(images, training=True))
+    try:
+        called.get_concrete_function(tf.TensorSpec((PROBE, *input_shape), tf.float32))
+    except Exception as error:
+        raise RequestError(
+            f"--model: {name} fails in training, compiled by tf.function: {first_line(error)}"
+        ) from None
 
 
 def _by(shape) -> str:

@@ -84,8 +84,7 @@ def run(
         pixels: further cases: some of "shuffled", "random", "gaussian".
         threshold: training accuracy that counts as fitted, above 0 to 1.
         out: folder of the report, and of what a model or arrays are saved to.
-        options: where runs and data lie; its strategy is one device, since several runs are
-            trained in one process.
+        options: where runs and data lie, and on which devices of this machine is trained.
         say: takes the lines for the reader.
         **fields: of RunConfig, for all runs: epochs, learning_rate, seed, ...
 
@@ -99,17 +98,17 @@ def run(
         StoppedError: a signal came; the same call goes on.
     """
     options, out = options or Options(), Path(out)
-    if options.strategy not in ("auto", "one_device") or options.devices > 1:
+    if options.strategy == "multi_worker":
         raise RequestError(
-            "--strategy: expected one_device: the test trains several runs in one process; on "
-            "several devices train each with rethink_tf.main first, the test reads them back"
+            "--strategy: expected auto, one_device or mirrored: the test trains several runs in "
+            "one process; with several workers train each run (--dry_run lists them) with "
+            "rethink_tf.main first, the test reads them back"
         )
     if not (isinstance(threshold, float | int) and 0 < threshold <= 1):
         raise RequestError(f"--threshold: expected a number above 0 to 1, received {threshold}")
     unknown = [name for name in fields if name not in config.FIELDS]
     if unknown:
         raise RequestError(f"expected fields of RunConfig, received {', '.join(unknown)}")
-    options = dataclasses.replace(options, strategy="one_device")
     with results.storage(out):
         out.mkdir(parents=True, exist_ok=True)
     wanted = RunConfig(model=_named(model, out), dataset=_stored(dataset, out), **fields)

@@ -93,6 +93,17 @@ def fails(input_shape, num_classes):
     raise ValueError("it cannot be built\\nfor two reasons")
 
 
+class Failing(layers.Dense):
+    def call(self, x, training=None):
+        if training:
+            raise ValueError("only in training")
+        return super().call(x)
+
+
+def fails_in_training(input_shape, num_classes):
+    return keras.Sequential([layers.Flatten(), Failing(num_classes)])
+
+
 def no_arguments():
     return None
 """

@@ -136,6 +136,7 @@ def test_mixed_precision_gives_float32_logits(own, tensorflow):
         ("other_size", "expected an input of 12x12x3, .* takes 9x9x3; type --input_size=9"),
         ("too_few", "expected 7 outputs, one for each class; five_lines:too_few gives 6"),
         ("weightless", "expected weights to train, five_lines:weightless has none"),
+        ("fails_in_training", "fails in training, compiled by tf.function: only in training$"),
         ("no_model", "expected a keras.Model from five_lines:no_model, received str"),
         ("fails", r"ValueError at line \d+ of .*five_lines.py: it cannot be built$"),
         ("no_arguments", r"expected a function of \(input_shape, num_classes\), .* takes \(\)"),

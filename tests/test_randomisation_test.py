@@ -118,7 +118,7 @@ def test_from_a_notebook_with_a_model_and_arrays(tested):
         (["--seeds=0"], "--seeds: expected a whole number from 1 to 100, received 0"),
         (["--seeds=two"], "--seeds: expected a number, received two"),
         (["--threshold=2"], "--threshold: expected a number above 0 to 1, received 2"),
-        (["--strategy=mirrored"], "--strategy: expected one_device"),
+        (["--strategy=multi_worker"], "--strategy: expected auto, one_device or mirrored"),
     ],
 )
 def test_requests_that_are_refused(argv, words, tested, own_signals, capsys, no_training):
