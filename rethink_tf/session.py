@@ -61,7 +61,7 @@ def compile_with_xla(model_name: str, threads: int) -> bool:
 
 def plan(config: RunConfig, options) -> str:
     """What --dry_run prints: configuration, run id, parameters, and the memory of the data."""
-    info = tables.info(config, options)
+    info = tables.info(config, options.data_dir, options.cache_dir)
     parent = parents.of(config, options.data_dir, options.cache_dir)
     channels = (parent or info).image_shape[-1]
     model = build_model(config, channels, info.num_classes)
@@ -92,7 +92,7 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
     """
     began = time.time()
     strategy, workers, threads = started.strategy, started.workers, started.threads
-    info = tables.info(config, options)
+    info = tables.info(config, options.data_dir, options.cache_dir)
     _check_batches(config, info.num_train, strategy.num_replicas_in_sync)
     profile = Profile(options.profile if workers.chief else None, run_dir, say)
     parent = parents.of(config, options.data_dir, options.cache_dir)

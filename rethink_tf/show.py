@@ -102,7 +102,7 @@ def run_samples(config: RunConfig, source, train) -> np.ndarray:
     figure = pictures.sample_grid(
         {t: (source.preprocess(seen).numpy(), g) for t, (seen, g) in columns.items()},
         true,
-        CLASS_NAMES.get(config.dataset),
+        CLASS_NAMES.get(config.dataset) or source.class_names,
         index=index,
         title=f"{contents.shown(config.dataset)}: the same training examples under each corruption",
     )
@@ -241,7 +241,7 @@ def _grid(config: RunConfig, options, say) -> np.ndarray:
     if how["given"] is not None:
         how["given"] = how["given"][chosen]
     table = pipeline.collect(pipeline.corrupted(part, **how), part.num_classes)
-    return run_samples(config, tables.Source(part, source.test, how, source.preprocess), table)
+    return run_samples(config, dataclasses.replace(source, train=part, corruption=how), table)
 
 
 _CURVES = "curves.png"

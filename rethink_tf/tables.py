@@ -30,6 +30,7 @@ class Source:
     """What the corrupting pipeline reads: the two Splits, cropped, and its arguments.
 
     `preprocess` makes of its images what the model sees; `norm` is its mean and deviation.
+    `class_names` are those that a foreign set gives its classes.
     """
 
     train: Split
@@ -37,6 +38,7 @@ class Source:
     corruption: dict[str, Any]
     preprocess: Callable
     norm: tuple[Any, Any] = (None, None)
+    class_names: tuple[str, ...] | None = None
 
 
 def moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -97,7 +99,8 @@ def load(config: RunConfig, *, data_dir=None, cache_dir=None, say=print) -> Sour
         "seed": config.seed,
     }
     preprocess = pipeline.preprocessing(config.preprocess, *norm)
-    return Source(train, test, corruption, preprocess, norm)
+    names = info(config, data_dir, cache_dir).class_names
+    return Source(train, test, corruption, preprocess, norm, names)
 
 
 def _loaded(config: RunConfig, places: dict[str, Any]) -> tuple[Split, Split]:
@@ -116,10 +119,10 @@ def _moments_of(parent: Parent, places: dict[str, Any]):
         ) from None
 
 
-def info(config: RunConfig, options) -> datasets.DatasetInfo:
-    """What is known of the data set of a resolved configuration; `options` say where it lies."""
+def info(config: RunConfig, data_dir=None, cache_dir=None) -> datasets.DatasetInfo:
+    """What is known of the data set of a resolved configuration."""
     size = {"input_size": config.input_size, "augment": config.augment}
-    return datasets.info(config.dataset, options.data_dir, options.cache_dir, **size)
+    return datasets.info(config.dataset, data_dir, cache_dir, **size)
 
 
 def arrivals(source: Source, known: datasets.DatasetInfo, model: str) -> list[str]:
