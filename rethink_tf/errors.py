@@ -51,9 +51,3 @@ class StorageError(RethinkError):
     """A file could not be written or read: disk full, no permission."""
 
     exit_code = ExitCode.STORAGE_FAILED
-
-
-def first_line(error: BaseException) -> str:
-    """What anyone's error says, cut to one line."""
-    lines = (line.strip() for line in str(error).splitlines())
-    return next(filter(None, lines), type(error).__name__)[:300]

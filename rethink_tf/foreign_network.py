@@ -14,7 +14,8 @@ import traceback
 import numpy as np
 
 from rethink_tf import contents, foreign_models, keras_file
-from rethink_tf.errors import RequestError, first_line
+from rethink_tf.errors import RequestError
+from rethink_tf.keras_file import first_line
 
 PROBE = 8
 SMALLEST = 1e-30  # of a probability whose logarithm is taken

@@ -1,12 +1,26 @@
 """FILE.keras, opened without running anything that came with it. Importing this loads no Keras."""
 
 import json
+import re
 import zipfile
 
-from rethink_tf.errors import RequestError, first_line
+from rethink_tf.errors import RequestError
 
 # Classes that run code of their own, or that of another file, when they are made or called.
 _CODE = ("Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
+# Of what frameworks write around an error: terminal codes, and the line that begins the error.
+_CODES = re.compile(r"\x1b\[[0-9;]*m")
+_KIND = re.compile(r"\w*(Error|Exception): ")
+
+
+def first_line(error: BaseException) -> str:
+    """What anyone's error says, cut to one line; what frameworks put before it is left out."""
+    lines = [line.strip() for line in _CODES.sub("", str(error)).splitlines() if line.strip()]
+    if lines[:1] == ["in user code:"]:  # AutoGraph's own traceback
+        lines = lines[next((n for n, x in enumerate(lines) if _KIND.match(x)), 0) :]
+    if len(lines) > 1 and "Exception encountered when calling" in lines[0]:  # Keras names the layer
+        lines = [f"{lines[0]} {lines[1]}"]
+    return (lines or [type(error).__name__])[0][:300]
 
 
 def read(path: str):

@@ -176,7 +176,6 @@ def picture(figures: dict[str, Any], runs: list[Run], look, words: str) -> np.nd
         uint8 [height, width, 3], 1600 pixels wide.
     """
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
 
     back, ink, grid, brighter = look
     figure = Figure((pictures.WIDTH, 4.2), dpi=pictures.DPI, facecolor=back, layout="constrained")
@@ -192,10 +191,8 @@ def picture(figures: dict[str, Any], runs: list[Run], look, words: str) -> np.nd
                 _draw(axes, own, name, label, (brighter.get(colour, colour), *style), place)
         axes.set_title(heading, color=ink)
         axes.set_facecolor(back)
-        axes.set_xlabel("Epoch", color=ink)
         axes.set_ylim(-2, 102)
-        axes.set_xlim(left=0)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+        _epochs(axes, runs, is_early(figures["cases"]), ink)
         axes.grid(color=grid)
         axes.tick_params(colors=ink)
         for side, spine in axes.spines.items():
@@ -220,6 +217,29 @@ def picture(figures: dict[str, Any], runs: list[Run], look, words: str) -> np.nd
     return pictures.pixels_of(figure)
 
 
+def is_early(cases: list[dict[str, Any]]) -> bool:
+    """Whether all was fitted within a quarter of the epochs, which then are drawn logarithmically,
+    since nothing happens in most of them."""
+    fitted = all(case["reached"] == len(case["seeds"]) for case in cases)
+    return fitted and 4 * max(c["epochs"]["mean"] for c in cases) <= max(c["budget"] for c in cases)
+
+
+def _epochs(axes, runs: list[Run], early: bool, ink: str) -> None:
+    from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, ScalarFormatter
+
+    axes.set_xlabel("Epoch (logarithmic)" if early else "Epoch", color=ink)
+    if not early:
+        axes.set_xlim(left=0)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+        return
+    lines = [x["epoch"] for run in runs for x in run.history if x["train_accuracy"] is not None]
+    axes.set_xscale("log")
+    axes.set_xlim(0.9 * min(lines), 1.05 * max(lines))
+    axes.xaxis.set_major_locator(FixedLocator([n * 10**k for k in range(7) for n in (1, 2, 5)]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+
+
 def _draw(axes, histories, key: str, name: str, look, place: int) -> None:
     """The mean of some runs by epoch, and the band from the lowest to the highest."""
     colour, style, marker = look
@@ -231,7 +251,7 @@ def _draw(axes, histories, key: str, name: str, look, place: int) -> None:
     epochs = sorted(by_epoch)
     means = [float(np.mean(by_epoch[e])) for e in epochs]
     axes.plot(epochs, means, color=colour, linestyle=style, marker=marker, markersize=4.5,
-              linewidth=1.8, label=name, markevery=(place, max(5, len(epochs) // 5)),
+              linewidth=1.8, label=name, markevery=(0.04 * place, 0.2),
               clip_on=False)  # fmt: skip
     if len(histories) > 1:
         low, high = ([f(by_epoch[e]) for e in epochs] for f in (min, max))

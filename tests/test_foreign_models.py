@@ -6,7 +6,7 @@ import class_folders
 import numpy as np
 import pytest
 
-from rethink_tf import contents, foreign_models, models
+from rethink_tf import contents, foreign_models, keras_file, models
 from rethink_tf.config import RunConfig, resolve, run_id
 from rethink_tf.errors import RequestError
 
@@ -136,7 +136,7 @@ def test_mixed_precision_gives_float32_logits(own, tensorflow):
         ("other_size", "expected an input of 12x12x3, .* takes 9x9x3; type --input_size=9"),
         ("too_few", "expected 7 outputs, one for each class; five_lines:too_few gives 6"),
         ("weightless", "expected weights to train, five_lines:weightless has none"),
-        ("fails_in_training", "fails in training, compiled by tf.function: only in training$"),
+        ("fails_in_training", r"compiled by tf.function: .*Failing.call\(\). only in training$"),
         ("no_model", "expected a keras.Model from five_lines:no_model, received str"),
         ("fails", r"ValueError at line \d+ of .*five_lines.py: it cannot be built$"),
         ("no_arguments", r"expected a function of \(input_shape, num_classes\), .* takes \(\)"),
@@ -224,3 +224,12 @@ def test_statistics_of_layers_that_gather_none_are_kept(own, tensorflow):
     assert np.allclose(inference.moving_variance, 1), "the model calls it as in inference"
     steps.advance(0, 7)
     assert steps.weights_finite() and steps.online()["seen"] == 70
+
+
+def test_errors_of_frameworks_in_one_line():
+    text = "in user code:\n\n    File x.py, line 5, in call  *\n        raise ValueError(1)\n\n"
+    keras = "ValueError: Exception encountered when calling A.call().\n\n\x1b[1mwhy\x1b[0m\n\nArg"
+    expected = "ValueError: Exception encountered when calling A.call(). why"
+    assert keras_file.first_line(RuntimeError(text + keras)) == expected
+    assert keras_file.first_line(ValueError("one\ntwo")) == "one"
+    assert keras_file.first_line(ValueError(" ")) == "ValueError"

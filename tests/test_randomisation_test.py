@@ -180,6 +180,13 @@ def test_figures_of_a_case():
     assert randomisation_figures.number(case(0.3, 0.1, [None])["epochs"]) == "not reached"
 
 
+def test_epochs_are_logarithmic_where_all_is_fitted_early():
+    early, late = case(1.0, 0.8, [3, 5]), case(1.0, 0.1, [6, 6])
+    assert randomisation_page.is_early([early, case(1.0, 0.1, [5, 5])])
+    assert not randomisation_page.is_early([early, late])
+    assert not randomisation_page.is_early([early, case(1.0, 0.1, [2, None])])
+
+
 def test_limits_that_apply():
     def said(cases, **about):
         how = {"num_classes": 10, "num_test": 1000, "recipe": "SGD"} | about
