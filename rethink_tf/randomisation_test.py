@@ -43,6 +43,8 @@ def cases(wanted: RunConfig, pixels: tuple[str, ...], seeds: int) -> list[tuple[
     Raises:
         RequestError: a field that the test sets itself is given; unknown pixels; no seeds.
     """
+    if wanted.init_from is not None:
+        raise RequestError("--init_from: the test trains from the start; leave it out")
     for name in _OWN:
         if getattr(wanted, name) != config.FIELDS[name].default:
             raise RequestError(f"--{name}: the test sets it itself; leave it out")
@@ -241,9 +243,10 @@ def main(argv: list[str]) -> int:
     asked = "" if wanted.pixels == config.FIELDS["pixels"].default else wanted.pixels
     pixels = tuple(kind.strip() for kind in asked.split(",") if kind.strip())
     wanted = dataclasses.replace(wanted, pixels="original")
+    planned = cases(wanted, pixels, numbers["seeds"])  # which refuses before anything is looked for
     if wanted.dataset is None:
         wanted = dataclasses.replace(wanted, dataset=prepare(wanted, options).dataset)
-    planned = cases(wanted, pixels, numbers["seeds"])
+        planned = cases(wanted, pixels, numbers["seeds"])
     if options.dry_run:
         for case, each in planned:
             found = config.resolve(each, options.data_dir, options.cache_dir, console.say)

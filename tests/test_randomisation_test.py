@@ -27,6 +27,7 @@ def tested(tensorflow, tmp_path_factory):
         patch.syspath_prepend(folder)
         patch.delitem(sys.modules, "five_lines", raising=False)
         patch.chdir(folder)
+        patch.setattr("rethink_tf.show.record_samples", lambda *_: None)  # seconds for each run
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         said = []
         patch.setattr("rethink_tf.console.say", said.append)
@@ -118,6 +119,7 @@ def test_from_a_notebook_with_a_model_and_arrays(tested):
         (["--seeds=0"], "--seeds: expected a whole number from 1 to 100, received 0"),
         (["--seeds=two"], "--seeds: expected a number, received two"),
         (["--threshold=2"], "--threshold: expected a number above 0 to 1, received 2"),
+        (["--init_from=random"], "--init_from: the test trains from the start"),
         (["--strategy=multi_worker"], "--strategy: expected auto, one_device or mirrored"),
     ],
 )
