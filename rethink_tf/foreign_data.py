@@ -95,11 +95,16 @@ _last_folder: dict[str, Opened] = {}
 
 
 def _folder(root: Path, cache_dir: Path, input_size, augment: str, report) -> Opened:
-    found = foreign_folder.listing(root)
+    try:
+        found = foreign_folder.listing(root)
+        fingerprint = found.fingerprint()
+    except OSError as error:  # a name that is too long, a folder that may not be read
+        why = f"{str(root)[:200]} cannot be read: {error.strerror}"
+        raise RequestError(f"--dataset: {why}") from None
     if input_size is None:
         input_size = foreign_folder.input_side(foreign_folder.own_side(found), augment)
     side = foreign_folder.wanted_side(input_size, augment)
-    key = f"folder-{found.fingerprint()[:24]}-{side}"
+    key = f"folder-{fingerprint[:24]}-{side}"
     if key not in _last_folder:
 
         def build():
