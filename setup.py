@@ -27,6 +27,7 @@ setup(
         "scipy>=1.14,<2",
         "scikit-learn>=1.5,<2",
         "matplotlib>=3.9,<4",
+        "pillow>=10",
         "absl-py>=2.1,<3",
     ],
     extras_require={

@@ -12,9 +12,11 @@ _PUBLIC = {
     "RunConfig": "rethink_tf.config",
     "load_runs": "rethink_tf.results",
     "run": "rethink_tf.train",
+    "corrupted_dataset": "rethink_tf.own_training",
     "audit": None,
     "datasets": None,
     "corruptions": None,
+    "randomisation_test": None,
 }
 
 __all__ = ["__version__", *_PUBLIC]

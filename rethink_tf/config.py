@@ -8,13 +8,15 @@ no TensorFlow.
 import dataclasses
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 
-from rethink_tf import fields, resolution
+from rethink_tf import contents, datasets, fields, foreign_data, foreign_models, resolution
 from rethink_tf.corruptions import LABEL_NOISE, PIXELS
 from rethink_tf.datasets import DATASETS
 from rethink_tf.errors import RequestError
-from rethink_tf.models import MODELS, UNNORMALISED, find
+from rethink_tf.models import MODELS, UNNORMALISED
+from rethink_tf.models import accepts as accepts_model
 
 PRECISIONS = ("float32", "mixed_bfloat16")
 AUGMENTATIONS = ("none", "crop", "flip_rotate")
@@ -22,6 +24,7 @@ PREPROCESSING = ("standardise", "channel_norm")
 LR_SCHEDULES = ("exponential", "step")
 FREEZE = ("none", "all_but_last")
 OF_THE_PARENT = ("model", "preprocess", "input_size")  # of a run with --init_from
+_OURS = {f"tfds:{info.name}": info.name for info in DATASETS.values() if info.download_host_url}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,11 +32,13 @@ class RunConfig:
     """One run as a value. None stands for "by model and data set" until `resolve`."""
 
     model: str = fields.field(
-        "inception", str, "The network, by the paper's name; also any wrn_DEPTH_WIDTH.",
-        group="What is trained", choices=tuple(MODELS), accepts=find,
+        "inception", str, "The network, by the paper's name, or your own, package.module:function "
+        "or FILE.keras; also any wrn_DEPTH_WIDTH.",
+        group="What is trained", choices=tuple(MODELS), accepts=accepts_model,
     )  # fmt: skip
     dataset: str | None = fields.field(
-        None, str, "The data set.", group="What is trained", choices=tuple(DATASETS),
+        None, str, f"The data set, or one of your own: {foreign_data.FORMS}.",
+        group="What is trained", choices=tuple(DATASETS), accepts=datasets.accepts,
         by="cifar10 if it is on disk or can be downloaded, else digits",
     )  # fmt: skip
     examples: int | None = fields.field(
@@ -42,7 +47,7 @@ class RunConfig:
     )  # fmt: skip
     input_size: int | None = fields.field(
         None, int, "Height and width in pixels that the network sees, cropped from the centre.",
-        group="What is trained", low=4, high=1024, by="28; digits 16",
+        group="What is trained", low=4, high=1024, by="28; digits 16; your own: whole images",
     )  # fmt: skip
     corrupt: float = fields.field(
         0.0, float, "Probability with which each training label is replaced by a uniform class.",
@@ -95,12 +100,12 @@ class RunConfig:
     )  # fmt: skip
     learning_rate: float | None = fields.field(
         None, float, "Learning rate of the first epoch.", group="Optimisation", low=0.0,
-        high=1000.0, open_ends="low", by="0.1 for the Inceptions, 0.01 else; MNISTs, digits vary",
+        high=1000.0, open_ends="low", by="0.1 with batch norm, 0.01 else and for your own",
     )  # fmt: skip
     lr_decay: float | None = fields.field(
         None, float, "Factor on the learning rate after each epoch, or at each of --lr_milestones.",
         group="Optimisation", low=0.0, high=1.0, open_ends="low",
-        by="0.95; MNISTs and digits vary; 0.1 with --lr_schedule=step",
+        by="0.95; MNISTs, digits and your own vary; 0.1 with --lr_schedule=step",
     )  # fmt: skip
     lr_schedule: str = fields.field(
         "exponential", str, "When --lr_decay acts: after each epoch, or at the milestones.",
@@ -116,11 +121,11 @@ class RunConfig:
     )  # fmt: skip
     batch_size: int | None = fields.field(
         None, int, "Examples per step, over all devices.", group="Optimisation", low=1,
-        high=1_000_000, by="128; digits 32 for all but the Inceptions",
+        high=1_000_000, by="128; digits 32 for all but the Inceptions, as small sets of your own",
     )  # fmt: skip
     epochs: int | None = fields.field(
         None, int, "Passes over the training set.", group="Optimisation", low=1, high=1_000_000,
-        by="70; digits vary",
+        by="70; MNISTs 150; digits vary; your own 100",
     )  # fmt: skip
     precision: str = fields.field(
         "float32", str, "Arithmetic of the layers; weights and logits stay float32.",
@@ -165,11 +170,17 @@ def check_field(name: str, value) -> Any:
     return fields.check(name, FIELDS[name], value)
 
 
-def resolve(config: RunConfig) -> RunConfig:
+def resolve(
+    config: RunConfig,
+    data_dir: str | None = None,
+    cache_dir: str | None = None,
+    report: Callable[[str], None] = print,
+) -> RunConfig:
     """The configuration with every open field filled in, checked, and in its one form.
 
     Args:
         config: `dataset` must be set; other None fields are resolved by model and data set.
+        data_dir, cache_dir, report: see `datasets.load`; for a data set of one's own.
 
     Returns:
         A RunConfig; configurations that mean the same are equal.
@@ -180,16 +191,23 @@ def resolve(config: RunConfig) -> RunConfig:
     values = {name: check_field(name, getattr(config, name)) for name in FIELDS}
     if values["dataset"] is None:
         raise RequestError(f"--dataset: expected one of {', '.join(DATASETS)}; received none")
-    names = ("model", "dataset", "lr_schedule")
-    for name, value in resolution.defaults(*(values[name] for name in names)).items():
+    # TFDS's name of a set of ours is that set.
+    values["dataset"] = _OURS.get(values["dataset"], values["dataset"])
+    size = {"input_size": values["input_size"], "augment": values["augment"], "report": report}
+    info = datasets.info(values["dataset"], data_dir, cache_dir, **size)
+    values["dataset"] = datasets.resolved(values["dataset"], info)
+    if foreign_models.is_foreign(values["model"]):
+        values["model"] = foreign_models.resolved(values["model"])
+    chosen = values["model"], info, values["lr_schedule"], values["augment"]
+    for name, value in resolution.defaults(*chosen).items():
         values[name] = value if values[name] is None else values[name]
     resolution.check_schedule(values)
     resolution.check_transfer(values)
-    resolution.check_sizes(values)
+    resolution.check_sizes(values, info)
     resolution.check_corruption(values)
     if values["model"] in UNNORMALISED:
         values["sync_batch_norm"] = False
-    whole = DATASETS[values["dataset"]].num_train
+    whole = info.num_train
     if values["examples"] == whole:
         values["examples"] = None
     examples = values["examples"] or whole
@@ -206,9 +224,13 @@ def identity(config: RunConfig) -> dict[str, Any]:
     """
     values = dataclasses.asdict(config)
     if config.labels_from is not None:  # the content counts, not the path
-        values["labels_from"] = config.labels_from.partition(resolution.CONTENT)[2]
+        values["labels_from"] = contents.parts(config.labels_from)[1]
     if config.init_from is not None:  # which run it is, not where it lies
-        values["init_from"] = config.init_from.rpartition(resolution.PARENT)[2]
+        values["init_from"] = resolution.parent_identity(config.init_from)
+    if foreign_data.is_foreign(config.dataset):
+        values["dataset"] = contents.parts(config.dataset)[1]
+    if foreign_models.is_foreign(config.model):
+        values["model"] = foreign_models.identity(config.model)
     return {
         name: value
         for name, value in values.items()
@@ -218,8 +240,7 @@ def identity(config: RunConfig) -> dict[str, Any]:
 
 def labels_path(config: RunConfig) -> tuple[str, str]:
     """Path and content hash of a resolved configuration's noise file."""
-    path, _, known = config.labels_from.partition(resolution.CONTENT)
-    return path, known
+    return contents.parts(config.labels_from)
 
 
 def parent_parts(config: RunConfig) -> tuple[str, str, int, str]:
@@ -232,7 +253,9 @@ def parent_parts(config: RunConfig) -> tuple[str, str, int, str]:
 def run_id(config: RunConfig) -> str:
     """Model name and 12 hex digits over `identity` of a resolved configuration."""
     text = json.dumps(identity(config), sort_keys=True)
-    return f"{config.model}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    foreign = foreign_models.is_foreign(config.model)
+    name = foreign_models.folder_name(config.model) if foreign else config.model
+    return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 def from_dict(values: dict[str, Any]) -> RunConfig:

@@ -6,16 +6,15 @@ Importing this module loads no TensorFlow, and neither does a set that was decod
 """
 
 import dataclasses
-import hashlib
 import os
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
-from rethink_tf import array_cache, rng, tfds_source
+from rethink_tf import array_cache, contents, digits, foreign_data, rng, tfds_source
 from rethink_tf.errors import RequestError
+from rethink_tf.places import cache_directory, data_directory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +29,10 @@ class DatasetInfo:
     download_host_url: str | None  # A file TFDS downloads; None: the set is embedded.
     download_megabytes: int
     has_ids: bool = False  # Whether TFDS gives each example the id of its original position.
+    # Of foreign sets (`foreign_data`):
+    content: str = ""  # the hash of what is in it
+    class_names: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()  # what was done to it, in words
 
 
 _CIFAR10 = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
@@ -43,7 +46,7 @@ DATASETS: dict[str, DatasetInfo] = {
         DatasetInfo("cifar100", 100, (32, 32, 3), 50_000, 10_000, _CIFAR100, 169, has_ids=True),
         DatasetInfo("mnist", 10, (28, 28, 1), 60_000, 10_000, _MNIST, 12),
         DatasetInfo("fashion_mnist", 10, (28, 28, 1), 60_000, 10_000, _FASHION, 31),
-        DatasetInfo("digits", 10, (16, 16, 1), 1_500, 297, None, 0),
+        DatasetInfo("digits", 10, (16, 16, 1), digits.NUM_TRAIN, digits.NUM_TEST, None, 0),
     )
 }
 _FIELDS = {"index": np.int64, "images": np.uint8, "labels": np.int32}  # The arrays of a split.
@@ -89,34 +92,48 @@ class Split:
         return tuple(self.images.shape[1:])
 
 
-def data_directory(data_dir: str | os.PathLike | None = None) -> Path:
-    """Where the TFDS sets lie: the argument, else $TFDS_DATA_DIR, else ~/tensorflow_datasets.
+def accepts(name: str) -> bool:
+    """Whether a name is that of a set of ours, or has the form of a foreign one."""
+    return name in DATASETS or foreign_data.is_foreign(name)
+
+
+def info(
+    name: str,
+    data_dir: str | os.PathLike | None = None,
+    cache_dir: str | os.PathLike | None = None,
+    *,
+    input_size: int | None = None,
+    augment: str = "none",
+    report: Callable[[str], None] = print,
+) -> DatasetInfo:
+    """What is known of a data set; a foreign one is looked for, and checked.
+
+    Args:
+        name: a key of `DATASETS`, or one of `foreign_data.FORMS`.
+        data_dir, cache_dir: see `load`.
+        input_size, augment: of the run; foreign images of many sizes are brought to what it needs.
+        report: see `load`.
 
     Raises:
-        RequestError: it is a URL (gs://...); the records are read and hashed as local files.
+        RequestError: unknown name; a foreign set that is not there or not what a run needs.
     """
-    folder = str(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
-    if "://" in folder:
-        raise RequestError(
-            f"data_dir: expected a local folder, got {folder}; copy the set to this machine and "
-            "type --data_dir=FOLDER"
-        )
-    return _expanded("data_dir", folder)
+    if not foreign_data.is_foreign(name):
+        return _info(name)
+    found = foreign_data.open_set(name, data_dir, cache_dir, input_size, augment, report)
+    sizes = found.num_train, found.num_test
+    more = {"content": found.content, "class_names": found.class_names, "notes": found.notes}
+    return DatasetInfo(name, found.num_classes, found.image_shape, *sizes, None, 0, **more)
 
 
-def _expanded(name: str, folder: str | os.PathLike) -> Path:
-    """A folder whose ~ is the home directory; RequestError where there is none."""
-    try:
-        return Path(folder).expanduser()
-    except RuntimeError:
-        raise RequestError(
-            f"{name}: expected a folder, got {folder}: there is no such home directory"
-        ) from None
+def resolved(name: str, found: DatasetInfo) -> str:
+    """The name as it stands in a resolved configuration: a foreign one with its content's hash."""
+    path = contents.shown(name)
+    return f"{path}{contents.CONTENT}{found.content}" if found.content else name
 
 
 def is_on_disk(name: str, data_dir: str | os.PathLike | None = None) -> bool:
     """Whether `load` finds the set without a download. Looks for a file, reads no data."""
-    if _info(name).download_host_url is None:
+    if foreign_data.is_foreign(name) or _info(name).download_host_url is None:
         return True
     return tfds_source.prepared_folder(name, data_directory(data_dir)) is not None
 
@@ -169,6 +186,8 @@ def load(
     cache_dir: str | os.PathLike | None = None,
     report: Callable[[str], None] = print,
     start: Callable[[], object] = lambda: None,
+    input_size: int | None = None,
+    augment: str = "none",
 ) -> tuple[Split, Split]:
     """The training and the test split of a data set, downloaded and decoded if need be.
 
@@ -176,12 +195,11 @@ def load(
     call, or in `start`.
 
     Args:
-        name: a key of `DATASETS`.
-        data_dir: see `data_directory`.
-        cache_dir: where decoded arrays are kept; default $XDG_CACHE_HOME/rethink_tf, else
-            ~/.cache/rethink_tf.
+        name: see `info`.
+        data_dir, cache_dir: see `places`.
         report: gets a line if decoding takes long, or if the cache is damaged or not writable.
         start: called before TensorFlow is needed; never called for what was decoded before.
+        input_size, augment: see `info`.
 
     Returns:
         (train, test), with as many examples as the TFDS metadata of the folder says.
@@ -190,20 +208,19 @@ def load(
         RequestError: unknown name; not on disk and no network; a damaged or a foreign folder.
         StorageError: a download cannot be written.
     """
+    if foreign_data.is_foreign(name):
+        found = foreign_data.open_set(name, data_dir, cache_dir, input_size, augment, report)
+        return _splits(found.load(start), found.num_classes)
     info = _info(name)
     if info.download_host_url is None:
-        return _digits()
+        return _splits(digits.load(), info.num_classes)
     where, shape, classes = data_directory(data_dir), info.image_shape, info.num_classes
     folder = tfds_source.prepared_folder(name, where)
     if folder is None:
         folder = tfds_source.download(name, where, info.download_host_url, start)
-    if cache_dir is None:
-        cache_dir = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "rethink_tf"
-    cache_dir = _expanded("cache_dir", cache_dir)
     fingerprint = tfds_source.fingerprint(folder)[:16]
-    # Everything that the arrays depend on.
-    entry = f"{name}-{folder.name}-{fingerprint}-{tfds_source.decoder()}"
-    entry = cache_dir / entry
+    called = f"{name}-{folder.name}-{fingerprint}-{tfds_source.decoder()}"  # all they depend on
+    entry = cache_directory(cache_dir) / called
 
     def build():
         # A first use takes seconds, mostly TensorFlow's start: say so only if it is felt.
@@ -221,12 +238,16 @@ def load(
     def splits(arrays):
         if str(arrays["entry"]) != entry.name:  # another set has the same names and types
             raise ValueError(f"expected {entry.name}, found {arrays['entry']!s:.100}")
-        return tuple(
-            Split(part, *(arrays[f"{part}_{field}"] for field in _FIELDS), classes)
-            for part in tfds_source.SPLITS
-        )
+        return _splits(arrays, classes)
 
     return splits(array_cache.load_or_build(entry, build, report=report, check=splits))
+
+
+def _splits(arrays: dict[str, np.ndarray], num_classes: int) -> tuple[Split, Split]:
+    return tuple(
+        Split(name, *(arrays[f"{name}_{field}"] for field in _FIELDS), num_classes)
+        for name in tfds_source.SPLITS
+    )
 
 
 def take(split: Split, count: int, *, seed: int) -> Split:
@@ -277,20 +298,3 @@ def _info(name: str) -> DatasetInfo:
     if name not in DATASETS:
         raise RequestError(f"dataset: expected one of {', '.join(DATASETS)}; got {name!r}")
     return DATASETS[name]
-
-
-def _digits() -> tuple[Split, Split]:
-    """scikit-learn's 1,797 scanned digits (8x8, 0..16), each pixel doubled, as uint8."""
-    from sklearn.datasets import load_digits
-
-    images, labels = load_digits(return_X_y=True)
-    images = np.round(images.reshape(-1, 8, 8, 1) * 255 / 16).astype(np.uint8)
-    images = images.repeat(2, axis=1).repeat(2, axis=2)
-    # A permutation that no version of any random generator can change.
-    order = sorted(range(len(labels)), key=lambda i: hashlib.sha256(str(i).encode()).digest())
-    num_train = DATASETS["digits"].num_train
-    return tuple(
-        Split(name, index, images[index], labels[index].astype(np.int32), 10)
-        for name, part in (("train", order[:num_train]), ("test", order[num_train:]))
-        for index in [np.array(sorted(part), np.int64)]
-    )

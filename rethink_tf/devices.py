@@ -1,10 +1,13 @@
 """Starting TensorFlow: quietly, with pinned threads, and with memory growth on GPUs."""
 
+import functools
 import json
 import os
 import platform
+import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 from rethink_tf import __version__, workers
 from rethink_tf.errors import RequestError
@@ -62,7 +65,7 @@ def start(
 
 
 def strategy(name: str = "auto", devices: int = 0):
-    """The tf.distribute strategy of a run; call once, after `start`.
+    """The tf.distribute strategy of a run; to be called after `start`.
 
     Args:
         name: `auto` is `mirrored` over all visible GPUs where there are several, else one_device;
@@ -89,7 +92,14 @@ def strategy(name: str = "auto", devices: int = 0):
                 "type --strategy=mirrored"
             )
         return tf.distribute.OneDeviceStrategy(found[0].name)
-    return tf.distribute.MirroredStrategy([device.name for device in found[: devices or None]])
+    return _mirrored(tuple(device.name for device in found[: devices or None]))
+
+
+@functools.cache  # two of them on the same devices would use the same keys for their collectives
+def _mirrored(names: tuple[str, ...]):
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy(list(names))
 
 
 def _join(devices: int):
@@ -161,6 +171,15 @@ def capabilities() -> list[tuple[int, int]]:
     details = tf.config.experimental.get_device_details
     found = (details(g).get("compute_capability") for g in tf.config.get_visible_devices("GPU"))
     return [capability for capability in found if capability is not None]
+
+
+def git_commit() -> str | None:
+    """The commit of the checkout that this package runs from, if it is one."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def describe() -> dict:

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from rethink_tf import pipeline
+from rethink_tf import models, pipeline
 from rethink_tf.metrics import Outcome
 from rethink_tf.steps import Steps
 
@@ -20,7 +20,10 @@ class Evaluation:
         self._clear = tf.function(self._clear_statistics)
         self._renew = tf.function(self._renew_statistics)
         self._unbias = tf.function(self._unbias_statistics)
-        self._normalised = [x for x in self.model.layers if hasattr(x, "moving_variance")]
+        # Frozen ones use their statistics in training too.
+        self._normalised = [
+            x for x in models.layers_of(self.model) if hasattr(x, "moving_variance") and x.trainable
+        ]
 
     def recalibrate(self, between=None) -> None:
         """Takes the moving statistics anew, of the weights as they are, from training batches.
@@ -39,7 +42,7 @@ class Evaluation:
         kept = [v.numpy() for v in seeds]  # dropout's, which the forward passes move on
         whole = max(1, steps.train.num_examples // steps.batch_size)
         count = min(RECALIBRATION_STEPS, whole)
-        self._clear()
+        before = self._clear()
         for step in range(count):
             if between is not None:
                 moved = [v.numpy() for v in seeds]
@@ -47,7 +50,7 @@ class Evaluation:
                 between()
                 _assign(seeds, moved)
             self._renew(steps.resident, steps.order, tf.constant(step, tf.int32), steps.epoch)
-        self._unbias(tf.constant(count, tf.float32))
+        self._unbias(before, tf.constant(count, tf.float32))
         _assign(seeds, kept)
 
     def _statistics(self):
@@ -57,10 +60,12 @@ class Evaluation:
 
     def _clear_statistics(self):
         def clear():
+            before = [tf.identity(value) for value, _ in self._statistics()]
             for value, _ in self._statistics():
                 value.assign(tf.zeros_like(value))
+            return before
 
-        self.strategy.run(clear)
+        return self.strategy.run(clear)
 
     def _renew_statistics(self, data, order, step, epoch):
         def forward(data):
@@ -69,12 +74,14 @@ class Evaluation:
 
         self.strategy.run(forward, args=(data,))
 
-    def _unbias_statistics(self, count):
-        def unbias():
-            for value, momentum in self._statistics():
-                value.assign(value / (1 - momentum**count))
+    def _unbias_statistics(self, before, count):
+        def unbias(before):
+            for (value, momentum), old in zip(self._statistics(), before, strict=True):
+                new = value / (1 - momentum**count)
+                # Zeros throughout: a layer that is called as in inference gathered nothing.
+                value.assign(tf.where(tf.reduce_any(new != 0), new, old))
 
-        self.strategy.run(unbias)
+        self.strategy.run(unbias, args=(before,))
 
     def evaluate(self, resident, count: int, batch: int = EVAL_BATCH, between=None) -> Outcome:
         """Loss, prediction and margin of each of `count` examples, each exactly once.

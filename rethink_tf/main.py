@@ -23,7 +23,7 @@ def main(argv: list[str]) -> int:
     if not options.dry_run and results.read_summary(run_dir) is None:
         datasets.require(resolved.dataset, options.data_dir)
     if options.dry_run:
-        console.say(train.plan(resolved))
+        console.say(train.plan(resolved, options))
         return ExitCode.DONE
     train.run(resolved, run_dir, options=options, argv=argv)
     return ExitCode.DONE
@@ -38,7 +38,7 @@ def prepare(wanted: config.RunConfig, options: command_line.Options) -> config.R
         chosen, why = datasets.choose_default(options.data_dir)
         console.say(why)
         wanted = dataclasses.replace(wanted, dataset=chosen)
-    return config.resolve(wanted)
+    return config.resolve(wanted, options.data_dir, options.cache_dir, console.say)
 
 
 def _terminated(*_):

@@ -128,7 +128,7 @@ def content_hash(path: Path | str) -> str:
 
 def main(argv: list[str]) -> int:
     """The command: corrupts the labels of a configuration and writes them."""
-    from rethink_tf import command_line, console, corruptions, datasets, devices
+    from rethink_tf import command_line, console, contents, corruptions, datasets, devices
     from rethink_tf.main import prepare
 
     extra = {"export": "The file to write, .csv or .npz by its ending (required)."}
@@ -150,6 +150,8 @@ def main(argv: list[str]) -> int:
         cache_dir=options.cache_dir,
         report=console.say,
         start=lambda: devices.start(options.threads),
+        input_size=config.input_size,
+        augment=config.augment,
     )
     if config.examples is not None:
         split = datasets.take(split, config.examples, seed=config.seed)
@@ -162,7 +164,7 @@ def main(argv: list[str]) -> int:
         noise=config.label_noise,
     )
     header = {
-        "dataset": config.dataset,
+        "dataset": contents.shown(config.dataset),
         "seed": config.seed,
         "p": config.corrupt,
         "definition": config.label_noise,

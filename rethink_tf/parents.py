@@ -11,7 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
-from rethink_tf import checkpoint, command_line, config, resolution, results
+from rethink_tf import (
+    checkpoint,
+    command_line,
+    config,
+    contents,
+    datasets,
+    foreign_data,
+    resolution,
+    results,
+)
 from rethink_tf.config import FIELDS, OF_THE_PARENT, RunConfig
 from rethink_tf.datasets import DATASETS
 from rethink_tf.errors import RequestError, StorageError
@@ -27,6 +36,8 @@ class Parent:
         run_id: `random:DATASET` for freshly drawn weights.
         epoch: after which the weights were taken; 0 for freshly drawn ones.
         weights_hash: of all variables; None for freshly drawn ones.
+        image_shape: (height, width, channels) of the images of its data set, before the crop.
+        num_classes: of its data set.
     """
 
     config: RunConfig
@@ -34,11 +45,8 @@ class Parent:
     run_id: str
     epoch: int
     weights_hash: str | None
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(height, width, channels) of the images of its data set, before the crop."""
-        return DATASETS[self.config.dataset].image_shape
+    image_shape: tuple[int, int, int]
+    num_classes: int
 
     def record(self) -> dict:
         """What config.json and summary.json say of it."""
@@ -83,9 +91,10 @@ def adopt(wanted: RunConfig, runs_dir: Path | str) -> RunConfig:
         )
     for name in OF_THE_PARENT:
         given = getattr(wanted, name)
-        if given is not None and given != getattr(own, name):
+        its = _shown(getattr(own, name))
+        if given is not None and _shown(given) != its:
             raise RequestError(
-                f"--{name}: expected {getattr(own, name)}, that of the parent "
+                f"--{name}: expected {its}, that of the parent "
                 f"{summary['run_id']}, received {given}; leave it out"
             )
     epoch, known = _epoch_and_hash(named, run_dir, summary, epoch)
@@ -95,6 +104,10 @@ def adopt(wanted: RunConfig, runs_dir: Path | str) -> RunConfig:
         init_epoch=epoch,
         **{name: getattr(own, name) for name in OF_THE_PARENT},
     )
+
+
+def _shown(value):
+    return contents.shown(value) if isinstance(value, str) else value
 
 
 def _drawn(wanted: RunConfig) -> RunConfig:
@@ -121,8 +134,8 @@ def _locate(named: str, runs_dir: Path) -> tuple[Path, str]:
 
 def _of_flagfile(path: str, runs_dir: Path) -> tuple[Path, str]:
     try:
-        wanted, _ = command_line.parse([f"--flagfile={path}"])
-        own = config.resolve(wanted)
+        wanted, options = command_line.parse([f"--flagfile={path}"])
+        own = config.resolve(wanted, options.data_dir, options.cache_dir)
     except RequestError as error:
         raise RequestError(f"--init_from={path}: {error}") from None
     where = "" if str(runs_dir) == "runs" else f" --runs_dir={runs_dir}"
@@ -151,8 +164,17 @@ def _epoch_and_hash(named, run_dir: Path, summary: dict, epoch: int | None) -> t
     return epoch, checkpoint.weights_hash(results.read_snapshot(run_dir, epoch))
 
 
-def of(child: RunConfig) -> Parent | None:
+def of(
+    child: RunConfig,
+    data_dir: str | None = None,
+    cache_dir: str | None = None,
+    report: Callable[[str], None] = print,
+) -> Parent | None:
     """The parent of a resolved configuration, None where it has none.
+
+    Args:
+        child: resolved.
+        data_dir, cache_dir, report: see `datasets.load`.
 
     Raises:
         RequestError: the run that it names is not there any more.
@@ -161,17 +183,35 @@ def of(child: RunConfig) -> Parent | None:
     if child.init_from is None:
         return None
     if resolution.is_random(child.init_from):
-        drawn = dataclasses.replace(
-            child, dataset=child.init_from.partition(":")[2], init_from=None, freeze="none"
-        )
-        return Parent(drawn, None, child.init_from, 0, None)
+        name = child.init_from.partition(":")[2]
+        drawn = dataclasses.replace(child, dataset=name, init_from=None, freeze="none")
+        size = {"input_size": child.input_size, "augment": child.augment, "report": report}
+        info = datasets.info(name, data_dir, cache_dir, **size)
+        seen = info.image_shape, info.num_classes
+        return Parent(drawn, None, contents.shown(child.init_from), 0, None, *seen)
     folder, run_id, epoch, known = config.parent_parts(child)
     summary = results.read_summary(Path(folder))
     if summary is None:
         raise RequestError(f"--init_from: expected the finished run {run_id} in {folder}")
     if summary.get("run_id") != run_id:
         raise StorageError(f"{folder}: expected {run_id}, found {summary.get('run_id')}")
-    return Parent(_config_of(Path(folder), summary), Path(folder), run_id, epoch, known)
+    own = _config_of(Path(folder), summary)
+    return Parent(own, Path(folder), run_id, epoch, known, *_seen(own, Path(folder), summary))
+
+
+def _seen(own: RunConfig, folder: Path, summary: dict) -> tuple[tuple[int, int, int], int]:
+    """Image shape and classes of a finished run's data set, which need not be there any more."""
+    if not foreign_data.is_foreign(own.dataset):
+        info = datasets.info(own.dataset)
+        return info.image_shape, info.num_classes
+    shape, classes = summary.get("image_shape"), summary.get("classes")
+    numbers = [*shape, classes] if isinstance(shape, list) else []
+    if len(numbers) != 4 or not all(type(n) is int and n > 0 for n in numbers):
+        raise StorageError(
+            f"{folder}: expected image_shape and classes of its data set in its summary, found "
+            f"{shape!s:.40} and {classes!s:.40}; train it again"
+        )
+    return tuple(shape), classes
 
 
 def words(child: RunConfig) -> list[str]:

@@ -14,6 +14,7 @@ import numpy as np
 
 DPI, WIDTH = 160, 10.0  # inches: 1600 pixels
 RANGE = 2.5  # deviations shown, from black to white
+LONGEST = 16  # letters of a class name that are shown
 ORANGE, GREY = "#E69F00", "#767676"
 CAPTION = f"As the model sees them: preprocessed, −{RANGE} (black) to +{RANGE} (white) deviations."
 CHANGED = "   Boxed: changed labels, true → given."
@@ -75,7 +76,7 @@ def sample_grid(
     from matplotlib.figure import Figure
 
     def name(label):
-        return str(label) if class_names is None else class_names[label]
+        return str(label) if class_names is None else class_names[label][:LONGEST]
 
     def words(given, row):
         before, after = name(int(true[row])), name(int(given[row]))

@@ -2,17 +2,17 @@
 
 from typing import Any
 
-from rethink_tf import noise, schedule
+from rethink_tf import contents, datasets, foreign_folder, foreign_models, noise, schedule
+from rethink_tf.contents import CONTENT
 from rethink_tf.datasets import DATASETS
 from rethink_tf.errors import RequestError
 
-# A resolved file stands as path, this mark, and the hash of its content.
-CONTENT = "@sha256:"
 # A resolved parent stands as its folder, this mark, and run_id:epoch:weights_hash.
 PARENT = "@parent:"
 RANDOM = "random"  # also random:DATASET, freshly drawn for the images of that set
 
 LEAST_MIX = 1e-4
+FEW = 10_000  # foreign examples fewer than these are trained on in small batches
 MILESTONES = "150,225"  # of the first author's demonstration
 # Few examples make few steps an epoch; the paper's x0.95 per epoch then stops the networks without
 # batch normalisation too early. model: (batch_size, learning_rate, lr_decay, epochs).
@@ -25,11 +25,16 @@ _DIGITS = {
 }
 
 
-def defaults(model: str, dataset: str, lr_schedule: str) -> dict[str, Any]:
+def defaults(
+    model: str, info: datasets.DatasetInfo, lr_schedule: str, augment: str = "none"
+) -> dict[str, Any]:
     """What the fields left open become for a model on a data set."""
-    rate = 0.01 if model in ("alexnet", "mlp_3x512", "mlp_1x512") else 0.1
+    dataset, size = info.name, min(info.image_shape[:2])
+    foreign = foreign_models.is_foreign(model)
+    slow = foreign or model in ("alexnet", "mlp_3x512", "mlp_1x512")
+    rate = 0.01 if slow else 0.1
     settings = {
-        "input_size": min(28, *DATASETS[dataset].image_shape[:2]),
+        "input_size": foreign_folder.input_side(size, augment) if info.content else min(28, size),
         "batch_size": 128,
         "learning_rate": rate,
         "lr_decay": 0.95 if lr_schedule == "exponential" else 0.1,
@@ -42,6 +47,10 @@ def defaults(model: str, dataset: str, lr_schedule: str) -> dict[str, Any]:
         settings.update(zip(names, _DIGITS[model], strict=True))
     elif dataset in ("mnist", "fashion_mnist"):
         settings.update(lr_decay=0.98, epochs=150)
+    elif foreign or info.content:
+        settings.update(lr_decay=0.98, epochs=100)
+    if (foreign or info.content) and info.num_train < FEW:
+        settings.update(batch_size=32)
     return settings
 
 
@@ -56,9 +65,8 @@ def check_schedule(values: dict[str, Any]) -> None:
     values["lr_milestones"] = found
 
 
-def check_sizes(values: dict[str, Any]) -> None:
+def check_sizes(values: dict[str, Any], info: datasets.DatasetInfo) -> None:
     """Refuses inputs larger than the images, and more examples than there are."""
-    info = DATASETS[values["dataset"]]
     size, smallest = values["input_size"], min(info.image_shape[:2])
     # A parent's input size is met by resizing.
     if size > smallest and values["init_from"] is None:
@@ -126,6 +134,14 @@ def is_random(parent: str) -> bool:
     return parent == RANDOM or parent.startswith(f"{RANDOM}:")
 
 
+def parent_identity(parent: str) -> str:
+    """What of a resolved parent counts: which run it is, or what data; never a path."""
+    if not is_random(parent):
+        return parent.rpartition(PARENT)[2]
+    name = parent.partition(":")[2]
+    return f"{RANDOM}:{contents.parts(name)[1] or name}"
+
+
 def check_transfer(values: dict[str, Any]) -> None:
     """Refuses what contradicts a parent; brings it to one form."""
     parent, frozen = values["init_from"], values["freeze"] == "all_but_last"
@@ -151,9 +167,12 @@ def check_transfer(values: dict[str, Any]) -> None:
 
 def _check_random(values, frozen):
     name = values["init_from"].partition(":")[2] or values["dataset"]
-    if name not in DATASETS:
+    if name == contents.shown(values["dataset"]):  # a set of one's own: with its hash
+        name = values["dataset"]
+    if name not in DATASETS and name != values["dataset"]:
         raise RequestError(
-            f"--init_from=random:DATASET: expected one of {', '.join(DATASETS)}, received {name}"
+            f"--init_from=random:DATASET: expected one of {', '.join(DATASETS)}, or random alone "
+            f"for this run's own data; received {name}"
         )
     if not frozen:
         raise RequestError(

@@ -4,9 +4,10 @@ A run directory `runs/<run_id>/` holds:
 
 config.json    written first: `config` (resolved fields), `run_id`, `argv`, `versions`,
                `git_commit`, `devices`, `replicas`, `workers`, `threads`, `xla`, `deterministic`,
-               `audit` (before training), `parameters labels_hash changed_fraction`, `parent`: run
-               id, epoch, weights hash of what --init_from names, or null;
-               `resumed`, where it went on: epoch, step, run, environment, command line.
+               `audit` (before training), `parameters labels_hash changed_fraction`, `classes
+               image_shape` of the data, `parent`: run id, epoch, weights hash, or null, `arrivals`:
+               what was made of a foreign model and data; `resumed`, where it went on: epoch, step,
+               run, environment, command line.
 history.jsonl  one object an epoch, flushed: `epoch` (from 1), `learning_rate`;
                `loss accuracy` online means of the epoch's own batches, before each update;
                exact passes, null in epochs that are not evaluated:
@@ -19,8 +20,8 @@ summary.json   written last, by rename: the mark of a finished run. `status` DON
                DIVERGED, `reason`, `run_id`, `config`, `epochs` done, the last value of every key of
                the history, `best_test_accuracy best_test_epoch`, `changed_fraction`,
                `labels_hash`, `weights_hash` (of what was trained: with --freeze=all_but_last
-               of the last layer), `parent`, `replicas`, `workers`, `parameters`, `audit`,
-               `timing` of the last process (seconds of all, of each checkpoint, of the restore);
+               of the last layer), `parent replicas workers parameters audit classes image_shape
+               arrivals timing` (seconds of the last process: all, each checkpoint, the restore);
                `exact`, false where the run went on in a changed environment (--resume=anyway) and
                so may not be what an uninterrupted one is; `differed`, after which epoch and step
                that was and what had changed, one entry each time.

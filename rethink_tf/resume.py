@@ -132,7 +132,7 @@ def _shorter(config, run_dir: Path, say) -> Found | None:
     """The longest finished run beside this one that differs in having fewer epochs only."""
     wanted = dataclasses.asdict(config)
     best, best_epochs = None, 0
-    for path in run_dir.parent.glob(f"{config.model}-*"):
+    for path in run_dir.parent.glob(f"{run_dir.name.rpartition('-')[0]}-*"):
         try:
             summary = results.read_summary(path) if path != run_dir else None
             if summary is None or summary["status"] != results.DONE:

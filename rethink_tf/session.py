@@ -5,7 +5,6 @@ Here config fields become arguments. Needs TensorFlow running (`devices.start`).
 
 import contextlib
 import dataclasses
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,6 @@ from rethink_tf import (
     transfer,
 )
 from rethink_tf.config import RunConfig, run_id
-from rethink_tf.datasets import DATASETS
 from rethink_tf.errors import RequestError
 from rethink_tf.loop import train_epochs
 from rethink_tf.per_example import Record
@@ -59,13 +57,13 @@ def compile_with_xla(model_name: str, threads: int) -> bool:
     """
     if tf.config.list_logical_devices("GPU"):
         return True
-    return model_name.startswith("mlp") and threads > 1
+    return model_name in ("mlp_1x512", "mlp_3x512") and threads > 1
 
 
-def plan(config: RunConfig) -> str:
+def plan(config: RunConfig, options) -> str:
     """What --dry_run prints: configuration, run id, parameters, and the memory of the data."""
-    info = DATASETS[config.dataset]
-    parent = parents.of(config)
+    info = tables.info(config, options.data_dir, options.cache_dir)
+    parent = parents.of(config, options.data_dir, options.cache_dir)
     channels = (parent or info).image_shape[-1]
     model = build_model(config, channels, info.num_classes)
     trained = transfer.last_layer(model) if config.freeze == "all_but_last" else model
@@ -80,6 +78,8 @@ def plan(config: RunConfig) -> str:
         "Memory of the data": f"{resident:.1f} MB on the device; in the host up to "
         f"{4 * resident + 2 * whole + 300:.1f} MB while it is corrupted and audited",
     }
+    if models.arrival(model):
+        facts["Model"] = models.arrival(model)
     return console.configuration(config, run_id(config), facts)
 
 
@@ -93,9 +93,10 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
     """
     began = time.time()
     strategy, workers, threads = started.strategy, started.workers, started.threads
-    _check_batches(config, strategy.num_replicas_in_sync)
+    info = tables.info(config, options.data_dir, options.cache_dir)
+    _check_batches(config, info.num_train, strategy.num_replicas_in_sync)
     profile = Profile(options.profile if workers.chief else None, run_dir, say)
-    parent = parents.of(config)
+    parent = parents.of(config, options.data_dir, options.cache_dir)
     source = tables.load(config, data_dir=options.data_dir, cache_dir=options.cache_dir, say=say)
     images, test_images, checks = tables.corrupt(source)
     learner = transfer.learner(
@@ -125,10 +126,13 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
         "replicas": strategy.num_replicas_in_sync,
         "workers": workers.count,
         "parameters": models.count_trainable(steps.model),
+        "classes": train.num_classes,
         "labels_hash": audit.labels_hash(train.index, train.given),
         "changed_fraction": float(np.mean(train.given != train.true)),
         "audit": [dataclasses.asdict(check) for check in checks],
         "parent": parent.record() if parent else None,
+        "image_shape": list(info.image_shape),
+        "arrivals": tables.arrivals(source, info, models.arrival(steps.model)),
     }
     platform = devices.describe()
     environment = {
@@ -145,7 +149,7 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
         **facts,
         **environment,
         "argv": argv,
-        "git_commit": _git_commit(),
+        "git_commit": devices.git_commit(),
     }
 
     def begin() -> bytes:
@@ -245,9 +249,9 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
     return summary
 
 
-def _check_batches(config: RunConfig, replicas: int) -> None:
+def _check_batches(config: RunConfig, num_train: int, replicas: int) -> None:
     """Every replica needs an example of every batch."""
-    examples = config.examples or DATASETS[config.dataset].num_train
+    examples = config.examples or num_train
     if examples < replicas:
         raise RequestError(
             f"--examples: expected at least {replicas}, the number of replicas, received "
@@ -289,13 +293,6 @@ def _introduction(config, facts, train, test, checks, platform, threads, jit) ->
     if tf.config.list_logical_devices("GPU"):
         settings = devices.gpu_settings(config.precision, jit, devices.capabilities())
         lines["On GPUs"] = settings
+    for number, words in enumerate(facts["arrivals"]):
+        lines["On arrival" if number == 0 else " " * number] = words
     return console.configuration(config, facts["run_id"], lines)
-
-
-def _git_commit() -> str | None:
-    """The commit of the checkout that this package runs from, if it is one."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rethink_tf import curves, parents, pictures, pixels, results
+from rethink_tf import contents, curves, parents, pictures, pixels, results
 from rethink_tf.config import FIELDS, RunConfig
 from rethink_tf.datasets import DATASETS, rank_in_class
 from rethink_tf.errors import RequestError, StorageError
@@ -102,9 +102,9 @@ def run_samples(config: RunConfig, source, train) -> np.ndarray:
     figure = pictures.sample_grid(
         {t: (source.preprocess(seen).numpy(), g) for t, (seen, g) in columns.items()},
         true,
-        CLASS_NAMES.get(config.dataset),
+        CLASS_NAMES.get(config.dataset) or source.class_names,
         index=index,
-        title=f"{config.dataset}: the same training examples under each corruption",
+        title=f"{contents.shown(config.dataset)}: the same training examples under each corruption",
     )
     return pictures.pixels_of(figure)
 
@@ -179,7 +179,7 @@ def run_name(run_dir: Path) -> str:
     config = _stored_config(run_dir)
     if config is None:
         return run_dir.resolve().name
-    words = [config.model, config.dataset]
+    words = [contents.shown(config.model), contents.shown(config.dataset)]
     if config.examples is not None:
         words.append(f"{config.examples:,} examples")
     if config.pixels != "original" or config.augment != "none":
@@ -209,8 +209,9 @@ def _curves(folders: list[Path], loss: bool = False):
             raise RequestError(f"{folder}: no epoch of this run has been evaluated yet")
         runs.append((run_name(folder), lines))
         config = _stored_config(folder)
-        info = DATASETS.get(config.dataset) if config else None
-        classes.append(info.num_classes if info else None)
+        ours = DATASETS.get(config.dataset) if config else None
+        recorded = (results.read_config(folder) or {}).get("classes")
+        classes.append(ours.num_classes if ours else recorded)
     names = [name for name, _ in runs]
     runs = [
         (name if names.count(name) == 1 else f"{name} ({folder.resolve().name})", lines)
@@ -240,7 +241,7 @@ def _grid(config: RunConfig, options, say) -> np.ndarray:
     if how["given"] is not None:
         how["given"] = how["given"][chosen]
     table = pipeline.collect(pipeline.corrupted(part, **how), part.num_classes)
-    return run_samples(config, tables.Source(part, source.test, how, source.preprocess), table)
+    return run_samples(config, dataclasses.replace(source, train=part, corruption=how), table)
 
 
 _CURVES = "curves.png"

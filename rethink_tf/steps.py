@@ -228,7 +228,9 @@ class Steps:
             if self.model.losses:
                 decay = tf.add_n(self.model.losses) / self.strategy.num_replicas_in_sync
                 objective += decay
-        gradients = tape.gradient(objective, self.weights)
+        gradients = tape.gradient(
+            objective, self.weights, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
         hit = tf.argmax(logits, axis=-1) == given
         checksum = tf.reduce_sum(label_words(index, given))
         return loss, tf.reduce_sum(tf.cast(hit, tf.int64)), checksum, gradients

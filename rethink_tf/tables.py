@@ -10,6 +10,7 @@ from rethink_tf import (
     audit,
     corruptions,
     datasets,
+    foreign_data,
     image_shape,
     noise,
     parents,
@@ -29,6 +30,7 @@ class Source:
     """What the corrupting pipeline reads: the two Splits, cropped, and its arguments.
 
     `preprocess` makes of its images what the model sees; `norm` is its mean and deviation.
+    `class_names` are those that a foreign set gives its classes.
     """
 
     train: Split
@@ -36,6 +38,7 @@ class Source:
     corruption: dict[str, Any]
     preprocess: Callable
     norm: tuple[Any, Any] = (None, None)
+    class_names: tuple[str, ...] | None = None
 
 
 def moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -57,9 +60,9 @@ def load(config: RunConfig, *, data_dir=None, cache_dir=None, say=print) -> Sour
 
     With a parent the images have its channels and its input size; its own moments norm them.
     """
-    parent = parents.of(config)
     places = {"data_dir": data_dir, "cache_dir": cache_dir, "report": say}
-    train, test = datasets.load(config.dataset, **places)
+    parent = parents.of(config, **places)
+    train, test = _loaded(config, places)
     if parent is not None:
         channels = parent.image_shape[-1]
         train, test = (
@@ -71,7 +74,7 @@ def load(config: RunConfig, *, data_dir=None, cache_dir=None, say=print) -> Sour
     mean, deviation = moments(train.images) if needed else (None, None)
     norm = (mean, deviation)
     if parent is not None and config.preprocess == "channel_norm":
-        norm = moments(datasets.load(parent.config.dataset, **places)[0].images)
+        norm = _moments_of(parent, places)
     if config.examples is not None:
         train = datasets.take(train, config.examples, seed=config.seed)
     given = None
@@ -96,7 +99,45 @@ def load(config: RunConfig, *, data_dir=None, cache_dir=None, say=print) -> Sour
         "seed": config.seed,
     }
     preprocess = pipeline.preprocessing(config.preprocess, *norm)
-    return Source(train, test, corruption, preprocess, norm)
+    names = info(config, data_dir, cache_dir).class_names
+    return Source(train, test, corruption, preprocess, norm, names)
+
+
+def _loaded(config: RunConfig, places: dict[str, Any]) -> tuple[Split, Split]:
+    size = {"input_size": config.input_size, "augment": config.augment}
+    return datasets.load(config.dataset, **size, **places)
+
+
+def _moments_of(parent: Parent, places: dict[str, Any]):
+    """Of the parent's own training images, which must be there."""
+    try:
+        return moments(_loaded(parent.config, places)[0].images)
+    except RequestError as error:
+        raise RequestError(
+            f"--init_from: expected the data of {parent.run_id}, whose moments norm the images: "
+            f"{error}"
+        ) from None
+
+
+def info(config: RunConfig, data_dir=None, cache_dir=None) -> datasets.DatasetInfo:
+    """What is known of the data set of a resolved configuration."""
+    size = {"input_size": config.input_size, "augment": config.augment}
+    return datasets.info(config.dataset, data_dir, cache_dir, **size)
+
+
+def arrivals(source: Source, known: datasets.DatasetInfo, model: str) -> list[str]:
+    """What is to be said of a model and a data set that are not ours.
+
+    Args:
+        source: the data.
+        known: of the same data set.
+        model: what was made of the model (`models.arrival`).
+    """
+    said = [model] if model else []
+    if known.content:
+        said += known.notes
+        said += foreign_data.describe(source.train, source.test, known.class_names)
+    return said
 
 
 def _window(images: np.ndarray, config: RunConfig, parent: Parent | None) -> np.ndarray:

@@ -146,11 +146,11 @@ def _train(config, run_dir, options, argv, say, stop, started):
         raise
 
 
-def plan(config: RunConfig) -> str:
+def plan(config: RunConfig, options: Options = DEFAULTS) -> str:
     """What --dry_run prints: configuration, run id, parameters, and the memory of the data."""
     from rethink_tf import devices
 
     devices.start(0)
     from rethink_tf import session
 
-    return session.plan(config)
+    return session.plan(config, options)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from rethink_tf import checkpoint, parents, pipeline
+from rethink_tf import checkpoint, models, parents, pipeline
 from rethink_tf.config import RunConfig
 from rethink_tf.errors import RequestError, StorageError
 from rethink_tf.parents import Parent
@@ -86,7 +86,7 @@ def learner(
     tables = [_features_of(model, table, preprocess) for table in (train, test)]
     say(f"features of {train.num_examples + test.num_examples:,} images computed, once: "
         f"{head.input.shape[-1]} numbers each")  # fmt: skip
-    return Learner(_head_builder(head), *tables, 1, as_it_is)
+    return Learner(_head_builder(head, models.arrival(model)), *tables, 1, as_it_is)
 
 
 def as_it_is(images):
@@ -102,7 +102,12 @@ def last_layer(model):
     """
     import keras
 
-    head = model.layers[-1]
+    if not getattr(model, "outputs", None):  # of one's own: layers without a graph
+        raise RequestError(
+            "--init_from: expected a functional or sequential network that ends in a dense layer, "
+            f"received {type(model).__name__}, whose last layer cannot be told"
+        )
+    head = model.outputs[0]._keras_history.operation
     if not isinstance(head, keras.layers.Dense) or len(head.input.shape) != 2:
         raise RequestError(
             "--init_from: expected a network that ends in a dense layer, received one that ends "
@@ -120,8 +125,7 @@ def parent_weights(parent: Parent, build: Callable, say) -> list[np.ndarray] | N
     """
     if parent.run_dir is None:
         return None
-    classes = parents.DATASETS[parent.config.dataset].num_classes
-    model = build(parent.config, parent.image_shape[-1], classes)
+    model = build(parent.config, parent.image_shape[-1], parent.num_classes)
     found = parents.stored(parent, say)
     if "all" in found:
         pairs = [(model.variables, found["all"])]
@@ -161,7 +165,7 @@ def _take_statistics(model, seen) -> None:
     The 0 and 1 that they are drawn with normalise nothing: a WRN-28-1 then gives features of some
     hundreds, on which nothing can be trained. A trained parent's statistics stay as they are.
     """
-    layers = [x for x in model.layers if hasattr(x, "moving_variance")]
+    layers = [x for x in models.layers_of(model) if hasattr(x, "moving_variance")]
     for layer in layers:
         for value in (layer.moving_mean, layer.moving_variance):
             value.assign(tf.zeros_like(value))
@@ -188,7 +192,7 @@ def _features_of(model, table: Table, preprocess) -> Table:
     return dataclasses.replace(table, images=np.concatenate(found)[:, None, None])
 
 
-def _head_builder(head) -> Callable:
+def _head_builder(head, arrival: str) -> Callable:
     """Makes models of the last layer alone, with the weights that it has now."""
     import keras
 
@@ -200,6 +204,7 @@ def _head_builder(head) -> Callable:
         x = keras.Input(inputs)
         model = keras.Model(x, layer(keras.layers.Flatten()(x)))
         layer.set_weights(weights)
+        model.arrival = arrival
         return model
 
     return build

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from fuzzing import contents
 
-from rethink_tf import checkpoint, config, datasets, results, resume
+from rethink_tf import checkpoint, config, digits, results, resume
 
 ARGV = ["--model=mlp_1x512", "--dataset=digits", "--epochs=3", "--corrupt=0.5"]
 CONFIG = config.resolve(config.RunConfig("mlp_1x512", "digits", epochs=3, corrupt=0.5))
@@ -84,8 +84,8 @@ def place_of_runs(folder):
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         patch.setattr("rethink_tf.train._start", lambda *_: SimpleNamespace(workers=None))
         patch.setattr("rethink_tf.train._train", as_far_as_the_resume)
-        patch.setattr("rethink_tf.train.plan", config.run_id)
-        patch.setattr(datasets, "_digits", functools.cache(datasets._digits))
+        patch.setattr("rethink_tf.train.plan", lambda resolved, _: config.run_id(resolved))
+        patch.setattr(digits, "load", functools.cache(digits.load))
         write_run(found.finished, True)
         write_run(found.unfinished, False)
         yield found

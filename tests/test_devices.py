@@ -40,3 +40,10 @@ def test_xla_by_device_model_and_threads(monkeypatch, tensorflow):
     assert {key for key, on in on_cpu.items() if on} == {("mlp_1x512", 2), ("mlp_3x512", 2)}
     monkeypatch.setattr(tensorflow.config, "list_logical_devices", lambda kind: [kind])
     assert session.compile_with_xla("inception", 1)
+
+
+def test_one_strategy_for_all_runs_of_a_process(tensorflow):
+    """A second one on the same devices would use the keys of the first for its collectives."""
+    first = devices.strategy("mirrored", 1)
+    assert isinstance(first, tensorflow.distribute.MirroredStrategy)
+    assert first.num_replicas_in_sync == 1 and devices.strategy("mirrored", 1) is first

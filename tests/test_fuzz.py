@@ -15,7 +15,7 @@ from fuzzing import audited, call, contents, fuzz, judged
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rethink_tf import command_line, config, datasets, main, noise, results, show, tfds_source
+from rethink_tf import command_line, config, digits, main, noise, results, show, tfds_source
 from rethink_tf.config import FIELDS
 from rethink_tf.workers import Workers
 
@@ -184,9 +184,9 @@ def place(tmp_path_factory):
         patch.setenv("HOME", str(folder / "home"))
         patch.setattr("rethink_tf.train._start", lambda *_: SimpleNamespace(workers=Workers()))
         patch.setattr("rethink_tf.train._train", train)
-        patch.setattr("rethink_tf.train.plan", config.run_id)
+        patch.setattr("rethink_tf.train.plan", lambda resolved, _: config.run_id(resolved))
         patch.setattr(show, "_grid", grid)
-        patch.setattr(datasets, "_digits", functools.cache(datasets._digits))
+        patch.setattr(digits, "load", functools.cache(digits.load))
         patch.setattr(tfds_source, "host_answers", lambda *_, **__: False)
         prepare(folder)
         yield SimpleNamespace(folder=folder, trained=trained, files=contents(folder))

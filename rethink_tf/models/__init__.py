@@ -5,8 +5,11 @@ functional keras.Model from preprocessed images [B, H, W, C] to float32 logits [
 Weight decay is coupled L2, half lambda w squared, on the kernels that the model's source decays.
 """
 
+import functools
 import importlib
 import re
+
+from rethink_tf import foreign_models, foreign_network
 
 # name: module, function, and what the function is given besides.
 MODELS = {
@@ -51,7 +54,7 @@ def build(
     """Builds a registered model with freshly drawn weights.
 
     Args:
-        name: as in `find`.
+        name: as in `find`, or resolved by `foreign_models`.
         input_shape: (height, width, channels) after cropping.
         num_classes: number of logits.
         weight_decay: lambda of half lambda w squared; 0 for none.
@@ -65,8 +68,12 @@ def build(
     """
     import keras
 
-    module, function, settings = find(name)
-    builder = getattr(importlib.import_module(f"rethink_tf.models.{module}"), function)
+    if foreign_models.is_foreign(name):
+        builder = functools.partial(foreign_network.build, name)
+        settings = {"precision": precision}
+    else:
+        module, function, settings = find(name)
+        builder = getattr(importlib.import_module(f"rethink_tf.models.{module}"), function)
     settings = settings | {"weight_decay": weight_decay, "dropout": dropout}
     keras.utils.set_random_seed(seed % 2**32)
     before = keras.config.dtype_policy()
@@ -75,10 +82,25 @@ def build(
         model = builder(input_shape, num_classes, **settings)
     finally:
         keras.config.set_dtype_policy(before)
-    for layer in model.layers:
+    for layer in layers_of(model):
         if hasattr(layer, "synchronized"):
             layer.synchronized = sync_batch_norm
     return model
+
+
+def accepts(name: str) -> bool:
+    """Whether `build` can be asked for a name, once it is resolved."""
+    return find(name) is not None or foreign_models.is_foreign(name)
+
+
+def layers_of(model) -> list:
+    """All layers of a model, also those within its layers and within models that it holds."""
+    return list(model._flatten_layers(include_self=False))
+
+
+def arrival(model) -> str:
+    """What was made of a foreign model, in words; "" for our own."""
+    return getattr(model, "arrival", "")
 
 
 def count_trainable(model) -> int:

@@ -1,0 +1,261 @@
+"""A folder of images, one folder for each class, read with Pillow into square uint8 arrays.
+
+The i-th example is the i-th file in the order of "class/name". Imports no TensorFlow.
+"""
+
+import dataclasses
+import hashlib
+import io
+import os
+import statistics
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from rethink_tf.errors import RequestError
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+TEST_NAMES = ("test", "val", "validation")
+TEST_SHARE = 0.2
+LARGEST = 224  # of a side that nobody asked for
+NAMED = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Listing:
+    """The files of a folder, in order: `parts` maps a split to [(class, path)]."""
+
+    root: Path
+    classes: tuple[str, ...]
+    parts: dict[str, list[tuple[int, Path]]]
+    ignored: int
+
+    @property
+    def files(self) -> list[Path]:
+        return [path for part in self.parts.values() for _, path in part]
+
+    def fingerprint(self) -> str:
+        """Changes with the name, size or time of any file."""
+        digest = hashlib.sha256()
+        for path in self.files:
+            stat = path.stat()
+            name = path.relative_to(self.root)
+            digest.update(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+        return digest.hexdigest()
+
+
+def listing(root: Path) -> Listing:
+    """The images below root/train/<class>/ and root/test/<class>/, or below root/<class>/.
+
+    Raises:
+        RequestError: no such folder, no classes, a class without images, unequal classes.
+    """
+    if not root.is_dir():
+        raise RequestError(f"--dataset: expected a folder {root}, there is none")
+    tests = [name for name in TEST_NAMES if (root / name).is_dir()]
+    given = (root / "train").is_dir()
+    if given and not tests:
+        raise RequestError(
+            f"--dataset: {root} has a folder train but none of {', '.join(TEST_NAMES)}; give one, "
+            f"or --dataset=folder:{root / 'train'} to have it split"
+        )
+    folders = {"train": root / "train", "test": root / tests[0]} if given else {"all": root}
+    classes = _folders(folders["train" if given else "all"])
+    if len(classes) < 2:
+        raise RequestError(
+            f"--dataset: expected {root}/<class>/<image> with at least two classes, found "
+            f"{len(classes)} folders"
+        )
+    parts, ignored, empty = {}, 0, []
+    for name, folder in folders.items():
+        strange = sorted(set(_folders(folder)) - set(classes))
+        if strange:
+            raise RequestError(
+                f"--dataset: {folder} has classes that train has not: {some(strange)}"
+            )
+        parts[name] = []
+        for number, label in enumerate(classes):
+            files = [p for p in (folder / label).rglob("*") if p.is_file()]
+            images = [p for p in files if _is_image(p)]
+            ignored += sum(1 for p in files if not p.name.startswith(".")) - len(images)
+            if not images and name != "test":
+                empty.append(label)
+            parts[name] += [(number, p) for p in sorted(images, key=lambda p: p.as_posix())]
+    if empty:
+        raise RequestError(
+            f"--dataset: class folders of {root} without an image: {some(empty)}; fill or remove "
+            f"them (images end in {' '.join(ENDINGS)})"
+        )
+    if given and not parts["test"]:
+        raise RequestError(f"--dataset: {folders['test']} holds no image")
+    return Listing(root, tuple(classes), parts, ignored)
+
+
+def _folders(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in ENDINGS and not path.name.startswith(".")
+
+
+def some(names) -> str:
+    """The first names of a list, and how many more there are."""
+    more = len(names) - NAMED
+    return ", ".join(map(str, names[:NAMED])) + (f" and {more} more" if more > 0 else "")
+
+
+def read(found: Listing, side: int) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Decodes all images.
+
+    Args:
+        found: what `listing` gave.
+        side: height and width to bring the images to.
+
+    Returns:
+        The arrays of both splits by name, and what was done in words.
+
+    Raises:
+        RequestError: images that cannot be read, by name.
+    """
+    files = found.files
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        heads = list(pool.map(_head, files))
+        sizes = Counter(size for size, _ in filter(None, heads))
+        colour = any(is_colour for _, is_colour in filter(None, heads))
+        images = list(pool.map(lambda path: _decode(path, side, colour), files))
+    broken = [str(p.relative_to(found.root)) for p, x in zip(files, images, strict=True) if not x]
+    if broken:
+        raise RequestError(
+            f"--dataset: {len(broken)} of {len(files)} images of {found.root} cannot be read: "
+            f"{some(broken)}; mend or remove them"
+        )
+    notes = []
+    if len(sizes) > 1 or set(sizes) != {(side, side)}:
+        low, high = min(sizes), max(sizes)
+        many = f"{len(sizes)} sizes, {_by(low)} to {_by(high)}" if len(sizes) > 1 else _by(low)
+        notes.append(f"images of {many}: the shorter side brought to {side}, the centre cut out")
+    grey = sum(not is_colour for _, is_colour in heads)
+    if colour and grey:
+        notes.append(f"{grey} grey images among {len(files) - grey} in colour: all brought to RGB")
+    if found.ignored:
+        notes.append(f"{found.ignored} files are no images by their names and were left out")
+    pixels = np.stack([x[0] for x in images])
+    labels = np.array([n for part in found.parts.values() for n, _ in part], np.int32)
+    if "all" in found.parts:
+        test = stratified([x[1] for x in images], labels)
+        index = np.arange(len(files), dtype=np.int64)
+        notes.append(
+            f"no train and test folders: split within each class by the hash of each file, "
+            f"{(~test).sum()} for training, {test.sum()} for testing"
+        )
+        chosen = {"train": ~test, "test": test}
+    else:
+        first = len(found.parts["train"])
+        index = np.concatenate([np.arange(len(p), dtype=np.int64) for p in found.parts.values()])
+        chosen = {"train": np.arange(len(files)) < first, "test": np.arange(len(files)) >= first}
+    arrays = {}
+    for name, rows in chosen.items():
+        arrays |= {f"{name}_index": index[rows], f"{name}_images": pixels[rows]}
+        arrays[f"{name}_labels"] = labels[rows]
+    return arrays, notes
+
+
+def stratified(hashes: list[bytes], labels: np.ndarray) -> np.ndarray:
+    """Which examples are for testing: of each class the fifth with the smallest hashes.
+
+    Equal contents stay on one side, so no test image is also a training image.
+
+    Args:
+        hashes: of each example's content.
+        labels: integer [N].
+
+    Returns:
+        bool [N]. A class of one example has none for testing.
+    """
+    test = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        rows = sorted(np.flatnonzero(labels == label), key=lambda i: (hashes[i], i))
+        count = max(1, round(TEST_SHARE * len(rows))) if len(rows) > 1 else 0
+        while 0 < count < len(rows) and hashes[rows[count]] == hashes[rows[count - 1]]:
+            count -= 1
+        test[rows[:count]] = True
+    return test
+
+
+def _by(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"
+
+
+def own_side(found: Listing) -> int:
+    """The shorter side that all images share, else the median of them, at most LARGEST."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        shorter = [min(head[0]) for head in pool.map(_head, found.files) if head]
+    if len(set(shorter)) < 2:
+        return shorter[0] if shorter else 1  # where none can be read, `read` says so
+    return min(LARGEST, round(statistics.median(shorter)))
+
+
+def _head(path: Path) -> tuple[tuple[int, int], bool] | None:
+    """((width, height), whether in colour) of an image, or None where it cannot be read."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            turned = image.getexif().get(0x0112, 1) >= 5
+            grey = image.mode in ("1", "L", "LA", "F") or image.mode.startswith("I")
+            return (image.size[::-1] if turned else image.size), not grey
+    except Exception:  # each of Pillow's formats has its own kinds of failure
+        return None
+
+
+def _decode(path: Path, side: int, colour: bool) -> tuple[np.ndarray, bytes] | None:
+    """(uint8 [side, side, 3 or 1], hash of the file), or None where it cannot be read."""
+    from PIL import Image, ImageOps
+
+    try:
+        content = path.read_bytes()
+        image = ImageOps.exif_transpose(Image.open(io.BytesIO(content)))
+        return square(image, side, colour), hashlib.sha256(content).digest()
+    except Exception:  # as above; truncated files show here
+        return None
+
+
+def square(image, side: int, colour: bool) -> np.ndarray:
+    """A Pillow image as uint8 [side, side, 3 or 1]: shorter side to `side`, then the centre."""
+    from PIL import Image
+
+    if image.mode.startswith("I;16") or image.mode == "I":
+        image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
+    image = image.convert("RGB" if colour else "L")
+    width, height = image.size
+    if min(width, height) != side:
+        scale = side / min(width, height)
+        size = max(side, round(width * scale)), max(side, round(height * scale))
+        image = image.resize(size, Image.Resampling.BILINEAR)
+    pixels = np.asarray(image).reshape(image.size[1], image.size[0], -1)
+    top, left = (pixels.shape[0] - side) // 2, (pixels.shape[1] - side) // 2
+    return pixels[top : top + side, left : left + side]
+
+
+def as_square(pixels: np.ndarray, side: int) -> np.ndarray:
+    """uint8 [H, W, 1 or 3] as [side, side, same]: `square` for an array."""
+    from PIL import Image
+
+    colour = pixels.shape[-1] == 3
+    return square(Image.fromarray(pixels if colour else pixels[..., 0]), side, colour)
+
+
+def wanted_side(input_size: int | None, augment: str) -> int | None:
+    """The side that images are brought to for a run's input: 8/7 of it where it is cropped at
+    random, as CIFAR-10's 32 for 28."""
+    if input_size is None or augment != "crop":
+        return input_size
+    return -(-input_size * 8 // 7)
+
+
+def input_side(side: int, augment: str) -> int:
+    """The input that images of a side are for; `wanted_side` of it is at most the side."""
+    return side if augment != "crop" else max(4, side * 7 // 8)

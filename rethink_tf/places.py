@@ -1,0 +1,38 @@
+"""Where data lie on this machine, unless a command says otherwise."""
+
+import os
+from pathlib import Path
+
+from rethink_tf.errors import RequestError
+
+
+def data_directory(data_dir: str | os.PathLike | None = None) -> Path:
+    """Where the TFDS sets lie: the argument, else $TFDS_DATA_DIR, else ~/tensorflow_datasets.
+
+    Raises:
+        RequestError: it is a URL (gs://...); the records are read and hashed as local files.
+    """
+    folder = str(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
+    if "://" in folder:
+        raise RequestError(
+            f"data_dir: expected a local folder, got {folder}; copy the set to this machine and "
+            "type --data_dir=FOLDER"
+        )
+    return _expanded("data_dir", folder)
+
+
+def cache_directory(cache_dir: str | os.PathLike | None = None) -> Path:
+    """Where decoded arrays are kept: the argument, else $XDG_CACHE_HOME/rethink_tf, else
+    ~/.cache/rethink_tf."""
+    default = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "rethink_tf"
+    return _expanded("cache_dir", cache_dir or default)
+
+
+def _expanded(name: str, folder: str | os.PathLike) -> Path:
+    """A folder whose ~ is the home directory; RequestError where there is none."""
+    try:
+        return Path(folder).expanduser()
+    except RuntimeError:
+        raise RequestError(
+            f"{name}: expected a folder, got {folder}: there is no such home directory"
+        ) from None

@@ -1,0 +1,202 @@
+"""What the runs of a randomisation test say: figures by case, and a verdict in words.
+
+Works on summaries and histories alone. Imports no TensorFlow.
+"""
+
+import dataclasses
+import statistics
+from typing import Any
+
+# Below so many classes the audit cannot tell chance from a leak of true labels.
+FEW_CLASSES = 7
+FEW_TEST = 100
+NEARLY = 0.9  # of random labels fitted: short of the threshold, yet capacity enough
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One finished run: its case ("true labels", ...), seed, summary and history."""
+
+    case: str
+    seed: int
+    summary: dict[str, Any]
+    history: list[dict[str, Any]]
+
+    def reached(self, threshold: float) -> int | None:
+        """The first evaluated epoch with an exact training accuracy of at least `threshold`."""
+        for line in self.history:
+            accuracy = line.get("train_accuracy")
+            if accuracy is not None and accuracy >= threshold:
+                return line["epoch"]
+        return None
+
+
+def spread(values: list[float]) -> dict[str, float | int | None]:
+    """Mean and standard deviation (None for one value) of n values; all None for none."""
+    if not values:
+        return {"mean": None, "deviation": None, "n": 0}
+    deviation = statistics.stdev(values) if len(values) > 1 else None
+    return {"mean": statistics.fmean(values), "deviation": deviation, "n": len(values)}
+
+
+def of_case(name: str, runs: list[Run], threshold: float) -> dict[str, Any]:
+    """The figures of the runs of one case, over its seeds.
+
+    Returns:
+        `name`, `seeds`, and as mean, deviation and n: `train` and `test` accuracy at the end, `gap`
+        between them, `epochs` to the threshold (of the runs that reached it); `reached`, how many
+        did; `budget`, the epochs of the longest; `rising`, whether the training accuracy of one
+        that did not still rose by a point over the last tenth of its epochs.
+    """
+    ends = [run.summary for run in runs]
+    epochs = [run.reached(threshold) for run in runs]
+    late = [run for run, epoch in zip(runs, epochs, strict=True) if epoch is None]
+    return {
+        "name": name,
+        "seeds": [run.seed for run in runs],
+        "train": spread([s["train_accuracy"] for s in ends]),
+        "test": spread([s["test_accuracy"] for s in ends]),
+        "gap": spread([s["train_accuracy"] - s["test_accuracy"] for s in ends]),
+        "epochs": spread([e for e in epochs if e is not None]),
+        "reached": sum(e is not None for e in epochs),
+        "budget": max(s["epochs"] for s in ends),
+        "rising": any(_rising(run.history) for run in late),
+        "run_ids": [s["run_id"] for s in ends],
+    }
+
+
+def _rising(history) -> bool:
+    found = [x["train_accuracy"] for x in history if x.get("train_accuracy") is not None]
+    return len(found) > 1 and found[-1] - found[-1 - max(1, len(found) // 10)] > 0.01
+
+
+def ratio(case: dict[str, Any], true: dict[str, Any]) -> float | None:
+    """How many times the epochs of the true labels a case took; None where one was not fitted."""
+    if not (_fits(case) and _fits(true)):
+        return None
+    return case["epochs"]["mean"] / true["epochs"]["mean"]
+
+
+def _fits(case) -> bool:
+    return case["reached"] == len(case["seeds"])
+
+
+def percent(value: float | None, digits: int = 0) -> str:
+    """A fraction for the reader."""
+    return "-" if value is None else f"{100 * value:.{digits}f}%"
+
+
+def verdict(true: dict, random: dict, *, num_classes: int, threshold: float) -> str:
+    """What the test says of the model on these data, in a sentence or two.
+
+    Args:
+        true, random: `of_case` of the runs on true and on random labels.
+        num_classes: K of the data set.
+        threshold: of training accuracy, that counts as fitted.
+    """
+    chance = 1 / num_classes
+    end, test = percent(true["train"]["mean"]), percent(true["test"]["mean"])
+    noise = percent(random["train"]["mean"])
+    if not _fits(true):
+        words = (
+            f"does not fit the true labels: {end} of them after {true['budget']} epochs "
+            f"({true['reached']} of {len(true['seeds'])} runs reached {percent(threshold)})"
+        )
+        if _fits(random):
+            return (
+                f"{words}, yet memorises {noise} of random labels, which is odd: look at the data"
+            )
+        return (
+            f"{words}: it was trained too little, or is too small, for this test to say anything; "
+            "raise --epochs, or change --learning_rate"
+        )
+    if not _fits(random):
+        still = "; it was still rising: more --epochs may fit them" if random["rising"] else ""
+        words = (
+            f"random ones within {random['budget']} epochs ({random['reached']} of "
+            f"{len(random['seeds'])} runs reached {percent(threshold)})"
+        )
+        if random["train"]["mean"] >= NEARLY:
+            return (
+                f"fits the true labels ({end}) and {noise} of {words}: capacity hardly explains "
+                f"its test accuracy of {test}{still}"
+            )
+        return (
+            f"fits the true labels ({end}) but only {noise} of {words}: within this budget it does "
+            f"not memorise the set, so what it can fit may explain its test accuracy of "
+            f"{test}{still}"
+        )
+    longer = ratio(random, true)
+    words = f"memorises {noise} of random labels in {longer:.1f} times the epochs"
+    if true["test"]["mean"] < 2 * chance:
+        return (
+            f"{words}; its test accuracy of {test} is little above chance ({percent(chance)}), so "
+            "there is hardly any generalisation to explain"
+        )
+    return f"{words}: capacity is no explanation of its test accuracy of {test}"
+
+
+def reasons(cases: list[dict], *, num_classes: int, threshold: float) -> list[str]:
+    """What the verdict rests on, a sentence for each case."""
+    said = []
+    true = cases[0]
+    for case in cases:
+        fitted, n = case["reached"], len(case["seeds"])
+        if _fits(case):
+            words = f"reached {percent(threshold)} after {number(case['epochs'])} epochs"
+            times = ratio(case, true)
+            if case is not true and times is not None:
+                words += f", {times:.1f} times as many as the true labels took"
+        else:
+            words = (
+                f"reached {percent(threshold)} in {fitted} of {n} runs within {case['budget']} "
+                f"epochs and ended at {number(case['train'], 100, '%')}"
+            )
+        said.append(
+            f"{case['name']}: {words}; test accuracy {number(case['test'], 100, '%')}, "
+            f"chance {percent(1 / num_classes, 1)}"
+        )
+    return said
+
+
+def limits(
+    cases: list[dict], *, num_classes: int, num_test: int, recipe: str, eval_every: int = 1
+) -> list[str]:
+    """What the test does not show, as far as it applies to these runs."""
+    said = [
+        f"It holds for this training recipe ({recipe}) and this number of examples: with other "
+        "settings or more data a network may fit less or more.",
+        "That a network can memorise does not say that it does so on the true labels; it says that "
+        "its size does not prevent it.",
+    ]
+    seeds = len(cases[0]["seeds"])
+    if seeds == 1:
+        said.append("One seed: how much the figures scatter is not known; type --seeds=3.")
+    if eval_every > 1:
+        said.append(f"Evaluated every {eval_every} epochs: epochs are known to within that only.")
+    if num_classes < FEW_CLASSES:
+        said.append(
+            f"With {num_classes} classes the audit cannot tell test accuracy at chance from true "
+            "labels that leaked: its test needs 7."
+        )
+    if num_test < FEW_TEST:
+        said.append(
+            f"{num_test} test images: an accuracy of one half is known to "
+            f"{100 / num_test**0.5:.0f} points (two deviations of chance) only."
+        )
+    if cases[0]["budget"] and any(c["reached"] < len(c["seeds"]) for c in cases):
+        said.append(
+            "Not reached means within the epochs given; the learning rate falls with the epochs, "
+            "so a longer run is another one, with --lr_decay nearer to 1."
+        )
+    return said
+
+
+def number(found: dict, scale: float = 1, unit: str = "") -> str:
+    """Mean +- deviation for the reader."""
+    if found["mean"] is None:
+        return "not reached" if not unit else "-"
+    mean = f"{scale * found['mean']:.{1 if unit or found['n'] > 1 else 0}f}"
+    if found["deviation"] is None:
+        return f"{mean}{unit}"
+    return f"{mean} ± {scale * found['deviation']:.1f}{unit}"
