@@ -2,7 +2,8 @@
 
 A set becomes two `Split`s of plain arrays, each example with the identity it has for ever. All
 randomness of the package hangs on that identity, never on the order in which a file is read.
-Importing this module loads no TensorFlow, and neither does a set that was decoded before.
+Importing this module loads no TensorFlow, and neither does a set that was decoded before; images
+that are streamed need it.
 """
 
 import dataclasses
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rethink_tf import array_cache, rng, tfds_source
+from rethink_tf import array_cache, subset, tfds_source
 from rethink_tf.errors import RequestError
 
 
@@ -30,6 +31,7 @@ class DatasetInfo:
     download_host_url: str | None  # A file TFDS downloads; None: the set is embedded.
     download_megabytes: int
     has_ids: bool = False  # Whether TFDS gives each example the id of its original position.
+    streamed: bool = False  # Images stay on disk, are read when wanted and brought to any size.
 
 
 _CIFAR10 = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
@@ -44,6 +46,7 @@ DATASETS: dict[str, DatasetInfo] = {
         DatasetInfo("mnist", 10, (28, 28, 1), 60_000, 10_000, _MNIST, 12),
         DatasetInfo("fashion_mnist", 10, (28, 28, 1), 60_000, 10_000, _FASHION, 31),
         DatasetInfo("digits", 10, (16, 16, 1), 1_500, 297, None, 0),
+        DatasetInfo("imagenet2012", 1000, (299, 299, 3), 1_281_167, 50_000, None, 0, streamed=True),
     )
 }
 _FIELDS = {"index": np.int64, "images": np.uint8, "labels": np.int32}  # The arrays of a split.
@@ -56,7 +59,7 @@ class Split:
     Attributes:
         name: "train" or "test".
         index: int64 [N], the identity of each example for ever, unique and ascending.
-        images: uint8 [N, height, width, channels], 0 to 255.
+        images: uint8 [N, height, width, channels]; or `streaming.StreamedImages`.
         labels: int32 [N], the true labels, 0 to num_classes - 1.
         num_classes: the number of classes.
     """
@@ -76,7 +79,8 @@ class Split:
                     f"got {array.dtype} of length {len(array)}"
                 )
             view = array.view()
-            view.flags.writeable = False
+            if isinstance(view, np.ndarray):
+                view.flags.writeable = False
             object.__setattr__(self, field, view)
 
     @property
@@ -87,6 +91,11 @@ class Split:
     def image_shape(self) -> tuple[int, int, int]:
         """(height, width, channels)."""
         return tuple(self.images.shape[1:])
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the images stay on disk."""
+        return not isinstance(self.images, np.ndarray)
 
 
 def data_directory(data_dir: str | os.PathLike | None = None) -> Path:
@@ -116,7 +125,8 @@ def _expanded(name: str, folder: str | os.PathLike) -> Path:
 
 def is_on_disk(name: str, data_dir: str | os.PathLike | None = None) -> bool:
     """Whether `load` finds the set without a download. Looks for a file, reads no data."""
-    if _info(name).download_host_url is None:
+    info = _info(name)
+    if info.download_host_url is None and not info.streamed:
         return True
     return tfds_source.prepared_folder(name, data_directory(data_dir)) is not None
 
@@ -181,7 +191,7 @@ def load(
         cache_dir: where decoded arrays are kept; default $XDG_CACHE_HOME/rethink_tf, else
             ~/.cache/rethink_tf.
         report: gets a line if decoding takes long, or if the cache is damaged or not writable.
-        start: called before TensorFlow is needed; never called for what was decoded before.
+        start: called before TensorFlow is needed: never for arrays that were decoded before.
 
     Returns:
         (train, test), with as many examples as the TFDS metadata of the folder says.
@@ -191,7 +201,7 @@ def load(
         StorageError: a download cannot be written.
     """
     info = _info(name)
-    if info.download_host_url is None:
+    if info.download_host_url is None and not info.streamed:
         return _digits()
     where, shape, classes = data_directory(data_dir), info.image_shape, info.num_classes
     folder = tfds_source.prepared_folder(name, where)
@@ -204,6 +214,11 @@ def load(
     # Everything that the arrays depend on.
     entry = f"{name}-{folder.name}-{fingerprint}-{tfds_source.decoder()}"
     entry = cache_dir / entry
+    if info.streamed:
+        start()
+        from rethink_tf import streaming  # which imports TensorFlow
+
+        return _splits(streaming.load(name, folder, entry, shape[0], classes, report), classes)
 
     def build():
         # A first use takes seconds, mostly TensorFlow's start: say so only if it is felt.
@@ -221,12 +236,16 @@ def load(
     def splits(arrays):
         if str(arrays["entry"]) != entry.name:  # another set has the same names and types
             raise ValueError(f"expected {entry.name}, found {arrays['entry']!s:.100}")
-        return tuple(
-            Split(part, *(arrays[f"{part}_{field}"] for field in _FIELDS), classes)
-            for part in tfds_source.SPLITS
-        )
+        return _splits(arrays, classes)
 
     return splits(array_cache.load_or_build(entry, build, report=report, check=splits))
+
+
+def _splits(arrays: dict[str, np.ndarray], num_classes: int) -> tuple[Split, Split]:
+    return tuple(
+        Split(name, *(arrays[f"{name}_{field}"] for field in _FIELDS), num_classes)
+        for name in tfds_source.SPLITS
+    )
 
 
 def take(split: Split, count: int, *, seed: int) -> Split:
@@ -254,23 +273,8 @@ def take(split: Split, count: int, *, seed: int) -> Split:
     if count == split.num_examples:
         return split
 
-    def keys(counter):
-        high, low = rng.bits(seed, rng.Stream.SUBSET, rng.SplitId.TRAIN, split.index, counter)
-        return high.astype(np.uint64) << np.uint64(32) | low
-
-    # Deal the classes like cards, rank by rank.
-    chosen = np.sort(np.lexsort((keys(1), rank_in_class(split.labels, keys(0))))[:count])
-    return dataclasses.replace(split, **{f: getattr(split, f)[chosen] for f in _FIELDS})
-
-
-def rank_in_class(labels: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    """The rank of each example among those of its class, from 0, by ascending key: int64 [N]."""
-    sizes = np.bincount(labels)
-    rank = np.empty(len(labels), np.int64)
-    rank[np.lexsort((keys, labels))] = np.arange(len(labels)) - np.repeat(
-        np.cumsum(sizes) - sizes, sizes
-    )
-    return rank
+    rows = subset.rows(split.index, split.labels, count, seed=seed)
+    return dataclasses.replace(split, **{f: getattr(split, f).take(rows, 0) for f in _FIELDS})
 
 
 def _info(name: str) -> DatasetInfo:

@@ -40,7 +40,7 @@ class Session:
         estimated: whether the whole time was said.
         line: the last line of the history.
         history: its lines, as far as they are in the file.
-        best: `best_test_accuracy` and `best_test_epoch`.
+        best: `metrics.best_so_far`.
         resumed: whether it goes on from a checkpoint.
         differed: where it went on in a changed environment, see `results`.
         record: per training example.
@@ -72,7 +72,7 @@ class Session:
     saving: list[float] = dataclasses.field(default_factory=list)
     history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     best: dict[str, Any] = dataclasses.field(
-        default_factory=lambda: {"best_test_accuracy": None, "best_test_epoch": None}
+        default_factory=lambda: dict.fromkeys(metrics.BEST_KEYS)
     )
 
     def __post_init__(self):
@@ -101,7 +101,8 @@ class Session:
         Raises:
             StorageError: it is of another network or of other examples.
         """
-        self.epoch, self.step, self.best = header["epoch"], header["step"], header["best"]
+        self.epoch, self.step = header["epoch"], header["step"]
+        self.best |= header["best"]  # one of an older version has fewer keys
         self.resumed, self.differed = True, header["differed"]
         if self.step:
             self.steps.begin_epoch(self.epoch + 1, self.rate)
@@ -232,7 +233,7 @@ def _train_epoch(session: Session, progress) -> int | None:
         session.profile.before_dispatch(epoch, session.config.epochs, dispatches)
         before, first = time.monotonic(), session.step
         session.step = steps.advance(first, count)
-        online, bad = steps.online(), _first(session.workers, steps.diverged_at())
+        online, bad = steps.online(), session.workers.smallest(steps.diverged_at())
         lasted = time.monotonic() - before
         each = lasted / (session.step - first)
         if session.compiled:
@@ -255,12 +256,6 @@ def _train_epoch(session: Session, progress) -> int | None:
     return bad
 
 
-def _first(workers: Workers, step: int | None) -> int | None:
-    """The smallest of all workers' numbers that are not None."""
-    found = [value for value in workers.gather(-1 if step is None else step) if value >= 0]
-    return min(found, default=None)
-
-
 def _evaluate(session: Session, resident_test, epoch: int) -> dict[str, Any]:
     """Exact passes over the training and the test set, and what is kept of them."""
     steps, train, test = session.steps, session.train, session.test
@@ -269,14 +264,9 @@ def _evaluate(session: Session, resident_test, epoch: int) -> dict[str, Any]:
     steps.variables.sync()
     on_train = evaluation.evaluate(steps.resident, train.num_examples, between=session.give_way)
     on_test = evaluation.evaluate(resident_test, test.num_examples, between=session.give_way)
-    values = metrics.of_train(on_train, train.true, train.given)
-    values |= metrics.of_test(on_test, test.true)
-    best = session.best["best_test_accuracy"]
-    if best is None or best < values["test_accuracy"]:
-        session.best = {
-            "best_test_accuracy": values["test_accuracy"],
-            "best_test_epoch": epoch,
-        }
+    values = metrics.of_train(on_train, train.true, train.given, train.num_classes)
+    values |= metrics.of_test(on_test, test.true, test.num_classes)
+    session.best = metrics.best_so_far(session.best, values, epoch)
     session.record.update(epoch, on_train.predicted == train.given, on_train.margin)
     return values
 
@@ -288,16 +278,13 @@ def _keep(session: Session, last: bool) -> None:
         session.history.append(results.append_history(session.run_dir, session.line))
     session.log.write(session.line)
     if chief and session.epoch in session.keep_epochs:
-        results.save_snapshot(session.run_dir, session.epoch, _named_weights(session.steps.model))
+        variables = enumerate(session.steps.model.variables)
+        named = {f"{i:04d}/{v.path}": v.numpy() for i, v in variables}
+        results.save_snapshot(session.run_dir, session.epoch, named)
     session.steps.variables.sync()
     every = session.checkpoint_every
     if last or (every and session.epoch % every == 0):
         session.save()
-
-
-def _named_weights(model) -> dict[str, Any]:
-    """A model's variables by order and path."""
-    return {f"{i:04d}/{v.path}": v.numpy() for i, v in enumerate(model.variables)}
 
 
 def _say_estimate(session: Session, seconds_per_step: float) -> None:

@@ -3,8 +3,9 @@
 from typing import Any
 
 from rethink_tf import noise, schedule
-from rethink_tf.datasets import DATASETS
+from rethink_tf.datasets import DATASETS, DatasetInfo
 from rethink_tf.errors import RequestError
+from rethink_tf.models import SMALLEST_INPUT
 
 # A resolved file stands as path, this mark, and the hash of its content.
 CONTENT = "@sha256:"
@@ -25,11 +26,17 @@ _DIGITS = {
 }
 
 
+def input_size(info: DatasetInfo) -> int:
+    """What is seen of a set's images: the paper's crop; of those of any size, its size for them."""
+    return info.image_shape[0] if info.streamed else min(28, *info.image_shape[:2])
+
+
 def defaults(model: str, dataset: str, lr_schedule: str) -> dict[str, Any]:
     """What the fields left open become for a model on a data set."""
     rate = 0.01 if model in ("alexnet", "mlp_3x512", "mlp_1x512") else 0.1
+    info = DATASETS[dataset]
     settings = {
-        "input_size": min(28, *DATASETS[dataset].image_shape[:2]),
+        "input_size": input_size(info),
         "batch_size": 128,
         "learning_rate": rate,
         "lr_decay": 0.95 if lr_schedule == "exponential" else 0.1,
@@ -60,8 +67,18 @@ def check_sizes(values: dict[str, Any]) -> None:
     """Refuses inputs larger than the images, and more examples than there are."""
     info = DATASETS[values["dataset"]]
     size, smallest = values["input_size"], min(info.image_shape[:2])
-    # A parent's input size is met by resizing.
-    if size > smallest and values["init_from"] is None:
+    if size < SMALLEST_INPUT.get(values["model"], 0):
+        raise RequestError(
+            f"--input_size: expected at least {SMALLEST_INPUT[values['model']]} with "
+            f"--model={values['model']}, received {size}"
+        )
+    if (values["augment"] == "inception") != info.streamed and values["augment"] != "none":
+        kinds = "none or inception" if info.streamed else "none, crop or flip_rotate"
+        raise RequestError(
+            f"--augment: expected {kinds} with --dataset={info.name}, received {values['augment']}"
+        )
+    # A parent's input size is met by resizing, as a streamed set's is.
+    if size > smallest and not info.streamed and values["init_from"] is None:
         raise RequestError(
             f"--input_size: expected at most {smallest}, the size of {info.name}'s images, "
             f"received {size}"
