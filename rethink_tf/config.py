@@ -19,8 +19,8 @@ from rethink_tf.models import MODELS, UNNORMALISED
 from rethink_tf.models import accepts as accepts_model
 
 PRECISIONS = ("float32", "mixed_bfloat16")
-AUGMENTATIONS = ("none", "crop", "flip_rotate")
-PREPROCESSING = ("standardise", "channel_norm")
+AUGMENTATIONS = ("none", "crop", "flip_rotate", "inception")
+PREPROCESSING = ("standardise", "channel_norm", "inception")
 LR_SCHEDULES = ("exponential", "step")
 FREEZE = ("none", "all_but_last")
 OF_THE_PARENT = ("model", "preprocess", "input_size")  # of a run with --init_from
@@ -47,7 +47,8 @@ class RunConfig:
     )  # fmt: skip
     input_size: int | None = fields.field(
         None, int, "Height and width in pixels that the network sees, cropped from the centre.",
-        group="What is trained", low=4, high=1024, by="28; digits 16; your own: whole images",
+        group="What is trained", low=4, high=1024,
+        by="28; digits 16; imagenet2012 299 (resized); your own: whole images",
     )  # fmt: skip
     corrupt: float = fields.field(
         0.0, float, "Probability with which each training label is replaced by a uniform class.",
@@ -83,7 +84,8 @@ class RunConfig:
         high=1.0,
     )
     preprocess: str = fields.field(
-        "standardise", str, "Each image to mean 0, deviation 1, or by the training set's channels.",
+        "standardise", str, "Each image to mean 0, deviation 1, or by the training set's channels; "
+        "inception: to -1..1.",
         group="What is trained", choices=PREPROCESSING,
     )  # fmt: skip
     augment: str = fields.field(

@@ -168,6 +168,27 @@ def not_kept(epochs: list[int]) -> str:
     )
 
 
+def _table2(row: paper.Table2Row, summary: dict[str, Any], config: RunConfig) -> str:
+    """Top-1 and top-5 of a row of Table 2 and of a run, with the best so far in parentheses."""
+
+    def cells(value):
+        found = []
+        for part in ("train", "test"):
+            for kind in ("", "top5_"):
+                one, best = value(f"{part}_{kind}accuracy"), value(f"best_{part}_{kind}accuracy")
+                text = "-" if one is None else f"{100 * one:.2f}%"
+                found.append(text + ("" if best is None else f" ({100 * best:.2f}%)"))
+        return "train {}, top-5 {}; test {}, top-5 {}".format(*found)
+
+    theirs = cells(lambda key: getattr(row, key, None))
+    examples = summary.get("train_examples") or 0
+    return (
+        f"\n  paper, Table 2, 1,281,167 examples at 299x299: {theirs}"
+        f"\n  ours, {examples:,.0f} examples at {config.input_size}x"
+        f"{config.input_size}, {_epochs(summary)}: {cells(summary.get)}"
+    )
+
+
 def verdict(summary: dict[str, Any], config: RunConfig) -> str:
     """What the run showed, in words that need no paper."""
     if summary["status"] == results.DONE:
@@ -217,6 +238,9 @@ def _shown(summary: dict[str, Any], config: RunConfig) -> str:
             f"test {100 * row.test_accuracy:.2f}%"
             f"; ours: train {_percent(train)}, test {100 * test:.2f}%"
         )
+    row = paper.table2_row(config)
+    if row is not None:
+        words += _table2(row, summary, config)
     row = paper.table4_row(config)
     if row is not None:
         expected = "failed to converge" if row.accuracy is None else _percent(row.accuracy)

@@ -2,7 +2,8 @@
 
 A set becomes two `Split`s of plain arrays, each example with the identity it has for ever. All
 randomness of the package hangs on that identity, never on the order in which a file is read.
-Importing this module loads no TensorFlow, and neither does a set that was decoded before.
+Importing this module loads no TensorFlow, and neither does a set that was decoded before; images
+that are streamed need it.
 """
 
 import dataclasses
@@ -12,7 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from rethink_tf import array_cache, contents, digits, foreign_data, rng, tfds_source
+from rethink_tf import array_cache, contents, digits, foreign_data, subset, tfds_source
 from rethink_tf.errors import RequestError
 from rethink_tf.places import cache_directory, data_directory
 
@@ -29,6 +30,7 @@ class DatasetInfo:
     download_host_url: str | None  # A file TFDS downloads; None: the set is embedded.
     download_megabytes: int
     has_ids: bool = False  # Whether TFDS gives each example the id of its original position.
+    streamed: bool = False  # Images stay on disk, are read when wanted and brought to any size.
     # Of foreign sets (`foreign_data`):
     content: str = ""  # the hash of what is in it
     class_names: tuple[str, ...] | None = None
@@ -47,6 +49,7 @@ DATASETS: dict[str, DatasetInfo] = {
         DatasetInfo("mnist", 10, (28, 28, 1), 60_000, 10_000, _MNIST, 12),
         DatasetInfo("fashion_mnist", 10, (28, 28, 1), 60_000, 10_000, _FASHION, 31),
         DatasetInfo("digits", 10, (16, 16, 1), digits.NUM_TRAIN, digits.NUM_TEST, None, 0),
+        DatasetInfo("imagenet2012", 1000, (299, 299, 3), 1_281_167, 50_000, None, 0, streamed=True),
     )
 }
 _FIELDS = {"index": np.int64, "images": np.uint8, "labels": np.int32}  # The arrays of a split.
@@ -59,7 +62,7 @@ class Split:
     Attributes:
         name: "train" or "test".
         index: int64 [N], the identity of each example for ever, unique and ascending.
-        images: uint8 [N, height, width, channels], 0 to 255.
+        images: uint8 [N, height, width, channels]; or `streaming.StreamedImages`.
         labels: int32 [N], the true labels, 0 to num_classes - 1.
         num_classes: the number of classes.
     """
@@ -79,7 +82,8 @@ class Split:
                     f"got {array.dtype} of length {len(array)}"
                 )
             view = array.view()
-            view.flags.writeable = False
+            if isinstance(view, np.ndarray):
+                view.flags.writeable = False
             object.__setattr__(self, field, view)
 
     @property
@@ -90,6 +94,11 @@ class Split:
     def image_shape(self) -> tuple[int, int, int]:
         """(height, width, channels)."""
         return tuple(self.images.shape[1:])
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the images stay on disk."""
+        return not isinstance(self.images, np.ndarray)
 
 
 def accepts(name: str) -> bool:
@@ -133,7 +142,10 @@ def resolved(name: str, found: DatasetInfo) -> str:
 
 def is_on_disk(name: str, data_dir: str | os.PathLike | None = None) -> bool:
     """Whether `load` finds the set without a download. Looks for a file, reads no data."""
-    if foreign_data.is_foreign(name) or _info(name).download_host_url is None:
+    if foreign_data.is_foreign(name):
+        return True
+    info = _info(name)
+    if info.download_host_url is None and not info.streamed:
         return True
     return tfds_source.prepared_folder(name, data_directory(data_dir)) is not None
 
@@ -191,14 +203,13 @@ def load(
 ) -> tuple[Split, Split]:
     """The training and the test split of a data set, downloaded and decoded if need be.
 
-    Downloading and decoding start TensorFlow: set its devices, threads and log level before the
-    call, or in `start`.
+    Downloading and decoding start TensorFlow: set it up before the call, or in `start`.
 
     Args:
         name: see `info`.
         data_dir, cache_dir: see `places`.
         report: gets a line if decoding takes long, or if the cache is damaged or not writable.
-        start: called before TensorFlow is needed; never called for what was decoded before.
+        start: called before TensorFlow is needed: never for arrays that were decoded before.
         input_size, augment: see `info`.
 
     Returns:
@@ -212,7 +223,7 @@ def load(
         found = foreign_data.open_set(name, data_dir, cache_dir, input_size, augment, report)
         return _splits(found.load(start), found.num_classes)
     info = _info(name)
-    if info.download_host_url is None:
+    if info.download_host_url is None and not info.streamed:
         return _splits(digits.load(), info.num_classes)
     where, shape, classes = data_directory(data_dir), info.image_shape, info.num_classes
     folder = tfds_source.prepared_folder(name, where)
@@ -221,9 +232,14 @@ def load(
     fingerprint = tfds_source.fingerprint(folder)[:16]
     called = f"{name}-{folder.name}-{fingerprint}-{tfds_source.decoder()}"  # all they depend on
     entry = cache_directory(cache_dir) / called
+    if info.streamed:
+        start()
+        from rethink_tf import streaming  # which imports TensorFlow
+
+        return _splits(streaming.load(name, folder, entry, shape[0], classes, report), classes)
 
     def build():
-        # A first use takes seconds, mostly TensorFlow's start: say so only if it is felt.
+        # Takes seconds, mostly TensorFlow's start: said only if it is felt.
         note = f"decoding {name} from {folder}, once; kept in {entry.parent}"
         timer = threading.Timer(2.0, report, [note])
         timer.daemon = True
@@ -274,24 +290,8 @@ def take(split: Split, count: int, *, seed: int) -> Split:
         )
     if count == split.num_examples:
         return split
-
-    def keys(counter):
-        high, low = rng.bits(seed, rng.Stream.SUBSET, rng.SplitId.TRAIN, split.index, counter)
-        return high.astype(np.uint64) << np.uint64(32) | low
-
-    # Deal the classes like cards, rank by rank.
-    chosen = np.sort(np.lexsort((keys(1), rank_in_class(split.labels, keys(0))))[:count])
-    return dataclasses.replace(split, **{f: getattr(split, f)[chosen] for f in _FIELDS})
-
-
-def rank_in_class(labels: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    """The rank of each example among those of its class, from 0, by ascending key: int64 [N]."""
-    sizes = np.bincount(labels)
-    rank = np.empty(len(labels), np.int64)
-    rank[np.lexsort((keys, labels))] = np.arange(len(labels)) - np.repeat(
-        np.cumsum(sizes) - sizes, sizes
-    )
-    return rank
+    rows = subset.rows(split.index, split.labels, count, seed=seed)
+    return dataclasses.replace(split, **{f: getattr(split, f).take(rows, 0) for f in _FIELDS})
 
 
 def _info(name: str) -> DatasetInfo:

@@ -4,10 +4,12 @@ import numpy as np
 import tensorflow as tf
 
 from rethink_tf import models, pipeline
+from rethink_tf.feed import Feed
 from rethink_tf.metrics import Outcome
 from rethink_tf.steps import Steps
 
 EVAL_BATCH = 500
+STREAMED_BATCH = 100
 RECALIBRATION_STEPS = 40
 
 
@@ -49,7 +51,8 @@ class Evaluation:
                 _assign(seeds, kept)  # what `between` may save is as training left it
                 between()
                 _assign(seeds, moved)
-            self._renew(steps.resident, steps.order, tf.constant(step, tf.int32), steps.epoch)
+            data = steps.streamed(step) if steps.train.streamed else steps.resident
+            self._renew(data, steps.order, tf.constant(step, tf.int32), steps.epoch)
         self._unbias(before, tf.constant(count, tf.float32))
         _assign(seeds, kept)
 
@@ -92,19 +95,24 @@ class Evaluation:
             batch: examples per replica and dispatch; changes no count.
             between: called before each dispatch, for example to answer a signal.
         """
-        parts = []
+        parts, batches = [], []
+        streamed = isinstance(resident, Feed)
+        batch = min(batch, STREAMED_BATCH) if streamed else batch
         stride = batch * self.strategy.num_replicas_in_sync
         for start in range(0, count, stride):
-            if between is not None:
-                between()
             # Positions past the end repeat the last example; their results are cut off below.
             positions = np.minimum(np.arange(start, start + stride), count - 1)
             if start + stride > count and self.strategy.num_replicas_in_sync == 1:
                 positions = positions[: count - start]
-            parts.append(self._evaluate(resident, tf.constant(positions, tf.int32)))
-        columns = [np.concatenate([np.asarray(p[i]) for p in parts])[:count] for i in range(3)]
-        loss, predicted, margin = columns
-        return Outcome(loss, predicted.astype(np.int32), margin)
+            batches.append(positions)
+        given = resident.evaluation(batches) if streamed else ((resident, b) for b in batches)
+        for data, positions in given:
+            if between is not None:
+                between()
+            parts.append(self._evaluate(data, tf.constant(positions, tf.int32)))
+        columns = [np.concatenate([np.asarray(p[i]) for p in parts])[:count] for i in range(4)]
+        loss, predicted, margin, ahead = columns
+        return Outcome(loss, predicted.astype(np.int32), margin, ahead)
 
     def _run_evaluate(self, data, positions):
         values = self.strategy.run(self._outcome, args=(data, positions))
@@ -125,7 +133,12 @@ class Evaluation:
         own = tf.one_hot(given, logits.shape[-1], on_value=True, off_value=False)
         other = tf.reduce_max(tf.where(own, -np.inf, logits), axis=-1)
         margin = tf.gather(logits, given, axis=1, batch_dims=1) - other
-        return losses, tf.argmax(logits, axis=-1), margin
+        # As argmax has it: of equal logits the first class is ahead.
+        value = tf.gather(logits, given, axis=1, batch_dims=1)[:, None]
+        earlier = tf.range(logits.shape[-1], dtype=given.dtype) < given[:, None]
+        ahead = (logits > value) | ((logits == value) & earlier) | tf.math.is_nan(logits + value)
+        ahead = tf.reduce_sum(tf.cast(ahead, tf.int32), axis=-1)
+        return losses, tf.argmax(logits, axis=-1), margin, ahead
 
 
 def _assign(variables, values) -> None:

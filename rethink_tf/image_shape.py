@@ -16,18 +16,23 @@ def with_channels(images: np.ndarray, channels: int) -> np.ndarray:
     """Grey to colour by repetition, colour to grey by luma (ITU-R BT.601), rounded.
 
     Args:
-        images: uint8 [N, H, W, C].
+        images: uint8 [N, H, W, C], or `streaming.StreamedImages`, which stay as they are.
         channels: 1 or 3.
 
     Returns:
         uint8 [N, H, W, channels]; `images` itself where it has so many.
 
     Raises:
-        RequestError: from or to another number than 1 and 3.
+        RequestError: from or to another number than 1 and 3; grey ones of a streamed set.
     """
     have = images.shape[-1]
     if have == channels:
         return images
+    if not isinstance(images, np.ndarray):
+        raise RequestError(
+            "--init_from: expected a network of colour images for a streamed set, received one of "
+            f"{channels} channel{'s'[: channels > 1]}"
+        )
     if (have, channels) == (1, 3):
         return np.repeat(images, 3, axis=-1)
     if (have, channels) == (3, 1):

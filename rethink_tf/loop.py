@@ -9,7 +9,6 @@ import tensorflow as tf
 from rethink_tf import audit, console, metrics, results
 from rethink_tf.config import RunConfig
 from rethink_tf.run_state import Session
-from rethink_tf.workers import Workers
 
 DISPATCH_SECONDS = 0.4  # a dispatch is not interruptible; a signal is to be answered soon
 
@@ -112,7 +111,7 @@ def _train_epoch(session: Session, progress) -> int | None:
         session.profile.before_dispatch(epoch, session.config.epochs, dispatches)
         before, first = time.monotonic(), session.step
         session.step = steps.advance(first, count)
-        online, bad = steps.online(), _first(session.workers, steps.diverged_at())
+        online, bad = steps.online(), session.workers.smallest(steps.diverged_at())
         lasted = time.monotonic() - before
         each = lasted / (session.step - first)
         if session.compiled:
@@ -135,12 +134,6 @@ def _train_epoch(session: Session, progress) -> int | None:
     return bad
 
 
-def _first(workers: Workers, step: int | None) -> int | None:
-    """The smallest of all workers' numbers that are not None."""
-    found = [value for value in workers.gather(-1 if step is None else step) if value >= 0]
-    return min(found, default=None)
-
-
 def _evaluate(session: Session, resident_test, epoch: int) -> dict[str, Any]:
     """Exact passes over the training and the test set, and what is kept of them."""
     steps, train, test = session.steps, session.train, session.test
@@ -149,14 +142,9 @@ def _evaluate(session: Session, resident_test, epoch: int) -> dict[str, Any]:
     steps.variables.sync()
     on_train = evaluation.evaluate(steps.resident, train.num_examples, between=session.give_way)
     on_test = evaluation.evaluate(resident_test, test.num_examples, between=session.give_way)
-    values = metrics.of_train(on_train, train.true, train.given)
-    values |= metrics.of_test(on_test, test.true)
-    best = session.best["best_test_accuracy"]
-    if best is None or best < values["test_accuracy"]:
-        session.best = {
-            "best_test_accuracy": values["test_accuracy"],
-            "best_test_epoch": epoch,
-        }
+    values = metrics.of_train(on_train, train.true, train.given, train.num_classes)
+    values |= metrics.of_test(on_test, test.true, test.num_classes)
+    session.best = metrics.best_so_far(session.best, values, epoch)
     session.record.update(epoch, on_train.predicted == train.given, on_train.margin)
     return values
 
@@ -168,16 +156,13 @@ def _keep(session: Session, last: bool) -> None:
         session.history.append(results.append_history(session.run_dir, session.line))
     session.log.write(session.line)
     if chief and session.epoch in session.keep_epochs:
-        results.save_snapshot(session.run_dir, session.epoch, _named_weights(session.steps.model))
+        variables = enumerate(session.steps.model.variables)
+        named = {f"{i:04d}/{v.path}": v.numpy() for i, v in variables}
+        results.save_snapshot(session.run_dir, session.epoch, named)
     session.steps.variables.sync()
     every = session.checkpoint_every
     if last or (every and session.epoch % every == 0):
         session.save()
-
-
-def _named_weights(model) -> dict[str, Any]:
-    """A model's variables by order and path."""
-    return {f"{i:04d}/{v.path}": v.numpy() for i, v in enumerate(model.variables)}
 
 
 def _say_estimate(session: Session, seconds_per_step: float) -> None:

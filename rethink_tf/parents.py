@@ -115,7 +115,7 @@ def _drawn(wanted: RunConfig) -> RunConfig:
     name = wanted.init_from.partition(":")[2]
     left = {n: FIELDS[n].default for n in OF_THE_PARENT if getattr(wanted, n) is None}
     if wanted.input_size is None and name in DATASETS:
-        left["input_size"] = min(28, *DATASETS[name].image_shape[:2])
+        left["input_size"] = resolution.input_size(DATASETS[name])
     return dataclasses.replace(wanted, **left)
 
 

@@ -26,7 +26,8 @@ class Table:
 
     Attributes:
         index: int64 [N], identities.
-        images: uint8 or float32 [N, H, W, C], corrupted, not yet standardised.
+        images: uint8 or float32 [N, H, W, C], corrupted, not yet standardised;
+            `streaming.StreamedImages` where they stay on disk.
         true: int32 [N], the data set's own labels.
         given: int32 [N], the labels to learn.
         num_classes: K.
@@ -40,11 +41,17 @@ class Table:
 
     def __post_init__(self):
         for array in (self.index, self.images, self.true, self.given):
-            array.flags.writeable = False
+            if isinstance(array, np.ndarray):
+                array.flags.writeable = False
 
     @property
     def num_examples(self) -> int:
         return len(self.index)
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the images stay on disk."""
+        return not isinstance(self.images, np.ndarray)
 
 
 def accelerator() -> str:
@@ -215,6 +222,13 @@ def augmented(images, index, *, augment: str, size: int, seed: int, epoch):
     return function(images, index, size=size, seed=seed, epoch=epoch)
 
 
+def augmented_rows(table: Table, rows: np.ndarray, **drawn):
+    """These rows of a Table as training sees them; `drawn` as for `augmented`."""
+    if table.streamed:
+        return table.images.augmented(rows, **{n: v for n, v in drawn.items() if n != "size"})
+    return augmented(table.images[rows], table.index[rows], **drawn)
+
+
 def centre(images, size: int):
     """The central size x size window of a batch of images or tensors [B, H, W, C]."""
     top, left = (images.shape[1] - size) // 2, (images.shape[2] - size) // 2
@@ -246,14 +260,24 @@ def channel_norm(images, mean, deviation):
     return (tf.cast(images, tf.float32) - np.float32(mean)) / np.float32(deviation)
 
 
+INCEPTION_NORM = 127.5, 127.5
+
+
 def preprocessing(kind: str, mean=None, deviation=None):
     """The function from images to what the model sees: `standardise`, or `channel_norm` with the
-    given moments."""
+    given moments; `inception`, the Inception package's, brings 0..255 to -1..1."""
     if kind == "standardise":
         return standardise
+    if kind == "inception":
+        mean, deviation = INCEPTION_NORM
     return functools.partial(channel_norm, mean=mean, deviation=deviation)
 
 
 def window(images: np.ndarray, size: int, augment: str) -> np.ndarray:
-    """The part of each image that must be resident: all of it for augmentation, else the centre."""
+    """The part of each image that must be resident: all of it for augmentation, else the centre.
+
+    Images that are streamed are brought to the size.
+    """
+    if not isinstance(images, np.ndarray):
+        return images.resized(size)
     return images if augment != "none" else centre(images, size)

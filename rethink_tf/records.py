@@ -16,6 +16,11 @@ NUMBERS = (
     "corrupted_original_accuracy", "test_loss", "test_accuracy", "best_test_accuracy",
     "learning_rate", "label_checksum",
 )  # fmt: skip
+# Those that not every version has written.
+LATER_NUMBERS = (
+    "train_top5_accuracy", "test_top5_accuracy", "best_test_top5_accuracy", "train_examples",
+    "test_examples",
+)  # fmt: skip
 LARGEST = 1e40  # single precision ends below; a whole number in JSON may have any length
 DEEPEST = 16  # levels of JSON; our files have five
 
@@ -51,7 +56,7 @@ def _is_number(value: Any) -> bool:
 
 def check_numbers(path: Path, values: dict[str, Any]) -> None:
     """Refuses figures that are no finite number nor null, and accuracies that are no fraction."""
-    for key in NUMBERS:
+    for key in (*NUMBERS, *LATER_NUMBERS):
         value = values.get(key)
         good = value is None or _is_number(value)
         if good and value is not None and key.endswith("accuracy"):

@@ -4,8 +4,9 @@ from typing import Any
 
 from rethink_tf import contents, datasets, foreign_folder, foreign_models, noise, schedule
 from rethink_tf.contents import CONTENT
-from rethink_tf.datasets import DATASETS
+from rethink_tf.datasets import DATASETS, DatasetInfo
 from rethink_tf.errors import RequestError
+from rethink_tf.models import SMALLEST_INPUT
 
 # A resolved parent stands as its folder, this mark, and run_id:epoch:weights_hash.
 PARENT = "@parent:"
@@ -25,16 +26,22 @@ _DIGITS = {
 }
 
 
+def input_size(info: DatasetInfo, augment: str = "none") -> int:
+    """What is seen of a set's images: the paper's crop; of those of any size, its size for them."""
+    if info.content:
+        return foreign_folder.input_side(min(info.image_shape[:2]), augment)
+    return info.image_shape[0] if info.streamed else min(28, *info.image_shape[:2])
+
+
 def defaults(
-    model: str, info: datasets.DatasetInfo, lr_schedule: str, augment: str = "none"
+    model: str, info: DatasetInfo, lr_schedule: str, augment: str = "none"
 ) -> dict[str, Any]:
     """What the fields left open become for a model on a data set."""
-    dataset, size = info.name, min(info.image_shape[:2])
-    foreign = foreign_models.is_foreign(model)
+    dataset, foreign = info.name, foreign_models.is_foreign(model)
     slow = foreign or model in ("alexnet", "mlp_3x512", "mlp_1x512")
     rate = 0.01 if slow else 0.1
     settings = {
-        "input_size": foreign_folder.input_side(size, augment) if info.content else min(28, size),
+        "input_size": input_size(info, augment),
         "batch_size": 128,
         "learning_rate": rate,
         "lr_decay": 0.95 if lr_schedule == "exponential" else 0.1,
@@ -68,8 +75,18 @@ def check_schedule(values: dict[str, Any]) -> None:
 def check_sizes(values: dict[str, Any], info: datasets.DatasetInfo) -> None:
     """Refuses inputs larger than the images, and more examples than there are."""
     size, smallest = values["input_size"], min(info.image_shape[:2])
-    # A parent's input size is met by resizing.
-    if size > smallest and values["init_from"] is None:
+    if size < SMALLEST_INPUT.get(values["model"], 0):
+        raise RequestError(
+            f"--input_size: expected at least {SMALLEST_INPUT[values['model']]} with "
+            f"--model={values['model']}, received {size}"
+        )
+    if (values["augment"] == "inception") != info.streamed and values["augment"] != "none":
+        kinds = "none or inception" if info.streamed else "none, crop or flip_rotate"
+        raise RequestError(
+            f"--augment: expected {kinds} with --dataset={info.name}, received {values['augment']}"
+        )
+    # A parent's input size is met by resizing, as a streamed set's is.
+    if size > smallest and not info.streamed and values["init_from"] is None:
         raise RequestError(
             f"--input_size: expected at most {smallest}, the size of {info.name}'s images, "
             f"received {size}"

@@ -12,16 +12,19 @@ history.jsonl  one object an epoch, flushed: `epoch` (from 1), `learning_rate`;
                `loss accuracy` online means of the epoch's own batches, before each update;
                exact passes, null in epochs that are not evaluated:
                `train_loss train_accuracy` the whole training set, labels as given,
+               `train_top5_accuracy test_top5_accuracy best_test_top5_accuracy` the label among the
+               five classes predicted first (null for 5 classes or fewer),
                `clean_accuracy` examples whose given label is the true one,
                `corrupted_accuracy corrupted_original_accuracy` the others, against the given and
                against the original labels, `test_loss test_accuracy best_test_accuracy`;
                `label_checksum` of what entered the loss; all wall-clock figures under `timing`.
 summary.json   written last, by rename: the mark of a finished run. `status` DONE, INVALID or
                DIVERGED, `reason`, `run_id`, `config`, `epochs` done, the last value of every key of
-               the history, `best_test_accuracy best_test_epoch`, `changed_fraction`,
-               `labels_hash`, `weights_hash` (of what was trained: with --freeze=all_but_last
-               of the last layer), `parent replicas workers parameters audit classes image_shape
-               arrivals timing` (seconds of the last process: all, each checkpoint, the restore);
+               the history, `best_test_accuracy best_test_epoch`, `changed_fraction`, `labels_hash`,
+               `train_examples test_examples`, `weights_hash` (of what was trained: with
+               --freeze=all_but_last of the last layer), `parent replicas workers parameters audit
+               classes image_shape arrivals timing` (seconds of the last process: all, each
+               checkpoint, the restore);
                `exact`, false where the run went on in a changed environment (--resume=anyway) and
                so may not be what an uninterrupted one is; `differed`, after which epoch and step
                that was and what had changed, one entry each time.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rethink_tf import checkpoint, results
+from rethink_tf import checkpoint, metrics, results
 from rethink_tf.config import RunConfig, run_id
 from rethink_tf.errors import StorageError
 from rethink_tf.evaluation import Evaluation
@@ -35,7 +35,7 @@ class Session:
         estimated: whether the whole time was said.
         line: the last line of the history.
         history: its lines, as far as they are in the file.
-        best: `best_test_accuracy` and `best_test_epoch`.
+        best: `metrics.best_so_far`.
         resumed: whether it goes on from a checkpoint.
         differed: where it went on in a changed environment, see `results`.
         record: per training example.
@@ -67,7 +67,7 @@ class Session:
     saving: list[float] = dataclasses.field(default_factory=list)
     history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     best: dict[str, Any] = dataclasses.field(
-        default_factory=lambda: {"best_test_accuracy": None, "best_test_epoch": None}
+        default_factory=lambda: dict.fromkeys(metrics.BEST_KEYS)
     )
 
     def __post_init__(self):
@@ -96,7 +96,8 @@ class Session:
         Raises:
             StorageError: it is of another network or of other examples.
         """
-        self.epoch, self.step, self.best = header["epoch"], header["step"], header["best"]
+        self.epoch, self.step = header["epoch"], header["step"]
+        self.best |= header["best"]  # one of an older version has fewer keys
         self.resumed, self.differed = True, header["differed"]
         if self.step:
             self.steps.begin_epoch(self.epoch + 1, self.rate)

@@ -67,16 +67,9 @@ def plan(config: RunConfig, options) -> str:
     channels = (parent or info).image_shape[-1]
     model = build_model(config, channels, info.num_classes)
     trained = transfer.last_layer(model) if config.freeze == "all_but_last" else model
-    entries = np.prod(info.image_shape)
-    if config.augment == "none":
-        entries = config.input_size**2 * channels
-    examples = (config.examples or info.num_train) + info.num_test
-    resident = examples * entries * (4 if config.pixels == "gaussian" else 1) / 1e6
-    whole = (info.num_train + info.num_test) * np.prod(info.image_shape) / 1e6
     facts = {
         "Parameters": f"{models.count_trainable(trained):,} trainable",
-        "Memory of the data": f"{resident:.1f} MB on the device; in the host up to "
-        f"{4 * resident + 2 * whole + 300:.1f} MB while it is corrupted and audited",
+        "Memory of the data": tables.memory(config, info, channels),
     }
     if models.arrival(model):
         facts["Model"] = models.arrival(model)
@@ -94,10 +87,10 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
     began = time.time()
     strategy, workers, threads = started.strategy, started.workers, started.threads
     info = tables.info(config, options.data_dir, options.cache_dir)
-    _check_batches(config, info.num_train, strategy.num_replicas_in_sync)
     profile = Profile(options.profile if workers.chief else None, run_dir, say)
     parent = parents.of(config, options.data_dir, options.cache_dir)
     source = tables.load(config, data_dir=options.data_dir, cache_dir=options.cache_dir, say=say)
+    _check_batches(config, strategy.num_replicas_in_sync, source.train.num_examples)
     images, test_images, checks = tables.corrupt(source)
     learner = transfer.learner(
         config, parent, images, test_images, source.preprocess, build=build_model, say=say
@@ -128,6 +121,8 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
         "parameters": models.count_trainable(steps.model),
         "classes": train.num_classes,
         "labels_hash": audit.labels_hash(train.index, train.given),
+        "train_examples": train.num_examples,
+        "test_examples": test.num_examples,
         "changed_fraction": float(np.mean(train.given != train.true)),
         "audit": [dataclasses.asdict(check) for check in checks],
         "parent": parent.record() if parent else None,
@@ -249,9 +244,8 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
     return summary
 
 
-def _check_batches(config: RunConfig, num_train: int, replicas: int) -> None:
+def _check_batches(config: RunConfig, replicas: int, examples: int) -> None:
     """Every replica needs an example of every batch."""
-    examples = config.examples or num_train
     if examples < replicas:
         raise RequestError(
             f"--examples: expected at least {replicas}, the number of replicas, received "

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from rethink_tf import contents, curves, parents, pictures, pixels, results
+from rethink_tf import contents, curves, parents, pictures, pixels, results, subset
 from rethink_tf.config import FIELDS, RunConfig
-from rethink_tf.datasets import DATASETS, rank_in_class
+from rethink_tf.datasets import DATASETS
 from rethink_tf.errors import RequestError, StorageError
 from rethink_tf.fields import check_choice, from_stored
 from rethink_tf.rng import SplitId
@@ -38,7 +38,7 @@ _PIXELS = {
     "random": "random pixels",
     "gaussian": "Gaussian pixels",
 }
-_AUGMENT = {"crop": "random crop", "flip_rotate": "flip and rotation"}
+_AUGMENT = {"crop": "random crop", "flip_rotate": "flip and rotation", "inception": "distorted"}
 
 
 def choose(labels: np.ndarray, count: int = ROWS) -> np.ndarray:
@@ -51,7 +51,7 @@ def choose(labels: np.ndarray, count: int = ROWS) -> np.ndarray:
     Returns:
         int64 [min(count, N)]. Says nothing of the given labels, so their share is an honest one.
     """
-    return np.lexsort((labels, rank_in_class(labels, np.arange(len(labels)))))[:count]
+    return np.lexsort((labels, subset.rank_in_class(labels, np.arange(len(labels)))))[:count]
 
 
 def run_samples(config: RunConfig, source, train) -> np.ndarray:
@@ -77,9 +77,8 @@ def run_samples(config: RunConfig, source, train) -> np.ndarray:
     given = train.given[chosen]
     noisy = config.corrupt > 0 or config.labels_from is not None
     mean, deviation = _moments(source)
-    own = pipeline.augmented(
-        train.images[chosen], index, augment=config.augment, size=size, seed=config.seed, epoch=1
-    )
+    drawn = {"augment": config.augment, "seed": config.seed, "epoch": 1}
+    own = pipeline.augmented_rows(train, chosen, size=size, **drawn)
     own_kind = config.pixels if _is_whole(config) else None
     if own_kind == "original" and noisy:
         own_kind = None  # the first column keeps the true labels
@@ -225,7 +224,7 @@ def _grid(config: RunConfig, options, say) -> np.ndarray:
     from rethink_tf import devices
 
     devices.start(options.threads)
-    from rethink_tf import pipeline, tables
+    from rethink_tf import tables
 
     source = tables.load(config, data_dir=options.data_dir, cache_dir=options.cache_dir, say=say)
     mean, deviation = _moments(source)  # of as many examples as in a run
@@ -235,13 +234,13 @@ def _grid(config: RunConfig, options, say) -> np.ndarray:
     part = dataclasses.replace(
         split,
         index=split.index[chosen],
-        images=split.images[chosen],
+        images=split.images.take(chosen, axis=0),
         labels=split.labels[chosen],
     )
     if how["given"] is not None:
         how["given"] = how["given"][chosen]
-    table = pipeline.collect(pipeline.corrupted(part, **how), part.num_classes)
-    return run_samples(config, dataclasses.replace(source, train=part, corruption=how), table)
+    part = dataclasses.replace(source, train=part, corruption=how)
+    return run_samples(config, part, tables.table(part.train, how))
 
 
 _CURVES = "curves.png"

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from rethink_tf import pipeline
+from rethink_tf.feed import Feed
 from rethink_tf.pipeline import Table
 from rethink_tf.replica_variables import ReplicaVariables
 
@@ -88,6 +89,7 @@ class Steps:
         )
         self._many = tf.function(self._run_many)
         self._last = tf.function(self._run_last)
+        self._streamed = tf.function(self._run_streamed)
         self._finite = tf.function(self._all_finite)
         self.variables = ReplicaVariables(
             strategy,
@@ -99,7 +101,13 @@ class Steps:
         self.steps_per_epoch = -(-train.num_examples // self.batch_size)
 
     def place(self, table: Table):
-        """One copy of (images, index, given) per replica, as tensors on its device."""
+        """One copy of (images, index, given) per replica, as tensors on its device.
+
+        A Feed where the images are streamed.
+        """
+        if table.streamed:
+            drawn = {"augment": self.augment, "seed": self.seed}
+            return Feed(self.strategy, table, batch_size=self.batch_size, **drawn)
         devices = self.strategy.extended.worker_devices
 
         def on(context, array):
@@ -128,7 +136,12 @@ class Steps:
 
     def advance(self, step: int, count: int) -> int:
         """Trains up to `count` steps from step number `step` (from 0); returns the next step."""
-        whole = self.train.num_examples // self.batch_size
+        whole, rest = divmod(self.train.num_examples, self.batch_size)
+        if self.train.streamed:  # one batch a dispatch, so that each shape is compiled once
+            rows = self.batch_size if step < whole else rest
+            data = self.streamed(step)
+            self._streamed(data, tf.constant(step, tf.int32), self.epoch, self._rate, rows)
+            return step + 1
         if step >= whole:
             self._last(self.resident, self.order, self.epoch, self._rate)
             return step + 1
@@ -143,6 +156,10 @@ class Steps:
             self._rate,
         )
         return step + count
+
+    def streamed(self, step: int):
+        """The streamed data of a step of this epoch, for `own_rows`."""
+        return self.resident.training(int(self.epoch), self.order, step)
 
     def online(self) -> dict[str, float]:
         """Online sums of the epoch so far, over all replicas."""
@@ -174,6 +191,9 @@ class Steps:
             self._step, args=(data, order, tf.constant(whole, tf.int32), rest, epoch, rate)
         )
 
+    def _run_streamed(self, data, step, epoch, rate, rows):
+        self.strategy.run(self._step, args=(data, None, step, rows, epoch, rate))
+
     def _step(self, data, order, step, rows, epoch, rate):
         """One global batch of `rows` examples, in replica context."""
         context = tf.distribute.get_replica_context()
@@ -201,6 +221,8 @@ class Steps:
     def own_rows(self, data, order, step, rows, epoch):
         """This replica's part of a global batch: augmented images, identities, labels."""
         images, index, given = data
+        if self.train.streamed:  # its own rows already, in order and augmented
+            return images, index, given
         context = tf.distribute.get_replica_context()
         replica = int(tf.get_static_value(context.replica_id_in_sync_group))
         replicas = self.strategy.num_replicas_in_sync

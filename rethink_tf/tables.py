@@ -24,6 +24,12 @@ from rethink_tf.errors import RequestError
 from rethink_tf.parents import Parent
 from rethink_tf.pipeline import Table
 
+# Per example of a streamed set, in the host: place, identity and labels, and those of the audit.
+PLACE_BYTES = 120
+# Of a streamed set: for mean and deviation (which are then right to about one grey level), and for
+# the audit of each split's pixels.
+MOMENT_IMAGES, AUDITED_IMAGES = 2000, 100
+
 
 @dataclasses.dataclass(frozen=True)
 class Source:
@@ -55,6 +61,14 @@ def moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.sqrt(variance)
 
 
+def _moments(images, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of all images where they are in memory; of MOMENT_IMAGES where they are streamed."""
+    if isinstance(images, np.ndarray):
+        return moments(images)
+    images = images.resized(size)
+    return moments(images[images.spread(MOMENT_IMAGES)])
+
+
 def load(config: RunConfig, *, data_dir=None, cache_dir=None, say=print) -> Source:
     """The clean data of a resolved configuration, and how they are to be corrupted.
 
@@ -71,8 +85,8 @@ def load(config: RunConfig, *, data_dir=None, cache_dir=None, say=print) -> Sour
         )
     # Noise and norm match the original set, whatever part of it is taken or cropped.
     needed = config.pixels == "gaussian" or config.preprocess == "channel_norm"
-    mean, deviation = moments(train.images) if needed else (None, None)
-    norm = (mean, deviation)
+    mean, deviation = _moments(train.images, config.input_size) if needed else (None, None)
+    norm = pipeline.INCEPTION_NORM if config.preprocess == "inception" else (mean, deviation)
     if parent is not None and config.preprocess == "channel_norm":
         norm = _moments_of(parent, places)
     if config.examples is not None:
@@ -111,7 +125,7 @@ def _loaded(config: RunConfig, places: dict[str, Any]) -> tuple[Split, Split]:
 def _moments_of(parent: Parent, places: dict[str, Any]):
     """Of the parent's own training images, which must be there."""
     try:
-        return moments(_loaded(parent.config, places)[0].images)
+        return _moments(_loaded(parent.config, places)[0].images, parent.config.input_size)
     except RequestError as error:
         raise RequestError(
             f"--init_from: expected the data of {parent.run_id}, whose moments norm the images: "
@@ -141,8 +155,12 @@ def arrivals(source: Source, known: datasets.DatasetInfo, model: str) -> list[st
 
 
 def _window(images: np.ndarray, config: RunConfig, parent: Parent | None) -> np.ndarray:
-    """The part of the images that is resident; of a size that the parent did not see, resized."""
-    if parent is None or images.shape[1:3] == parent.image_shape[:2]:
+    """The part of the images that is resident; of a size that the parent did not see, resized.
+
+    Images that are streamed are brought to the size as they are read.
+    """
+    streamed = not isinstance(images, np.ndarray)
+    if parent is None or streamed or images.shape[1:3] == parent.image_shape[:2]:
         return pipeline.window(images, config.input_size, config.augment)
     if config.augment == "crop":
         raise RequestError(
@@ -153,8 +171,52 @@ def _window(images: np.ndarray, config: RunConfig, parent: Parent | None) -> np.
     return image_shape.resized(images, config.input_size)
 
 
+def memory(config: RunConfig, info: datasets.DatasetInfo, channels: int) -> str:
+    """The memory that the data of a run take, in words; `channels` are those of its images."""
+    entries = np.prod(info.image_shape)
+    if config.augment == "none" or info.streamed:
+        entries = config.input_size**2 * channels
+    examples = (config.examples or info.num_train) + info.num_test
+    each = 4 if config.pixels == "gaussian" else 1
+    if info.streamed:
+        batch = config.batch_size * entries * each / 1e6
+        return (
+            f"{batch:.1f} MB on the device, one batch; in the host about "
+            f"{PLACE_BYTES * examples / 1e6:.0f} MB of places and labels for up to {examples:,} "
+            f"images, and {4 * batch:.1f} MB of images read ahead"
+        )
+    resident = examples * entries * each / 1e6
+    whole = (info.num_train + info.num_test) * np.prod(info.image_shape) / 1e6
+    return (
+        f"{resident:.1f} MB on the device; in the host up to "
+        f"{4 * resident + 2 * whole + 300:.1f} MB while it is corrupted and audited"
+    )
+
+
+PIXEL_ARGUMENTS = ("pixels", "mix", "fraction", "mean", "deviation", "seed")
+
+
+def table(split: Split, how: dict[str, Any]) -> Table:
+    """One pass of the pipeline over a split; images that are streamed are not read yet.
+
+    Args:
+        split: cropped, or streamed at the size wanted.
+        how: arguments of `pipeline.corrupted`.
+    """
+    if not split.streamed:
+        return pipeline.collect(pipeline.corrupted(split, **how), split.num_classes)
+    empty = np.zeros([split.num_examples, 1, 1, 1], np.uint8)
+    bare = dataclasses.replace(split, images=empty)
+    labels = pipeline.corrupted(bare, **how | {"pixels": "original"})
+    images = split.images.corrupted(**{name: how[name] for name in PIXEL_ARGUMENTS})
+    return dataclasses.replace(pipeline.collect(labels, split.num_classes), images=images)
+
+
 def corrupt(source: Source) -> tuple[Table, Table, list[Check]]:
     """Reads the pipeline and measures what it yields.
+
+    Where images are streamed, every label is measured, and the pixels of AUDITED_IMAGES of each
+    split.
 
     Returns:
         The training and the test Table, and the checks made of them.
@@ -163,9 +225,7 @@ def corrupt(source: Source) -> tuple[Table, Table, list[Check]]:
         AuditError: a check failed.
     """
     train, test, how = source.train, source.test, source.corruption
-    first = pipeline.collect(pipeline.corrupted(train, **how), train.num_classes)
-    second = pipeline.collect(pipeline.corrupted(train, **how), train.num_classes)
-    test_table = pipeline.collect(pipeline.corrupted(test, **how), test.num_classes)
+    first, second, test_table = (table(split, how) for split in (train, train, test))
     if how["given"] is None:
         twin = corruptions.corrupt_labels(
             train.labels,
@@ -188,16 +248,17 @@ def corrupt(source: Source) -> tuple[Table, Table, list[Check]]:
         probability=None if how["given"] is not None else how["probability"],
         noise=how["noise"],
     )
-    pixel_arguments = ("pixels", "mix", "fraction", "mean", "deviation", "seed")
+    if train.streamed:
+        lost = train.images.left_out
+        told = f"{len(lost)} of the set cannot be read and are left out: {', '.join(lost[:20])}"
+        checks.append(Check("unreadable_images", True, told if lost else "none"))
+    train, got, again = _audited(train, first, second)
+    test, test_got = _audited(test, test_table)
     checks += pixel_audit.before_training(
-        train,
-        first.images,
-        test,
-        test_table.images,
-        **{name: how[name] for name in pixel_arguments},
+        train, got, test, test_got, **{name: how[name] for name in PIXEL_ARGUMENTS}
     )
-    checks.append(audit.equal("same_images_over_two_passes", second.images, first.images, "images"))
-    sample = first.images[:: max(1, first.num_examples // pixel_audit.SAMPLE)]
+    checks.append(audit.equal("same_images_over_two_passes", again, got, "images"))
+    sample = got[:: max(1, len(got) // pixel_audit.SAMPLE)]
     seen = source.preprocess(sample).numpy()
     if source.preprocess is pipeline.standardise:
         checks.append(pixel_audit.standardised(seen))
@@ -205,3 +266,13 @@ def corrupt(source: Source) -> tuple[Table, Table, list[Check]]:
         checks.append(pixel_audit.channel_normed(seen, sample, *source.norm))
     audit.refuse_failures(checks)
     return first, test_table, checks
+
+
+def _audited(split: Split, *passes: Table):
+    """The examples of a split whose pixels are audited, and their images in each pass."""
+    if not split.streamed:
+        return split, *(table.images for table in passes)
+    rows = split.images.spread(AUDITED_IMAGES)
+    part = {"index": split.index[rows], "labels": split.labels[rows]}
+    part = dataclasses.replace(split, images=split.images[rows], **part)
+    return part, *(table.images[rows] for table in passes)

@@ -15,6 +15,7 @@ from rethink_tf.errors import StorageError
 CHARTS = {
     "loss": {"train": "train_loss", "test": "test_loss", "online": "loss"},
     "accuracy": {"train": "train_accuracy", "test": "test_accuracy", "online": "accuracy"},
+    "top5_accuracy": {"train": "train_top5_accuracy", "test": "test_top5_accuracy"},
     "fitted": {
         "clean": "clean_accuracy",
         "corrupted": "corrupted_accuracy",
@@ -22,6 +23,7 @@ CHARTS = {
     },
     "learning_rate": {"train": "learning_rate"},
     "best_test_accuracy": {"test": "best_test_accuracy"},
+    "best_test_top5_accuracy": {"test": "best_test_top5_accuracy"},
 }
 
 

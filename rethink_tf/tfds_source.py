@@ -103,8 +103,11 @@ def host_answers(url: str, *, timeout: float = 8.0) -> bool:
     return answered.is_set()
 
 
-def require_host(name: str, data_dir: Path, url: str) -> None:
-    """Refuses a set that is neither in `data_dir` nor to be had from the network."""
+def require_host(name: str, data_dir: Path, url: str | None) -> None:
+    """Refuses a set that is neither in `data_dir` nor to be had from the network (at `url`)."""
+    if url is None:
+        recipe = "not there, and no free download; prepare it with scripts/prepare_imagenet.sh"
+        raise RequestError(f"expected {name} in {data_dir}: {recipe}, then type --data_dir=DIR")
     if not host_answers(url):
         raise RequestError(
             f"expected {name} in {data_dir} or a network; it is not there and {host(url)} does not "
@@ -113,14 +116,14 @@ def require_host(name: str, data_dir: Path, url: str) -> None:
 
 
 def download(
-    name: str, data_dir: Path, url: str, start: Callable[[], object] = lambda: None
+    name: str, data_dir: Path, url: str | None, start: Callable[[], object] = lambda: None
 ) -> Path:
     """Downloads a set into `data_dir` and prepares it there with TFDS.
 
     Args:
         name: the TFDS name of the set.
         data_dir: a local folder; made if need be.
-        url: one of the files TFDS downloads; its host is asked for an answer first.
+        url: one of the files TFDS downloads, whose host is asked first; None: none is free.
         start: called after that and before TFDS, which starts TensorFlow.
 
     Returns:

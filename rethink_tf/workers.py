@@ -60,6 +60,11 @@ class Workers:
         own = np.where(np.arange(self.count) == self.rank, value, 0)
         return [int(v) for v in self._sum(own)]
 
+    def smallest(self, value: int | None) -> int | None:
+        """The smallest of all processes' numbers from 0 that are not None; all must call it."""
+        found = [own for own in self.gather(-1 if value is None else value) if own >= 0]
+        return min(found, default=None)
+
     def ask_chief(self, answer: Callable[[], bytes]) -> bytes:
         """What `answer` returns on the chief, on all processes; every process must call it.
 

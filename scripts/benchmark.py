@@ -6,6 +6,10 @@ Parts: the pure training step beside PyTorch's and the matmul peak (step); epoch
 with evaluation, bookkeeping, start and peak memory (loop); two replicas against one (replicas); the
 same steps fed by tf.data (streamed); the cost of checkpoints, the time of a resume (checkpoint).
 
+With --input_only it measures the input of a streamed set and nothing else (benchmark_input.py):
+
+    python scripts/benchmark.py --input_only --data_dir=DIR [--gpu_rate=1000] [flags of a run]
+
 All candidates take turns within one run and the best of three counts, so that a noisy neighbour
 hits all alike; all use the same number of threads. PyTorch is optional.
 """
@@ -21,6 +25,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import benchmark_input  # noqa: E402
 import benchmark_loop  # noqa: E402
 import benchmark_options  # noqa: E402
 import benchmark_replicas  # noqa: E402
@@ -77,6 +82,8 @@ def measure(name: str, precision: str, options, scratch: Path, report: dict) -> 
 
 def main(argv: list[str]) -> int:
     """Measures, prints, writes; returns the exit code."""
+    if "--input_only" in argv:
+        return benchmark_input.main([flag for flag in argv if flag != "--input_only"])
     options = benchmark_options.parse(argv, __doc__)
     options.threads = devices.start(options.threads)
     options.torch = benchmark_torch.version() is not None and not options.no_torch

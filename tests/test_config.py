@@ -32,6 +32,10 @@ for _model in (
         RESOLVED[_model, _dataset] = (28, 128, 0.1, 0.95, 70)
     for _dataset in ("mnist", "fashion_mnist"):
         RESOLVED[_model, _dataset] = (28, 128, 0.1, 0.98, 150)
+for _model in {model for model, _ in RESOLVED}:
+    _rate = RESOLVED[_model, "cifar10"][2]
+    RESOLVED[_model, "imagenet2012"] = (299, 128, _rate, 0.95, 70)
+RESOLVED["inception_v3", "imagenet2012"] = (299, 128, 0.1, 0.95, 70)
 _FRACTION = ("a number from 0.0 to 1.0", [0, 1, 0.5], [-0.001, 1.001])
 _BELOW_ONE = ("a number from 0.0 below 1.0", [0, 0.999], [-0.001, 1])
 _ABOVE_ZERO = ("a number above 0.0 to 1.0", [1e-9, 1], [0, -0.0, 1.001])
@@ -63,6 +67,10 @@ def test_resolved_defaults_of_every_model_on_every_data_set():
     found = {}
     for model in config.MODELS:
         for dataset in config.DATASETS:
+            if model == "inception_v3" and dataset != "imagenet2012":
+                with pytest.raises(RequestError, match="--input_size: expected at least 75 with"):
+                    resolve(RunConfig(model=model, dataset=dataset))
+                continue
             resolved = resolve(RunConfig(model=model, dataset=dataset))
             found[model, dataset] = tuple(getattr(resolved, name) for name in names)
             assert resolve(resolved) == resolved
@@ -105,15 +113,15 @@ def test_a_number_too_large_for_a_float_is_refused_like_any_other(name):
         (
             {"model": "incption"},
             "--model: expected one of inception, inception_no_bn, alexnet, mlp_3x512, mlp_1x512, "
-            "wrn_28_1, wrn_28_10, resnet_18, resnet_28, resnet_50, resnet_101, resnet_200; "
-            "received incption; did you mean --model=inception?",
+            "wrn_28_1, wrn_28_10, resnet_18, resnet_28, resnet_50, resnet_101, resnet_200, "
+            "inception_v3; received incption; did you mean --model=inception?",
         ),
         ({"model": "mlp3x512"}, "received mlp3x512; did you mean --model=mlp_3x512?"),
         ({"dataset": "cifar"}, "received cifar; did you mean --dataset=cifar10?"),
-        ({"dataset": "zzz"}, "fashion_mnist, digits; received zzz"),
-        ({"dataset": None}, "fashion_mnist, digits; received none"),
+        ({"dataset": "zzz"}, "digits, imagenet2012; received zzz"),
+        ({"dataset": None}, "digits, imagenet2012; received none"),
         ({"precision": "bfloat16"}, "received bfloat16; did you mean --precision=mixed_bfloat16?"),
-        ({"augment": "zzz"}, "expected one of none, crop, flip_rotate; received zzz"),
+        ({"augment": "zzz"}, "expected one of none, crop, flip_rotate, inception; received zzz"),
         ({"pixels": "gausian"}, "did you mean --pixels=gaussian?"),
         ({"model": None}, "--model: expected a value, received none"),
         ({"corrupt": None}, "--corrupt: expected a value, received none"),

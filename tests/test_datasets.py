@@ -184,7 +184,8 @@ def test_an_unknown_name_is_answered_with_the_known_ones():
     with pytest.raises(RequestError) as caught:
         datasets.load("imagenet")
     assert one_line(caught) == (
-        "dataset: expected one of cifar10, cifar100, mnist, fashion_mnist, digits; got 'imagenet'"
+        "dataset: expected one of cifar10, cifar100, mnist, fashion_mnist, digits, imagenet2012; "
+        "got 'imagenet'"
     )
 
 

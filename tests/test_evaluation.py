@@ -11,8 +11,9 @@ import pytest
 import tensorflow as tf
 from tiny_steps import BATCH, SEED, SIDE, K, N, make_steps, make_table, same_bits, train
 
-from rethink_tf import audit, models, pipeline
+from rethink_tf import audit, metrics, models, pipeline
 from rethink_tf.evaluation import Evaluation
+from rethink_tf.pipeline import Table
 from rethink_tf.steps import label_words
 
 # Evaluation
@@ -132,6 +133,40 @@ def test_the_checksum_betrays_exchanged_changed_repeated_and_missing_labels():
         wrong.append(audit.label_checksum(index[twice], labels[twice]))
     assert len(wrong) == 191
     assert right not in wrong
+
+
+class Logits:
+    """In place of a model: the logits of a table, found by the first pixel."""
+
+    layers, losses, trainable_variables, non_trainable_variables = (), (), (), ()
+
+    def __init__(self, logits):
+        self.logits = tf.constant(logits, tf.float32)
+
+    def __call__(self, images, training):
+        return tf.gather(self.logits, tf.cast(images[:, 0, 0, 0], tf.int32))
+
+
+def test_classes_ahead_of_the_given_one_by_hand():
+    """Of equal logits the first class is ahead, as argmax has it; NaN is ahead of all."""
+    logits = [
+        [9, 8, 7, 6, 5, 4, 3],  # 4: four ahead, the fifth
+        [9, 8, 7, 6, 5, 4, 3],  # 5: the sixth
+        [1, 1, 1, 1, 1, 1, 1],  # 4: tied with the four before it
+        [1, 1, 1, 1, 1, 1, 1],  # 5: tied with five before it
+        [0, 2, 2, 0, 2, 0, 3],  # 2: behind 6 and its equal, 1
+        [0, 0, 0, 0, 0, 0, np.nan],  # 0: behind the NaN
+        [np.nan, 0, 0, 0, 0, 0, 0],  # 0: NaN itself
+    ]
+    given = np.array([4, 5, 4, 5, 2, 0, 0], np.int32)
+    images = np.arange(7, dtype=np.uint8)[:, None, None, None]
+    table = Table(np.arange(7), images, given, given, 7)
+    steps = make_steps(
+        table, build=lambda: Logits(logits), input_size=1, preprocess=lambda x: x
+    )  # fmt: skip
+    found = Evaluation(steps).evaluate(steps.resident, 7, batch=4)
+    assert found.ahead.tolist() == [4, 5, 4, 5, 2, 1, 7]
+    assert metrics.top5(found, 7) == 4 / 7
 
 
 # Replicas

@@ -25,6 +25,9 @@ GOLDEN = {
     "resnet_101": 42_512_970,
     "resnet_200": 62_637_642,
 }
+# Models that see no images as small as those above: input, classes, trainable parameters, and with
+# the moving statistics, as Keras documents them.
+GOLDEN_LARGE = {"inception_v3": ((299, 299, 3), 1000, 23_817_352, 23_851_784)}
 # trainable parameters at 16x16x1 and 10 classes (digits): counted here, held from then on.
 GOLDEN_DIGITS = {
     "inception": 1_647_674,
@@ -44,7 +47,37 @@ SMALL = [name for name, count in GOLDEN.items() if count < 2_000_000]
 
 
 def test_no_registered_model_is_missing_from_the_golden_table():
-    assert set(GOLDEN) == set(GOLDEN_DIGITS) == set(models.MODELS)
+    assert set(GOLDEN) == set(GOLDEN_DIGITS) == set(models.MODELS) - set(GOLDEN_LARGE)
+    assert set(GOLDEN_LARGE) == set(models.SMALLEST_INPUT)
+
+
+@pytest.mark.parametrize("name", GOLDEN_LARGE)
+def test_parameters_of_large_models(name):
+    shape, classes, trainable, whole = GOLDEN_LARGE[name]
+    model = models.build(name, shape, classes)
+    assert (models.count_trainable(model), model.count_params()) == (trainable, whole)
+
+
+def test_inception_v3_is_keras_own_with_dropout_and_decay_before_the_last_layer():
+    model = models.build("inception_v3", (75, 75, 3), 7, weight_decay=0.5, dropout=0.25, seed=3)
+    keras_own = keras.applications.InceptionV3(
+        weights=None, input_shape=(75, 75, 3), classes=7, classifier_activation=None
+    )
+    keras_own.set_weights(model.get_weights())
+    x = np.random.default_rng(0).normal(size=(3, 75, 75, 3)).astype(np.float32)
+    np.testing.assert_allclose(model(x), keras_own(x), rtol=0, atol=1e-5)
+    assert [type(layer).__name__ for layer in model.layers[-2:]] == ["Dropout", "Dense"]
+    assert model.layers[-2].rate == 0.25
+    normal = [layer for layer in model.layers if isinstance(layer, FusedBatchNorm)]
+    assert len(normal) == 94 and not any(layer.synchronized for layer in normal)
+    assert {(layer.momentum, layer.epsilon, layer.scale) for layer in normal} == {
+        (0.9, 1e-3, False)
+    }
+    kernels = [layer.kernel for layer in model.layers if hasattr(layer, "kernel")]
+    assert len(kernels) == len(model.losses) == 95
+    expected = sum(0.25 * float(np.square(kernel).sum()) for kernel in kernels)
+    assert float(sum(model.losses)) == pytest.approx(expected, rel=1e-4)
+    assert not models.build("inception_v3", (75, 75, 3), 7).losses
 
 
 @pytest.mark.parametrize("name", GOLDEN)

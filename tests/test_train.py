@@ -14,11 +14,13 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 HISTORY_KEYS = {
     "epoch", "loss", "accuracy", "train_loss", "train_accuracy", "test_loss", "test_accuracy",
     "clean_accuracy", "corrupted_accuracy", "corrupted_original_accuracy", "learning_rate",
-    "timing", "best_test_accuracy", "label_checksum",
+    "timing", "best_test_accuracy", "label_checksum", "train_top5_accuracy", "test_top5_accuracy",
+    "best_test_top5_accuracy",
 }  # fmt: skip
 SUMMARY_KEYS = HISTORY_KEYS - {"epoch"} | {
     "status", "reason", "run_id", "config", "epochs", "best_test_epoch", "changed_fraction",
-    "labels_hash", "weights_hash", "replicas", "parameters", "audit",
+    "labels_hash", "weights_hash", "replicas", "parameters", "audit", "train_examples",
+    "test_examples",
 }  # fmt: skip
 CONFIG_KEYS = {
     "config", "run_id", "argv", "versions", "git_commit", "devices", "replicas", "threads", "audit",

@@ -25,7 +25,10 @@ MODELS = {
     "resnet_50": ("resnet", "resnet", {"blocks": (3, 4, 6, 3), "bottleneck": True}),
     "resnet_101": ("resnet", "resnet", {"blocks": (3, 4, 23, 3), "bottleneck": True}),
     "resnet_200": ("resnet", "resnet", {"blocks": (3, 24, 36, 3), "bottleneck": True}),
+    "inception_v3": ("inception_v3", "inception_v3", {}),
 }
+# Height and width below which a model has no layers left to see anything with.
+SMALLEST_INPUT = {"inception_v3": 75}
 # Those without batch normalisation.
 UNNORMALISED = ("inception_no_bn", "alexnet", "mlp_3x512", "mlp_1x512")
 

@@ -1,0 +1,116 @@
+"""How fast streamed images come: decoding alone, and the whole input with its corruption.
+
+    python scripts/benchmark.py --input_only --data_dir=DIR [--gpu_rate=1000] [flags of a run]
+
+Prints images per second of decode and resize alone (of files that are in memory already), of the
+whole input as training gets it (reading, order, augmentation, corruption, batches on the device),
+their ratio, and how many such cores a GPU needs that trains `--gpu_rate` images per second. Both
+take turns; the best of three counts.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np  # noqa: E402
+
+from rethink_tf import command_line, console, devices, tables  # noqa: E402
+from rethink_tf import main as rethink_main  # noqa: E402
+from rethink_tf.errors import RequestError  # noqa: E402
+
+TURNS = 3
+_EXTRA = {
+    "gpu_rate": "Images per second that a GPU trains; default 1000.",
+    "images": "Images of one measurement; default 4000.",
+}
+
+
+def positive(name: str, text: str | None, default: int) -> int:
+    """A flag's whole number, or RequestError."""
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 10**9):
+        raise RequestError(f"--{name}: expected a whole number from 1, received {text}")
+    return int(text)
+
+
+def rate(batches, count: int) -> float:
+    """Images per second until `count` have come."""
+    seen, started = 0, time.perf_counter()
+    for batch in batches:
+        seen += len(batch)
+        if seen >= count:
+            break
+    return seen / (time.perf_counter() - started)
+
+
+def measure(source, config, count: int) -> tuple[float, float]:
+    """Images per second of decoding alone and of the whole input, best of TURNS."""
+    import tensorflow as tf
+
+    from rethink_tf import jpeg, pipeline, streaming
+    from rethink_tf.feed import Feed
+
+    split = source.train
+    how = {n: source.corruption[n] for n in tables.PIXEL_ARGUMENTS}
+    images = split.images.corrupted(**how)
+    table = pipeline.Table(split.index, images, split.labels, split.labels, split.num_classes)
+    strategy = tf.distribute.OneDeviceStrategy(pipeline.accelerator())
+    drawn = {"augment": config.augment, "seed": config.seed}
+    rows = np.resize(np.arange(split.num_examples), count)
+    files = [data.numpy() for _, data in split.images.jpegs(rows)]
+    best = [0.0, 0.0]
+    for turn in range(1 + TURNS):  # the first is not counted
+        order = np.resize(pipeline.order(config.seed, turn + 1, split.num_examples), count)
+        in_memory = tf.data.Dataset.from_tensor_slices(files[: len(order)])
+        decoded = in_memory.map(
+            lambda data: jpeg.central(data, config.input_size),
+            num_parallel_calls=streaming.threads(),
+        )
+        alone = streaming.read(decoded.batch(config.batch_size))
+        feed = Feed(strategy, table, batch_size=config.batch_size, **drawn)
+        steps = -(-count // config.batch_size)
+        whole = (feed.training(turn + 1, order, step)[0] for step in range(steps))
+        rates = [rate(batches, count) for batches in (alone, whole)]
+        if turn:
+            best = [max(pair) for pair in zip(best, rates, strict=True)]
+    return tuple(best)
+
+
+def report(alone: float, whole: float, gpu_rate: int, cores: int) -> str:
+    """The measured numbers in words."""
+    needed = gpu_rate / whole * cores
+    return (
+        f"decode and resize alone: {alone:,.0f} images/s on {cores} cores\n"
+        f"the whole input:         {whole:,.0f} images/s, {100 * whole / alone:.0f}% of that\n"
+        f"a GPU that trains {gpu_rate:,} images/s needs {needed:.1f} such cores"
+    )
+
+
+def run(argv: list[str]) -> int:
+    """The command."""
+    request = command_line.parse_with(argv, _EXTRA)
+    if request is None:
+        console.say(__doc__)
+        return 0
+    wanted, options, extras = request
+    gpu_rate = positive("gpu_rate", extras["gpu_rate"], 1000)
+    count = positive("images", extras["images"], 4000)
+    if wanted.dataset is None:
+        import dataclasses
+
+        wanted = dataclasses.replace(wanted, dataset="imagenet2012")
+    config = rethink_main.prepare(wanted, options)
+    devices.start(options.threads)
+    source = tables.load(config, data_dir=options.data_dir, cache_dir=options.cache_dir)
+    if not source.train.streamed:
+        raise RequestError(f"--dataset: expected a streamed set, received {config.dataset}")
+    console.say(report(*measure(source, config, count), gpu_rate, devices.cores()))
+    return 0
+
+
+def main(argv: list[str]) -> int:
+    """The command, its errors in one line; returns the exit code."""
+    return rethink_main.guarded(run, argv)
