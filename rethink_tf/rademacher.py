@@ -1,0 +1,145 @@
+"""Empirical Rademacher complexity by fitting random signs: equation 1 of the paper.
+
+    python -m rethink_tf.rademacher --model=mlp_1x512 --dataset=cifar10 --examples=5000
+
+Equation 1 is the expectation over signs s, each +1 or -1 with probability 1/2, of the supremum over
+functions h of the mean of s_i h(x_i). The functions here are sign(logit 1 - logit 0) of the
+configured network with two outputs; the supremum is approached by training it on the signs, so what
+is measured is a lower bound. It is 1 where every sign is fitted.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from rethink_tf import console, corruptions
+from rethink_tf.config import RunConfig, run_id
+from rethink_tf.errors import RequestError
+
+MOST_DRAWS = 100
+# What a run can choose that has no meaning for signs.
+LABELS = ("corrupt", "label_noise", "labels_from", "init_from", "init_epoch", "freeze")
+
+
+def signs(index: np.ndarray, *, seed: int, draw: int) -> np.ndarray:
+    """Random bits, a class each: int32 [N] of 0 and 1, a function of (seed, draw, identity)."""
+    return corruptions.corrupt_labels(
+        np.zeros(len(index), np.int64), index, probability=1.0, num_classes=2,
+        seed=(seed + draw * 0x9E3779B1) % 2**32,
+    )  # fmt: skip
+
+
+def run(
+    config: RunConfig,
+    *,
+    draws: int = 1,
+    epochs: int | None = None,
+    data_dir=None,
+    cache_dir=None,
+    say: Callable[[str], None] = console.say,
+) -> dict[str, Any]:
+    """The experiment: plain values. Needs TensorFlow running (`devices.start`).
+
+    Args:
+        config: resolved; its labels are not read. Its examples, network and optimisation count.
+        draws: of the signs, each a training from freshly drawn weights.
+        epochs: default: the configuration's.
+        data_dir, cache_dir: see `datasets.load`.
+        say: takes a line for each draw.
+
+    Returns:
+        `complexity`, the mean over draws; `draws`: for each the `correlation` (mean of s_i h(x_i))
+        at the end, and `by_epoch` [epoch, correlation] of each evaluated epoch; `examples`,
+        `epochs`; `run_id` and `config`, the configuration's.
+
+    Raises:
+        RequestError: the configuration names labels, or a parent.
+    """
+    for name in LABELS:
+        if getattr(config, name) != getattr(RunConfig(), name):
+            raise RequestError(f"--{name}: expected none, since the labels are random signs")
+    from rethink_tf import devices, schedule, session, tables
+    from rethink_tf.evaluation import Evaluation
+    from rethink_tf.steps import Steps
+
+    source = tables.load(config, data_dir=data_dir, cache_dir=cache_dir, say=say)
+    table, _, _ = tables.corrupt(source)
+    epochs, found = epochs or config.epochs, []
+    strategy = devices.strategy("one_device")
+    for draw in range(draws):
+        given = signs(table.index, seed=config.seed, draw=draw)
+        signed = dataclasses.replace(table, true=given, given=given, num_classes=2)
+        own = dataclasses.replace(config, seed=(config.seed + draw) % 2**32)
+        steps = Steps(
+            lambda own=own: session.build_model(own, table.images.shape[-1], 2),
+            strategy,
+            signed,
+            batch_size=own.batch_size,
+            input_size=own.input_size,
+            augment=own.augment,
+            momentum=own.momentum,
+            seed=own.seed,
+            jit=False,
+            preprocess=source.preprocess,
+        )
+        evaluation, by_epoch = Evaluation(steps), []
+        for epoch in range(1, epochs + 1):
+            steps.begin_epoch(epoch, schedule.learning_rate(own, epoch))
+            step = 0
+            while step < steps.steps_per_epoch:
+                step = steps.advance(step, 200)
+            if epoch % own.eval_every and epoch < epochs:
+                continue
+            evaluation.recalibrate()
+            outcome = evaluation.evaluate(steps.resident, signed.num_examples)
+            correlation = float(np.mean(2.0 * (outcome.predicted == given) - 1))
+            by_epoch.append([epoch, correlation])
+        found.append({"correlation": correlation, "by_epoch": by_epoch})
+        say(f"signs {draw + 1} of {draws}: correlation {correlation:.4f} after {epochs} epochs")
+    return {
+        "experiment": "rademacher",
+        "run_id": run_id(config),
+        "config": dataclasses.asdict(config),
+        "examples": table.num_examples,
+        "epochs": epochs,
+        "complexity": float(np.mean([one["correlation"] for one in found])),
+        "draws": found,
+    }
+
+
+def main(argv: list[str]) -> int:
+    """The command: a configuration's complexity, as a line and a JSON file."""
+    from pathlib import Path
+
+    from rethink_tf import command_line, datasets, devices, results, theory_commands
+    from rethink_tf.main import prepare
+
+    extra = {
+        "out": "The JSON file to write; default: rademacher.json.",
+        "draws": "How many times the signs are drawn, each a training. [1]",
+    }
+    request = command_line.parse_with(argv, extra)
+    if request is None:
+        console.say(command_line.usage("rethink_tf.rademacher", extra))
+        return 0
+    wanted, options, extras = request
+    draws = theory_commands.whole("draws", extras["draws"] or "1", 1, MOST_DRAWS)
+    out = Path(extras["out"] or "rademacher.json")
+    if out.suffix != ".json":
+        raise RequestError(f"--out: expected a name that ends in .json, received {out}")
+    resolved = prepare(wanted, options)
+    datasets.require(resolved.dataset, options.data_dir)
+    devices.start(options.threads)
+    found = run(resolved, draws=draws, data_dir=options.data_dir, cache_dir=options.cache_dir)
+    results.write_json(out, found)
+    console.say(f"empirical Rademacher complexity at least {found['complexity']:.4f}\n{out}")
+    return 0
+
+
+if __name__ == "__main__":
+    from rethink_tf.main import guarded
+
+    sys.exit(guarded(main, sys.argv[1:]))

@@ -1,0 +1,145 @@
+"""The experiment of Theorem 1 and Corollary 1: random labels of images; where float64 fails."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from rethink_tf import corruptions, datasets
+from rethink_tf.theory import expressivity
+
+COUNTS = (50, 500, 2000)
+DEPTHS = (2, 3, 6)
+# Of the search for the n at which float64 fails.
+LADDER = (1000, 3000, 10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000)
+LOOKED_AT = 200
+WRONG = 0.5  # an error of a label, a whole number, that rounding does not undo
+BATCH = 500
+
+
+def fit(x: np.ndarray, y: np.ndarray, *, depth: int = 2, seed: int = 0) -> dict[str, Any]:
+    """Memorises and looks whether it did: evaluates the Keras model on every point.
+
+    Args:
+        x: [n, ...], all different.
+        y: integer [n].
+        depth, seed: see `expressivity.memorise`.
+
+    Returns:
+        `n`, `d`, `depth`, `width` (of the widest hidden layer), `weights`, counted in the model,
+        and `weights_stated`, the theorem's; `errors`, labels that it gets wrong; `residual`, the
+        largest error before rounding; `seconds`.
+    """
+    began = time.monotonic()
+    model = expressivity.memorise(x, y, depth=depth, seed=seed)
+    starts = range(0, len(x), BATCH)
+    parts = [np.asarray(model(x[s : s + BATCH].astype(np.float64))) for s in starts]
+    predicted = np.concatenate(parts)[:, 0]
+    n, d = len(x), int(np.prod(x.shape[1:]))
+    # The hidden layers of depth above 2 carry two numbers besides their thresholds.
+    carried = 2 if depth > 2 else 0
+    return {
+        "n": n,
+        "d": d,
+        "depth": depth,
+        "width": carried + max(layer.units for layer in model.layers if hasattr(layer, "b")),
+        "weights": int(model.count_params()),
+        "weights_stated": 2 * n + d + (2 * (depth - 1) if depth > 2 else 0),
+        "errors": int((np.round(predicted) != y).sum()),
+        "residual": float(np.abs(predicted - y).max()),
+        "seconds": time.monotonic() - began,
+    }
+
+
+def residual(n: int, *, place: float, seed: int = 0) -> float | None:
+    """The largest of 200 errors on n random points of one dimension with random classes of ten.
+
+    None where float64 does not tell n random points apart.
+    """
+    draw = np.random.default_rng(seed)
+    x, y = draw.random(n), draw.integers(10, size=n)
+    if len(np.unique(x)) < n:
+        return None
+    found = expressivity.interpolate(x, y, seed=seed, place=place)
+    # Sums are longest for the last points.
+    looked_at = np.unique(np.linspace(n // 2, n - 1, LOOKED_AT).astype(int))
+    return float(np.abs(expressivity.values(found, found.t[looked_at]) - found.y[looked_at]).max())
+
+
+def limits(*, largest: int, seed: int = 0, say: Callable[[str], None] = print) -> dict[str, Any]:
+    """From which n on float64 fails, for both places of the thresholds.
+
+    Returns:
+        `points` [{`n`, `place`, `residual`}]; `fails_from`: by place the smallest n tried whose
+        residual is 0.5 or more, so that a class is wrong; None where none up to `largest` is.
+    """
+    points, fails = [], {}
+    for place, words in ((0.0, "at the point before"), (0.5, "midway")):
+        fails[str(place)] = None
+        for n in (n for n in LADDER if n <= largest):
+            error = residual(n, place=place, seed=seed)
+            if error is None:
+                say(f"n = {n:,}: float64 does not tell so many random points apart")
+                break
+            points.append({"n": n, "place": place, "residual": error})
+            say(f"thresholds {words}, n = {n:,}: largest error {error:.1e}")
+            if error >= WRONG:
+                fails[str(place)] = n
+                break
+    return {"points": points, "fails_from": fails, "largest": largest}
+
+
+def run(
+    train: datasets.Split,
+    *,
+    counts: Sequence[int] = COUNTS,
+    depths: Sequence[int] = DEPTHS,
+    largest: int = 10_000_000,
+    seed: int = 0,
+    say: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """The experiment: plain values.
+
+    Args:
+        train: images, of which class-balanced parts are taken; their labels are drawn at random.
+        counts: the n of each network.
+        depths: 2 is Theorem 1, others Corollary 1.
+        largest: n up to which it is looked for when float64 fails.
+        seed: of parts, labels and directions.
+        say: takes a line for each result.
+
+    Raises:
+        RequestError: n out of range, or equal images.
+    """
+    fits, conditions = [], []
+    for n in counts:
+        part = datasets.take(train, n, seed=seed)
+        labels = corruptions.corrupt_labels(
+            part.labels, part.index, probability=1.0, num_classes=part.num_classes, seed=seed
+        )
+        condition = expressivity.conditioning(
+            expressivity.interpolate(part.images, labels, seed=seed)
+        )
+        conditions.append({"n": n, **condition})
+        ratio = condition["condition"]
+        say(
+            f"n = {n:,}: smallest eigenvalue {condition['smallest_eigenvalue']:.2e}, condition "
+            f"number {'not computed' if ratio is None else f'{ratio:.1e}'}, "
+            f"{condition['digits_lost']:.1f} of 16 digits lost in the sum"
+        )
+        for depth in depths:
+            found = fit(part.images, labels, depth=depth, seed=seed)
+            fits.append(found)
+            say(
+                f"  depth {depth}, width {found['width']:,}: {found['weights']:,} weights (stated: "
+                f"{found['weights_stated']:,}), {found['errors']} of {n:,} random labels wrong, "
+                f"largest error {found['residual']:.1e}, {found['seconds']:.1f} s"
+            )
+    return {
+        "experiment": "expressivity",
+        "seed": seed,
+        "fits": fits,
+        "conditioning": conditions,
+        "float64": limits(largest=largest, seed=seed, say=say),
+    }
