@@ -1,0 +1,193 @@
+"""The command of Table 3: `python -m rethink_tf.theory.kernels`."""
+
+import dataclasses
+import resource
+import time
+from pathlib import Path
+from typing import Any
+
+from rethink_tf import audit, console, kernel_data, kernel_settings, results
+from rethink_tf.errors import ExitCode
+from rethink_tf.kernel_settings import Settings
+from rethink_tf.theory import features, kernels, memory, minimum_norm
+from rethink_tf.theory.gram import Kernel
+from rethink_tf.theory.minimum_norm import Solution
+
+SECONDS_BETWEEN_LINES = 15.0
+ABOUT = """Solves K alpha = y for the kernel of a training set, one-hot targets and no ridge: the
+interpolant of minimum norm (section 5 of the paper, Table 3). Prints test error, residual and
+norms. K is never held in whole; --cache_dir keeps what is done when the solve is interrupted."""
+
+
+class Progress:
+    """Says now and then how far a stage is, and how long it will still take."""
+
+    def __init__(self, say=console.say, clock=time.monotonic, interval=SECONDS_BETWEEN_LINES):
+        self.say, self.clock, self.interval = say, clock, interval
+        self.stage, self.began, self.first, self.last, self.before = None, 0.0, 0.0, 0.0, 0.0
+
+    def __call__(self, stage: str, share: float) -> None:
+        """One step of `stage` is done, of which `share` (0 to 1) is done altogether."""
+        now = self.clock()
+        again = share <= self.before  # the same stage once more
+        self.before = share
+        if stage != self.stage or again:
+            self.stage, self.began, self.first, self.last = stage, now, share, now
+        elif now - self.last >= self.interval and share < 1:
+            left = (now - self.began) * (1 - share) / (share - self.first)
+            self.say(f"  {stage}: {100 * share:.0f}%, {console.duration(left)} left")
+            self.last = now
+
+
+def main(argv: list[str]) -> int:
+    """Runs one command line (without the program's name) and returns its exit code."""
+    request = kernel_settings.parse(argv, "rethink_tf.theory.kernels", ABOUT)
+    if request is None:
+        return ExitCode.DONE
+    run, settings, _ = request
+    ridges = kernel_settings.numbers("ridge", settings.ridge)
+    run, why = kernel_data.resolved(run, settings.data_dir)
+    name, gamma, source = kernel_settings.kernel_of(settings, run.dataset)
+    kernel = Kernel(name, gamma)
+    if why:
+        console.say(why)
+    places = {"data_dir": settings.data_dir, "cache_dir": settings.cache_dir}
+    data = kernel_data.load(run, **places, threads=settings.threads, say=console.say)
+    n = data.train.num_examples
+    words = f"gaussian kernel, gamma {gamma:g} ({source})" if gamma else "linear kernel"
+    console.say(f"{run.dataset}: {n:,} examples, {settings.features}, {words}")
+    console.say(
+        f"{100 * kernel_data.changed_fraction(data.train):.2f}% of the labels changed; audit: "
+        f"{len(data.checks)} checks passed"
+    )
+    record = _record(run, settings, kernel, source, data)
+    _require_memory(settings, data)
+    train, test = (
+        features.FEATURES[settings.features](table.images) for table in (data.train, data.test)
+    )
+    targets = minimum_norm.one_hot(data.train.given, data.train.num_classes)
+    for ridge in ridges:
+        solution = kernels.interpolate(
+            train,
+            test,
+            targets,
+            kernel,
+            ridge=ridge,
+            dtype=settings.dtype,
+            block=settings.block,
+            tolerance=settings.tolerance,
+            refinements=settings.refinements,
+            cache=None if settings.cache_dir is None else Path(settings.cache_dir),
+            report=console.say,
+            progress=Progress(),
+        )
+        record["solutions"].append(described(solution, data))
+        _write(settings, record)
+        say_solution(record["solutions"][-1])
+    return finish(record, settings)
+
+
+def _record(run, settings: Settings, kernel: Kernel, source: str, data) -> dict[str, Any]:
+    return {
+        "data": {name: getattr(run, name) for name in kernel_settings.OF_A_RUN},
+        "settings": dataclasses.asdict(settings),
+        "kernel": kernel.name,
+        "gamma": kernel.gamma,
+        "gamma_from": source,
+        "examples": data.train.num_examples,
+        "test_examples": data.test.num_examples,
+        "labels_hash": audit.labels_hash(data.train.index, data.train.given),
+        "changed_fraction": kernel_data.changed_fraction(data.train),
+        "audit": [dataclasses.asdict(check) for check in data.checks],
+        "solutions": [],
+    }
+
+
+def _require_memory(settings: Settings, data) -> None:
+    n, m = data.train.num_examples, data.test.num_examples
+    d = features.dimensions(settings.features, data.train.images.shape[1:])
+
+    def parts(count, dtype=settings.dtype):
+        return kernels.memory_of(count, m, d, dtype, settings.block)
+
+    free = memory.available()
+    known = "" if free is None else f", of {free / 1e9:.2f} GB available"
+    console.say(f"memory: {memory.text(parts(n))}{known}")
+    memory.require(parts(n), free, _suggestion(parts, n, free, settings.dtype))
+
+
+def _suggestion(parts, n: int, free: int | None, dtype: str) -> str:
+    """What to type where it does not fit: the other precision if that does, or fewer examples."""
+    if free is None:
+        return ""
+    if dtype == "float64" and sum(parts(n, "float32").values()) <= free:
+        return "type --dtype=float32 (residuals stay in float64)"
+    fits = [count for count in range(1000, n, 1000) if sum(parts(count).values()) <= free]
+    return f"type --examples={fits[-1]}" if fits else "free memory first: 1,000 do not fit either"
+
+
+def described(solution: Solution, data) -> dict[str, Any]:
+    """All that a solution says, as JSON has it. Errors are fractions."""
+    values = {
+        "ridge": solution.ridge,
+        "train_error": minimum_norm.errors(solution.fitted, data.train.given),
+        "test_error": minimum_norm.errors(solution.predicted, data.test.true),
+        "norms": minimum_norm.norms(solution),
+        "residuals": solution.residuals,
+        "shift": solution.shift,
+        "seconds": solution.seconds,
+        "gflops": solution.new_flops / solution.seconds["factor"] / 1e9,
+        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    }
+    if data.run.corrupt == 1 and data.run.label_noise == "uniform":
+        predicted = solution.predicted.argmax(axis=1)
+        check = audit.after_training(data.test.true, predicted, data.train.num_classes)
+        values["test_at_chance"] = dataclasses.asdict(check)
+    return values
+
+
+def say_solution(values: dict[str, Any]) -> None:
+    """One solution in lines."""
+    seconds, norms = values["seconds"], values["norms"]
+    rate = f" at {values['gflops']:.0f} GFLOP/s" if values["gflops"] > 0 else " (kept before)"
+    console.say(
+        f"ridge {values['ridge']:g}: train error {100 * values['train_error']:.2f}%, test error "
+        f"{100 * values['test_error']:.2f}%"
+    )
+    console.say(
+        "  l2 norm: "
+        + ", ".join(
+            f"{key.replace('_', ' ')} {norms[key]:.4g}"
+            for key in ("all_classes", "class_mean", "class_largest", "coefficients")
+        )
+    )
+    residuals = ", ".join(f"{r:.1e}" for r in values["residuals"])
+    steps = max(0, len(values["residuals"]) - 2)
+    console.say(f"  relative residual, unrefined to {steps} steps and as recomputed: {residuals}")
+    if values["shift"]:
+        console.say(
+            f"  the factor is of K with up to {values['shift']:.1e} added to a diagonal block (not "
+            "positive definite in its precision); refinement solved the unshifted system"
+        )
+    console.say(
+        f"  factor {console.duration(seconds['factor'])}{rate}, refinement "
+        f"{console.duration(seconds['refine'])}, test {console.duration(seconds['predict'])}; "
+        f"peak memory {values['peak_bytes'] / 1e9:.2f} GB"
+    )
+
+
+def _write(settings: Settings, record: dict[str, Any]) -> None:
+    if settings.json is not None:
+        results.write_json(Path(settings.json), record)
+
+
+def finish(record: dict[str, Any], settings: Settings) -> int:
+    """Writes the record's status and returns the exit code: INVALID where chance was tested."""
+    checks = [values.get("test_at_chance") for values in record["solutions"]]
+    failed = [check["detail"] for check in checks if check and check["passed"] is False]
+    record["status"] = results.INVALID if failed else results.DONE
+    _write(settings, record)
+    if failed:
+        console.say(f"INVALID: random labels, but the test error is not chance: {failed[0]}")
+        return ExitCode.INVALID
+    return ExitCode.DONE

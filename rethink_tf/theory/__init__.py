@@ -1,0 +1,1 @@
+"""The paper's theory on real data: kernels and minimum norms (Table 3), expressivity, measures."""
