@@ -6,14 +6,27 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rethink_tf import audit, console, kernel_data, kernel_settings, results
-from rethink_tf.errors import ExitCode
+from rethink_tf import (
+    __version__,
+    audit,
+    console,
+    devices,
+    kernel_data,
+    kernel_settings,
+    kernel_solutions,
+    records,
+    results,
+)
+from rethink_tf.errors import ExitCode, RequestError, StorageError
+from rethink_tf.kernel_data import Data
 from rethink_tf.kernel_settings import Settings
-from rethink_tf.theory import features, kernels, memory, minimum_norm
+from rethink_tf.theory import minimum_norm
 from rethink_tf.theory.gram import Kernel
 from rethink_tf.theory.minimum_norm import Solution
 
 SECONDS_BETWEEN_LINES = 15.0
+# Results of which all these are equal may stand in one file.
+OF_A_SOLUTION = ("version", "data", "settings", "gamma", "labels_hash")
 ABOUT = """Solves K alpha = y for the kernel of a training set, one-hot targets and no ridge: the
 interpolant of minimum norm (section 5 of the paper, Table 3). Prints test error, residual and
 norms. K is never held in whole; --cache_dir keeps what is done when the solve is interrupted."""
@@ -45,7 +58,8 @@ def main(argv: list[str]) -> int:
     if request is None:
         return ExitCode.DONE
     run, settings, _ = request
-    ridges = kernel_settings.numbers("ridge", settings.ridge)
+    kernel_solutions.steps(settings)  # refuses what is no number before any data is read
+    kernel_solutions.feature_options(settings)
     run, why = kernel_data.resolved(run, settings.data_dir)
     name, gamma, source = kernel_settings.kernel_of(settings, run.dataset)
     kernel = Kernel(name, gamma)
@@ -61,27 +75,18 @@ def main(argv: list[str]) -> int:
         f"{len(data.checks)} checks passed"
     )
     record = _record(run, settings, kernel, source, data)
-    _require_memory(settings, data)
-    train, test = (
-        features.FEATURES[settings.features](table.images) for table in (data.train, data.test)
-    )
-    targets = minimum_norm.one_hot(data.train.given, data.train.num_classes)
-    for ridge in ridges:
-        solution = kernels.interpolate(
-            train,
-            test,
-            targets,
-            kernel,
-            ridge=ridge,
-            dtype=settings.dtype,
-            block=settings.block,
-            tolerance=settings.tolerance,
-            refinements=settings.refinements,
-            cache=None if settings.cache_dir is None else Path(settings.cache_dir),
-            report=console.say,
-            progress=Progress(),
-        )
-        record["solutions"].append(described(solution, data))
+    wanted = kernel_solutions.steps(settings)
+    record["solutions"] = _solved_before(settings, record)
+    solved = {(values["filters"], values["ridge"]): values for values in record["solutions"]}
+    for step in [step for step in wanted if step in solved]:
+        console.say(f"from {settings.json}:")
+        say_solution(solved[step])
+    wanted = [step for step in wanted if step not in solved]
+    if wanted:
+        kernel_solutions.require_memory(settings, data)
+    progress = Progress()
+    for filters, solution in kernel_solutions.solutions(settings, data, kernel, wanted, progress):
+        record["solutions"].append(described(solution, data, filters))
         _write(settings, record)
         say_solution(record["solutions"][-1])
     return finish(record, settings)
@@ -89,8 +94,14 @@ def main(argv: list[str]) -> int:
 
 def _record(run, settings: Settings, kernel: Kernel, source: str, data) -> dict[str, Any]:
     return {
+        "version": __version__,
         "data": {name: getattr(run, name) for name in kernel_settings.OF_A_RUN},
-        "settings": dataclasses.asdict(settings),
+        "settings": {
+            name: value
+            for name, value in dataclasses.asdict(settings).items()
+            if name not in kernel_settings.FREE
+        },
+        "threads": settings.threads or devices.cores(),
         "kernel": kernel.name,
         "gamma": kernel.gamma,
         "gamma_from": source,
@@ -103,32 +114,27 @@ def _record(run, settings: Settings, kernel: Kernel, source: str, data) -> dict[
     }
 
 
-def _require_memory(settings: Settings, data) -> None:
-    n, m = data.train.num_examples, data.test.num_examples
-    d = features.dimensions(settings.features, data.train.images.shape[1:])
-
-    def parts(count, dtype=settings.dtype):
-        return kernels.memory_of(count, m, d, dtype, settings.block)
-
-    free = memory.available()
-    known = "" if free is None else f", of {free / 1e9:.2f} GB available"
-    console.say(f"memory: {memory.text(parts(n))}{known}")
-    memory.require(parts(n), free, _suggestion(parts, n, free, settings.dtype))
-
-
-def _suggestion(parts, n: int, free: int | None, dtype: str) -> str:
-    """What to type where it does not fit: the other precision if that does, or fewer examples."""
-    if free is None:
-        return ""
-    if dtype == "float64" and sum(parts(n, "float32").values()) <= free:
-        return "type --dtype=float32 (residuals stay in float64)"
-    fits = [count for count in range(1000, n, 1000) if sum(parts(count).values()) <= free]
-    return f"type --examples={fits[-1]}" if fits else "free memory first: 1,000 do not fit either"
+def _solved_before(settings: Settings, record: dict[str, Any]) -> list[dict[str, Any]]:
+    """The solutions in --json, if they are of the same data and settings."""
+    try:
+        old = records.parse(Path(settings.json).read_bytes()) if settings.json else {}
+    except OSError:  # not there; what cannot be written is said when it is
+        return []
+    except ValueError:
+        raise StorageError(f"{settings.json}: expected JSON, found something else") from None
+    same = isinstance(old, dict) and all(old.get(key) == record[key] for key in OF_A_SOLUTION)
+    if old and not same:
+        raise RequestError(
+            f"--json={settings.json}: it holds results of other data or settings; type another "
+            "name, or delete it"
+        )
+    return old.get("solutions", [])
 
 
-def described(solution: Solution, data) -> dict[str, Any]:
+def described(solution: Solution, data: Data, filters: int) -> dict[str, Any]:
     """All that a solution says, as JSON has it. Errors are fractions."""
     values = {
+        "filters": filters,
         "ridge": solution.ridge,
         "train_error": minimum_norm.errors(solution.fitted, data.train.given),
         "test_error": minimum_norm.errors(solution.predicted, data.test.true),
@@ -150,9 +156,10 @@ def say_solution(values: dict[str, Any]) -> None:
     """One solution in lines."""
     seconds, norms = values["seconds"], values["norms"]
     rate = f" at {values['gflops']:.0f} GFLOP/s" if values["gflops"] > 0 else " (kept before)"
+    of = f"{values['filters']:,} filters, " if values["filters"] else ""
     console.say(
-        f"ridge {values['ridge']:g}: train error {100 * values['train_error']:.2f}%, test error "
-        f"{100 * values['test_error']:.2f}%"
+        f"{of}ridge {values['ridge']:g}: train error {100 * values['train_error']:.2f}%, "
+        f"test error {100 * values['test_error']:.2f}%"
     )
     console.say(
         "  l2 norm: "

@@ -12,6 +12,8 @@ from rethink_tf.theory.gram import KERNELS
 # As in a run; all other fields of a run have no meaning here.
 OF_A_RUN = ("dataset", "examples", "input_size", "corrupt", "label_noise", "labels_from", "pixels",
             "pixel_mix", "shuffle_fraction", "seed")  # fmt: skip
+# What may differ among results in one file.
+FREE = ("ridge", "filters", "data_dir", "cache_dir", "threads", "json")
 FEATURES = ("pixels", "gabor", "random_conv")
 # Of exp(-gamma |x - y|^2); where there is none, --gamma must say it.
 GAMMAS = {
@@ -40,6 +42,36 @@ class Settings:
         "0", str, "Added to the diagonal of K; several, such as 0,0.1,1, are a path.",
         group="Kernel",
     )  # fmt: skip
+    filters: str = fields.field(
+        "1024", str, "Numbers of random filters; several, such as 1024,4096, are a curve.",
+        group="Features",
+    )  # fmt: skip
+    patch: int = fields.field(
+        6, int, "Side of a random filter in pixels (Coates & Ng).", group="Features", low=1,
+        high=64,
+    )  # fmt: skip
+    cells: int = fields.field(
+        2, int, "Responses of random filters are averaged over so many cells squared.",
+        group="Features", low=1, high=16,
+    )  # fmt: skip
+    bias: float = fields.field(
+        1.0, float, "Of the two rectifiers of a random filter.", group="Features", low=0.0,
+        high=100.0,
+    )  # fmt: skip
+    zca: float = fields.field(
+        0.1, float, "Added to the spectrum of whitening.", group="Features", low=0.0, high=100.0,
+        open_ends="low",
+    )  # fmt: skip
+    orientations: int = fields.field(
+        8, int, "Of the Gabor bank.", group="Features", low=1, high=64,
+    )  # fmt: skip
+    frequencies: str = fields.field(
+        "0.1,0.2,0.35", str, "Of the Gabor bank, in cycles per pixel.", group="Features",
+    )  # fmt: skip
+    gabor_cell: int = fields.field(
+        2, int, "Side in pixels of the cells over which Gabor magnitudes are averaged.",
+        group="Features", low=1, high=64,
+    )  # fmt: skip
     dtype: str = fields.field(
         "float32", str, "Of the factor; residuals and coefficients are float64.",
         group="Solver", choices=("float32", "float64"),
@@ -55,6 +87,10 @@ class Settings:
     block: int | None = fields.field(
         None, int, "Rows of a block.", group="Solver", low=16, high=32768, by="256 to 2048",
     )  # fmt: skip
+    backend: str = fields.field(
+        "auto", str, "Who multiplies: numpy, or tensorflow on the first GPU (or on the CPU).",
+        group="Where and how", choices=("auto", "numpy", "tensorflow"),
+    )  # fmt: skip
     data_dir: str | None = fields.field(
         None, str, "Folder of TFDS-prepared sets; default: TFDS_DATA_DIR, ~/tensorflow_datasets.",
         group="Where and how",
@@ -68,7 +104,8 @@ class Settings:
         group="Where and how", low=0, high=4096,
     )  # fmt: skip
     json: str | None = fields.field(
-        None, str, "File for all results; default: none is written.", group="Where and how",
+        None, str, "File for all results; what it holds already of the same data and settings is "
+        "not solved again. Default: none.", group="Where and how",
     )  # fmt: skip
 
 
@@ -146,19 +183,20 @@ def _number(field: dataclasses.Field, text: str):
         return text
 
 
-def numbers(name: str, text: str, low: float = 0.0, kind=float) -> list:
+def numbers(name: str, text: str, low: float = 0, high: float = 1e12, kind=float) -> list:
     """The numbers of a flag such as 0,0.1,1, in the order given.
 
     Raises:
-        RequestError: none, not numbers, or one below `low`.
+        RequestError: none, not numbers, or one that is not from `low` to `high`.
     """
     try:
         found = [kind(part) for part in text.split(",")]
     except ValueError:
         found = []
-    if not found or not all(low <= number < float("inf") for number in found):
+    if not found or not all(low <= number <= high for number in found):
+        kind = "whole numbers" if kind is int else "numbers"
         raise RequestError(
-            f"--{name}: expected numbers of at least {low:g} such as 1,10, received {text}"
+            f"--{name}: expected {kind} from {low:g} to {high:g} with commas, received {text}"
         )
     return found
 

@@ -83,10 +83,10 @@ def eliminate_on_host(row: np.ndarray, factor: list[np.ndarray]) -> float:
         part[:] = triangular_solve(1.0, above[:, start:].T, rest.T, trans_a=1, overwrite_b=1).T
     start = row.shape[1] - height
     corner = row[:, start:] - row[:, :start] @ row[:, :start].T
-    return _factorise_corner(corner, row[:, start:])
+    return factorise_corner(corner, row[:, start:])
 
 
-def _factorise_corner(corner: np.ndarray, out: np.ndarray) -> float:
+def factorise_corner(corner: np.ndarray, out: np.ndarray) -> float:
     """Writes the lower factor of a diagonal block to `out`; returns the shift that it took."""
     (potrf,) = lapack.get_lapack_funcs(["potrf"], [corner])
     scale, shift = float(np.mean(np.diag(out))), 0.0

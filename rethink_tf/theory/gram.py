@@ -91,19 +91,27 @@ class Gram:
     test_tile: Callable[[tuple[int, int], tuple[int, int], type], np.ndarray]
 
 
-def of_features(train: np.ndarray, test: np.ndarray, kernel: Kernel) -> Gram:
+def product_on_host(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """left right^T of [a, d] and [b, d]: new [a, b]."""
+    return left @ right.T
+
+
+def of_features(
+    train: np.ndarray, test: np.ndarray, kernel: Kernel, product=product_on_host
+) -> Gram:
     """The Gram of features in memory.
 
     Args:
         train: float32 [n, d].
         test: float32 [m, d].
         kernel: applied to their inner products.
+        product: `product_on_host` or a device's.
     """
     squares = {id(x): squared_norms(x) for x in (train, test)}
 
     def tile_of(x, rows, columns, dtype):
         left, right = x[slice(*rows)], train[slice(*columns)]
-        products = left.astype(dtype, copy=False) @ right.astype(dtype, copy=False).T
+        products = product(left.astype(dtype, copy=False), right.astype(dtype, copy=False))
         squared = squares[id(x)][slice(*rows)], squares[id(train)][slice(*columns)]
         return kernel.apply(products, *squared)
 

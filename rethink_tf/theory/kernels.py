@@ -51,6 +51,7 @@ def interpolate(
     dtype: str = "float32",
     cache: Path | None = None,
     eliminate: Callable = cholesky.eliminate_on_host,
+    product: Callable = gram.product_on_host,
     **options: Any,
 ) -> Solution:
     """Solves (K + ridge I) alpha = y for features in memory.
@@ -61,6 +62,7 @@ def interpolate(
         targets: float64 [n, k], such as `minimum_norm.one_hot`'s.
         kernel: of the features.
         ridge, dtype, eliminate: see `minimum_norm.solve`.
+        product: see `gram.of_features`.
         cache: folder of kept factors; each has a folder of its own there, named by a hash of all
             that it depends on. Labels are no part of that: other labels find the same factor.
         options: further arguments of `minimum_norm.solve`.
@@ -73,7 +75,7 @@ def interpolate(
         digest = hashlib.sha256(repr((train.shape, *facts)).encode())
         digest.update(np.ascontiguousarray(train))
         cache = Path(cache) / f"factor-{digest.hexdigest()[:16]}"
-    matrix = gram.of_features(train, test, kernel)
+    matrix = gram.of_features(train, test, kernel, product)
     return minimum_norm.solve(
         matrix, targets, ridge=ridge, dtype=dtype, eliminate=eliminate, cache=cache, **options
     )

@@ -80,6 +80,7 @@ def solve(
     ridge: float = 0.0,
     dtype: str = "float32",
     block: int | None = None,
+    rows: list[tuple[int, int]] | None = None,
     tolerance: float = 1e-6,
     refinements: int = 10,
     eliminate: Callable[[np.ndarray, list[np.ndarray]], float] = cholesky.eliminate_on_host,
@@ -95,6 +96,7 @@ def solve(
         ridge: at least 0, added to the diagonal as it is (not times n).
         dtype: of the factor; residuals and coefficients are float64 whatever it is.
         block: rows of a block; None chooses.
+        rows: the block rows themselves, where the matrix has its own.
         tolerance, refinements: of `refinement.refine`; the tolerance is relative to |y|.
         eliminate: see `cholesky.factorise`.
         cache: folder that keeps the factor's rows, of this very K, ridge, dtype and block.
@@ -114,7 +116,7 @@ def solve(
             f"--ridge: expected more than 0, since {matrix.rank} features cannot interpolate "
             f"{n} examples; type --ridge=1, or --examples={matrix.rank}"
         )
-    rows = cholesky.block_rows(n, block)
+    rows = rows or cholesky.block_rows(n, block)
     kept = _Kept(cache, report)
     began = time.perf_counter()
     try:
