@@ -49,3 +49,8 @@ def load(run: RunConfig, *, data_dir=None, cache_dir=None, threads: int = 0, say
 def changed_fraction(train: Table) -> float:
     """The fraction of training labels that are not the true ones."""
     return float(np.mean(train.given != train.true))
+
+
+def size(dataset: str) -> int:
+    """The number of training examples of a data set."""
+    return datasets.DATASETS[dataset].num_train
