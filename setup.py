@@ -26,6 +26,7 @@ setup(
         "numpy>=2.0,<3",
         "scipy>=1.14,<2",
         "scikit-learn>=1.5,<2",
+        "threadpoolctl>=3,<4",
         "matplotlib>=3.9,<4",
         "absl-py>=2.1,<3",
     ],

@@ -74,7 +74,14 @@ def main(argv: list[str]) -> int:
         f"{100 * kernel_data.changed_fraction(data.train):.2f}% of the labels changed; audit: "
         f"{len(data.checks)} checks passed"
     )
+    equal, contradicting = kernel_data.equal_images(data.train)
+    if equal:
+        console.say(
+            f"{equal} images equal an earlier one, {contradicting} of them with another label: "
+            f"{'these cannot be interpolated' if contradicting else 'no harm'}"
+        )
     record = _record(run, settings, kernel, source, data)
+    record |= {"equal_images": equal, "contradicting_images": contradicting}
     wanted = kernel_solutions.steps(settings)
     record["solutions"] = _solved_before(settings, record)
     solved = {(values["filters"], values["ridge"]): values for values in record["solutions"]}

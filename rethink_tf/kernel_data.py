@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from rethink_tf import config, datasets, devices, tables
 from rethink_tf.config import RunConfig
@@ -40,6 +41,8 @@ def load(run: RunConfig, *, data_dir=None, cache_dir=None, threads: int = 0, say
         RequestError: the data are not there.
     """
     datasets.require(run.dataset, data_dir)
+    if threads:
+        threadpool_limits(threads, "blas")
     devices.start(threads)
     source = tables.load(run, data_dir=data_dir, cache_dir=cache_dir, say=say)
     train, test, checks = tables.corrupt(source)
@@ -49,6 +52,15 @@ def load(run: RunConfig, *, data_dir=None, cache_dir=None, threads: int = 0, say
 def changed_fraction(train: Table) -> float:
     """The fraction of training labels that are not the true ones."""
     return float(np.mean(train.given != train.true))
+
+
+def equal_images(train: Table) -> tuple[int, int]:
+    """How many training images equal an earlier one, and how many of those have another label."""
+    first: dict[bytes, int] = {}
+    contradicting = 0
+    for image, label in zip(train.images, train.given, strict=True):
+        contradicting += first.setdefault(image.tobytes(), label) != label
+    return train.num_examples - len(first), int(contradicting)
 
 
 def size(dataset: str) -> int:

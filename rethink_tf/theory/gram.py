@@ -6,11 +6,12 @@ residuals need no second matrix; `streamed.py` has one for features that are nev
 """
 
 import dataclasses
-import os
+import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from threadpoolctl import threadpool_info
 
 from rethink_tf.errors import RequestError
 
@@ -58,18 +59,24 @@ class Kernel:
 
 
 def in_threads(work: Callable[[int], object], items) -> None:
-    """Calls `work` on each item, on as many threads as this process has cores (or OpenMP may use).
+    """Calls `work` on each item, on as many threads as BLAS has.
 
     NumPy gives up the interpreter's lock inside, so elementwise passes run side by side.
     """
-    wanted = os.environ.get("OMP_NUM_THREADS", "")
-    threads = int(wanted) if wanted.isdigit() else len(os.sched_getaffinity(0))
+    threads = blas_threads()
     if threads < 2 or len(items) < 2:
         for item in items:
             work(item)
         return
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(work, items))
+
+
+@functools.cache
+def blas_threads() -> int:
+    """The threads of NumPy's BLAS, as they were when first asked for."""
+    found = [lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"]
+    return max(found, default=1)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -7,7 +7,6 @@ instead of by k-means". Filter j is the same whatever the number of filters.
 """
 
 import dataclasses
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -17,6 +16,7 @@ from threadpoolctl import threadpool_limits
 from rethink_tf import rng
 from rethink_tf.errors import RequestError
 from rethink_tf.rng import SplitId, Stream
+from rethink_tf.theory.gram import blas_threads
 
 CONTRAST = 10.0  # added to a patch's variance, of values 0 to 255 (Coates & Ng)
 WHITENING_PATCHES = 200_000
@@ -126,7 +126,7 @@ def on_host(images: np.ndarray, weights: np.ndarray, layout: Layout, threads: in
         images: uint8 or float32 [n, h, w, c].
         weights: of `filters`.
         layout: the Layout.
-        threads: 0 for as many as cores.
+        threads: 0 for as many as BLAS has.
 
     Returns:
         float32 [n, 2 * cells**2 * filters]: all positive parts, then all negative parts.
@@ -134,7 +134,7 @@ def on_host(images: np.ndarray, weights: np.ndarray, layout: Layout, threads: in
     pool, bias = pooling(images.shape[1:], layout), np.float32(layout.bias)
     count, cells = weights.shape[1], len(pool)
     out = np.empty((len(images), 2, cells, count), np.float32)
-    threads = threads or len(os.sched_getaffinity(0))
+    threads = threads or blas_threads()
 
     def work(part):
         patches = np.ones((pool.shape[1], len(weights)), np.float32)
