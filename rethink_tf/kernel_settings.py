@@ -85,7 +85,7 @@ class Settings:
         low=0, high=1000,
     )  # fmt: skip
     block: int | None = fields.field(
-        None, int, "Rows of a block.", group="Solver", low=16, high=32768, by="256 to 2048",
+        None, int, "Rows of a block.", group="Solver", low=16, high=32768, by="256 to 1024",
     )  # fmt: skip
     backend: str = fields.field(
         "auto", str, "Who multiplies: numpy, or tensorflow on the first GPU (or on the CPU).",

@@ -20,7 +20,7 @@ class NotPositiveDefinite(Exception):
 
 def block_rows(n: int, block: int | None = None) -> list[tuple[int, int]]:
     """First and one past the last row of each block row; `block` None chooses the size by n."""
-    block = block or min(2048, max(256, -(-n // 2048) * 64))
+    block = block or min(1024, max(256, -(-n // 3072) * 64))
     return [(start, min(start + block, n)) for start in range(0, n, block)]
 
 

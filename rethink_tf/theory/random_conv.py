@@ -21,6 +21,7 @@ from rethink_tf.theory.gram import blas_threads
 CONTRAST = 10.0  # added to a patch's variance, of values 0 to 255 (Coates & Ng)
 WHITENING_PATCHES = 200_000
 DEVICE_BATCH = 16
+CHUNK = 256  # filters whose responses to an image stay in a core's cache
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,19 +136,27 @@ def on_host(images: np.ndarray, weights: np.ndarray, layout: Layout, threads: in
     count, cells = weights.shape[1], len(pool)
     out = np.empty((len(images), 2, cells, count), np.float32)
     threads = threads or blas_threads()
+    starts = range(0, count, CHUNK)
+    chunks = [(s, np.ascontiguousarray(weights[:, s : s + CHUNK])) for s in starts]
 
     def work(part):
         patches = np.ones((pool.shape[1], len(weights)), np.float32)
-        z, side = (np.empty((pool.shape[1], count), np.float32) for _ in range(2))
+        inside = patches[:, :-1]
+        size = layout.patch, layout.patch, images.shape[3]
+        windows = inside.reshape(*layout.positions(images.shape[1:]), *size)
+        buffers = [np.empty((pool.shape[1], CHUNK), np.float32) for _ in range(2)]
         for i in part:
-            inside = _patches(images[i : i + 1], layout.patch)
-            patches[:, :-1] = normalised(inside.reshape(len(patches), -1).astype(np.float32))
-            np.matmul(patches, weights, out=z)
-            np.maximum(z, 0, out=side)
-            np.matmul(pool, side, out=out[i, 0])
-            # z has the bias taken off: max(0, -z' - bias) is -min(z, -2 bias) - 2 bias.
-            np.minimum(z, -2 * bias, out=z)
-            np.matmul(pool, z, out=out[i, 1])
+            windows[:] = _patches(images[i : i + 1].astype(np.float32), layout.patch)[0]
+            normalised(inside)
+            for start, chunk in chunks:
+                here = slice(start, start + chunk.shape[1])
+                z, side = (part[:, : chunk.shape[1]] for part in buffers)
+                np.matmul(patches, chunk, out=z)
+                np.maximum(z, 0, out=side)
+                np.matmul(pool, side, out=out[i, 0, :, here])
+                # z has the bias taken off: max(0, -z' - bias) is -min(z, -2 bias) - 2 bias.
+                np.minimum(z, -2 * bias, out=z)
+                np.matmul(pool, z, out=out[i, 1, :, here])
 
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as workers:
         list(workers.map(work, np.array_split(np.arange(len(images)), threads)))
