@@ -1,22 +1,22 @@
 """The data of a kernel command: as a run's, corrupted and audited by the same functions."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from rethink_tf import config, datasets, devices, tables
+from rethink_tf import config, datasets, devices
 from rethink_tf.config import RunConfig
-from rethink_tf.pipeline import Table
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Data:
-    """Two audited Tables, and the resolved configuration that they are of."""
+    """Two audited `pipeline.Table`s, and the resolved configuration that they are of."""
 
     run: RunConfig
-    train: Table
-    test: Table
+    train: Any
+    test: Any
     checks: list
 
 
@@ -44,17 +44,19 @@ def load(run: RunConfig, *, data_dir=None, cache_dir=None, threads: int = 0, say
     if threads:
         threadpool_limits(threads, "blas")
     devices.start(threads)
+    from rethink_tf import tables  # imports TensorFlow, which is quiet only from here on
+
     source = tables.load(run, data_dir=data_dir, cache_dir=cache_dir, say=say)
     train, test, checks = tables.corrupt(source)
     return Data(run, train, test, checks)
 
 
-def changed_fraction(train: Table) -> float:
+def changed_fraction(train) -> float:
     """The fraction of training labels that are not the true ones."""
     return float(np.mean(train.given != train.true))
 
 
-def equal_images(train: Table) -> tuple[int, int]:
+def equal_images(train) -> tuple[int, int]:
     """How many training images equal an earlier one, and how many of those have another label."""
     first: dict[bytes, int] = {}
     contradicting = 0

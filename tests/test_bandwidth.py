@@ -30,7 +30,7 @@ def test_errors_are_those_of_the_held_out_examples_alone():
     _, measured = bandwidth.held_out(120, 40, seed=0)
     options = {"gammas": [1e-9, 0.1], "ridges": [1e-3], "count": 40, "seed": 0}
     blind, good = bandwidth.errors(x, labels, 3, **options)
-    assert blind[0] == 1e-9 and blind[2] > 0.3 and good[2] < 0.05
+    assert blind[0] == 1e-9 and blind[2] > 0.2 and good[2] < 0.05
     spoiled = labels.copy()
     spoiled[measured] = (spoiled[measured] + 1) % 3
     *_, worse = bandwidth.errors(x, spoiled, 3, **options)

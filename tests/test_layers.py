@@ -13,9 +13,9 @@ PACKAGE = REPOSITORY / "rethink_tf"
 HEAVY = {"tensorflow", "keras", "tensorboard", "tensorflow_datasets"}
 # Importing these must not start TensorFlow, whatever they import in turn.
 LIGHT = [
-    "", "audit", "command_line", "config", "console", "corruptions", "datasets", "errors",
-    "experiments", "main", "metrics", "models", "noise", "paper", "parents", "report", "results",
-    "rng", "sweep", "train",
+    "", "audit", "bandwidth_command", "command_line", "config", "console", "corruptions",
+    "datasets", "errors", "experiments", "kernel_command", "main", "metrics", "models", "noise",
+    "paper", "parents", "report", "results", "rng", "sweep", "train",
 ]  # fmt: skip
 # These do not even import it inside a function.
 NEVER_HEAVY = [
