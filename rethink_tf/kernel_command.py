@@ -89,6 +89,7 @@ def main(argv: list[str]) -> int:
         console.say(f"from {settings.json}:")
         say_solution(solved[step])
     wanted = [step for step in wanted if step not in solved]
+    wanted = kernel_solutions.possible(settings, kernel, wanted, n, data.train.images.shape[1:])
     if wanted:
         kernel_solutions.require_memory(settings, data)
     progress = Progress()

@@ -49,6 +49,35 @@ def steps(settings: Settings) -> list[tuple[int, float]]:
     return [(count, ridge) for count in counts for ridge in ridges]
 
 
+def possible(
+    settings: Settings, kernel: Kernel, wanted: list[tuple[int, float]], n: int, image_shape
+) -> list[tuple[int, float]]:
+    """Those of `wanted` that have a solution; the others are said.
+
+    Raises:
+        RequestError: none has: a linear kernel of fewer features than examples, without ridge.
+    """
+    found, said = [], ""
+    for count, ridge in wanted:
+        if count:
+            d = layout_of(settings).features(count) + 1  # and the constant one
+        else:
+            d = features.dimensions(settings.features, image_shape, **feature_options(settings))
+        if kernel.name != "linear" or ridge > 0 or d >= n:
+            found.append((count, ridge))
+            continue
+        of = f" of {count:,} filters" if count else ""
+        said = (
+            f"--ridge: expected more than 0, since {d:,} features{of} cannot interpolate {n:,} "
+            f"examples; type --ridge=0.001, or --examples={d}"
+        )
+        if len(wanted) > 1:
+            console.say(f"left out: {said}")
+    if wanted and not found:
+        raise RequestError(said)
+    return found
+
+
 def memory_of(settings: Settings, n: int, m: int, image_shape, dtype: str) -> dict[str, int]:
     """Bytes that solving takes at its peak, by what takes them."""
     if settings.features in features.STREAMED:

@@ -11,6 +11,7 @@ from rethink_tf.kernel_command import Progress
 from rethink_tf.kernel_settings import Settings
 from rethink_tf.main import guarded
 from rethink_tf.theory import memory, minimum_norm, random_conv
+from rethink_tf.theory.gram import Kernel
 
 DIGITS = ["--dataset=digits", "--examples=400", "--threads=2"]
 
@@ -131,6 +132,18 @@ def test_what_does_not_fit_is_refused_with_what_does(run, monkeypatch):
     assert "; type --examples=1000\n" in run("--examples=1500")[2]
     monkeypatch.setattr(memory, "available", lambda: sizes[1])
     assert "; type --dtype=float32 (res" in run("--examples=1500", "--dtype=float64")[2]
+
+
+def test_what_cannot_interpolate_is_left_out_before_any_filter_is_made(capsys):
+    settings, steps = Settings(features="random_conv"), [(16, 0.0), (16, 0.1), (64, 0.0)]
+    found = kernel_solutions.possible(settings, Kernel("linear"), steps, 400, (16, 16, 1))
+    assert found == [(16, 0.1), (64, 0.0)]
+    assert capsys.readouterr().out == (
+        "left out: --ridge: expected more than 0, since 129 features of 16 filters cannot "
+        "interpolate 400 examples; type --ridge=0.001, or --examples=129\n"
+    )
+    gaussian = Kernel("gaussian", 1.0)
+    assert kernel_solutions.possible(settings, gaussian, steps, 400, (16, 16, 1)) == steps
 
 
 @pytest.mark.parametrize(
