@@ -14,6 +14,7 @@ from rethink_tf import (
     kernel_data,
     kernel_settings,
     kernel_solutions,
+    paper,
     records,
     results,
 )
@@ -97,6 +98,7 @@ def main(argv: list[str]) -> int:
         record["solutions"].append(described(solution, data, filters))
         _write(settings, record)
         say_solution(record["solutions"][-1])
+    say_paper(run, settings)
     return finish(record, settings)
 
 
@@ -189,6 +191,18 @@ def say_solution(values: dict[str, Any]) -> None:
         f"{console.duration(seconds['refine'])}, test {console.duration(seconds['predict'])}; "
         f"peak memory {values['peak_bytes'] / 1e9:.2f} GB"
     )
+
+
+def say_paper(run, settings: Settings) -> None:
+    """The paper's numbers, where this is a row of its Table 3 at whatever scale."""
+    row = paper.TABLE3.get((run.dataset, settings.features))
+    if row is None or run.corrupt or run.labels_from or run.pixels != "original":
+        return
+    more = "" if row.norm is None else f", l2 norm {row.norm:g}"
+    if settings.features == "random_conv":
+        more = f" ({100 * row.ridge_test_error:g}% with ridge), at 32,000 filters"
+    scale = "" if run.examples is None else ", on all examples"
+    console.say(f"paper, Table 3: test error {100 * row.test_error:g}%{more}{scale}")
 
 
 def _write(settings: Settings, record: dict[str, Any]) -> None:

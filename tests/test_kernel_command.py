@@ -7,6 +7,7 @@ import pytest
 from sklearn.kernel_ridge import KernelRidge
 
 from rethink_tf import audit, corruptions, datasets, kernel_command, kernel_solutions
+from rethink_tf.config import RunConfig
 from rethink_tf.kernel_command import Progress
 from rethink_tf.kernel_settings import Settings
 from rethink_tf.main import guarded
@@ -165,6 +166,24 @@ def test_what_cannot_interpolate_is_left_out_before_any_filter_is_made(capsys):
 def test_wrong_requests_are_one_line(argv, message, run):
     code, _, err = run(*argv)
     assert code == 2 and err.count("\n") == 1 and message in err
+
+
+@pytest.mark.parametrize(
+    "data, features, said",
+    [
+        ({"dataset": "mnist"}, "pixels", "paper, Table 3: test error 1.2%, l2 norm 220\n"),
+        ({"dataset": "mnist"}, "gabor", "paper, Table 3: test error 0.6%, l2 norm 390\n"),
+        ({"dataset": "cifar10", "examples": 9}, "pixels",
+         "paper, Table 3: test error 46%, on all examples\n"),
+        ({"dataset": "cifar10"}, "random_conv",
+         "paper, Table 3: test error 17% (15% with ridge), at 32,000 filters\n"),
+        ({"dataset": "cifar10", "corrupt": 1.0}, "pixels", ""),
+        ({"dataset": "digits"}, "pixels", ""),
+    ],
+)  # fmt: skip
+def test_the_papers_number_stands_beside_its_own_row_only(data, features, said, capsys):
+    kernel_command.say_paper(RunConfig(**data), Settings(features=features))
+    assert capsys.readouterr().out == said
 
 
 def test_help_names_every_flag_and_its_default(run):
