@@ -19,6 +19,7 @@ MORE = {
     ),
 }  # fmt: skip
 EXAMPLES = 10_000
+NONE = "             -  (not positive definite in this precision)"
 
 
 def main(argv: list[str]) -> int:
@@ -76,8 +77,12 @@ def main(argv: list[str]) -> int:
         refinements=settings.refinements,
     ):
         rows.append({"gamma": gamma, "ridge": ridge, "error": error, "residual": residual})
-        console.say(f"{gamma:>10.4g}  {ridge:>8g}  {100 * error:>13.2f}%  {residual:>8.1e}")
-    best = min(rows, key=lambda row: row["error"])
+        values = f"{100 * error:>13.2f}%  {residual:>8.1e}" if error is not None else NONE
+        console.say(f"{gamma:>10.4g}  {ridge:>8g}  {values}")
+    solved = [row for row in rows if row["error"] is not None]
+    if not solved:
+        raise RequestError("--gammas: expected larger ones, or --dtype=float64: none was solved")
+    best = min(solved, key=lambda row: row["error"])
     console.say(
         f"best on the held-out part: --gamma={best['gamma']:.3g} --ridge={best['ridge']:g} "
         f"({100 * best['error']:.2f}%)"

@@ -95,7 +95,7 @@ def main(argv: list[str]) -> int:
         kernel_solutions.require_memory(settings, data)
     progress = Progress()
     for filters, solution in kernel_solutions.solutions(settings, data, kernel, wanted, progress):
-        record["solutions"].append(described(solution, data, filters))
+        record["solutions"].append(described(solution, data, filters, settings.tolerance))
         _write(settings, record)
         say_solution(record["solutions"][-1])
     say_paper(run, settings)
@@ -141,7 +141,7 @@ def _solved_before(settings: Settings, record: dict[str, Any]) -> list[dict[str,
     return old.get("solutions", [])
 
 
-def described(solution: Solution, data: Data, filters: int) -> dict[str, Any]:
+def described(solution: Solution, data: Data, filters: int, tolerance: float) -> dict[str, Any]:
     """All that a solution says, as JSON has it. Errors are fractions."""
     values = {
         "filters": filters,
@@ -150,6 +150,7 @@ def described(solution: Solution, data: Data, filters: int) -> dict[str, Any]:
         "test_error": minimum_norm.errors(solution.predicted, data.test.true),
         "norms": minimum_norm.norms(solution),
         "residuals": solution.residuals,
+        "solved": solution.residuals[-1] <= tolerance,
         "shift": solution.shift,
         "seconds": solution.seconds,
         "gflops": solution.new_flops / solution.seconds["factor"] / 1e9,
@@ -181,10 +182,14 @@ def say_solution(values: dict[str, Any]) -> None:
     residuals = ", ".join(f"{r:.1e}" for r in values["residuals"])
     steps = max(0, len(values["residuals"]) - 2)
     console.say(f"  relative residual, unrefined to {steps} steps and as recomputed: {residuals}")
+    if not values["solved"]:
+        console.say(
+            "  NOT SOLVED to --tolerance: more --refinements, --dtype=float64 or a --ridge may do"
+        )
     if values["shift"]:
         console.say(
             f"  the factor is of K with up to {values['shift']:.1e} added to a diagonal block (not "
-            "positive definite in its precision); refinement solved the unshifted system"
+            "positive definite in its precision); refinement works on the unshifted system"
         )
     console.say(
         f"  factor {console.duration(seconds['factor'])}{rate}, refinement "

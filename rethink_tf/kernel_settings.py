@@ -20,6 +20,12 @@ GAMMAS = {
     ("mnist", "pixels"): (0.02, "the paper's first author"),
     ("fashion_mnist", "pixels"): (0.02, "MNIST's, of the paper's first author; not chosen anew"),
     ("digits", "pixels"): (0.02, "MNIST's, of the paper's first author; not chosen anew"),
+    ("cifar10", "pixels"): (0.008, "theory.bandwidth: 4,000 training examples, 2,000 held out"),
+    ("fashion_mnist", "gabor"): (
+        0.002,
+        "theory.bandwidth: 3,000 training examples, 1,000 held out",
+    ),
+    ("mnist", "gabor"): (0.002, "Fashion-MNIST's, on held-out training examples"),
 }
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from rethink_tf import bandwidth_command
+from rethink_tf.errors import RequestError
 from rethink_tf.main import guarded
-from rethink_tf.theory import bandwidth
+from rethink_tf.theory import bandwidth, kernels
 
 
 def test_the_parts_are_disjoint_and_a_seeds_own():
@@ -35,6 +36,28 @@ def test_errors_are_those_of_the_held_out_examples_alone():
     spoiled[measured] = (spoiled[measured] + 1) % 3
     *_, worse = bandwidth.errors(x, spoiled, 3, **options)
     assert worse[2] > 0.95
+
+
+def test_a_bandwidth_that_cannot_be_solved_does_not_end_the_choice(
+    tensorflow, own_signals, capsys, offline, monkeypatch
+):
+    real = kernels.interpolate
+
+    def interpolate(train, test, targets, kernel, **options):
+        if kernel.gamma < bound[0]:
+            raise RequestError("not positive definite")
+        return real(train, test, targets, kernel, **options)
+
+    monkeypatch.setattr(bandwidth.errors, "__kwdefaults__", {"interpolate": interpolate})
+    argv = ["--dataset=digits", "--examples=200", "--held_out=50", "--gammas=0.001,0.02"]
+    bound = [0.01]
+    assert guarded(bandwidth_command.main, argv) == 0
+    out = capsys.readouterr().out
+    assert "     0.001         0              -  (not positive definite in this precision)" in out
+    assert "best on the held-out part: --gamma=0.02 " in out
+    bound[0] = 1.0
+    assert guarded(bandwidth_command.main, argv) == 2
+    assert "--gammas: expected larger ones, or --dtype=float64" in capsys.readouterr().err
 
 
 def test_the_command_names_the_best_and_writes_all(tensorflow, own_signals, capsys, offline):

@@ -118,6 +118,15 @@ def test_tensorflows_tiles_give_the_same(run, tmp_path):
     assert device["residuals"][0] == pytest.approx(host["residuals"][0], rel=0.9)
 
 
+def test_what_is_not_solved_to_the_tolerance_is_said(run, tmp_path):
+    path = tmp_path / "out.json"
+    _, out, _ = run("--refinements=0", "--tolerance=1e-12", f"--json={path}")
+    assert "NOT SOLVED to --tolerance: more --refinements, --dtype=float64" in out
+    assert json.loads(path.read_text())["solutions"][0]["solved"] is False
+    _, out, _ = run("--tolerance=1e-6")
+    assert "NOT SOLVED" not in out
+
+
 def test_what_does_not_fit_is_refused_with_what_does(run, monkeypatch):
     monkeypatch.setattr(memory, "available", lambda: 1_000_000)
     code, out, err = run("--examples=1500")

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from rethink_tf import rng
+from rethink_tf.errors import RequestError
 from rethink_tf.rng import SplitId, Stream
 from rethink_tf.theory import kernels, minimum_norm
 from rethink_tf.theory.gram import Kernel
@@ -45,8 +46,10 @@ def errors(
     seed: int,
     interpolate: Callable = kernels.interpolate,
     **options: Any,
-) -> Iterator[tuple[float, float, float, float]]:
+) -> Iterator[tuple[float, float, float | None, float | None]]:
     """Yields (gamma, ridge, error on the held-out part, relative residual) of each pair.
+
+    Both are None where the kernel matrix is not positive definite in its precision.
 
     Args:
         features: float32 [n, d], of training examples.
@@ -61,14 +64,14 @@ def errors(
     targets = minimum_norm.one_hot(labels[fit], num_classes)
     for gamma in gammas:
         for ridge in ridges:
-            found = interpolate(
-                features[fit],
-                features[measured],
-                targets,
-                Kernel("gaussian", gamma),
-                ridge=ridge,
-                **options,
-            )
+            kernel = Kernel("gaussian", gamma)
+            try:
+                found = interpolate(
+                    features[fit], features[measured], targets, kernel, ridge=ridge, **options
+                )
+            except RequestError:  # too smooth a kernel for this precision
+                yield gamma, ridge, None, None
+                continue
             error = minimum_norm.errors(found.predicted, labels[measured])
             yield gamma, ridge, error, found.residuals[-1]
 

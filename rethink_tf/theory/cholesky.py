@@ -83,15 +83,21 @@ def eliminate_on_host(row: np.ndarray, factor: list[np.ndarray]) -> float:
         part[:] = triangular_solve(1.0, above[:, start:].T, rest.T, trans_a=1, overwrite_b=1).T
     start = row.shape[1] - height
     corner = row[:, start:] - row[:, :start] @ row[:, :start].T
-    return factorise_corner(corner, row[:, start:])
+    return factorise_corner(corner, row[:, start:], row.shape[1])
 
 
-def factorise_corner(corner: np.ndarray, out: np.ndarray) -> float:
-    """Writes the lower factor of a diagonal block to `out`; returns the shift that it took."""
+def factorise_corner(corner: np.ndarray, out: np.ndarray, n: int) -> float:
+    """Writes the lower factor of a diagonal block to `out`; returns the shift that it took.
+
+    Args:
+        corner: what is left of the block [b, b] after elimination.
+        out: the block before elimination; is overwritten.
+        n: rows of the matrix up to the end of the block.
+    """
     (potrf,) = lapack.get_lapack_funcs(["potrf"], [corner])
     scale, shift = float(np.mean(np.diag(out))), 0.0
-    # Less is rounding, and divides all that follows.
-    least = 10 * np.finfo(corner.dtype).eps * scale
+    # Less is rounding, of sums of n terms, and divides all that follows.
+    least = 2 * np.sqrt(n) * float(np.finfo(corner.dtype).eps) * scale
     while True:
         shifted = corner + shift * np.eye(len(corner), dtype=corner.dtype) if shift else corner
         lower, failed = potrf(shifted, lower=1, clean=1)

@@ -56,6 +56,6 @@ def start(name: str = "/GPU:0"):
             if done:
                 known = tf.concat(done, axis=1)
                 corner -= tf.matmul(known, known, transpose_b=True).numpy()
-        return cholesky.factorise_corner(corner, row[:, start:])
+        return cholesky.factorise_corner(corner, row[:, start:], row.shape[1])
 
     return eliminate_on_device, product, add_products
