@@ -41,7 +41,7 @@ def factorise(
         eliminate: `eliminate_on_host` or a device's: turns row i of K into row i of L in place.
         load: row i of L and its shift if it was made before, else None.
         keep: gets each new row of L, and its shift.
-        progress: gets the flops done so far, of n**3 / 3.
+        progress: gets the flops done so far, of n**3 / 3, after each row that is not loaded.
 
     Returns:
         The block rows of L; their parts above the diagonal are zero. And the largest shift of a
@@ -58,9 +58,9 @@ def factorise(
             row = make_row(i)
             made = row, eliminate(row, factor)
             keep(i, *made)
+            progress(stop**3 // 3)
         factor.append(made[0])
         largest = max(largest, made[1])
-        progress(stop**3 // 3)
     return factor, largest
 
 
