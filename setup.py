@@ -1,4 +1,4 @@
-"""Installs rethink_tf: `pip install -e .`, with extras [cuda] and [test]."""
+"""Installs rethink_tf: `pip install -e .`, with extras [cuda], [theory] and [test]."""
 
 import re
 from pathlib import Path
@@ -26,12 +26,14 @@ setup(
         "numpy>=2.0,<3",
         "scipy>=1.14,<2",
         "scikit-learn>=1.5,<2",
+        "threadpoolctl>=3,<4",
         "matplotlib>=3.9,<4",
         "pillow>=10",
         "absl-py>=2.1,<3",
     ],
     extras_require={
         "cuda": ["tensorflow[and-cuda]>=2.20,<2.22"],
+        "theory": ["scikit-image>=0.24,<1"],  # the Gabor bank
         "test": ["pytest>=8,<10", "hypothesis>=6.100,<7", "ruff>=0.9,<1"],
     },
 )

@@ -25,6 +25,7 @@ class Stream(enum.IntEnum):
     AUGMENT = 5
     SUBSET = 6
     PIXEL_CHOICE = 7
+    FILTERS = 20
 
 
 class SplitId(enum.IntEnum):

@@ -1,0 +1,94 @@
+"""The command that chooses a kernel's bandwidth: `python -m rethink_tf.theory.bandwidth`."""
+
+import dataclasses
+from pathlib import Path
+
+from rethink_tf import console, fields, kernel_data, kernel_settings, kernel_solutions, results
+from rethink_tf.errors import ExitCode, RequestError
+from rethink_tf.theory import bandwidth, features, memory
+
+ABOUT = """Tries bandwidths of the gaussian kernel: solves on a part of the training set, measures
+on another part of it, and names the best. The test set has no part in it."""
+MORE = {
+    "gammas": fields.field(
+        None, str, "Bandwidths to try.", group="Choice",
+        by="1/16 to 16 over the median squared distance",
+    ),
+    "held_out": fields.field(
+        2000, int, "Training examples to measure on.", group="Choice", low=10, high=1_000_000,
+    ),
+}  # fmt: skip
+EXAMPLES = 10_000
+NONE = "             -  (not positive definite in this precision)"
+
+
+def main(argv: list[str]) -> int:
+    """Runs one command line (without the program's name) and returns its exit code."""
+    request = kernel_settings.parse(argv, "rethink_tf.theory.bandwidth", ABOUT, MORE)
+    if request is None:
+        return ExitCode.DONE
+    run, settings, more = request
+    if settings.features in features.STREAMED or settings.kernel == "linear":
+        raise RequestError(
+            "--features: expected pixels or gabor, and the gaussian kernel; others have no "
+            "bandwidth to choose"
+        )
+    ridges = kernel_settings.numbers("ridge", settings.ridge)
+    gammas = kernel_settings.numbers("gammas", more["gammas"], 1e-12) if more["gammas"] else None
+    run, why = kernel_data.resolved(run, settings.data_dir)
+    if run.examples is None:
+        count = min(EXAMPLES, kernel_data.size(run.dataset))
+        run, _ = kernel_data.resolved(dataclasses.replace(run, examples=count), settings.data_dir)
+    count = run.examples or kernel_data.size(run.dataset)
+    if more["held_out"] >= count:
+        raise RequestError(
+            f"--held_out: expected less than the {count} examples, received {more['held_out']}"
+        )
+    if why:
+        console.say(why)
+    places = {"data_dir": settings.data_dir, "cache_dir": settings.cache_dir}
+    data = kernel_data.load(run, **places, threads=settings.threads, say=console.say)
+    options = kernel_solutions.feature_options(settings)
+    parts = kernel_solutions.memory_of(
+        settings, count, more["held_out"], data.train.images.shape[1:], settings.dtype
+    )
+    console.say(f"memory: {memory.text(parts)}")
+    memory.require(parts, memory.available(), "type a smaller --examples")
+    made = features.FEATURES[settings.features](data.train.images, **options)
+    median = bandwidth.median_squared_distance(made)
+    gammas = gammas or [factor / median for factor in bandwidth.FACTORS]
+    console.say(
+        f"{run.dataset}: {count - more['held_out']:,} examples to solve, {more['held_out']:,} of "
+        f"the training set held out; median squared distance {median:.4g}"
+    )
+    console.say(f"{'gamma':>10}  {'ridge':>8}  {'held-out error':>14}  {'residual':>8}")
+    rows = []
+    for gamma, ridge, error, residual in bandwidth.errors(
+        made,
+        data.train.given,
+        data.train.num_classes,
+        gammas=gammas,
+        ridges=ridges,
+        count=more["held_out"],
+        seed=run.seed,
+        dtype=settings.dtype,
+        block=settings.block,
+        tolerance=settings.tolerance,
+        refinements=settings.refinements,
+    ):
+        rows.append({"gamma": gamma, "ridge": ridge, "error": error, "residual": residual})
+        values = f"{100 * error:>13.2f}%  {residual:>8.1e}" if error is not None else NONE
+        console.say(f"{gamma:>10.4g}  {ridge:>8g}  {values}")
+    solved = [row for row in rows if row["error"] is not None]
+    if not solved:
+        raise RequestError("--gammas: expected larger ones, or --dtype=float64: none was solved")
+    best = min(solved, key=lambda row: row["error"])
+    console.say(
+        f"best on the held-out part: --gamma={best['gamma']:.3g} --ridge={best['ridge']:g} "
+        f"({100 * best['error']:.2f}%)"
+    )
+    if settings.json is not None:
+        data = {name: getattr(run, name) for name in kernel_settings.OF_A_RUN}
+        record = {"data": data, "settings": dataclasses.asdict(settings), **more, "tried": rows}
+        results.write_json(Path(settings.json), record)
+    return ExitCode.DONE

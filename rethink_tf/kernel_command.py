@@ -1,0 +1,227 @@
+"""The command of Table 3: `python -m rethink_tf.theory.kernels`."""
+
+import dataclasses
+import resource
+import time
+from pathlib import Path
+from typing import Any
+
+from rethink_tf import (
+    __version__,
+    audit,
+    console,
+    devices,
+    kernel_data,
+    kernel_settings,
+    kernel_solutions,
+    paper,
+    records,
+    results,
+)
+from rethink_tf.errors import ExitCode, RequestError, StorageError
+from rethink_tf.kernel_data import Data
+from rethink_tf.kernel_settings import Settings
+from rethink_tf.theory import minimum_norm
+from rethink_tf.theory.gram import Kernel
+from rethink_tf.theory.minimum_norm import Solution
+
+SECONDS_BETWEEN_LINES = 15.0
+# Results of which all these are equal may stand in one file.
+OF_A_SOLUTION = ("version", "data", "settings", "gamma", "labels_hash")
+ABOUT = """Solves K alpha = y for the kernel of a training set, one-hot targets and no ridge: the
+interpolant of minimum norm (section 5 of the paper, Table 3). Prints test error, residual and
+norms. K is never held in whole; --cache_dir keeps what is done when the solve is interrupted."""
+
+
+class Progress:
+    """Says now and then how far a stage is, and how long it will still take."""
+
+    def __init__(self, say=console.say, clock=time.monotonic, interval=SECONDS_BETWEEN_LINES):
+        self.say, self.clock, self.interval = say, clock, interval
+        self.stage, self.began, self.first, self.last, self.before = None, 0.0, 0.0, 0.0, 0.0
+
+    def __call__(self, stage: str, share: float) -> None:
+        """One step of `stage` is done, of which `share` (0 to 1) is done altogether."""
+        now = self.clock()
+        again = share <= self.before  # the same stage once more
+        self.before = share
+        if stage != self.stage or again:
+            self.stage, self.began, self.first, self.last = stage, now, share, now
+        elif now - self.last >= self.interval and share < 1:
+            left = (now - self.began) * (1 - share) / (share - self.first)
+            self.say(f"  {stage}: {100 * share:.0f}%, {console.duration(left)} left")
+            self.last = now
+
+
+def main(argv: list[str]) -> int:
+    """Runs one command line (without the program's name) and returns its exit code."""
+    request = kernel_settings.parse(argv, "rethink_tf.theory.kernels", ABOUT)
+    if request is None:
+        return ExitCode.DONE
+    run, settings, _ = request
+    kernel_solutions.steps(settings)  # refuses what is no number before any data is read
+    kernel_solutions.feature_options(settings)
+    run, why = kernel_data.resolved(run, settings.data_dir)
+    name, gamma, source = kernel_settings.kernel_of(settings, run.dataset)
+    kernel = Kernel(name, gamma)
+    if why:
+        console.say(why)
+    places = {"data_dir": settings.data_dir, "cache_dir": settings.cache_dir}
+    data = kernel_data.load(run, **places, threads=settings.threads, say=console.say)
+    n = data.train.num_examples
+    words = f"gaussian kernel, gamma {gamma:g} ({source})" if gamma else "linear kernel"
+    console.say(f"{run.dataset}: {n:,} examples, {settings.features}, {words}")
+    console.say(
+        f"{100 * kernel_data.changed_fraction(data.train):.2f}% of the labels changed; audit: "
+        f"{len(data.checks)} checks passed"
+    )
+    equal, contradicting = kernel_data.equal_images(data.train)
+    if equal:
+        console.say(
+            f"{equal} images equal an earlier one, {contradicting} of them with another label: "
+            f"{'these cannot be interpolated' if contradicting else 'no harm'}"
+        )
+    record = _record(run, settings, kernel, source, data)
+    record |= {"equal_images": equal, "contradicting_images": contradicting}
+    wanted = kernel_solutions.steps(settings)
+    record["solutions"] = _solved_before(settings, record)
+    solved = {(values["filters"], values["ridge"]): values for values in record["solutions"]}
+    for step in [step for step in wanted if step in solved]:
+        console.say(f"from {settings.json}:")
+        say_solution(solved[step])
+    wanted = [step for step in wanted if step not in solved]
+    wanted = kernel_solutions.possible(settings, kernel, wanted, n, data.train.images.shape[1:])
+    if wanted:
+        kernel_solutions.require_memory(settings, data)
+    progress = Progress()
+    for filters, solution in kernel_solutions.solutions(settings, data, kernel, wanted, progress):
+        record["solutions"].append(described(solution, data, filters, settings.tolerance))
+        _write(settings, record)
+        say_solution(record["solutions"][-1])
+    say_paper(run, settings)
+    return finish(record, settings)
+
+
+def _record(run, settings: Settings, kernel: Kernel, source: str, data) -> dict[str, Any]:
+    return {
+        "version": __version__,
+        "data": {name: getattr(run, name) for name in kernel_settings.OF_A_RUN},
+        "settings": {
+            name: value
+            for name, value in dataclasses.asdict(settings).items()
+            if name not in kernel_settings.FREE
+        },
+        "threads": settings.threads or devices.cores(),
+        "kernel": kernel.name,
+        "gamma": kernel.gamma,
+        "gamma_from": source,
+        "examples": data.train.num_examples,
+        "test_examples": data.test.num_examples,
+        "labels_hash": audit.labels_hash(data.train.index, data.train.given),
+        "changed_fraction": kernel_data.changed_fraction(data.train),
+        "audit": [dataclasses.asdict(check) for check in data.checks],
+        "solutions": [],
+    }
+
+
+def _solved_before(settings: Settings, record: dict[str, Any]) -> list[dict[str, Any]]:
+    """The solutions in --json, if they are of the same data and settings."""
+    try:
+        old = records.parse(Path(settings.json).read_bytes()) if settings.json else {}
+    except OSError:  # not there; what cannot be written is said when it is
+        return []
+    except ValueError:
+        raise StorageError(f"{settings.json}: expected JSON, found something else") from None
+    same = isinstance(old, dict) and all(old.get(key) == record[key] for key in OF_A_SOLUTION)
+    if old and not same:
+        raise RequestError(
+            f"--json={settings.json}: it holds results of other data or settings; type another "
+            "name, or delete it"
+        )
+    return old.get("solutions", [])
+
+
+def described(solution: Solution, data: Data, filters: int, tolerance: float) -> dict[str, Any]:
+    """All that a solution says, as JSON has it. Errors are fractions."""
+    values = {
+        "filters": filters,
+        "ridge": solution.ridge,
+        "train_error": minimum_norm.errors(solution.fitted, data.train.given),
+        "test_error": minimum_norm.errors(solution.predicted, data.test.true),
+        "norms": minimum_norm.norms(solution),
+        "residuals": solution.residuals,
+        "solved": solution.residuals[-1] <= tolerance,
+        "shift": solution.shift,
+        "seconds": solution.seconds,
+        "gflops": solution.new_flops / solution.seconds["factor"] / 1e9,
+        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    }
+    if data.run.corrupt == 1 and data.run.label_noise == "uniform":
+        predicted = solution.predicted.argmax(axis=1)
+        check = audit.after_training(data.test.true, predicted, data.train.num_classes)
+        values["test_at_chance"] = dataclasses.asdict(check)
+    return values
+
+
+def say_solution(values: dict[str, Any]) -> None:
+    """One solution in lines."""
+    seconds, norms = values["seconds"], values["norms"]
+    rate = f" at {values['gflops']:.0f} GFLOP/s" if values["gflops"] > 0 else " (kept before)"
+    of = f"{values['filters']:,} filters, " if values["filters"] else ""
+    console.say(
+        f"{of}ridge {values['ridge']:g}: train error {100 * values['train_error']:.2f}%, "
+        f"test error {100 * values['test_error']:.2f}%"
+    )
+    console.say(
+        "  l2 norm: "
+        + ", ".join(
+            f"{key.replace('_', ' ')} {norms[key]:.4g}"
+            for key in ("all_classes", "class_mean", "class_largest", "coefficients")
+        )
+    )
+    residuals = ", ".join(f"{r:.1e}" for r in values["residuals"])
+    steps = max(0, len(values["residuals"]) - 2)
+    console.say(f"  relative residual, unrefined to {steps} steps and as recomputed: {residuals}")
+    if not values["solved"]:
+        console.say(
+            "  NOT SOLVED to --tolerance: more --refinements, --dtype=float64 or a --ridge may do"
+        )
+    if values["shift"]:
+        console.say(
+            f"  the factor is of K with up to {values['shift']:.1e} added to a diagonal block (not "
+            "positive definite in its precision); refinement works on the unshifted system"
+        )
+    console.say(
+        f"  factor {console.duration(seconds['factor'])}{rate}, refinement "
+        f"{console.duration(seconds['refine'])}, test {console.duration(seconds['predict'])}; "
+        f"peak memory {values['peak_bytes'] / 1e9:.2f} GB"
+    )
+
+
+def say_paper(run, settings: Settings) -> None:
+    """The paper's numbers, where this is a row of its Table 3 at whatever scale."""
+    row = paper.TABLE3.get((run.dataset, settings.features))
+    if row is None or run.corrupt or run.labels_from or run.pixels != "original":
+        return
+    more = "" if row.norm is None else f", l2 norm {row.norm:g}"
+    if settings.features == "random_conv":
+        more = f" ({100 * row.ridge_test_error:g}% with ridge), at 32,000 filters"
+    scale = "" if run.examples is None else ", on all examples"
+    console.say(f"paper, Table 3: test error {100 * row.test_error:g}%{more}{scale}")
+
+
+def _write(settings: Settings, record: dict[str, Any]) -> None:
+    if settings.json is not None:
+        results.write_json(Path(settings.json), record)
+
+
+def finish(record: dict[str, Any], settings: Settings) -> int:
+    """Writes the record's status and returns the exit code: INVALID where chance was tested."""
+    checks = [values.get("test_at_chance") for values in record["solutions"]]
+    failed = [check["detail"] for check in checks if check and check["passed"] is False]
+    record["status"] = results.INVALID if failed else results.DONE
+    _write(settings, record)
+    if failed:
+        console.say(f"INVALID: random labels, but the test error is not chance: {failed[0]}")
+        return ExitCode.INVALID
+    return ExitCode.DONE

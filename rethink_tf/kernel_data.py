@@ -1,0 +1,70 @@
+"""The data of a kernel command: as a run's, corrupted and audited by the same functions."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from rethink_tf import config, datasets, devices
+from rethink_tf.config import RunConfig
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Data:
+    """Two audited `pipeline.Table`s, and the resolved configuration that they are of."""
+
+    run: RunConfig
+    train: Any
+    test: Any
+    checks: list
+
+
+def resolved(run: RunConfig, data_dir: str | None) -> tuple[RunConfig, str]:
+    """The configuration with its data set and whole images, and why that set if none was named."""
+    why = ""
+    if run.dataset is None:
+        chosen, why = datasets.choose_default(data_dir)
+        run = dataclasses.replace(run, dataset=chosen)
+    config.check_field("dataset", run.dataset)
+    if run.input_size is None:  # the paper crops for its networks; of its kernels it says nothing
+        size = datasets.DATASETS[run.dataset].image_shape[0]
+        run = dataclasses.replace(run, input_size=size)
+    return config.resolve(run), why
+
+
+def load(run: RunConfig, *, data_dir=None, cache_dir=None, threads: int = 0, say=print) -> Data:
+    """Loads, corrupts and audits the data of a resolved configuration.
+
+    Raises:
+        AuditError: the pipeline does not yield what was asked for.
+        RequestError: the data are not there.
+    """
+    datasets.require(run.dataset, data_dir)
+    if threads:
+        threadpool_limits(threads, "blas")
+    devices.start(threads)
+    from rethink_tf import tables  # imports TensorFlow, which is quiet only from here on
+
+    source = tables.load(run, data_dir=data_dir, cache_dir=cache_dir, say=say)
+    train, test, checks = tables.corrupt(source)
+    return Data(run, train, test, checks)
+
+
+def changed_fraction(train) -> float:
+    """The fraction of training labels that are not the true ones."""
+    return float(np.mean(train.given != train.true))
+
+
+def equal_images(train) -> tuple[int, int]:
+    """How many training images equal an earlier one, and how many of those have another label."""
+    first: dict[bytes, int] = {}
+    contradicting = 0
+    for image, label in zip(train.images, train.given, strict=True):
+        contradicting += first.setdefault(image.tobytes(), label) != label
+    return train.num_examples - len(first), int(contradicting)
+
+
+def size(dataset: str) -> int:
+    """The number of training examples of a data set."""
+    return datasets.DATASETS[dataset].num_train
