@@ -84,8 +84,9 @@ def heading(runs: Collection, asked) -> str:
     words = f"Scale {asked.scale}. {own} finished runs in {asked.runs_dir}"
     more = [f"{len(runs.unfinished)} unfinished"] if runs.unfinished else []
     more += [f"{len(runs.broken)} that cannot be read"] if runs.broken else []
-    more += [f"{shipped} measured by this project and shipped with it ({table.MARK})"]
-    return f"{words}, {', '.join(more)}."
+    if shipped:
+        more.append(f"{shipped} measured by this project and shipped with it ({table.MARK})")
+    return f"{', '.join([words, *more])}."
 
 
 def _write(out: Path, made: list[sections.Section], runs: Collection, asked) -> None:

@@ -24,6 +24,7 @@ def figure1a(gathered: Gathered, first: float):
     rows, series = [], []
     for number, (name, found) in enumerate(named.items()):
         column = _FIGURE1A[name]
+        words = column.replace("gaussian", "Gaussian pixels")
         histories = [run.history() for run in found.runs]
         cells = {}
         for threshold in derived.thresholds(first):
@@ -32,9 +33,16 @@ def figure1a(gathered: Gathered, first: float):
                 printed = derived.paper_epochs(column, threshold.value)
             ours = tuple(derived.reached(lines, threshold) for lines in histories)
             cells[f"epochs to {threshold.words}"] = Cell(ours, printed, 0, found.words)
-        rows.append(row((column,), cells, found))
+        rows.append(row((words,), cells, found))
         curves = [derived.points(lines, "loss") for lines in histories]
-        series.append(Series(column, curves, derived.paper_curve("fig1a", column), number))
+        series.append(
+            Series(
+                column.replace("gaussian", "Gaussian pixels"),
+                curves,
+                derived.paper_curve("fig1a", column),
+                number,
+            )
+        )
 
     def draw():
         figure, (axes,) = drawing.axes_grid(1, 1, 4.6)
@@ -110,10 +118,12 @@ def figure1b(gathered: Gathered, first: float):
         for axes, threshold in zip(every, shown, strict=False):
             drawing.draw_series(axes, series[threshold])
             drawing.label_axes(axes, "Label corruption p", "Relative time", threshold.words)
+            axes.set_ylim(bottom=0.9)
             axes.set_xlim(-0.02, 1.02)
+            axes.set_xticks((0, 0.2, 0.4, 0.6, 0.8, 1), ("0", ".2", ".4", ".6", ".8", "1"))
         for axes in every[len(shown) :]:
             axes.remove()
-        drawing.legend(figure, [one for found in series.values() for one in found])
+        drawing.legend(figure, [one for found in series.values() for one in found], ncols=4)
         return figure
 
     labels = ("model", "p")

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import re
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -117,11 +118,24 @@ def label_axes(axes, x: str, y: str, title: str = "") -> None:
         axes.set_title(title)
 
 
+def _captioned(figure: Figure):
+    """The figure below its title and caption, since a file is passed on alone."""
+    drawn = figure.draw()
+    lines = textwrap.wrap(figure.caption, 118)
+    width, height = drawn.get_size_inches()
+    whole = height + 0.3 + 0.15 * len(lines)
+    drawn.set_size_inches(width, whole)
+    # The empty lines hold the place of the title, which is of another size.
+    drawn.suptitle("\n".join(["", "", *lines]), x=0.01, ha="left", size=8, color="#505050")
+    drawn.text(0.01, 1 - 0.08 / whole, figure.title, va="top", size=11, weight="bold")
+    return drawn
+
+
 def files(figure: Figure) -> dict[str, bytes]:
     """The figure as .png and .pdf, by ending; the same bytes for the same figure."""
-    drawn = figure.draw()
     found = {}
     with own_style():
+        drawn = _captioned(figure)
         for ending, more in (("png", {"dpi": 160}), ("pdf", {"metadata": {"CreationDate": None}})):
             buffer = io.BytesIO()
             drawn.savefig(buffer, format=ending, **more)
@@ -133,9 +147,9 @@ def svg(figure: Figure) -> str:
     """The figure as an <svg> element whose colours are the page's, for light and dark screens."""
     import matplotlib
 
-    drawn = figure.draw()
     buffer = io.StringIO()
     with own_style(), matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": figure.name}):
+        drawn = figure.draw()
         drawn.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.S)

@@ -1,6 +1,6 @@
 """Tables 1 to 4, paper beside ours."""
 
-from rethink_tf import paper
+from rethink_tf import experiments, paper
 from rethink_tf.report.derived import paper_table
 from rethink_tf.report.gather import Found, Gathered
 from rethink_tf.report.table import Cell, Row, Table
@@ -17,7 +17,10 @@ def percent(found: Found, key: str, printed: float | str | None = None) -> Cell:
 
 def row(labels, cells: dict[str, Cell], found: Found) -> Row:
     """A row made of an experiment's runs."""
-    return Row(tuple(labels), cells, found.source, tuple(run.run_id for run in found.runs))
+    run_ids = tuple(run.run_id for run in found.runs)
+    folder = experiments.EXPERIMENTS[found.plan.experiment].rows[0].partition("/")[0]
+    flagfile = f"flags/{folder}/{found.plan.row}.flags"
+    return Row(tuple(labels), cells, found.source, run_ids, flagfile)
 
 
 def decay_words(config) -> str:

@@ -116,7 +116,7 @@ def figure2b(gathered: Gathered, _first: float):
         drawing.draw_series(axes, series)
         for number, found in named:
             _shade(axes, found, number)
-        axes.set_ylim(50, 101)
+        axes.set_ylim(top=101)
         drawing.label_axes(axes, "Epoch", "Accuracy (%)")
         drawing.legend(figure, series, ncols=2)
         return figure

@@ -96,7 +96,8 @@ def regularisation(gathered: Gathered, _first: float):
     def draw():
         figure, every = drawing.axes_grid(-(-len(panels) // 2) or 1, 2, 6.4, sharey=True)
         for axes, ((dataset, model), kinds) in zip(every, sorted(panels.items()), strict=False):
-            for number, settings in enumerate(kinds.values()):
+            for words, settings in kinds.items():
+                number = list(_DATA.values()).index(words)
                 for key, hollow in (("train_accuracy", True), ("test_accuracy", False)):
                     for place, setting in enumerate(_SETTINGS):
                         if setting in settings:

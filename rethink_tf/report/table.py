@@ -65,12 +65,16 @@ class Cell:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """Labels and cells by column; `source` is OWN, MEASURED or empty where nothing was found."""
+    """Labels and cells by column, and what they are made of.
+
+    `source` is OWN, MEASURED or empty where nothing was found; `flagfile` trains the row.
+    """
 
     labels: tuple[str, ...]
     cells: dict[str, Cell]
     source: str = ""
     run_ids: tuple[str, ...] = ()
+    flagfile: str = ""
 
     @property
     def marked(self) -> bool:
