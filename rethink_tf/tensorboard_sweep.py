@@ -143,10 +143,7 @@ def _write_family(tf, folder: Path, levels: dict[float, list[Run]]) -> None:
     for corrupt, runs in levels.items():
         histories = [run.history() for run in runs]
         with tf.summary.create_file_writer(str(folder / f"p={corrupt:g}")).as_default():
-            for tag, key in (
-                ("loss_by_epoch", "loss"),
-                ("test_accuracy_by_epoch", "test_accuracy"),
-            ):
+            for tag, key in BY_EPOCH.items():
                 for epoch, value, _, _ in derived.band([derived.points(h, key) for h in histories]):
                     tf.summary.scalar(tag, value, step=epoch)
         for name, writer in ends.items():
