@@ -65,6 +65,8 @@ def main(argv: list[str]) -> int:
     for name, why in runs.broken.items():
         console.say(f"cannot be read: {name}: {why}")
     for section in made:
+        if section.gathered.why_none:
+            console.say(f"{section.name}: {section.caption}")
         for note in section.notes:
             console.say(f"{section.name}: {note}")
     console.say(str(Path(asked.out) / "report.html"))

@@ -74,8 +74,8 @@ def _section(section: Section) -> str:
     parts += [f'<p class="note warning">{_text(note)}</p>' for note in section.notes]
     for figure in section.figures:
         parts.append(
-            f'<figure id="figure-{_text(figure.name)}">{svg(figure)}<figcaption>'
-            f"{_text(figure.title)}. {_text(figure.caption)}</figcaption></figure>"
+            f'<figure id="figure-{_text(figure.name)}"><div class="scroll">{svg(figure)}</div>'
+            f"<figcaption>{_text(figure.title)}. {_text(figure.caption)}</figcaption></figure>"
         )
     parts += [table_html(one) for one in section.tables]
     return "".join(parts) + "</section>"

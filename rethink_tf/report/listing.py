@@ -16,18 +16,18 @@ COLUMNS = (
     ("model", "network", "text"),
     ("dataset", "data set", "text"),
     ("data", "training data", "text"),
-    ("examples", "examples", "number"),
     ("regularisers", "regularisers", "text"),
-    ("epochs", "epochs", "number"),
-    ("seed", "seed", "number"),
     ("status", "status", "text"),
-    ("online", "online %", "percent"),
     ("train", "train %", "percent"),
     ("test", "test %", "percent"),
     ("best", "best test %", "percent"),
+    ("online", "online %", "percent"),
     ("loss", "loss", "loss"),
-    ("source", "source", "text"),
+    ("examples", "examples", "number"),
+    ("epochs", "epochs", "number"),
+    ("seed", "seed", "number"),
     ("experiments", "of", "text"),
+    ("source", "source", "text"),
 )
 FILTERS = ("status", "model", "dataset", "source", "experiment")
 CHARTS = (

@@ -24,6 +24,8 @@ BUILDERS = {
     "transfer": levels.transfer,
     "wrn": studies.wrn,
 }
+# Figures that show the paper's curve even where there is no run.
+PAPERS_CURVES = ("figure1a", "figure1b", "figure1c", "figure2a", "figure2b")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +75,8 @@ def build(
         notes += _missing_words(gathered)
         if not any(run.source != MEASURED for run in gathered.runs):
             notes += _other_scales(name, collection, scale, runs_dir)
+    if not gathered.runs and name not in PAPERS_CURVES:
+        figures = []
     tables = [dataclasses.replace(table, caption=caption) for table in tables]
     band = " Bands: one standard deviation over seeds." if _several_seeds(gathered) else ""
     figures = [dataclasses.replace(one, caption=caption + band) for one in figures]

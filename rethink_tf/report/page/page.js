@@ -96,7 +96,8 @@ function ticks(low, high) {
 }
 
 function chart(title, unit, curves, epochs, top) {
-  const wide = 460, high = 300, left = 46, right = 12, above = 28, below = 62;
+  const rows = Math.ceil(curves.length / 2), below = 40 + 15 * rows;
+  const wide = 460, high = 240 + below, left = 46, right = 12, above = 28;
   const values = curves.flatMap((c) => c.values).filter((v) => v !== null);
   if (!values.length) return null;
   const most = top || Math.max(...values) * 1.05 || 1, last = Math.max(...epochs, 2);
@@ -121,7 +122,7 @@ function chart(title, unit, curves, epochs, top) {
     const look = { fill: "none", stroke, "stroke-width": 2, "stroke-dasharray": dashes[number % 4] };
     if (points.length > 1) svg.append(drawn("path", { d: path.join(""), ...look }));
     else for (const [e, v] of points) svg.append(drawn("circle", { cx: x(e), cy: y(v), r: 4, fill: stroke }));
-    const place = left + (number % 2) * 205, line = high - 22 + 15 * Math.floor(number / 2);
+    const place = left + (number % 2) * 205, line = high - 15 * rows + 8 + 15 * Math.floor(number / 2);
     svg.append(drawn("line", { x1: place, x2: place + 26, y1: line - 4, y2: line - 4, ...look }));
     svg.append(drawn("text", { x: place + 32, y: line, style }, curve.title));
   });
