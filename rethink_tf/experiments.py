@@ -41,8 +41,8 @@ class Experiment:
         children: the experiment whose runs start from these; says which epochs to keep.
         module: what is run. One other than rethink_tf.main has a function `identify(argv)` that
             returns (configuration, run id), writes its results as `results` says (summary.json
-            last, into RUNS_DIR/<run id>), ends with an exit code of `errors`, and takes --seed and
-            the flags of the scales.
+            last, into RUNS_DIR/<run id>), ends with an exit code of `errors`, and takes --seed, the
+            flags of the scales, --runs_dir, --data_dir, --cache_dir and --threads.
     """
 
     title: str
@@ -53,9 +53,9 @@ class Experiment:
     module: str = MAIN
 
 
-# `cpu`: each experiment ends in a night (10 hours) on two cores, at the images/s that two cores of
-# a server train: MLPs 40,000 (so these stay at the paper's scale), AlexNet 1,500, Inception and
-# WRN-28-1 150, ResNet-18 40, ResNet-50 20, Inception v3 7. Experiments that share runs share these.
+# `cpu`: each experiment ends in a night (10 hours) on two cores, which train so many images/s: MLPs
+# 40,000 (hence at the paper's scale), AlexNet 1,500, Inception and WRN-28-1 150, ResNet-18 40,
+# ResNet-50 20, Inception v3 7. Experiments that share runs share the scale.
 _CIFAR = {
     "cpu": {
         "mlp_*": (50_000, 70, 1),
@@ -164,20 +164,15 @@ class Planned:
     waits: str | None = None
 
 
-def experiment(name: str) -> Experiment:
-    """The experiment of a name; RequestError with the known ones otherwise."""
-    if name not in EXPERIMENTS:
-        raise RequestError(f"expected one of {', '.join(EXPERIMENTS)}; received {name}")
-    return EXPERIMENTS[name]
-
-
 def rows(name: str) -> list[Path]:
     """The flagfiles of an experiment, in the order of their names.
 
     Raises:
-        RequestError: there are none, or its module is not there.
+        RequestError: unknown name; there are none; its module is not there.
     """
-    found = experiment(name)
+    if name not in EXPERIMENTS:
+        raise RequestError(f"expected one of {', '.join(EXPERIMENTS)}; received {name}")
+    found = EXPERIMENTS[name]
     if found.module != MAIN:
         try:
             importlib.import_module(found.module)
@@ -212,17 +207,23 @@ def planned(
         raise RequestError(f"--scale: expected one of {', '.join(SCALES)}; received {scale}")
     if not 1 <= seeds <= 1000:
         raise RequestError(f"--seeds: expected a whole number from 1 to 1000, received {seeds}")
-    axes = experiment(name).axes
+    paths, axes = rows(name), EXPERIMENTS[name].axes
     points = [
         dict(zip(axes, values, strict=True))
         for values in itertools.product(*(text.split() for text in axes.values()))
     ]
     return [
         _plan(name, path, point, seed, scale, Path(runs_dir))
-        for path in rows(name)
+        for path in paths
         for point in points
         for seed in range(seeds)
     ]
+
+
+def plan_again(plan: Planned, runs_dir: Path | str) -> Planned:
+    """A run as it is planned now: with its run id where its parent is finished by now."""
+    path = next(path for path in rows(plan.experiment) if path.stem == plan.row)
+    return _plan(plan.experiment, path, plan.axes, plan.seed, plan.scale, Path(runs_dir))
 
 
 def _plan(name: str, path: Path, axes, seed: int, scale: str, runs_dir: Path) -> Planned:
