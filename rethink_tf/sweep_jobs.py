@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 
-from rethink_tf import experiments, results
+from rethink_tf import config, experiments, results
 from rethink_tf.errors import ExitCode, RethinkError, StorageError
 from rethink_tf.experiments import Planned
 from rethink_tf.run_progress import DAMAGED, DIVERGED, FINISHED, INVALID, MISSING, state
@@ -116,7 +116,7 @@ def jobs_of(plans: Iterable[Planned], runs_dir: Path, shard: tuple[int, int] = (
         shard: (i, n): every n-th run, from the i-th on; what starts from a run goes with it. The
             parts depend on `plans` alone, not on what is finished.
     """
-    jobs: dict[object, Job] = {}
+    jobs: dict[str, Job] = {}
     units: dict[str, int] = {}
     for plan in plans:
         origin = plan.parent or plan
@@ -125,8 +125,8 @@ def jobs_of(plans: Iterable[Planned], runs_dir: Path, shard: tuple[int, int] = (
             continue
         parent = None
         if plan.parent is not None:
-            key = plan.parent.run_id
-            parent = jobs.setdefault(key, Job(plan.parent, runs_dir))
-        place = (plan.experiment, plan.row, *plan.axes.items(), plan.seed, plan.scale)
-        jobs.setdefault(plan.run_id or place, Job(plan, runs_dir, parent))
+            parent = jobs.setdefault(origin.run_id, Job(plan.parent, runs_dir))
+        # Of a run whose parent is not finished, the configuration but for its parent's weights.
+        key = plan.run_id or config.run_id(plan.config)
+        jobs.setdefault(key, Job(plan, runs_dir, parent))
     return list(jobs.values())
