@@ -2,8 +2,7 @@
 
 A run of an experiment is an ordinary run: what its row's flagfile, its place on the axes, its seed
 and its scale resolve to. A scale is nothing but `epochs`, `examples` and `eval_every`, so the same
-values typed by hand are the same run. `planned` lists the runs, `state` says how far one is.
-Imports no TensorFlow.
+values typed by hand are the same run. Imports no TensorFlow.
 """
 
 import dataclasses
@@ -17,9 +16,7 @@ from typing import Any
 
 from rethink_tf import command_line, config, parents, resolution
 from rethink_tf.errors import RequestError
-from rethink_tf.run_progress import state
-
-__all__ = ["EXPERIMENTS", "SCALES", "Experiment", "Planned", "planned", "rows", "state"]
+from rethink_tf.run_progress import state as state
 
 ROOT = Path(__file__).resolve().parent.parent
 FLAGS = ROOT / "flags"
@@ -164,15 +161,20 @@ class Planned:
     waits: str | None = None
 
 
+def experiment(name: str) -> Experiment:
+    """The experiment of a name; RequestError with the known ones otherwise."""
+    if name not in EXPERIMENTS:
+        raise RequestError(f"expected one of {', '.join(EXPERIMENTS)}; received {name}")
+    return EXPERIMENTS[name]
+
+
 def rows(name: str) -> list[Path]:
     """The flagfiles of an experiment, in the order of their names.
 
     Raises:
         RequestError: unknown name; there are none; its module is not there.
     """
-    if name not in EXPERIMENTS:
-        raise RequestError(f"expected one of {', '.join(EXPERIMENTS)}; received {name}")
-    found = EXPERIMENTS[name]
+    found = experiment(name)
     if found.module != MAIN:
         try:
             importlib.import_module(found.module)
