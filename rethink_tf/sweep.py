@@ -5,12 +5,11 @@ Imports no TensorFlow.
 """
 
 import argparse
-import os
 import sys
 from collections import Counter
 from pathlib import Path
 
-from rethink_tf import datasets, ray_tasks, slots, sweep_view
+from rethink_tf import datasets, devices, ray_tasks, slots, sweep_view
 from rethink_tf.console import duration, say
 from rethink_tf.errors import ExitCode, RequestError
 from rethink_tf.experiments import EXPERIMENTS, SCALES, planned, rows
@@ -118,8 +117,11 @@ def _executor(asked):
     if asked.gpus_per_run is not None:
         raise RequestError("--gpus_per_run: expected --executor=ray with it; --slots shares GPUs")
     gpus = slots.visible_gpus()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return slots.Slots(asked.slots or slots.default_slots(cores, len(gpus)), asked.threads, gpus)
+    return slots.Slots(_slots(asked, gpus), asked.threads, gpus)
+
+
+def _slots(asked, gpus: list[str]) -> int:
+    return asked.slots or slots.default_slots(devices.cores(), len(gpus))
 
 
 def _require_data(jobs, data_dir) -> None:
@@ -150,9 +152,7 @@ def listing() -> str:
 
 def states(jobs: list[Job], asked) -> str:
     """Each run with its state and the time that it still takes, and all of them in a line."""
-    gpus = slots.visible_gpus()
-    cores = os.cpu_count() or 1
-    count = asked.slots or slots.default_slots(cores, len(gpus))
+    count = _slots(asked, slots.visible_gpus())
     clock = sweep_view.Clock(Path(asked.runs_dir), jobs, count, asked.threads)
     found = Counter()
     lines = [f"{'state':<10} {'left':>7}  {'run':<28} what"]
@@ -167,7 +167,7 @@ def states(jobs: list[Job], asked) -> str:
         lines.append(f"{job.state():<10} {shown:>7}  {named:<28} {job.name}")
     counted = ", ".join(f"{count} {state}" for state, count in found.items())
     lines.append(f"{len(jobs)} runs at scale {asked.scale}: {counted}; "
-                 f"{sweep_view.words(*total)} on {count} slots")  # fmt: skip
+                 f"{sweep_view.words(*total)} on {count} slot{'s'[: count > 1]}")  # fmt: skip
     return "\n".join(lines)
 
 

@@ -70,13 +70,15 @@ def drive(jobs: Sequence[Job], executor: Any, view: Any, flags: Sequence[str]) -
 
 def _collect(job: Job, code: int, view: Any) -> None:
     if code == ExitCode.IN_USE:
-        _defer(job)
+        _defer(job, view)
         return
     job.end(code)
     view.ended(job)
 
 
-def _defer(job: Job) -> None:
+def _defer(job: Job, view: Any) -> None:
+    if not job.retry_at:
+        view.elsewhere(job)
     job.stage, job.retry_at = WAITING, time.monotonic() + BUSY
 
 
@@ -94,7 +96,7 @@ def _start_ready(jobs: Sequence[Job], executor: Any, view: Any, flags: Sequence[
         else:
             job.plan_again()
         if job.stage == WAITING and job.settle() == RUNNING:  # by another process
-            _defer(job)
+            _defer(job, view)
         elif job.stage == WAITING:
             threads = _threads(job, executor.threads)
             argv = [*job.plan.argv, *flags, f"--threads={threads}"]

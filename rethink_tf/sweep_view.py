@@ -101,6 +101,10 @@ class Plain:
         """Says that a run was started."""
         self.say(f"{self._place(job)} started  {job.name}  {job.plan.run_id}")
 
+    def elsewhere(self, job: Job) -> None:
+        """Says that another process trains a run."""
+        self.say(f"{self._place(job)} waits    {job.name}  another process trains it")
+
     def ended(self, job: Job) -> None:
         """Says how a run ended."""
         took = f"{duration(time.monotonic() - job.began)}  " if job.began else ""

@@ -94,6 +94,25 @@ def test_a_killed_worker_is_retried_and_all_ends_as_by_slots(
     assert timeless(tmp_path / "ray" / by_slots.name) == timeless(by_slots)
 
 
+def test_an_interrupt_reaches_the_runs_on_all_nodes(
+    cluster, tmp_path, monkeypatch, capsys, own_signals
+):
+    trial = dataclasses.replace(TRIAL, axes={"do": "slow"})
+    monkeypatch.setitem(EXPERIMENTS, "trial", trial)
+    monkeypatch.setattr(sweep_loop, "TICK", 0.05)
+
+    def interrupt(_view, _jobs):
+        if len(list(tmp_path.glob("*/config.json"))) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr("rethink_tf.sweep_view.Plain.tick", interrupt)
+    argv = ["trial", f"--runs_dir={tmp_path}", "--executor=ray", "--seeds=2"]
+    assert main.guarded(sweep.main, argv) == 130
+    stopped = [path.read_text() for path in tmp_path.glob("*/stopped")]
+    assert stopped == [str(int(signal.SIGINT))] * 2
+    assert "2 runs: 0 done, 0 failed, 2 left" in capsys.readouterr().out
+
+
 def timeless(run_dir):
     """A summary but the cores, which Ray does not pin."""
     summary = results.read_summary(run_dir)

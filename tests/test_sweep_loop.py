@@ -46,6 +46,9 @@ class Told:
     def started(self, job):
         self.events.append(f"started {job.plan.row}")
 
+    def elsewhere(self, job):
+        self.events.append(f"elsewhere {job.plan.row}")
+
     def ended(self, job):
         self.events.append(f"{job.code} {job.plan.row}")
 
@@ -94,7 +97,8 @@ def test_what_is_done_is_not_started(tmp_path):
 def test_a_run_that_another_process_trains_is_waited_for(tmp_path):
     jobs, told = rows(tmp_path, MLPS[0]), Told({MLPS[0]: [5, 5, 0]})
     sweep_loop.drive(jobs, told, told, [])
-    assert told.events == [f"started {MLPS[0]}"] * 3 + [f"0 {MLPS[0]}"]
+    started = f"started {MLPS[0]}"
+    assert told.events == [started, f"elsewhere {MLPS[0]}", started, started, f"0 {MLPS[0]}"]
 
 
 def test_a_run_that_is_locked_is_not_started(tmp_path, monkeypatch):
@@ -110,7 +114,8 @@ def test_a_run_that_is_locked_is_not_started(tmp_path, monkeypatch):
 
     monkeypatch.setattr("rethink_tf.sweep_jobs.state", state)
     sweep_loop.drive(jobs, told, told, [])
-    assert told.events == [f"0 {MLPS[0]}"] and jobs[0].code == 0 and not jobs[0].before
+    assert told.events == [f"elsewhere {MLPS[0]}", f"0 {MLPS[0]}"]
+    assert jobs[0].code == 0 and not jobs[0].before
 
 
 def test_an_unfinished_run_keeps_its_threads(tmp_path):
