@@ -1,4 +1,4 @@
-"""Installs rethink_tf: `pip install -e .`, with extras [cuda] and [test]."""
+"""Installs rethink_tf: `pip install -e .`, with extras [cuda], [ray] and [test]."""
 
 import re
 from pathlib import Path
@@ -32,6 +32,7 @@ setup(
     ],
     extras_require={
         "cuda": ["tensorflow[and-cuda]>=2.20,<2.22"],
+        "ray": ["ray>=2.44,<3"],
         "test": ["pytest>=8,<10", "hypothesis>=6.100,<7", "ruff>=0.9,<1"],
     },
 )

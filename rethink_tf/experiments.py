@@ -2,8 +2,7 @@
 
 A run of an experiment is an ordinary run: what its row's flagfile, its place on the axes, its seed
 and its scale resolve to. A scale is nothing but `epochs`, `examples` and `eval_every`, so the same
-values typed by hand are the same run. `planned` lists the runs, `state` says how far one is.
-Imports no TensorFlow.
+values typed by hand are the same run. Imports no TensorFlow.
 """
 
 import dataclasses
@@ -17,9 +16,7 @@ from typing import Any
 
 from rethink_tf import command_line, config, parents, resolution
 from rethink_tf.errors import RequestError
-from rethink_tf.run_progress import state
-
-__all__ = ["EXPERIMENTS", "SCALES", "Experiment", "Planned", "planned", "rows", "state"]
+from rethink_tf.run_progress import state as state
 
 ROOT = Path(__file__).resolve().parent.parent
 FLAGS = ROOT / "flags"
@@ -41,8 +38,8 @@ class Experiment:
         children: the experiment whose runs start from these; says which epochs to keep.
         module: what is run. One other than rethink_tf.main has a function `identify(argv)` that
             returns (configuration, run id), writes its results as `results` says (summary.json
-            last, into RUNS_DIR/<run id>), ends with an exit code of `errors`, and takes --seed and
-            the flags of the scales.
+            last, into RUNS_DIR/<run id>), ends with an exit code of `errors`, and takes --seed, the
+            flags of the scales, --runs_dir, --data_dir, --cache_dir and --threads.
     """
 
     title: str
@@ -53,9 +50,9 @@ class Experiment:
     module: str = MAIN
 
 
-# `cpu`: each experiment ends in a night (10 hours) on two cores, at the images/s that two cores of
-# a server train: MLPs 40,000 (so these stay at the paper's scale), AlexNet 1,500, Inception and
-# WRN-28-1 150, ResNet-18 40, ResNet-50 20, Inception v3 7. Experiments that share runs share these.
+# `cpu`: each experiment ends in a night (10 hours) on two cores, which train so many images/s: MLPs
+# 40,000 (hence at the paper's scale), AlexNet 1,500, Inception and WRN-28-1 150, ResNet-18 40,
+# ResNet-50 20, Inception v3 7. Experiments that share runs share the scale.
 _CIFAR = {
     "cpu": {
         "mlp_*": (50_000, 70, 1),
@@ -73,8 +70,8 @@ _CAPACITY = {
     "cpu": {"*_all": (1_000, 30, 30), "*_10000": (500, 30, 30)},
     "smoke": {"*_all": (32, 1, 1), "*_10000": (16, 1, 1)},
 }
-# Epoch 50 is there at every scale: some of the transfers start from it.
-_LEVELS = {"cpu": {"*": (3_000, 60, 20)}, "smoke": {"*": (128, 50, 50)}}
+# Longer than 50 epochs at every scale: some of the transfers start from that epoch.
+_LEVELS = {"cpu": {"*": (3_000, 60, 20)}, "smoke": {"*": (128, 51, 51)}}
 _TRANSFER = {"cpu": {"*": (10_000, 150, 10)}, "smoke": {"*": (200, 2, 2)}}
 _WRN = {"cpu": {"*": (2_500, 300, 50)}, "smoke": {"*": (200, 2, 2)}}
 _PROBABILITIES = {"corrupt": "0 0.1 0.2 0.3 0.4 0.5 0.6 0.7 0.8 0.9 1"}
@@ -175,7 +172,7 @@ def rows(name: str) -> list[Path]:
     """The flagfiles of an experiment, in the order of their names.
 
     Raises:
-        RequestError: there are none, or its module is not there.
+        RequestError: unknown name; there are none; its module is not there.
     """
     found = experiment(name)
     if found.module != MAIN:
@@ -212,17 +209,23 @@ def planned(
         raise RequestError(f"--scale: expected one of {', '.join(SCALES)}; received {scale}")
     if not 1 <= seeds <= 1000:
         raise RequestError(f"--seeds: expected a whole number from 1 to 1000, received {seeds}")
-    axes = experiment(name).axes
+    paths, axes = rows(name), EXPERIMENTS[name].axes
     points = [
         dict(zip(axes, values, strict=True))
         for values in itertools.product(*(text.split() for text in axes.values()))
     ]
     return [
         _plan(name, path, point, seed, scale, Path(runs_dir))
-        for path in rows(name)
+        for path in paths
         for point in points
         for seed in range(seeds)
     ]
+
+
+def plan_again(plan: Planned, runs_dir: Path | str) -> Planned:
+    """A run as it is planned now: with its run id where its parent is finished by now."""
+    path = next(path for path in rows(plan.experiment) if path.stem == plan.row)
+    return _plan(plan.experiment, path, plan.axes, plan.seed, plan.scale, Path(runs_dir))
 
 
 def _plan(name: str, path: Path, axes, seed: int, scale: str, runs_dir: Path) -> Planned:

@@ -7,7 +7,16 @@ from collections import Counter
 
 import pytest
 
-from rethink_tf import command_line, config, experiments, paper, parents, results, run_progress
+from rethink_tf import (
+    command_line,
+    config,
+    experiments,
+    paper,
+    parents,
+    rates,
+    results,
+    run_progress,
+)
 from rethink_tf.errors import RequestError
 from rethink_tf.experiments import EXPERIMENTS, ROOT, SCALES, planned
 
@@ -232,3 +241,27 @@ def test_every_flagfile_of_a_folder_is_a_row():
     for folder in sorted(path for path in (ROOT / "flags").iterdir() if path.is_dir()):
         used = [n for n in PRESENT if f"{folder.name}/*.flags" in EXPERIMENTS[n].rows]
         assert used, folder
+
+
+# Images/s that two cores of a server train; an exact pass takes a third of training.
+RATES = {
+    "inception": 150, "inception_no_bn": 150, "alexnet": 1_200, "mlp_1x512": 30_000,
+    "mlp_3x512": 25_000, "wrn_28_1": 150, "resnet_28": 150, "resnet_18": 40, "resnet_50": 20,
+    "resnet_101": 11, "resnet_200": 6,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_at_the_scale_of_a_cpu_each_ends_in_a_night(name, tmp_path):
+    found = {
+        run.parent.run_id: run.parent
+        for run in planned(name, "cpu", runs_dir=tmp_path)
+        if run.parent
+    }
+    found |= {run.run_id or run.row: run for run in planned(name, "cpu", runs_dir=tmp_path)}
+    seconds = 0.0
+    for run in found.values():
+        train = 1 / RATES[run.config.model] if run.config.freeze == "none" else 1e-5
+        known = {rates.kind(run.config): rates.Rate(train, train / 3, 30.0)}
+        seconds += rates.seconds_left(run.config, known)
+    assert 0.2 * 3600 < seconds < 10 * 3600

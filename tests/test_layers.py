@@ -14,13 +14,15 @@ HEAVY = {"tensorflow", "keras", "tensorboard", "tensorflow_datasets"}
 # Importing these must not start TensorFlow, whatever they import in turn.
 LIGHT = [
     "", "audit", "command_line", "config", "console", "corruptions", "datasets", "errors",
-    "experiments", "main", "metrics", "models", "noise", "paper", "parents", "report", "results",
-    "rng", "sweep", "train",
+    "experiments", "main", "metrics", "models", "noise", "paper", "parents", "rates", "ray_tasks",
+    "report", "results", "rng", "run_progress", "slots", "sweep", "sweep_jobs", "sweep_loop",
+    "sweep_view", "train",
 ]  # fmt: skip
 # These do not even import it inside a function.
 NEVER_HEAVY = [
-    "audit", "command_line", "config", "console", "errors", "experiments", "main", "metrics",
-    "noise", "paper", "parents", "report", "results", "sweep",
+    "audit", "child", "command_line", "config", "console", "errors", "experiments", "main",
+    "metrics", "noise", "paper", "parents", "rates", "ray_tasks", "report", "results",
+    "run_progress", "slots", "sweep", "sweep_jobs", "sweep_loop", "sweep_view",
 ]  # fmt: skip
 SCIENCE = ["array_cache", "corruptions", "datasets", "image_shape", "models", "pixels", "rng",
            "tfds_source", "theory"]  # fmt: skip
