@@ -160,6 +160,37 @@ def test_a_run_whose_settings_are_not_its_id_is_broken(report, tmp_path):
     assert "| 10.61 | – | – |" in text
 
 
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("", "expected the run's epochs, found none"),
+        ("{}\n", "damaged: expected epoch 1 in line 1"),
+    ],
+)
+def test_a_run_whose_history_is_damaged_is_broken(content, why, report, tmp_path):
+    folder = write_run(tmp_path / "runs", MLP)
+    (folder / "history.jsonl").write_text(content)
+    code, out, _ = report("figure1c", "table1")
+    assert code == 0
+    assert f"cannot be read: {folder.name}: history.jsonl: {why}" in out
+    assert "| 10.61 | – | – |" in (tmp_path / "out" / "report.md").read_text()
+    assert f"{folder.name} cannot be read: history.jsonl" in (
+        tmp_path / "out" / "report.html").read_text()  # fmt: skip
+
+
+def test_a_transfer_is_found_without_its_parent(report, tmp_path):
+    plan = next(p for p in experiments.planned("transfer", runs_dir=tmp_path / "runs")
+                if p.row == "labels_100_epoch_050")  # fmt: skip
+    assert plan.run_id is None and plan.config.init_from.endswith(":50:open")
+    named = plan.config.init_from.removesuffix("open") + "0123abcd"
+    write_run(tmp_path / "runs", dataclasses.replace(plan.config, init_from=named), test=0.75)
+    assert report("transfer")[0] == 0
+    rows = lines(tmp_path / "out" / "transfer.csv")
+    assert rows["random labels", "1", "after epoch 50", "test (%)"]["mean"] == "75"
+    assert rows["random labels", "1", "at its end", "test (%)"]["mean"] == ""
+    assert rows["random weights", "–", "–", "test (%)"]["n"] == "0"
+
+
 def test_strict_fails_where_a_run_is_missing_and_names_it(report, tmp_path):
     write_experiment(tmp_path / "runs", "table1", only="mlp_1x512")
     code, _, err = report("table1", "--strict")

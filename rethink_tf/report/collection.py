@@ -1,6 +1,7 @@
 """The runs that a report is made of: those of a folder, and those this project has measured."""
 
 import dataclasses
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -52,7 +53,20 @@ class Collection:
 
     def find(self, config: Any, run_id: str | None, source: str) -> Run | None:
         """The run of a configuration, or None."""
-        return self._by_key.get((key_of(config, run_id), source))
+        run = self._by_key.get((key_of(config, run_id), source))
+        return run if run is not None and self._readable(run) else None
+
+    def _readable(self, run: Run) -> bool:
+        """Whether the history can be read; where it cannot, the run is broken."""
+        try:
+            why = (
+                "" if run.history() else f"{results.HISTORY}: expected the run's epochs, found none"
+            )
+        except StorageError as error:
+            why = str(error).removeprefix(f"{run.place}/")
+        if why:
+            self.broken[run.place.name if run.place else run.run_id] = why
+        return not why
 
     def seeds(self) -> int:
         """As many seeds as there are: the largest one and one more."""
@@ -98,7 +112,7 @@ def as_run(path, run_id, summary, source, history, machine, place=None) -> Run:
 
 
 def _history_of(folder: Path) -> Callable[[], list[dict[str, Any]]]:
-    return lambda: results.read_history(folder)
+    return functools.cache(lambda: results.read_history(folder))
 
 
 def _machine(folder: Path) -> dict[str, Any]:

@@ -136,6 +136,7 @@ def listed(collection: Collection, of: dict[str, list[str]]) -> list[dict[str, A
     lines = [
         _finished(run, of.get(run.run_id, []), number < MOST_CURVES)
         for number, run in enumerate(sorted(collection.runs, key=lambda r: r.run_id))
+        if run.run_id not in collection.broken
     ]
     for status, found in (("unfinished", collection.unfinished), ("broken", collection.broken)):
         for name, why in found.items():
