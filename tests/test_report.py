@@ -42,7 +42,8 @@ def test_table_1_is_paper_ours_difference(report, tmp_path):
     found = rows["mlp_1x512", "no", "no", "random", "test (%)"]
     assert float(found["mean"]) == pytest.approx(11.0)
     assert float(found["std"]) == pytest.approx(1.0)
-    assert (found["paper"], found["n"], found["source"]) == ("10.61", "3", "runs")
+    shown = [found[key] for key in ("paper", "n", "scale", "source")]
+    assert shown == ["10.61", "3", "paper", "runs"]
     assert float(found["difference"]) == pytest.approx(0.39)
     assert found["runs"].split()[0] == config.run_id(MLP)
     empty = rows["inception", "no", "no", "random", "train (%)"]

@@ -111,13 +111,13 @@ def test_training_and_test_are_in_one_card(served):
     for curve in ("train", "test", "online"):
         query = {"run": f"{run_id}/tb/{curve}", "tag": "^loss$"}
         answer = ask(address, "plugin/custom_scalars/scalars", **query)
-        assert [point[1] for point in answer["payload"]["loss"]] == [1, 2, 3, 4]
+        assert [point[1] for point in answer["tag_to_events"]["loss"]] == [1, 2, 3, 4]
 
 
 def values(address, run, tag):
     """(step, value) of a curve, by the custom scalars that show it."""
     answer = ask(address, "plugin/custom_scalars/scalars", run=run, tag=f"^{tag}$")
-    return [(step, pytest.approx(value)) for _, step, value in answer["payload"][tag]]
+    return [(step, pytest.approx(value)) for _, step, value in answer["tag_to_events"][tag]]
 
 
 def test_loss_by_corruption_is_the_mean_over_seeds(served):

@@ -122,8 +122,8 @@ def _find(plans, collection: Collection, needed: int) -> Found:
 
 
 def scale_words(gathered: Gathered) -> str:
-    """The scale, and what it resolved to by model, in words."""
-    kinds: dict[str, list[str]] = {}
+    """The scale, and what it resolved to, by network or data set where these differ, in words."""
+    kinds: dict[str, dict[str, set[str]]] = {}
     for row in gathered.found:
         config = row.plan.config
         if not hasattr(config, "epochs"):
@@ -132,13 +132,20 @@ def scale_words(gathered: Gathered) -> str:
         words = f"{size} examples, {config.epochs} epochs"
         if config.eval_every > 1:
             words += f", evaluated every {config.eval_every}"
-        models = kinds.setdefault(words, [])
-        if config.model not in models:
-            models.append(config.model)
-    if len(kinds) == 1:
-        return f"Scale {gathered.scale}: {next(iter(kinds))}."
-    parts = [f"{', '.join(models)} {words}" for words, models in kinds.items()]
+        of = kinds.setdefault(words, {"model": set(), "dataset": set()})
+        of["model"].add(config.model)
+        of["dataset"].add(config.dataset)
+    # Only by what tells the kinds apart.
+    by = [name for name in ("model", "dataset") if len({*map(_joined(name), kinds.values())}) > 1]
+    parts = []
+    for words, of in kinds.items():
+        whose = ", ".join(_joined(name)(of) for name in by)
+        parts.append(f"{whose}: {words}" if whose else words)
     return f"Scale {gathered.scale}: {'; '.join(parts)}."
+
+
+def _joined(name: str):
+    return lambda of: ", ".join(sorted(of[name]))
 
 
 def runs_words(gathered: Gathered) -> str:

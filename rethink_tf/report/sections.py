@@ -77,7 +77,7 @@ def build(
             notes += _other_scales(name, collection, scale, runs_dir)
     if not gathered.runs and name not in PAPERS_CURVES:
         figures = []
-    tables = [dataclasses.replace(table, caption=caption) for table in tables]
+    tables = [dataclasses.replace(one, caption=caption, scale=scale) for one in tables]
     band = " Bands: one standard deviation over seeds." if _several_seeds(gathered) else ""
     figures = [dataclasses.replace(one, caption=caption + band) for one in figures]
     return Section(gathered, caption, tuple(tables), tuple(figures), tuple(notes))

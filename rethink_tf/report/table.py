@@ -90,6 +90,7 @@ class Table:
     labels: tuple[str, ...]
     rows: tuple[Row, ...]
     caption: str = ""
+    scale: str = ""
     notes: tuple[str, ...] = ()
 
     @property
@@ -161,7 +162,8 @@ def csv_text(table: Table) -> str:
     """One line for each row and quantity, numbers in full; empty where there is none."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    columns = ("quantity", "paper", "mean", "std", "n", "reached", "difference", "source", "runs")
+    columns = ("quantity", "paper", "mean", "std", "n", "reached", "difference", "scale",
+               "source", "runs")  # fmt: skip
     writer.writerow([*table.labels, *columns])
     for row in table.rows:
         for name, cell in row.cells.items():
@@ -169,7 +171,7 @@ def csv_text(table: Table) -> str:
             found = [
                 name, cell.paper, derived.mean(known) if known else cell.words or None,
                 derived.deviation(known) if known else None, len(cell.values), len(known),
-                cell.difference(), row.source, " ".join(row.run_ids),
+                cell.difference(), table.scale, row.source, " ".join(row.run_ids),
             ]  # fmt: skip
             writer.writerow([*row.labels, *(_number(v) for v in found)])
     return out.getvalue()
