@@ -107,6 +107,7 @@ def test_every_experiment_is_reported_of_no_runs(name, report, tmp_path):
     assert (code, err) == (0, "")
     assert "missing" in out or "No run could be planned" in out, "it says what is not there"
     text = (tmp_path / "out" / "report.md").read_text()
+    assert "0 finished runs in" in text and "(which is not there)." in text
     assert "No run yet." in text or "No run could be planned" in text
     assert "nan" not in text
 
@@ -120,6 +121,10 @@ def test_files_of_a_figure(report, tmp_path):
     image = Image.open(io.BytesIO((out / "figure2b.png").read_bytes()))
     assert image.width == 1280
     assert (out / "figure2b.pdf").read_bytes().startswith(b"%PDF-")
+    page = (out / "report.html").read_text()
+    drawn = page[page.index("<svg ") : page.index("</svg>")]
+    assert "var(--series-0)" in drawn and "var(--grid)" in drawn, "colours are the page's"
+    assert "#0072b2" not in drawn.lower() and "#dddddd" not in drawn.lower()
     before = (out / "figure2b.png").read_bytes(), (out / "figure2b.pdf").read_bytes()
     assert report("figure2b")[0] == 0
     assert ((out / "figure2b.png").read_bytes(), (out / "figure2b.pdf").read_bytes()) == before

@@ -95,9 +95,17 @@ def test_what_is_not_done_is_refused(tmp_path, capsys):
     inexact = write_run(tmp_path, OTHER, exact=False)
     assert "--resume=anyway" in refused(capsys, str(inexact), out)[1]
     code, err = refused(capsys, str(tmp_path / "nothing"), out)
-    assert code == 2 and "expected the folder of a finished run; it has no summary" in err
+    assert code == 2 and "expected a finished run or a folder of some; found neither" in err
     assert refused(capsys)[0] == 2
     assert not (tmp_path / "measured").exists()
+
+
+def test_of_a_folder_of_runs_those_that_are_done(tmp_path, capsys):
+    done = write_run(tmp_path / "runs", MLP)
+    other = write_run(tmp_path / "runs", OTHER, status="DIVERGED")
+    assert guarded(measured.main, [str(tmp_path / "runs"), f"--out={tmp_path / 'out'}"]) == 0
+    assert f"{other}: not DONE, left out\n" in capsys.readouterr().out
+    assert [run.run_id for run in measured.read(tmp_path / "out")] == [done.name]
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,7 @@ def heading(runs: Collection, asked) -> str:
     own = sum(run.source != "measured" for run in runs.runs)
     shipped = len(runs.runs) - own
     words = f"Scale {asked.scale}. {own} finished runs in {asked.runs_dir}"
+    words += "" if Path(asked.runs_dir).exists() else " (which is not there)"
     more = [f"{len(runs.unfinished)} unfinished"] if runs.unfinished else []
     more += [f"{len(runs.broken)} that cannot be read"] if runs.broken else []
     if shipped:

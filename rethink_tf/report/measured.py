@@ -16,7 +16,7 @@ from rethink_tf import console, records, results
 from rethink_tf.errors import ExitCode, RequestError, StorageError
 from rethink_tf.report import derived
 from rethink_tf.report.arguments import Parser
-from rethink_tf.report.collection import MEASURED, Run, as_run, read_folder
+from rethink_tf.report.collection import MEASURED, Run, as_run, collect, read_folder
 from rethink_tf.resolution import CONTENT, PARENT
 
 FOLDER = Path(__file__).resolve().parent / "measured"
@@ -154,10 +154,31 @@ def add(runs: list[Run], folder: Path, machine: str | None) -> list[Path]:
 
 def _parser() -> Parser:
     parser = Parser("rethink_tf.report.measured", "Adds finished runs to the data that is shipped.")
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="folder of a finished run")
+    parser.add_argument(
+        "runs", nargs="+", metavar="RUN", help="folder of a finished run, or of runs"
+    )
     parser.add_argument("--machine", metavar="WORDS", help="what they were trained on, in words")
     parser.add_argument("--out", default=str(FOLDER), metavar="DIR", help="[of this package]")
     return parser
+
+
+def _found(folder: Path) -> list[Run]:
+    """The run of a folder, or the DONE ones of a folder of runs."""
+    run = read_folder(folder)
+    if run is None:
+        there = collect(folder, [])
+        found = [run for run in there.runs if run.status == results.DONE]
+        if not found:
+            raise RequestError(
+                f"{folder}: expected a finished run or a folder of some; found neither"
+            )
+        left = [run.run_id for run in there.runs if run.status != results.DONE]
+        for name in [*left, *there.unfinished, *there.broken]:
+            console.say(f"{folder / name}: not DONE, left out")
+        return found
+    if not isinstance(run.config, configuration.RunConfig):
+        raise RequestError(f"{folder}: expected a run of rethink_tf.main")
+    return [run]
 
 
 def main(argv: list[str]) -> int:
@@ -165,14 +186,7 @@ def main(argv: list[str]) -> int:
     asked: argparse.Namespace | None = _parser().parsed(argv)
     if asked is None:
         return ExitCode.DONE
-    runs = []
-    for name in asked.runs:
-        run = read_folder(Path(name))
-        if run is None:
-            raise RequestError(f"{name}: expected the folder of a finished run; it has no summary")
-        if not isinstance(run.config, configuration.RunConfig):
-            raise RequestError(f"{name}: expected a run of rethink_tf.main")
-        runs.append(run)
+    runs = [run for name in asked.runs for run in _found(Path(name))]
     for path in add(runs, Path(asked.out), asked.machine):
         console.say(f"{path}: {path.stat().st_size:,} bytes")
     return ExitCode.DONE
