@@ -184,6 +184,17 @@ def test_a_run_whose_history_is_damaged_is_broken(content, why, report, tmp_path
         tmp_path / "out" / "report.html").read_text()  # fmt: skip
 
 
+def test_what_is_no_training_is_listed(report, tmp_path):
+    folder = write_run(
+        tmp_path / "runs", MLP, run_id="gaussian-0123", config={"kernel": "gaussian"}
+    )
+    (folder / "history.jsonl").unlink()
+    code, out, _ = report("table1")
+    assert code == 0 and "cannot be read" not in out
+    assert "1 finished runs" in (tmp_path / "out" / "report.md").read_text()
+    assert '"id":"gaussian-0123","status":"DONE"' in (tmp_path / "out" / "report.html").read_text()
+
+
 def test_a_transfer_is_found_without_its_parent(report, tmp_path):
     plan = next(p for p in experiments.planned("transfer", runs_dir=tmp_path / "runs")
                 if p.row == "labels_100_epoch_050")  # fmt: skip

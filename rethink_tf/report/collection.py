@@ -58,6 +58,8 @@ class Collection:
 
     def _readable(self, run: Run) -> bool:
         """Whether the history can be read; where it cannot, the run is broken."""
+        if not isinstance(run.config, configuration.RunConfig):
+            return True  # no epochs
         try:
             why = (
                 "" if run.history() else f"{results.HISTORY}: expected the run's epochs, found none"

@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rethink_tf import config as configuration
 from rethink_tf import console, records, results
 from rethink_tf.errors import ExitCode, RequestError, StorageError
 from rethink_tf.report import derived
@@ -176,8 +175,6 @@ def _found(folder: Path) -> list[Run]:
         for name in [*left, *there.unfinished, *there.broken]:
             console.say(f"{folder / name}: not DONE, left out")
         return found
-    if not isinstance(run.config, configuration.RunConfig):
-        raise RequestError(f"{folder}: expected a run of rethink_tf.main")
     return [run]
 
 
