@@ -107,7 +107,7 @@ def test_every_experiment_is_reported_of_no_runs(name, report, tmp_path):
     assert (code, err) == (0, "")
     assert "missing" in out or "No run could be planned" in out, "it says what is not there"
     text = (tmp_path / "out" / "report.md").read_text()
-    assert "0 finished runs in" in text and "(which is not there)." in text
+    assert "(which is not there): 0." in text
     assert "No run yet." in text or "No run could be planned" in text
     assert "nan" not in text
 
@@ -149,7 +149,7 @@ def test_what_is_invalid_diverged_or_broken_is_left_out_and_named(report, tmp_pa
     assert "| mlp_1x512 | no | no | random | 99.34 | INVALID | – | 10.61 | INVALID | – |" in text
     assert f"- {broken.name}: summary.json: expected JSON" in text
     assert "- mlp_3x512-copy: summary.json: expected the summary of mlp_3x512-copy" in text
-    assert "1 unfinished, 2 that cannot be read." in text
+    assert "runs: 2; unfinished: 1; cannot be read: 2." in text
     assert f"cannot be read: {broken.name}" in out
     assert "notes" not in text
 
@@ -191,7 +191,7 @@ def test_what_is_no_training_is_listed(report, tmp_path):
     (folder / "history.jsonl").unlink()
     code, out, _ = report("table1")
     assert code == 0 and "cannot be read" not in out
-    assert "1 finished runs" in (tmp_path / "out" / "report.md").read_text()
+    assert "runs: 1." in (tmp_path / "out" / "report.md").read_text()
     assert '"id":"gaussian-0123","status":"DONE"' in (tmp_path / "out" / "report.html").read_text()
 
 

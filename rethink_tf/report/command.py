@@ -83,13 +83,13 @@ def heading(runs: Collection, asked) -> str:
     """What a report was made of, in a line."""
     own = sum(run.source != "measured" for run in runs.runs)
     shipped = len(runs.runs) - own
-    words = f"Scale {asked.scale}. {own} finished runs in {asked.runs_dir}"
-    words += "" if Path(asked.runs_dir).exists() else " (which is not there)"
-    more = [f"{len(runs.unfinished)} unfinished"] if runs.unfinished else []
-    more += [f"{len(runs.broken)} that cannot be read"] if runs.broken else []
+    there = "" if Path(asked.runs_dir).exists() else " (which is not there)"
+    words = [f"Scale {asked.scale}. Finished runs in {asked.runs_dir}{there}: {own}"]
+    words += [f"unfinished: {len(runs.unfinished)}"] if runs.unfinished else []
+    words += [f"cannot be read: {len(runs.broken)}"] if runs.broken else []
     if shipped:
-        more.append(f"{shipped} measured by this project and shipped with it ({table.MARK})")
-    return f"{', '.join([words, *more])}."
+        words.append(f"measured by this project and shipped with it ({table.MARK}): {shipped}")
+    return f"{'; '.join(words)}."
 
 
 def _write(out: Path, made: list[sections.Section], runs: Collection, asked) -> None:
