@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rethink_tf import child
-from rethink_tf.errors import ExitCode, RequestError
+from rethink_tf.errors import ExitCode, RequestError, StorageError
 from rethink_tf.slots import PATIENCE
 
 RETRIES = 3
@@ -23,7 +23,10 @@ def carry_out(module: str, argv: Sequence[str], log: str, threads: int, folder: 
     """Within a worker: one run from start to end; returns its exit code."""
     until = time.monotonic() + _LOCKED_FOR
     while True:
-        process = child.start(module, argv, Path(log), threads=threads, folder=folder)
+        try:
+            process = child.start(module, argv, Path(log), threads=threads, folder=folder)
+        except StorageError as error:
+            return int(error.exit_code)
         try:
             code = process.wait()
         except BaseException:  # cancelled: Ray raises KeyboardInterrupt in the worker's main thread
@@ -97,6 +100,8 @@ class RayTasks:
             job = self.running.pop(reference)
             try:
                 code = self.ray.get(reference)
+            except self.ray.exceptions.RayTaskError:
+                code = int(ExitCode.BUG)
             except self.ray.exceptions.RayError:
                 code = -signal.SIGKILL
             ended.append((job, code))

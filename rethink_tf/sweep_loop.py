@@ -55,16 +55,20 @@ def drive(jobs: Sequence[Job], executor: Any, view: Any, flags: Sequence[str]) -
             job.before = job.stage == ENDED
     with Interrupt() as interrupt:
         view.begin(jobs, executor)
-        while any(job.stage != ENDED for job in jobs):
-            if interrupt.signum is not None:
-                view.stopping(sum(job.stage == STARTED for job in jobs))
-                executor.stop(interrupt.signum)
-                return _CODES[signal.Signals(interrupt.signum)]
-            for job, code in executor.poll():
-                _collect(job, code, view)
-            _start_ready(jobs, executor, view, flags)
-            view.tick(jobs)
-            time.sleep(TICK)
+        try:
+            while any(job.stage != ENDED for job in jobs):
+                if interrupt.signum is not None:
+                    view.stopping(sum(job.stage == STARTED for job in jobs))
+                    executor.stop(interrupt.signum)
+                    return _CODES[signal.Signals(interrupt.signum)]
+                for job, code in executor.poll():
+                    _collect(job, code, view)
+                _start_ready(jobs, executor, view, flags)
+                view.tick(jobs)
+                time.sleep(TICK)
+        except BaseException:  # such as a full disk: nothing trains on unseen
+            executor.stop(signal.SIGTERM)
+            raise
     return None
 
 

@@ -139,6 +139,13 @@ def test_what_is_done_is_not_done_again(quick):
     assert out.splitlines()[1:] == ["1 runs: 1 done, 0 failed, 0 left"]
 
 
+def test_a_folder_that_cannot_be_written_is_one_line(quick, tmp_path):
+    (tmp_path / ".sweep").write_text("a file")
+    code, _, err = quick("finish", "--slots=1")
+    assert code == 6
+    assert err.startswith(f"rethink_tf: {tmp_path}/.sweep/quick-") and err.count("\n") == 1
+
+
 def test_shards_together_do_all(quick, tmp_path):
     for part in range(3):
         assert quick("finish", "--seeds=4", f"--shard={part}/3")[0] == 0
