@@ -28,13 +28,14 @@ def carry_out(module: str, argv: Sequence[str], log: str, threads: int, folder: 
         except StorageError as error:
             return int(error.exit_code)
         try:
-            code = process.wait()
-        except BaseException:  # cancelled: Ray raises KeyboardInterrupt in the worker's main thread
+            while process.poll() is None:  # Ray's KeyboardInterrupt cannot end a wait of the system
+                time.sleep(0.2)
+        except BaseException:  # cancelled
             process.send_signal(signal.SIGINT)
             process.wait(PATIENCE)
             raise
-        if code != ExitCode.IN_USE or time.monotonic() > until:
-            return code
+        if process.returncode != ExitCode.IN_USE or time.monotonic() > until:
+            return process.returncode
         time.sleep(1)
 
 
@@ -112,7 +113,10 @@ class RayTasks:
         for reference in self.running:
             self.ray.cancel(reference)
         if self.running:
-            self.ray.wait(list(self.running), num_returns=len(self.running), timeout=PATIENCE)
+            every = len(self.running)
+            _, late = self.ray.wait(list(self.running), num_returns=every, timeout=PATIENCE)
+            for reference in late:  # the worker is killed, and its run gets SIGTERM
+                self.ray.cancel(reference, force=True)
         self.running.clear()
 
     def close(self) -> None:
