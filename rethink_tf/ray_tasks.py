@@ -42,6 +42,8 @@ def carry_out(module: str, argv: Sequence[str], log: str, threads: int, folder: 
 class RayTasks:
     """Starts runs as Ray tasks; see `sweep_loop` for what an executor is."""
 
+    queues = True
+
     def __init__(self, threads: int, gpus: float | None, most: int):
         """Joins the cluster of RAY_ADDRESS, or starts one on this machine.
 

@@ -1,7 +1,8 @@
 """The course of a sweep: starts what is ready, collects what has ended, stops cleanly.
 
 An executor (`slots.Slots`, `ray_tasks.RayTasks`) has `free()`, `start(job, argv, threads, log)`,
-`poll()`, `stop(signum)`, `close()`, and `count`, `threads`, `words`. Imports no TensorFlow.
+`poll()`, `stop(signum)`, `close()`, and `count`, `threads`, `words`, `queues` (whether it is given
+more than it can run at once). Imports no TensorFlow.
 """
 
 import signal

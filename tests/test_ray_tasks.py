@@ -84,6 +84,7 @@ def test_a_killed_worker_is_retried_and_all_ends_as_by_slots(
     assert time.monotonic() - began < 50
     out = capsys.readouterr().out
     assert "Ray, 2 nodes, 2 CPUs; 1 threads a run" in out
+    assert "[1/3] queued   trial quickstart do=slow seed 0" in out
     assert "3 runs: 2 done, 1 failed, 0 left" in out and "    the last line" in out
     ((worker, run_dir),) = kills
     assert (run_dir / "stopped").read_text() == str(int(signal.SIGTERM))
