@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from rethink_tf import results
 from rethink_tf.errors import ExitCode
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,8 +42,10 @@ def start(
         threads: of arithmetic outside of TensorFlow; 0 for as many as the library chooses.
         gpu: what CUDA_VISIBLE_DEVICES becomes; None leaves it as it is.
         folder: where it runs; None for where this process does.
+
+    Raises:
+        StorageError: the log cannot be written.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     env = os.environ | {"PYTHONPATH": path, "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
     if threads:
@@ -51,7 +54,10 @@ def start(
         env["CUDA_VISIBLE_DEVICES"] = gpu
     numbers = ",".join(map(str, cores)) or "-"
     command = [sys.executable, "-m", "rethink_tf.child", str(os.getpid()), numbers, module, *argv]
-    with open(log, "wb") as out:
+    with results.storage(log):
+        log.parent.mkdir(parents=True, exist_ok=True)
+        out = open(log, "wb")
+    with out:
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env, cwd=folder
         )

@@ -36,10 +36,9 @@ class Experiment:
         scales: scale: {pattern of a row or of a model: (examples, epochs, eval_every)}; the first
             that fits counts, where none fits the run is at the paper's scale.
         children: the experiment whose runs start from these; says which epochs to keep.
-        module: what is run. One other than rethink_tf.main has a function `identify(argv)` that
-            returns (configuration, run id), writes its results as `results` says (summary.json
-            last, into RUNS_DIR/<run id>), ends with an exit code of `errors`, and takes --seed, the
-            flags of the scales, --runs_dir, --data_dir, --cache_dir and --threads.
+        module: what is run. One other than rethink_tf.main is given the flags of the file, not its
+            name, with --seed, --runs_dir, --threads and what the sweep was given; has a function
+            `identify(argv)` -> (configuration, run id); writes RUNS_DIR/<run id>/summary.json last.
     """
 
     title: str
@@ -102,28 +101,23 @@ EXPERIMENTS: dict[str, Experiment] = {
         "Test error against label corruption", ("figure1bc/*.flags",), _PROBABILITIES, _CIFAR,
     ),
     "figure2a": Experiment(
-        "Implicit regularisation on ImageNet: regularisers and early stopping",
-        ("figure2a/*.flags",), scales=_IMAGENET,
+        "ImageNet: regularisers and early stopping", ("figure2a/*.flags",), scales=_IMAGENET,
     ),
     "figure2b": Experiment(
-        "Implicit regularisation on CIFAR-10: batch normalisation and early stopping",
-        ("figure2b/*.flags",), scales=_CIFAR,
+        "CIFAR-10: batch normalisation and early stopping", ("figure2b/*.flags",), scales=_CIFAR,
     ),
     "capacity": Experiment(
-        "Memorisation by the size of a ResNet, Fashion-MNIST", ("capacity/*.flags",),
-        scales=_CAPACITY,
+        "Memorisation by size of a ResNet, Fashion-MNIST", ("capacity/*.flags",), scales=_CAPACITY,
     ),
     "regularisation": Experiment(
-        "Weight decay and dropout on true and corrupted data", ("regularisation/*.flags",),
-        scales=_CIFAR,
+        "Weight decay, dropout, corrupted data", ("regularisation/*.flags",), scales=_CIFAR,
     ),
     "levels": Experiment(
         "Levels of randomisation of labels and pixels", ("levels/*.flags",), scales=_LEVELS,
         children="transfer",
     ),
     "transfer": Experiment(
-        "Features of the levels, transferred to Fashion-MNIST", ("transfer/*.flags",),
-        scales=_TRANSFER,
+        "The levels' features on Fashion-MNIST", ("transfer/*.flags",), scales=_TRANSFER,
     ),
     "wrn": Experiment(
         "WRN-28-1 as in the first author's demonstration", ("wrn/*.flags",), scales=_WRN,
@@ -136,8 +130,7 @@ class Planned:
     """One run of an experiment.
 
     Attributes:
-        experiment: its name.
-        row: the flagfile's name without folder and ending.
+        experiment, row: its name, and the flagfile's without folder and ending.
         axes: flag: value, as text.
         seed, scale: see `planned`.
         argv: what the module is given to train it, but for where things lie.
@@ -176,16 +169,21 @@ def rows(name: str) -> list[Path]:
     """
     found = experiment(name)
     if found.module != MAIN:
-        try:
-            importlib.import_module(found.module)
-        except ModuleNotFoundError as error:
-            raise RequestError(f"{name}: needs {found.module}: {error}") from None
+        _identify(name)
     paths = _paths(found)
     if not paths:
         raise RequestError(
             f"{name}: expected flagfiles {', '.join(found.rows)} in {FLAGS}, found none"
         )
     return paths
+
+
+def _identify(name: str):
+    """The function of an experiment's module that names a run by its flags."""
+    try:
+        return importlib.import_module(EXPERIMENTS[name].module).identify
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise RequestError(f"{name}: needs {EXPERIMENTS[name].module}: {error}") from None
 
 
 def planned(
@@ -224,18 +222,20 @@ def planned(
 
 def plan_again(plan: Planned, runs_dir: Path | str) -> Planned:
     """A run as it is planned now: with its run id where its parent is finished by now."""
-    path = next(path for path in rows(plan.experiment) if path.stem == plan.row)
+    (path,) = (path for path in rows(plan.experiment) if path.stem == plan.row)
     return _plan(plan.experiment, path, plan.axes, plan.seed, plan.scale, Path(runs_dir))
 
 
 def _plan(name: str, path: Path, axes, seed: int, scale: str, runs_dir: Path) -> Planned:
     found = EXPERIMENTS[name]
-    asked = (f"--flagfile={_shown(path)}", *(f"--{flag}={value}" for flag, value in axes.items()))
+    point = tuple(f"--{flag}={value}" for flag, value in axes.items())
     common = {"experiment": name, "row": path.stem, "axes": axes, "seed": seed, "scale": scale}
     if found.module != MAIN:
+        asked = tuple(x for x in path.read_text().splitlines() if x.startswith("--")) + point
         argv = (*asked, *_scale_flags(_scaled(found, scale, path.stem, "")), f"--seed={seed}")
-        resolved, run_id = importlib.import_module(found.module).identify(list(argv))
+        resolved, run_id = _identify(name)(list(argv))
         return Planned(**common, argv=argv, config=resolved, run_id=run_id, module=found.module)
+    asked = (f"--flagfile={_shown(path)}", *point)
     wanted = _parsed(asked)
     scaled = _scaled(found, scale, path.stem, wanted.model)
     wanted = dataclasses.replace(wanted, seed=seed, **scaled)
@@ -265,7 +265,7 @@ def _parsed(argv: tuple[str, ...]) -> config.RunConfig:
 def _scaled(found: Experiment, scale: str, row: str, model: str) -> dict[str, int]:
     """The fields that a scale sets."""
     for pattern, values in found.scales.get(scale, {}).items():
-        if fnmatch.fnmatchcase(row, pattern) or fnmatch.fnmatchcase(model or "", pattern):
+        if any(fnmatch.fnmatchcase(text or "", pattern) for text in (row, model)):
             return dict(zip(SCALED, values, strict=True))
     return {}
 

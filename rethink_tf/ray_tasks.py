@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rethink_tf import child
-from rethink_tf.errors import ExitCode, RequestError
+from rethink_tf.errors import ExitCode, RequestError, StorageError
 from rethink_tf.slots import PATIENCE
 
 RETRIES = 3
@@ -23,20 +23,26 @@ def carry_out(module: str, argv: Sequence[str], log: str, threads: int, folder: 
     """Within a worker: one run from start to end; returns its exit code."""
     until = time.monotonic() + _LOCKED_FOR
     while True:
-        process = child.start(module, argv, Path(log), threads=threads, folder=folder)
         try:
-            code = process.wait()
-        except BaseException:  # cancelled: Ray raises KeyboardInterrupt in the worker's main thread
+            process = child.start(module, argv, Path(log), threads=threads, folder=folder)
+        except StorageError as error:
+            return int(error.exit_code)
+        try:
+            while process.poll() is None:  # Ray's KeyboardInterrupt cannot end a wait of the system
+                time.sleep(0.2)
+        except BaseException:  # cancelled
             process.send_signal(signal.SIGINT)
             process.wait(PATIENCE)
             raise
-        if code != ExitCode.IN_USE or time.monotonic() > until:
-            return code
+        if process.returncode != ExitCode.IN_USE or time.monotonic() > until:
+            return process.returncode
         time.sleep(1)
 
 
 class RayTasks:
     """Starts runs as Ray tasks; see `sweep_loop` for what an executor is."""
+
+    queues = True
 
     def __init__(self, threads: int, gpus: float | None, most: int):
         """Joins the cluster of RAY_ADDRESS, or starts one on this machine.
@@ -97,6 +103,8 @@ class RayTasks:
             job = self.running.pop(reference)
             try:
                 code = self.ray.get(reference)
+            except self.ray.exceptions.RayTaskError:
+                code = int(ExitCode.BUG)
             except self.ray.exceptions.RayError:
                 code = -signal.SIGKILL
             ended.append((job, code))
@@ -107,7 +115,10 @@ class RayTasks:
         for reference in self.running:
             self.ray.cancel(reference)
         if self.running:
-            self.ray.wait(list(self.running), num_returns=len(self.running), timeout=PATIENCE)
+            every = len(self.running)
+            _, late = self.ray.wait(list(self.running), num_returns=every, timeout=PATIENCE)
+            for reference in late:  # the worker is killed, and its run gets SIGTERM
+                self.ray.cancel(reference, force=True)
         self.running.clear()
 
     def close(self) -> None:

@@ -44,6 +44,8 @@ def default_slots(cores: int, gpus: int) -> int:
 class Slots:
     """Starts runs as subprocesses; see `sweep_loop` for what an executor is."""
 
+    queues = False
+
     def __init__(self, count: int, threads: int, gpus: Sequence[str] = ()):
         """See `sweep` for the flags: number of slots, threads of each run (0: its cores)."""
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []

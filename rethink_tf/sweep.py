@@ -87,7 +87,10 @@ def main(argv: list[str]) -> int:
 def _jobs(asked) -> list[Job]:
     names = list(dict.fromkeys(asked.names))
     if asked.all:
-        names = [name for name in EXPERIMENTS if _problem(name) is None]
+        problems = {name: _problem(name) for name in EXPERIMENTS}
+        names = [name for name, problem in problems.items() if problem is None]
+        for problem in filter(None, problems.values()):
+            say(f"left out: {problem}")
     if not names:
         raise RequestError(f"expected experiments, such as table1; --list names all "
                            f"{len(EXPERIMENTS)}, --all runs them")  # fmt: skip

@@ -1,7 +1,8 @@
 """The course of a sweep: starts what is ready, collects what has ended, stops cleanly.
 
 An executor (`slots.Slots`, `ray_tasks.RayTasks`) has `free()`, `start(job, argv, threads, log)`,
-`poll()`, `stop(signum)`, `close()`, and `count`, `threads`, `words`. Imports no TensorFlow.
+`poll()`, `stop(signum)`, `close()`, and `count`, `threads`, `words`, `queues` (whether it is given
+more than it can run at once). Imports no TensorFlow.
 """
 
 import signal
@@ -55,16 +56,20 @@ def drive(jobs: Sequence[Job], executor: Any, view: Any, flags: Sequence[str]) -
             job.before = job.stage == ENDED
     with Interrupt() as interrupt:
         view.begin(jobs, executor)
-        while any(job.stage != ENDED for job in jobs):
-            if interrupt.signum is not None:
-                view.stopping(sum(job.stage == STARTED for job in jobs))
-                executor.stop(interrupt.signum)
-                return _CODES[signal.Signals(interrupt.signum)]
-            for job, code in executor.poll():
-                _collect(job, code, view)
-            _start_ready(jobs, executor, view, flags)
-            view.tick(jobs)
-            time.sleep(TICK)
+        try:
+            while any(job.stage != ENDED for job in jobs):
+                if interrupt.signum is not None:
+                    view.stopping(sum(job.stage == STARTED for job in jobs))
+                    executor.stop(interrupt.signum)
+                    return _CODES[signal.Signals(interrupt.signum)]
+                for job, code in executor.poll():
+                    _collect(job, code, view)
+                _start_ready(jobs, executor, view, flags)
+                view.tick(jobs)
+                time.sleep(TICK)
+        except BaseException:  # such as a full disk: nothing trains on unseen
+            executor.stop(signal.SIGTERM)
+            raise
     return None
 
 

@@ -89,6 +89,7 @@ class Plain:
         """Says what there is to do."""
         self.jobs = [job for job in jobs if job.stage != ENDED]
         self.clock = Clock(self.runs_dir, jobs, executor.count, executor.threads)
+        self.queued = executor.queues  # and when a run really starts is not known here
         before = len(jobs) - len(self.jobs)
         self.said_at = time.monotonic()
         self.say(f"{len(jobs)} runs: {before} ended before, {len(self.jobs)} to do; "
@@ -99,7 +100,8 @@ class Plain:
 
     def started(self, job: Job) -> None:
         """Says that a run was started."""
-        self.say(f"{self._place(job)} started  {job.name}  {job.plan.run_id}")
+        verb = "queued " if self.queued else "started"
+        self.say(f"{self._place(job)} {verb}  {job.name}  {job.plan.run_id}")
 
     def elsewhere(self, job: Job) -> None:
         """Says that another process trains a run."""
@@ -107,7 +109,8 @@ class Plain:
 
     def ended(self, job: Job) -> None:
         """Says how a run ended."""
-        took = f"{duration(time.monotonic() - job.began)}  " if job.began else ""
+        timed = job.began and not self.queued
+        took = f"{duration(time.monotonic() - job.began)}  " if timed else ""
         done = "done   " if job.code == ExitCode.DONE else "FAILED "
         self.say(f"{self._place(job)} {done}  {job.name}  {took}{job.why or outcome(job)}")
 

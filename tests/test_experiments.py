@@ -191,12 +191,15 @@ def test_an_experiment_may_run_another_module(monkeypatch, tmp_path):
     monkeypatch.setitem(EXPERIMENTS, "other", other)
     runs = planned("other", seeds=2)
     assert len(runs) == 8
-    assert runs[1].argv[1:] == ("--ridge=0", "--seed=1")
-    assert (runs[1].run_id, runs[1].module) == ("other-3", "other_command")
+    assert runs[1].argv == ("--model=inception", "--dataset=cifar10", "--ridge=0", "--seed=1")
+    assert (runs[1].run_id, runs[1].module) == ("other-4", "other_command")
     assert runs[1].config == {"argv": list(runs[1].argv)}
     gone = dataclasses.replace(other, module="no_such_module")
     monkeypatch.setitem(EXPERIMENTS, "other", gone)
     with pytest.raises(RequestError, match="other: needs no_such_module: No module named"):
+        planned("other")
+    monkeypatch.setitem(EXPERIMENTS, "other", dataclasses.replace(other, module="json"))
+    with pytest.raises(RequestError, match="other: needs json: module 'json' has no attribute"):
         planned("other")
 
 

@@ -29,8 +29,9 @@ def test_a_locked_run_is_tried_again(monkeypatch, tmp_path):
     codes = [5, 5, 0]
 
     class Ended:
-        def wait(self):
-            return codes.pop(0)
+        def poll(self):
+            self.returncode = codes.pop(0)
+            return self.returncode
 
     monkeypatch.setattr(ray_tasks.child, "start", lambda *_, **__: Ended())
     monkeypatch.setattr(ray_tasks.time, "sleep", lambda _: None)
@@ -83,10 +84,11 @@ def test_a_killed_worker_is_retried_and_all_ends_as_by_slots(
     assert time.monotonic() - began < 50
     out = capsys.readouterr().out
     assert "Ray, 2 nodes, 2 CPUs; 1 threads a run" in out
+    assert "[1/3] queued   trial quickstart do=slow seed 0" in out
     assert "3 runs: 2 done, 1 failed, 0 left" in out and "    the last line" in out
     ((worker, run_dir),) = kills
     assert (run_dir / "stopped").read_text() == str(int(signal.SIGTERM))
-    assert "killed" not in out
+    assert "killed by" not in out
     monkeypatch.setitem(EXPERIMENTS, "trial", TRIAL)
     argv = ["trial", f"--runs_dir={tmp_path}/slots", "--slots=1", "--threads=1"]
     assert main.guarded(sweep.main, argv) == 0

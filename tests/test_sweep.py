@@ -115,6 +115,17 @@ def test_a_dry_run_lists_states_and_time_left(call, tmp_path):
     )
 
 
+def test_all_names_what_it_leaves_out(call, monkeypatch, tmp_path):
+    for name in set(EXPERIMENTS) - {"figure2b", "figure1a"}:
+        monkeypatch.delitem(EXPERIMENTS, name)
+    gone = dataclasses.replace(EXPERIMENTS["figure1a"], rows=("none/*.flags",))
+    monkeypatch.setitem(EXPERIMENTS, "figure1a", gone)
+    code, out, _ = call("--all", "--dry_run", f"--runs_dir={tmp_path}")
+    assert code == 0
+    assert out.startswith("left out: figure1a: expected flagfiles none/*.flags in ")
+    assert "\n2 runs at scale paper: 2 missing;" in out
+
+
 def test_a_sweep_says_what_it_does(quick, tmp_path):
     code, out, err = quick("finish fail", "--slots=1", "--threads=1", "--seeds=2")
     assert (code, err) == (6, "")
@@ -137,6 +148,13 @@ def test_what_is_done_is_not_done_again(quick):
     assert code == 0
     assert out.splitlines()[0].startswith("1 runs: 1 ended before, 0 to do;")
     assert out.splitlines()[1:] == ["1 runs: 1 done, 0 failed, 0 left"]
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(quick, tmp_path):
+    (tmp_path / ".sweep").write_text("a file")
+    code, _, err = quick("finish", "--slots=1")
+    assert code == 6
+    assert err.startswith(f"rethink_tf: {tmp_path}/.sweep/quick-") and err.count("\n") == 1
 
 
 def test_shards_together_do_all(quick, tmp_path):

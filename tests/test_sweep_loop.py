@@ -9,6 +9,7 @@ import pytest
 from quick_command import finish
 
 from rethink_tf import results, sweep_loop
+from rethink_tf.errors import StorageError
 from rethink_tf.experiments import planned
 from rethink_tf.sweep_jobs import jobs_of
 
@@ -164,3 +165,13 @@ def test_a_signal_stops_the_runs(tmp_path, signum, code):
     assert told.stopped == signum
     assert told.events == [f"started {MLPS[0]}", "stopping 1"]
     assert signal.getsignal(signum) is before
+
+
+def test_an_error_of_the_sweep_itself_stops_the_runs(tmp_path):
+    def full(job):
+        raise StorageError("no space")
+
+    jobs, told = rows(tmp_path, *MLPS), Told(on_start=full)
+    with pytest.raises(StorageError, match="no space"):
+        sweep_loop.drive(jobs, told, told, [])
+    assert told.stopped == signal.SIGTERM
