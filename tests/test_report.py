@@ -11,7 +11,8 @@ from report_runs import write_experiment, write_run
 
 from rethink_tf import config, experiments, paper
 from rethink_tf.main import guarded
-from rethink_tf.report import command
+from rethink_tf.report import command, sections
+from rethink_tf.report.collection import collect
 
 MLP = paper.row_config(paper.TABLE1["mlp_1x512_random"])
 
@@ -86,10 +87,12 @@ def test_figure_1b_by_threshold(report, tmp_path):
     rest = lines(tmp_path / "out" / "figure1b_thresholds.csv")
     assert rest["mlp_1x512", "1", "accuracy ≥ 0.99"]["reached"] == "0", "78 halvings would do"
     assert "not reached" in (tmp_path / "out" / "report.md").read_text()
-    assert report("figure1b", "--threshold=0.1")[0] == 0
-    rows = lines(tmp_path / "out" / "figure1b.csv")
-    assert rows["mlp_1x512", "0", "epochs to loss ≤ 0.1"]["mean"] == "23"
-    assert rows["mlp_1x512", "0", "relative time"]["paper"] == "", "the paper's is at 0.05"
+    runs_dir = tmp_path / "runs"
+    section = sections.build("figure1b", collect(runs_dir, []), scale="paper", seeds=None,
+                             threshold=0.1, runs_dir=str(runs_dir))  # fmt: skip
+    shown = next(row for row in section.tables[0].rows if row.labels == ("mlp_1x512", "0"))
+    assert shown.cells["epochs to loss ≤ 0.1"].values == (23,)
+    assert shown.cells["relative time"].paper is None, "the paper's is at 0.05"
 
 
 def test_figure_1c_is_the_error_at_the_end_and_the_least(report, tmp_path):
