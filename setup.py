@@ -1,4 +1,4 @@
-"""Installs rethink_tf: `pip install -e .`, with extras [cuda], [theory] and [test]."""
+"""Installs rethink_tf: `pip install -e .`, with extras [cuda], [ray], [theory] and [test]."""
 
 import re
 from pathlib import Path
@@ -16,6 +16,7 @@ setup(
     long_description_content_type="text/markdown",
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["rethink_tf", "rethink_tf.*"]),
+    package_data={"rethink_tf.report": ["paper/*.csv", "measured/*.jsonl", "page/*"]},
     install_requires=[
         "tensorflow>=2.20,<2.22",
         "keras>=3.12,<3.16",
@@ -34,6 +35,7 @@ setup(
     extras_require={
         "cuda": ["tensorflow[and-cuda]>=2.20,<2.22"],
         "theory": ["scikit-image>=0.24,<1"],  # the Gabor bank
+        "ray": ["ray>=2.44,<3"],
         "test": ["pytest>=8,<10", "hypothesis>=6.100,<7", "ruff>=0.9,<1"],
     },
 )

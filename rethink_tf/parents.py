@@ -110,6 +110,28 @@ def _shown(value):
     return contents.shown(value) if isinstance(value, str) else value
 
 
+def adopt_later(wanted: RunConfig, own: RunConfig, run_dir: Path) -> tuple[RunConfig, str | None]:
+    """As `adopt`, of a parent that is perhaps still to be trained.
+
+    Args:
+        wanted: as for `adopt`, but for the parent.
+        own: resolved, of the parent.
+        run_dir: of the parent.
+
+    Returns:
+        The configuration, and None; where the parent cannot be adopted yet, the configuration with
+        `open` in place of its weights hash, which names no run, and why.
+    """
+    try:
+        return adopt(dataclasses.replace(wanted, init_from=str(run_dir)), run_dir.parent), None
+    except (RequestError, StorageError) as error:
+        epoch = wanted.init_epoch or own.epochs
+        named = f"{run_dir}{resolution.PARENT}{config.run_id(own)}:{epoch}:open"
+        of_the_parent = {name: getattr(own, name) for name in OF_THE_PARENT}
+        changes = {"init_from": named, "init_epoch": epoch, **of_the_parent}
+        return dataclasses.replace(wanted, **changes), str(error)
+
+
 def _drawn(wanted: RunConfig) -> RunConfig:
     """Freshly drawn weights have the child's network; its input by the data set named, if any."""
     name = wanted.init_from.partition(":")[2]

@@ -28,7 +28,7 @@ CHARTS = {
 
 
 @contextlib.contextmanager
-def _storage(folder: Path | None):
+def storage(folder: Path | None):
     """Turns what TensorFlow raises for a failing write into one clear line.
 
     A full disk is a ResourceExhaustedError to it, like a lack of memory.
@@ -39,6 +39,11 @@ def _storage(folder: Path | None):
         words = re.sub(r"\{\{.*?\}\} ?| ?\[Op:.*", "", str(error)).strip()
         why = words.partition("\n")[0].removeprefix(f"{folder}/")
         raise StorageError(f"{folder}: {why}; nothing finished was lost") from None
+
+
+def shown_value(name: str, value: Any) -> Any:
+    """A field's value as a hyperparameter, where null cannot be shown."""
+    return value if value is not None else "all" if name == "examples" else "none"
 
 
 class TensorBoardLog:
@@ -54,7 +59,7 @@ class TensorBoardLog:
 
     def __init__(self, folder: Path | None, config: dict[str, Any]):
         self.folder = folder
-        with _storage(folder):
+        with storage(folder):
             self._open(config)
 
     def _open(self, config: dict[str, Any]):
@@ -69,17 +74,12 @@ class TensorBoardLog:
         self.writers = {c: writer(c) for c in curves}
         root = writer("")
         with root.as_default():
-            hparams.hparams(
-                {
-                    k: v if v is not None else "all" if k == "examples" else "none"
-                    for k, v in config.items()
-                }
-            )
+            hparams.hparams({name: shown_value(name, value) for name, value in config.items()})
         self.writers[""] = root
 
     def write(self, line: dict[str, Any]) -> None:
         """Adds one epoch; keys that are null are left out."""
-        with _storage(self.folder):
+        with storage(self.folder):
             self._write(line)
 
     def _write(self, line: dict[str, Any]) -> None:
@@ -99,13 +99,13 @@ class TensorBoardLog:
     def image(self, tag: str, picture: np.ndarray) -> None:
         """Adds a picture, uint8 [height, width, 3], at step 0."""
         # TensorFlow tells of no event that is lost for its size; the next small one tells.
-        with _storage(self.folder):
+        with storage(self.folder):
             with self.writers[""].as_default(step=0):
                 tf.summary.image(tag, picture[None])
             self.writers[""].flush()
 
     def close(self) -> None:
         """Closes the files."""
-        with _storage(self.folder):
+        with storage(self.folder):
             for writer in self.writers.values():
                 writer.close()

@@ -15,12 +15,14 @@ HEAVY = {"tensorflow", "keras", "tensorboard", "tensorflow_datasets"}
 LIGHT = [
     "", "audit", "bandwidth_command", "command_line", "config", "console", "corruptions",
     "datasets", "errors", "experiments", "kernel_command", "main", "metrics", "models", "noise",
-    "paper", "parents", "report", "results", "rng", "sweep", "train",
+    "paper", "parents", "rates", "ray_tasks", "report", "results", "rng", "run_progress", "slots",
+    "sweep", "sweep_jobs", "sweep_loop", "sweep_view", "train",
 ]  # fmt: skip
 # These do not even import it inside a function.
 NEVER_HEAVY = [
-    "audit", "command_line", "config", "console", "errors", "experiments", "main", "metrics",
-    "noise", "paper", "parents", "report", "results", "run_lock", "sweep",
+    "audit", "child", "command_line", "config", "console", "errors", "experiments", "main",
+    "metrics", "noise", "paper", "parents", "rates", "ray_tasks", "report", "results", "run_lock",
+    "run_progress", "slots", "sweep", "sweep_jobs", "sweep_loop", "sweep_view",
 ]  # fmt: skip
 SCIENCE = ["array_cache", "corruptions", "datasets", "image_shape", "models", "pixels", "rng",
            "tfds_source", "theory"]  # fmt: skip

@@ -1,0 +1,107 @@
+"""How long runs take, from what runs of the same kind took here. Imports no TensorFlow."""
+
+import dataclasses
+import statistics
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from rethink_tf import results
+from rethink_tf.datasets import DATASETS
+from rethink_tf.errors import StorageError
+
+# What the time of a run depends on, besides its length.
+_KIND = ("model", "precision", "freeze", "input_size", "augment")
+_NEWEST = 8  # runs of a model that are read
+
+
+@dataclasses.dataclass(frozen=True)
+class Rate:
+    """Seconds of one example in training and in an exact pass, and of all else in a run."""
+
+    train: float
+    evaluation: float
+    rest: float
+
+
+def kind(config) -> tuple:
+    """The fields of a configuration on which its speed depends."""
+    values = config if isinstance(config, dict) else dataclasses.asdict(config)
+    return tuple(values.get(name) for name in _KIND)
+
+
+def measure(runs_dir: Path, models: Iterable[str], threads: int = 0) -> dict[tuple, Rate]:
+    """The rates of finished and unfinished runs below a folder, by `kind`.
+
+    Args:
+        runs_dir: folder of the runs.
+        models: the networks of interest.
+        threads: runs with as many count alone, where there are any of the kind; 0: all.
+
+    Returns:
+        The median over the runs of each kind; kinds without a whole epoch are missing.
+    """
+    found: dict[tuple, list[tuple[int, Rate]]] = {}
+    for model in sorted(set(models)):
+        folders = [path for path in Path(runs_dir).glob(f"{model}-*") if path.is_dir()]
+        folders.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+        for folder in folders[:_NEWEST]:
+            try:
+                entry = _of_run(folder)
+            except (StorageError, KeyError, TypeError):  # its own command tells of the damage
+                continue
+            if entry is not None:
+                key, used, rate = entry
+                found.setdefault(key, []).append((used, rate))
+    return {key: _median(entries, threads) for key, entries in found.items()}
+
+
+def _median(entries: list[tuple[int, Rate]], threads: int) -> Rate:
+    rates = [rate for used, rate in entries if used == threads] or [rate for _, rate in entries]
+    columns = zip(*(dataclasses.astuple(rate) for rate in rates), strict=True)
+    return Rate(*(statistics.median(column) for column in columns))
+
+
+def _of_run(folder: Path) -> tuple[tuple, int, Rate] | None:
+    record, lines = results.read_config(folder), results.read_history(folder)
+    if record is None or not lines:
+        return None
+    values = record["config"]
+    info = DATASETS[values["dataset"]]
+    examples = values["examples"] or info.num_train
+    steady = lines[1:] or lines  # what compiles is in the first
+    speeds = [line["timing"]["images_per_second"] for line in steady]
+    speeds = [speed for speed in speeds if speed]
+    if not speeds:
+        return None
+    passes = [line for line in steady if line["train_accuracy"] is not None] or lines[-1:]
+    seconds = statistics.median(line["timing"]["eval_seconds"] for line in passes)
+    evaluation = seconds / (examples + info.num_test)
+    rest = 0.0
+    summary = results.read_summary(folder)
+    if summary is not None:
+        spent = sum(x["timing"]["train_seconds"] + x["timing"]["eval_seconds"] for x in lines)
+        rest = max(0.0, summary["timing"]["seconds"] - spent)
+    return kind(values), record["threads"], Rate(1 / statistics.median(speeds), evaluation, rest)
+
+
+def seconds_left(config: Any, rates: dict[tuple, Rate], done: int = 0) -> float | None:
+    """Seconds that a run still takes, by itself.
+
+    Args:
+        config: resolved; None of what is no such run.
+        rates: see `measure`.
+        done: epochs that it has behind it.
+
+    Returns:
+        None where no run of its kind has been measured.
+    """
+    rate = rates.get(kind(config)) if dataclasses.is_dataclass(config) else None
+    if rate is None:
+        return None
+    info = DATASETS[config.dataset]
+    examples = config.examples or info.num_train
+    left = range(done + 1, config.epochs + 1)
+    evaluated = sum(e % config.eval_every == 0 or e == config.epochs for e in left)
+    seconds = len(left) * examples * rate.train
+    return seconds + evaluated * (examples + info.num_test) * rate.evaluation + rate.rest

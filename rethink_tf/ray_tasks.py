@@ -1,0 +1,127 @@
+"""Runs as tasks of a Ray cluster, which share the file system of the runs and of the data.
+
+Ray's worker starts the run as a subprocess and waits for it. A worker that is killed takes its run
+with it (after saving, where the node is still there), and Ray gives the task to another worker.
+Imports Ray only where it is used; imports no TensorFlow.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rethink_tf import child
+from rethink_tf.errors import ExitCode, RequestError, StorageError
+from rethink_tf.slots import PATIENCE
+
+RETRIES = 3
+_LOCKED_FOR = 60.0  # seconds that a run of a killed worker may still take to save
+
+
+def carry_out(module: str, argv: Sequence[str], log: str, threads: int, folder: str) -> int:
+    """Within a worker: one run from start to end; returns its exit code."""
+    until = time.monotonic() + _LOCKED_FOR
+    while True:
+        try:
+            process = child.start(module, argv, Path(log), threads=threads, folder=folder)
+        except StorageError as error:
+            return int(error.exit_code)
+        try:
+            while process.poll() is None:  # Ray's KeyboardInterrupt cannot end a wait of the system
+                time.sleep(0.2)
+        except BaseException:  # cancelled
+            process.send_signal(signal.SIGINT)
+            process.wait(PATIENCE)
+            raise
+        if process.returncode != ExitCode.IN_USE or time.monotonic() > until:
+            return process.returncode
+        time.sleep(1)
+
+
+class RayTasks:
+    """Starts runs as Ray tasks; see `sweep_loop` for what an executor is."""
+
+    queues = True
+
+    def __init__(self, threads: int, gpus: float | None, most: int):
+        """Joins the cluster of RAY_ADDRESS, or starts one on this machine.
+
+        Args:
+            threads: CPUs of each run.
+            gpus: GPUs of each run, 0.25 for four on one; None: one where the cluster has any.
+            most: how many tasks are handed to Ray at once.
+        """
+        try:
+            import ray
+        except ModuleNotFoundError:
+            raise RequestError(
+                "--executor=ray: Ray is not installed; type pip install -e '.[ray]'"
+            ) from None
+        self.ray, self.most, self.threads = ray, most, threads
+        self.owner = not ray.is_initialized()
+        if self.owner:
+            try:
+                ray.init(
+                    address=os.environ.get("RAY_ADDRESS"), log_to_driver=False,
+                    configure_logging=False, include_dashboard=False,
+                )  # fmt: skip
+            except (ConnectionError, ValueError, RuntimeError) as error:
+                line = str(error).splitlines()[0]
+                raise RequestError(f"--executor=ray: cannot join RAY_ADDRESS: {line}") from None
+        has_gpus = ray.cluster_resources().get("GPU", 0) > 0
+        fraction = float(has_gpus) if gpus is None else gpus
+        options = {"max_retries": RETRIES, "num_cpus": threads, "num_gpus": fraction}
+        # Workers find the package where the driver has it, installed or not.
+        path = os.pathsep.join(filter(None, (str(child.ROOT), os.environ.get("PYTHONPATH"))))
+        environment = {"env_vars": {"PYTHONPATH": path}}
+        self.task = ray.remote(**options, runtime_env=environment)(carry_out)
+        self.running: dict = {}
+        nodes = sum(node["Alive"] for node in ray.nodes())
+        cpus = ray.cluster_resources().get("CPU", 0)
+        self.count = max(1, int(cpus // threads))
+        share = f" and {fraction:g} GPUs" if fraction else ""
+        self.words = f"Ray, {nodes} nodes, {cpus:g} CPUs; {threads} threads{share} a run"
+
+    def free(self) -> int:
+        """How many more runs Ray is given now; it queues what does not fit."""
+        return self.most - len(self.running)
+
+    def start(self, job, argv: Sequence[str], threads: int, log: Path) -> None:
+        """Hands a run to Ray."""
+        log = str(log.absolute())
+        reference = self.task.remote(job.plan.module, list(argv), log, threads, os.getcwd())
+        self.running[reference] = job
+
+    def poll(self) -> list[tuple]:
+        """(job, exit code) of each run that has ended since; below 0: it was killed too often."""
+        if not self.running:
+            return []
+        ready, _ = self.ray.wait(list(self.running), num_returns=len(self.running), timeout=0)
+        ended = []
+        for reference in ready:
+            job = self.running.pop(reference)
+            try:
+                code = self.ray.get(reference)
+            except self.ray.exceptions.RayTaskError:
+                code = int(ExitCode.BUG)
+            except self.ray.exceptions.RayError:
+                code = -signal.SIGKILL
+            ended.append((job, code))
+        return ended
+
+    def stop(self, _signum: int) -> None:
+        """Cancels all tasks; running ones are interrupted, and save."""
+        for reference in self.running:
+            self.ray.cancel(reference)
+        if self.running:
+            every = len(self.running)
+            _, late = self.ray.wait(list(self.running), num_returns=every, timeout=PATIENCE)
+            for reference in late:  # the worker is killed, and its run gets SIGTERM
+                self.ray.cancel(reference, force=True)
+        self.running.clear()
+
+    def close(self) -> None:
+        """Leaves the cluster, or ends the one of this machine."""
+        if self.owner:
+            self.ray.shutdown()

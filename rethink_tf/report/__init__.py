@@ -1,0 +1,5 @@
+"""Every table and figure of the paper beside ours: python -m rethink_tf.report --all
+
+Reads run directories and the runs that this project has measured (`measured/`), writes Markdown,
+CSV, PNG, PDF and one self-contained page. Imports no TensorFlow.
+"""

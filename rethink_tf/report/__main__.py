@@ -1,0 +1,8 @@
+"""python -m rethink_tf.report"""
+
+import sys
+
+from rethink_tf.main import guarded
+from rethink_tf.report.command import main
+
+sys.exit(guarded(main, sys.argv[1:]))

@@ -1,0 +1,22 @@
+"""The command lines of reports: one clear line for a wrong one."""
+
+import argparse
+
+from rethink_tf.errors import RequestError
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that raises RequestError where argparse would print its usage and end."""
+
+    def __init__(self, module: str, description: str):
+        super().__init__(prog=f"python -m {module}", description=description, allow_abbrev=False)
+
+    def error(self, message: str):
+        raise RequestError(f"{message}; --help lists the flags")
+
+    def parsed(self, argv: list[str]) -> argparse.Namespace | None:
+        """What was asked for; None after --help, which is printed."""
+        try:
+            return self.parse_args(argv)
+        except SystemExit:
+            return None

@@ -1,0 +1,183 @@
+"""The runs that a report is made of: those of a folder, and those this project has measured."""
+
+import dataclasses
+import functools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rethink_tf import config as configuration
+from rethink_tf import results
+from rethink_tf.errors import RequestError, StorageError
+from rethink_tf.fields import from_stored
+from rethink_tf.resolution import PARENT
+
+OWN, MEASURED = "runs", "measured"
+MOST_SEEDS = 50  # tables and figures are made of seeds below this
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A finished run: DONE, INVALID or DIVERGED.
+
+    `config` is a RunConfig; of what is no training, such as a kernel's solution, the plain fields.
+    `source` is OWN for a run of the folder, MEASURED for one that is shipped; `history` gives the
+    lines of its history (of a shipped run of more than 100 epochs some of them); `machine` says
+    where it was trained, as far as that is recorded.
+    """
+
+    run_id: str
+    config: Any
+    summary: dict[str, Any]
+    source: str
+    history: Callable[[], list[dict[str, Any]]]
+    machine: dict[str, Any]
+    place: Path | None = None
+
+    @property
+    def status(self) -> str:
+        return self.summary["status"]
+
+
+@dataclasses.dataclass
+class Collection:
+    """What was found; `broken` names what could not be read, and why."""
+
+    runs: list[Run] = dataclasses.field(default_factory=list)
+    unfinished: dict[str, str] = dataclasses.field(default_factory=dict)
+    broken: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        self._by_key = {(key_of(run.config, run.run_id), run.source): run for run in self.runs}
+
+    def find(self, config: Any, run_id: str | None, source: str) -> Run | None:
+        """The run of a configuration, or None."""
+        run = self._by_key.get((key_of(config, run_id), source))
+        return run if run is not None and self._readable(run) else None
+
+    def _readable(self, run: Run) -> bool:
+        """Whether the history can be read; where it cannot, the run is broken."""
+        if not isinstance(run.config, configuration.RunConfig):
+            return True  # no epochs
+        try:
+            why = (
+                "" if run.history() else f"{results.HISTORY}: expected the run's epochs, found none"
+            )
+        except StorageError as error:
+            why = str(error).removeprefix(f"{run.place}/")
+        if why:
+            self.broken[run.place.name if run.place else run.run_id] = why
+        return not why
+
+    def seeds(self) -> int:
+        """As many seeds as there are: the largest one and one more."""
+        used = [getattr(run.config, "seed", 0) for run in self.runs]
+        return 1 + max((seed for seed in used if seed < MOST_SEEDS), default=0)
+
+
+def key_of(config: Any, run_id: str | None) -> str | None:
+    """What makes two runs the same one.
+
+    That is the run id; but of a transferred run the hash of the parent's weights is left out,
+    since it is not known where the parent is not there.
+    """
+    parent = getattr(config, "init_from", None)
+    if parent is None or PARENT not in parent:
+        return run_id
+    _, run, epoch, _ = configuration.parent_parts(config)
+    return json.dumps(configuration.identity(config) | {"init_from": [run, epoch]}, sort_keys=True)
+
+
+def as_run(path, run_id, summary, source, history, machine, place=None) -> Run:
+    """A Run of a summary, its configuration checked against its id.
+
+    Raises:
+        StorageError: names `path`: the configuration is missing, damaged or another run's.
+    """
+    stored = summary.get("config")
+    if not isinstance(stored, dict):
+        raise StorageError(f"{path}: damaged: expected a config, found {stored!s:.40}")
+    if "model" not in stored:
+        return Run(run_id, stored, summary, source, history, machine, place)
+    try:
+        config = from_stored(configuration.RunConfig, stored)
+        known = configuration.run_id(config)
+    except (RequestError, TypeError, AttributeError) as error:
+        raise StorageError(f"{path}: damaged: {error}") from None
+    if known != run_id:
+        raise StorageError(
+            f"{path}: its settings are those of {known}, not of {run_id}: damaged, or written by "
+            "another version"
+        )
+    return Run(run_id, config, summary, source, history, machine, place)
+
+
+def _history_of(folder: Path) -> Callable[[], list[dict[str, Any]]]:
+    return functools.cache(lambda: results.read_history(folder))
+
+
+def _machine(folder: Path) -> dict[str, Any]:
+    record = results.read_config(folder) or {}
+    kept = ("devices", "threads", "xla", "versions", "git_commit")
+    return {key: record[key] for key in kept if record.get(key) is not None}
+
+
+def read_folder(folder: Path) -> Run | None:
+    """The finished run of a directory, None where it is not finished.
+
+    Raises:
+        StorageError: what is there is damaged, or another run's.
+    """
+    summary = results.read_finished(folder, folder.resolve().name)
+    if summary is None:
+        return None
+    path = folder / results.SUMMARY
+    run_id = summary["run_id"]
+    return as_run(path, run_id, summary, OWN, _history_of(folder), _machine(folder), folder)
+
+
+def _progress(folder: Path) -> str | None:
+    """How far an unfinished run is, None for a folder that is no run's."""
+    record = results.read_config(folder)
+    if record is None:
+        return None
+    stored = record.get("config")
+    total = stored.get("epochs") if isinstance(stored, dict) else None
+    done = len(results.read_history(folder))
+    return f"{done} of {total} epochs" if isinstance(total, int) else f"{done} epochs"
+
+
+def collect(runs_dir: Path | str | None, measured: list[Run]) -> Collection:
+    """The runs below a folder, and the measured ones that the folder has not.
+
+    Args:
+        runs_dir: folder of run directories; one that is not there has none.
+        measured: shipped runs (`measured.read`).
+
+    Raises:
+        StorageError: the folder cannot be listed.
+    """
+    found, unfinished, broken = [], {}, {}
+    folder = Path(runs_dir) if runs_dir is not None else None
+    for path in _folders(folder):
+        try:
+            run = read_folder(path)
+            if run is not None:
+                found.append(run)
+            elif progress := _progress(path):
+                unfinished[path.name] = progress
+            elif (path / results.HISTORY).exists():
+                broken[path.name] = f"has a {results.HISTORY} but no {results.CONFIG}"
+        except StorageError as error:
+            broken[path.name] = str(error).removeprefix(f"{path}/")
+    own = {run.run_id for run in found}
+    found += [run for run in measured if run.run_id not in own]
+    return Collection(found, unfinished, broken)
+
+
+def _folders(folder: Path | None) -> list[Path]:
+    if folder is None or not folder.exists():
+        return []
+    with results.storage(folder):
+        return sorted(path for path in folder.iterdir() if path.is_dir())

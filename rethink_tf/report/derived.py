@@ -1,0 +1,114 @@
+"""What is computed from histories: when a threshold was reached, and spreads over seeds."""
+
+import csv
+import dataclasses
+import functools
+import importlib.resources
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+# Figure 1b's own threshold is nowhere stated; 0.05 is the one that gives its ratios from the curves
+# of Figure 1a.
+LOSSES = (0.05, 0.1, 0.3, 0.5)
+ACCURACY = 0.99
+STEPS_AN_EPOCH = 391  # of the paper's curves: 50,000 examples in batches of 128
+
+
+@dataclasses.dataclass(frozen=True)
+class Threshold:
+    """A quantity of a history, and the value from which on it counts as reached."""
+
+    key: str
+    value: float
+    falling: bool
+
+    @property
+    def words(self) -> str:
+        name = "loss" if self.key == "loss" else "accuracy"
+        return f"{name} {'≤' if self.falling else '≥'} {self.value:g}"
+
+    def met(self, value: float | None) -> bool:
+        if value is None:
+            return False
+        return value <= self.value if self.falling else value >= self.value
+
+
+def loss(value: float) -> Threshold:
+    """A threshold on the online training loss, as in Figure 1b."""
+    return Threshold("loss", value, True)
+
+
+def accuracy(value: float) -> Threshold:
+    """A threshold on the online training accuracy."""
+    return Threshold("accuracy", value, False)
+
+
+def thresholds(first: float = LOSSES[0]) -> tuple[Threshold, ...]:
+    """The thresholds that tables show: the asked one first, then the usual ones."""
+    return (loss(first), *(loss(v) for v in LOSSES if v != first), accuracy(ACCURACY))
+
+
+def reached(history: Iterable[dict[str, Any]], threshold: Threshold) -> int | None:
+    """The first epoch whose online mean meets a threshold; None: not reached."""
+    return next((x["epoch"] for x in history if threshold.met(x.get(threshold.key))), None)
+
+
+def best_so_far(values: Sequence[float | None]) -> list[float | None]:
+    """The largest value up to each place: the paper's shaded cumulative best test accuracy."""
+    found, best = [], None
+    for value in values:
+        best = value if best is None else best if value is None else max(best, value)
+        found.append(best)
+    return found
+
+
+def mean(values: Sequence[float]) -> float:
+    """The mean of at least one value."""
+    return math.fsum(values) / len(values)
+
+
+def deviation(values: Sequence[float]) -> float | None:
+    """The sample standard deviation (n - 1); None for fewer than two values."""
+    if len(values) < 2:
+        return None
+    middle = mean(values)
+    return math.sqrt(math.fsum((v - middle) ** 2 for v in values) / (len(values) - 1))
+
+
+def band(series: Sequence[Sequence[tuple[float, float]]]) -> list[tuple[float, float, float, int]]:
+    """Mean and deviation over seeds where there is a value: (x, mean, deviation, n), by x.
+
+    Args:
+        series: (x, y) points of each seed.
+    """
+    at: dict[float, list[float]] = {}
+    for points in series:
+        for x, y in points:
+            at.setdefault(x, []).append(y)
+    return [(x, mean(ys), deviation(ys) or 0.0, len(ys)) for x, ys in sorted(at.items())]
+
+
+def points(history: Iterable[dict[str, Any]], key: str, scale: float = 1.0):
+    """The (epoch, value) pairs of a key where it is not null."""
+    return [(x["epoch"], scale * x[key]) for x in history if x.get(key) is not None]
+
+
+@functools.cache
+def paper_table(name: str) -> list[dict[str, str]]:
+    """The rows of `paper/NAME.csv`, numbers of the paper, as text by column."""
+    text = (importlib.resources.files("rethink_tf.report") / "paper" / f"{name}.csv").read_text()
+    return list(csv.DictReader(text.splitlines()))
+
+
+def paper_curve(name: str, column: str) -> list[tuple[float, float]]:
+    """A curve of the paper as (x, y); x in epochs where the file counts steps of 391 an epoch."""
+    rows = paper_table(name)
+    x = "step" if "step" in rows[0] else "corruption"
+    unit = STEPS_AN_EPOCH if x == "step" else 1
+    return [(float(row[x]) / unit, float(row[column])) for row in rows]
+
+
+def paper_epochs(column: str, threshold: float) -> int | None:
+    """The epoch at which a curve of the paper's Figure 1a reaches a loss."""
+    return next((round(x) for x, y in paper_curve("fig1a", column) if y <= threshold), None)

@@ -1,0 +1,171 @@
+"""Which runs a table or figure is made of, at which scale, and what is missing."""
+
+import dataclasses
+
+from rethink_tf import experiments, results
+from rethink_tf.errors import RequestError
+from rethink_tf.report.collection import MEASURED, OWN, Collection, Run
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """One row of an experiment, at one place on its axes.
+
+    Args:
+        plan: of its first seed.
+        runs: those that are DONE, in the order of their seeds, all from one source.
+        left_out: INVALID and DIVERGED ones.
+        missing: seeds asked for of which there is no run.
+    """
+
+    plan: experiments.Planned
+    runs: tuple[Run, ...]
+    left_out: tuple[Run, ...]
+    missing: tuple[int, ...]
+
+    @property
+    def source(self) -> str:
+        return self.runs[0].source if self.runs else ""
+
+    @property
+    def words(self) -> str:
+        """In place of a number: why there is none although there is a run."""
+        return "" if self.runs else ", ".join(dict.fromkeys(run.status for run in self.left_out))
+
+    def summaries(self, key: str, scale: float = 1.0) -> tuple[float, ...]:
+        """A quantity of the summaries of all seeds that have it."""
+        values = (run.summary.get(key) for run in self.runs)
+        return tuple(scale * v for v in values if v is not None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Gathered:
+    """An experiment with its runs."""
+
+    name: str
+    title: str
+    scale: str
+    found: tuple[Found, ...]
+    why_none: str = ""
+
+    @property
+    def runs(self) -> list[Run]:
+        return [run for row in self.found for run in row.runs]
+
+    @property
+    def left_out(self) -> list[Run]:
+        return [run for row in self.found for run in row.left_out]
+
+    @property
+    def missing(self) -> list[str]:
+        """The runs that are not there, in words."""
+        return [
+            f"{label(row.plan)} seed {seed}"
+            for row in self.found
+            for seed in row.missing
+        ]  # fmt: skip
+
+
+def label(plan: experiments.Planned) -> str:
+    """A row and its place on the axes: `mlp_1x512 corrupt=0.5`."""
+    return " ".join([plan.row, *(f"{name}={value}" for name, value in plan.axes.items())])
+
+
+def gather(
+    name: str, collection: Collection, *, scale: str, seeds: int | None, runs_dir: str
+) -> Gathered:
+    """An experiment's runs.
+
+    Where the folder has a run of a row, the row is made of the folder's runs alone, else of the
+    measured ones.
+
+    Args:
+        name: of the experiment.
+        collection: all runs.
+        scale: paper, cpu or smoke.
+        seeds: how many there must be, 0, 1, ...; None: those there are, one at least.
+        runs_dir: where parents of transferred runs lie.
+
+    Raises:
+        RequestError: unknown name, scale, number of seeds.
+    """
+    title = experiments.experiment(name).title
+    many = collection.seeds() if seeds is None else seeds
+    try:
+        plans = experiments.planned(name, scale, many, runs_dir=runs_dir)
+    except RequestError as error:
+        if str(error).startswith("--"):
+            raise
+        return Gathered(name, title, scale, (), str(error))
+    grouped: dict[str, list[experiments.Planned]] = {}
+    for plan in plans:
+        grouped.setdefault(label(plan), []).append(plan)
+    found = tuple(_find(plans, collection, 1 if seeds is None else seeds)
+                  for plans in grouped.values())  # fmt: skip
+    return Gathered(name, title, scale, found)
+
+
+def _find(plans, collection: Collection, needed: int) -> Found:
+    for source in (OWN, MEASURED):
+        runs = [collection.find(plan.config, plan.run_id, source) for plan in plans]
+        there = [run for run in runs if run is not None]
+        if there:
+            break
+    missing = [plan.seed for plan, run in zip(plans, runs, strict=True) if run is None]
+    wanted = missing if needed > 1 or not there else []
+    return Found(
+        plans[0],
+        tuple(run for run in there if run.status == results.DONE),
+        tuple(run for run in there if run.status != results.DONE),
+        tuple(seed for seed in wanted if seed < needed),
+    )
+
+
+def scale_words(gathered: Gathered) -> str:
+    """The scale, and what it resolved to, by network or data set where these differ, in words."""
+    kinds: dict[str, dict[str, set[str]]] = {}
+    for row in gathered.found:
+        config = row.plan.config
+        if not hasattr(config, "epochs"):
+            return f"Scale {gathered.scale}."
+        size = "all" if config.examples is None else f"{config.examples:,}"
+        words = f"{size} examples, {config.epochs} epochs"
+        if config.eval_every > 1:
+            words += f", evaluated every {config.eval_every}"
+        of = kinds.setdefault(words, {"model": set(), "dataset": set()})
+        of["model"].add(config.model)
+        of["dataset"].add(config.dataset)
+    # Only by what tells the kinds apart.
+    by = [name for name in ("model", "dataset") if len({*map(_joined(name), kinds.values())}) > 1]
+    parts = []
+    for words, of in kinds.items():
+        whose = ", ".join(_joined(name)(of) for name in by)
+        parts.append(f"{whose}: {words}" if whose else words)
+    return f"Scale {gathered.scale}: {'; '.join(parts)}."
+
+
+def _joined(name: str):
+    return lambda of: ", ".join(sorted(of[name]))
+
+
+def runs_words(gathered: Gathered) -> str:
+    """How many runs, of how many seeds, trained where, in words."""
+    runs = gathered.runs
+    if not runs:
+        return "No run yet."
+    seeds = len({getattr(run.config, "seed", 0) for run in runs})
+    shared = len({run.run_id for run in runs})
+    words = f"{shared} run{'s' if shared > 1 else ''}, {seeds} seed{'s' if seeds > 1 else ''}"
+    shipped = len({run.run_id for run in runs if run.source == MEASURED})
+    if shipped:
+        words += f"; {'all' if shipped == shared else shipped} measured by this project and shipped"
+    return f"{words}."
+
+
+def left_out_words(gathered: Gathered) -> list[str]:
+    """A line for each run that is left out, with its reason."""
+    lines = (
+        f"Left out: {run.run_id} is {run.status}: {run.summary.get('reason')}"
+        for run in gathered.left_out
+    )
+    return list(dict.fromkeys(lines))

@@ -1,0 +1,195 @@
+"""What this project has measured, as small data: python -m rethink_tf.report.measured RUN...
+
+Each file of `measured/` has one object a line for each run of a network: run id, configuration,
+summary, history by column (of more than 100 epochs some, with those at which a threshold was
+reached), and the machine. Paths are not kept.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from rethink_tf import console, records, results
+from rethink_tf.errors import ExitCode, RequestError, StorageError
+from rethink_tf.report import derived
+from rethink_tf.report.arguments import Parser
+from rethink_tf.report.collection import MEASURED, Run, as_run, collect, read_folder
+from rethink_tf.resolution import CONTENT, PARENT
+
+FOLDER = Path(__file__).resolve().parent / "measured"
+MOST_EPOCHS = 100
+DIGITS = 6  # significant ones; fractions of 50,000 examples need five
+HISTORY_KEYS = (
+    "epoch", "loss", "accuracy", "train_loss", "train_accuracy", "clean_accuracy",
+    "corrupted_accuracy", "corrupted_original_accuracy", "test_loss", "test_accuracy",
+    "train_top5_accuracy", "test_top5_accuracy", "learning_rate",
+)  # fmt: skip
+LEFT_OUT = ("config", "audit", "timing", "run_id", "parent", "run_dir", "differed")
+
+
+def _rounded(value: Any) -> Any:
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
+
+
+def kept_lines(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """At most about 100 lines: evenly spaced, the last, the best, and where a threshold fell."""
+    if len(history) <= MOST_EPOCHS:
+        return history
+    step = -(-len(history) // MOST_EPOCHS)
+    kept = {1, len(history), *range(step, len(history) + 1, step)}
+    kept |= {derived.reached(history, threshold) for threshold in derived.thresholds()}
+    tested = [x for x in history if x.get("test_accuracy") is not None]
+    if tested:
+        kept.add(max(tested, key=lambda x: x["test_accuracy"])["epoch"])
+    return [x for x in history if x["epoch"] in kept]
+
+
+def record(run: Run, machine: str | None) -> dict[str, Any]:
+    """A run as one object of a file of `measured/`.
+
+    Args:
+        run: DONE, out of a folder.
+        machine: what it was trained on, in words; None: as config.json says.
+
+    Raises:
+        RequestError: it is not DONE, or is not exact.
+    """
+    if run.status != results.DONE:
+        raise RequestError(f"{run.place}: expected a run that is DONE, this one is {run.status}")
+    if run.summary.get("exact") is False:
+        raise RequestError(
+            f"{run.place}: expected a run that went on in the environment it began in; this one "
+            "did not (--resume=anyway)"
+        )
+    lines = kept_lines(run.history())
+    keys = [key for key in HISTORY_KEYS if any(x.get(key) is not None for x in lines)]
+    summary = {key: _rounded(v) for key, v in run.summary.items() if key not in LEFT_OUT}
+    seconds = sum((x.get("timing") or {}).get("train_seconds") or 0 for x in run.history())
+    checks = run.summary["audit"]
+    return {
+        "run_id": run.run_id,
+        "config": _without_paths(dict(run.summary["config"])),
+        "summary": summary | {"audit_passed": sum(bool(c["passed"]) for c in checks),
+                              "audit_checks": len(checks)},
+        "history": {key: [_rounded(x.get(key)) for x in lines] for key in keys},
+        "machine": run.machine | ({"name": machine} if machine else {})
+        | {"train_seconds": round(seconds)},
+    }  # fmt: skip
+
+
+def _without_paths(config: dict[str, Any]) -> dict[str, Any]:
+    """Noise files and parents by content and id alone, as they count."""
+    if config.get("labels_from"):
+        content = config["labels_from"].partition(CONTENT)[2]
+        config["labels_from"] = f"labels{CONTENT}{content}"
+    if PARENT in (config.get("init_from") or ""):
+        parent = config["init_from"].rpartition(PARENT)[2]
+        config["init_from"] = f"{parent.partition(':')[0]}{PARENT}{parent}"
+    return config
+
+
+def _as_run(path: Path, entry: Any) -> Run:
+    """A Run of one object; StorageError where it is damaged."""
+    parts = ("config", "summary", "history", "machine")
+    if not isinstance(entry, dict) or not all(isinstance(entry.get(p), dict) for p in parts):
+        raise StorageError(f"{path}: damaged: expected objects of {', '.join(parts)}")
+    summary = entry["summary"] | {"config": entry["config"], "run_id": entry.get("run_id")}
+    records.check_summary(path, summary)
+    columns = entry["history"]
+    if not all(isinstance(column, list) for column in columns.values()):
+        raise StorageError(f"{path}: damaged: expected the history by column")
+    if len({len(column) for column in columns.values()}) > 1:
+        raise StorageError(f"{path}: damaged: expected columns of equal length")
+    lines = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    run_id = summary["run_id"]
+    return as_run(path, run_id, summary, MEASURED, lambda: lines, entry["machine"])
+
+
+def read(folder: Path | str | None = None) -> list[Run]:
+    """All measured runs, by run id.
+
+    Args:
+        folder: of .jsonl files; default: what is shipped. One that is not there has none.
+
+    Raises:
+        StorageError: a file is damaged.
+    """
+    found = {}
+    for path in sorted(Path(folder or FOLDER).glob("*.jsonl")):
+        for entry in _entries(path):
+            run = _as_run(path, entry)
+            found[run.run_id] = run
+    return [found[run_id] for run_id in sorted(found)]
+
+
+def _entries(path: Path) -> list[Any]:
+    with results.storage(path):
+        content = path.read_bytes()
+    try:
+        return [records.parse(line) for line in content.splitlines() if line.strip()]
+    except ValueError:
+        raise StorageError(f"{path}: damaged: expected one JSON object a line") from None
+
+
+def add(runs: list[Run], folder: Path, machine: str | None) -> list[Path]:
+    """Adds runs to the files of their networks, in place of what these had of the same id."""
+    changed: dict[Path, dict[str, Any]] = {}
+    for run in runs:
+        entry = record(run, machine)
+        path = folder / f"{run.run_id.rpartition('-')[0]}.jsonl"
+        if path not in changed:
+            there = _entries(path) if path.exists() else []
+            changed[path] = {old["run_id"]: old for old in there}
+        changed[path][run.run_id] = entry
+    for path, entries in changed.items():
+        lines = [json.dumps(entries[run_id]) + "\n" for run_id in sorted(entries)]
+        with results.storage(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        results.write_atomically(path, "".join(lines).encode())
+    return list(changed)
+
+
+def _parser() -> Parser:
+    parser = Parser("rethink_tf.report.measured", "Adds finished runs to the data that is shipped.")
+    parser.add_argument(
+        "runs", nargs="+", metavar="RUN", help="folder of a finished run, or of runs"
+    )
+    parser.add_argument("--machine", metavar="WORDS", help="what they were trained on, in words")
+    parser.add_argument("--out", default=str(FOLDER), metavar="DIR", help="[of this package]")
+    return parser
+
+
+def _found(folder: Path) -> list[Run]:
+    """The run of a folder, or the DONE ones of a folder of runs."""
+    run = read_folder(folder)
+    if run is None:
+        there = collect(folder, [])
+        found = [run for run in there.runs if run.status == results.DONE]
+        if not found:
+            raise RequestError(
+                f"{folder}: expected a finished run or a folder of some; found neither"
+            )
+        left = [run.run_id for run in there.runs if run.status != results.DONE]
+        for name in [*left, *there.unfinished, *there.broken]:
+            console.say(f"{folder / name}: not DONE, left out")
+        return found
+    return [run]
+
+
+def main(argv: list[str]) -> int:
+    """The command."""
+    asked: argparse.Namespace | None = _parser().parsed(argv)
+    if asked is None:
+        return ExitCode.DONE
+    runs = [run for name in asked.runs for run in _found(Path(name))]
+    for path in add(runs, Path(asked.out), asked.machine):
+        console.say(f"{path}: {path.stat().st_size:,} bytes")
+    return ExitCode.DONE
+
+
+if __name__ == "__main__":
+    from rethink_tf.main import guarded
+
+    sys.exit(guarded(main, sys.argv[1:]))

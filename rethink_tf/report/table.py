@@ -1,0 +1,183 @@
+"""A table `paper | ours (mean ± std, n) | difference` and its forms: Markdown, CSV, HTML cells."""
+
+import csv
+import dataclasses
+import io
+from collections.abc import Sequence
+
+from rethink_tf.report import derived
+
+DASH = "–"
+MARK = "†"  # on numbers of shipped runs
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One quantity of a row.
+
+    Args:
+        values: ours, one for each seed; None where that run did not reach what is counted.
+        paper: the paper's number, or its words, or None.
+        shown: decimals.
+        words: in place of a number where there is none: INVALID, DIVERGED, "not reached".
+    """
+
+    values: tuple[float | None, ...] = ()
+    paper: float | str | None = None
+    shown: int = 2
+    words: str = ""
+
+    @property
+    def known(self) -> tuple[float, ...]:
+        return tuple(v for v in self.values if v is not None)
+
+    def paper_text(self) -> str:
+        if self.paper is None or isinstance(self.paper, str):
+            return self.paper or DASH
+        return f"{self.paper:.{self.shown}f}"
+
+    def ours_text(self) -> str:
+        missed = len(self.values) - len(self.known)
+        if self.words or not self.values:
+            return self.words or DASH
+        if not self.known:
+            return "not reached"
+        text = f"{derived.mean(self.known):.{self.shown}f}"
+        spread = derived.deviation(self.known)
+        if spread is not None:
+            text += f" ± {spread:.{self.shown}f}"
+        if missed:
+            return f"{text} ({len(self.known)} of {len(self.values)} reached it)"
+        return f"{text} (n = {len(self.known)})"
+
+    def difference(self) -> float | None:
+        """Ours less the paper's, where both are numbers and every seed has one."""
+        if not isinstance(self.paper, (int, float)) or None in self.values or not self.values:
+            return None
+        return derived.mean(self.known) - self.paper
+
+    def difference_text(self) -> str:
+        found = self.difference()
+        if found is None:
+            return DASH
+        return f"{found:+.{self.shown}f}".replace("-", "−")
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """Labels and cells by column, and what they are made of.
+
+    `source` is OWN, MEASURED or empty where nothing was found; `flagfile` trains the row.
+    """
+
+    labels: tuple[str, ...]
+    cells: dict[str, Cell]
+    source: str = ""
+    run_ids: tuple[str, ...] = ()
+    flagfile: str = ""
+
+    @property
+    def marked(self) -> bool:
+        return self.source == "measured"
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table with its caption and what must be said below it."""
+
+    name: str
+    title: str
+    labels: tuple[str, ...]
+    rows: tuple[Row, ...]
+    caption: str = ""
+    scale: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def quantities(self) -> list[str]:
+        return list(dict.fromkeys(name for row in self.rows for name in row.cells))
+
+    def compared(self, quantity: str) -> bool:
+        """Whether the paper says anything of a quantity."""
+        return any(
+            row.cells[quantity].paper is not None for row in self.rows if quantity in row.cells
+        )
+
+
+def heads(table: Table) -> list[str]:
+    """The titles of the columns."""
+    found = list(table.labels)
+    for name in table.quantities:
+        if table.compared(name):
+            found += [f"{name}: paper", "ours", "difference"]
+        else:
+            found.append(name)
+    return found
+
+
+def texts(table: Table) -> list[list[str]]:
+    """The cells of each row as text."""
+    lines = []
+    for row in table.rows:
+        line = list(row.labels)
+        for name in table.quantities:
+            cell = row.cells.get(name, Cell())
+            ours = cell.ours_text() + (f" {MARK}" if row.marked and cell.values else "")
+            if table.compared(name):
+                line += [cell.paper_text(), ours, cell.difference_text()]
+            else:
+                line.append(ours)
+        lines.append(line)
+    return lines
+
+
+def footnotes(table: Table) -> list[str]:
+    """Everything that must be said below a table."""
+    found = list(table.notes)
+    if any(row.marked for row in table.rows):
+        found.append(f"{MARK} measured by this project and shipped with it, not in your folder.")
+    return found
+
+
+def markdown(table: Table, level: int = 2) -> str:
+    """The table with its title, caption and notes."""
+    parts = [f"{'#' * level} {table.title}", "", table.caption, ""] if level else []
+    parts += rows_markdown(heads(table), texts(table), len(table.labels))
+    for note in footnotes(table):
+        parts += ["", note]
+    return "\n".join(parts) + "\n"
+
+
+def rows_markdown(titles: Sequence[str], lines: Sequence[Sequence[str]], left: int) -> list[str]:
+    """The lines of a Markdown table; all but the first `left` columns to the right."""
+    rule = ["---" if number < left else "---:" for number in range(len(titles))]
+    return [f"| {' | '.join(_escaped(c) for c in line)} |" for line in (titles, rule, *lines)]
+
+
+def _escaped(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())
+
+
+def csv_text(table: Table) -> str:
+    """One line for each row and quantity, numbers in full; empty where there is none."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    columns = ("quantity", "paper", "mean", "std", "n", "reached", "difference", "scale",
+               "source", "runs")  # fmt: skip
+    writer.writerow([*table.labels, *columns])
+    for row in table.rows:
+        for name, cell in row.cells.items():
+            known = cell.known
+            found = [
+                name, cell.paper, derived.mean(known) if known else cell.words or None,
+                derived.deviation(known) if known else None, len(cell.values), len(known),
+                cell.difference(), table.scale, row.source, " ".join(row.run_ids),
+            ]  # fmt: skip
+            writer.writerow([*row.labels, *(_number(v) for v in found)])
+    return out.getvalue()
+
+
+def _number(value) -> str:
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    return "" if value is None else str(value)

@@ -1,0 +1,202 @@
+"""Trains what is missing of tables and figures: python -m rethink_tf.sweep table1 figure1b
+
+Each run is a process of its own; a run that fails ends no other, and the same command goes on.
+Imports no TensorFlow.
+"""
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+
+from rethink_tf import datasets, devices, ray_tasks, slots, sweep_view
+from rethink_tf.console import duration, say
+from rethink_tf.errors import ExitCode, RequestError
+from rethink_tf.experiments import EXPERIMENTS, SCALES, planned, rows
+from rethink_tf.run_progress import FINISHED
+from rethink_tf.sweep_jobs import ENDED, Job, jobs_of
+from rethink_tf.sweep_loop import drive
+
+EXECUTORS = ("local", "ray")
+LAST_LINES = 6
+MOST_TASKS = 1000
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise RequestError(f"{message}; --help lists the flags")
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog="python -m rethink_tf.sweep", description=__doc__, allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    add = parser.add_argument
+    add("names", nargs="*", metavar="EXPERIMENT", help="such as table1; --list names them")
+    add("--list", action="store_true", help="list the experiments and stop")
+    add("--all", action="store_true", help="all experiments whose flagfiles are here")
+    add("--dry_run", action="store_true", help="list the runs, their state, the time left; stop")
+    add("--seeds", type=int, default=1, help="runs of each row: seeds 0, 1, ... [1]")
+    add("--scale", default="paper", choices=SCALES, help="epochs, examples, evaluations [paper]")
+    add("--runs_dir", default="runs", help="folder of the runs [runs]")
+    add("--data_dir", help="as of rethink_tf.main")
+    add("--cache_dir", help="as of rethink_tf.main")
+    add("--checkpoint_every", type=int, help="as of rethink_tf.main")
+    add("--executor", default="local", choices=EXECUTORS, help="this machine, or Ray [local]")
+    add("--slots", type=int, default=0, help="runs side by side [one a GPU, or for two cores]")
+    add("--threads", type=int, default=0, help="of each run [the cores of its slot; Ray: 1]")
+    add("--gpus_per_run", type=float, help="with Ray: a fraction shares a GPU [1 if there are any]")
+    add("--shard", default="0/1", help="i/n: the i-th part of n, i from 0 [0/1]")
+    return parser
+
+
+def main(argv: list[str]) -> int:
+    """The command; returns its exit code."""
+    if "--help" in argv:
+        say(_parser().format_help().rstrip())
+        return ExitCode.DONE
+    asked = _parser().parse_args(argv)
+    if asked.list:
+        say(listing())
+        return ExitCode.DONE
+    jobs = _jobs(asked)
+    if asked.dry_run:
+        say(states(jobs, asked))
+        return ExitCode.DONE
+    _require_data(jobs, asked.data_dir)
+    flags = [f"--runs_dir={asked.runs_dir}"]
+    for name in ("data_dir", "cache_dir", "checkpoint_every"):
+        if getattr(asked, name) is not None:
+            flags.append(f"--{name}={getattr(asked, name)}")
+    executor = _executor(asked)
+    view = sweep_view.choose(Path(asked.runs_dir))
+    try:
+        stopped = drive(jobs, executor, view, flags)
+    finally:
+        view.end()
+        executor.close()
+    say(verdict(jobs))
+    if stopped is not None:
+        return stopped
+    codes = [job.code for job in jobs if job.failed]
+    # A signal that was not sent from here: somebody, or the kernel for want of memory.
+    return next((code if code > 0 else ExitCode.TERMINATED for code in codes), ExitCode.DONE)
+
+
+def _jobs(asked) -> list[Job]:
+    names = list(dict.fromkeys(asked.names))
+    if asked.all:
+        problems = {name: _problem(name) for name in EXPERIMENTS}
+        names = [name for name, problem in problems.items() if problem is None]
+        for problem in filter(None, problems.values()):
+            say(f"left out: {problem}")
+    if not names:
+        raise RequestError(f"expected experiments, such as table1; --list names all "
+                           f"{len(EXPERIMENTS)}, --all runs them")  # fmt: skip
+    for name, low in (("slots", 0), ("threads", 0), ("checkpoint_every", 0)):
+        value = getattr(asked, name)
+        if value is not None and not low <= value <= 1_000_000:
+            raise RequestError(f"--{name}: expected a whole number from {low}, received {value}")
+    plans = [
+        plan
+        for name in names
+        for plan in planned(name, asked.scale, asked.seeds, runs_dir=asked.runs_dir)
+    ]
+    return jobs_of(plans, Path(asked.runs_dir), shard(asked.shard))
+
+
+def shard(text: str) -> tuple[int, int]:
+    """(i, n) of --shard=i/n; RequestError where it is none."""
+    part, _, count = text.partition("/")
+    if part.isdecimal() and count.isdecimal() and len(text) < 20 and int(part) < int(count):
+        return int(part), int(count)
+    raise RequestError(f"--shard: expected i/n with i from 0 to n - 1, received {text}")
+
+
+def _executor(asked):
+    if asked.executor == "ray":
+        return ray_tasks.RayTasks(asked.threads or 1, asked.gpus_per_run, MOST_TASKS)
+    if asked.gpus_per_run is not None:
+        raise RequestError("--gpus_per_run: expected --executor=ray with it; --slots shares GPUs")
+    gpus = slots.visible_gpus()
+    return slots.Slots(_slots(asked, gpus), asked.threads, gpus)
+
+
+def _slots(asked, gpus: list[str]) -> int:
+    return asked.slots or slots.default_slots(devices.cores(), len(gpus))
+
+
+def _require_data(jobs, data_dir) -> None:
+    """Refuses, once and before anything is trained, data sets that are not there."""
+    open_jobs = [job for job in jobs if job.state() != FINISHED]
+    names = {getattr(job.plan.config, "dataset", None) for job in open_jobs} - {None}
+    for name in sorted(names):
+        datasets.require(name, data_dir)
+
+
+def _problem(name: str) -> str | None:
+    try:
+        rows(name)
+    except RequestError as error:
+        return str(error)
+    return None
+
+
+def listing() -> str:
+    """All experiments: number of runs, title."""
+    lines = []
+    for name, found in EXPERIMENTS.items():
+        problem = _problem(name)
+        count = "not here" if problem else f"{len(planned(name))} runs"
+        lines.append(f"{name:<15} {count:>8}  {problem or found.title}")
+    return "\n".join(lines)
+
+
+def states(jobs: list[Job], asked) -> str:
+    """Each run with its state and the time that it still takes, and all of them in a line."""
+    count = _slots(asked, slots.visible_gpus())
+    clock = sweep_view.Clock(Path(asked.runs_dir), jobs, count, asked.threads)
+    found = Counter()
+    lines = [f"{'state':<10} {'left':>7}  {'run':<28} what"]
+    for job in jobs:
+        state = job.settle() if job.plan.run_id else job.state()
+        found[state] += 1
+    total = clock.left(jobs)
+    for job in jobs:
+        left = None if job.stage == ENDED else clock.of(job)
+        named = job.plan.run_id or f"(waits for {job.plan.parent.run_id})"
+        shown = "-" if left is None else duration(left)
+        lines.append(f"{job.state():<10} {shown:>7}  {named:<28} {job.name}")
+    counted = ", ".join(f"{count} {state}" for state, count in found.items())
+    lines.append(f"{len(jobs)} runs at scale {asked.scale}: {counted}; "
+                 f"{sweep_view.words(*total)} on {count} slot{'s'[: count > 1]}")  # fmt: skip
+    return "\n".join(lines)
+
+
+def verdict(jobs: list[Job]) -> str:
+    """What became of the runs; of each that failed the exit code and the end of its log."""
+    failed = [job for job in jobs if job.failed]
+    done = sum(job.stage == ENDED and not job.failed for job in jobs)
+    lines = [f"{len(jobs)} runs: {done} done, {len(failed)} failed, "
+             f"{len(jobs) - done - len(failed)} left"]  # fmt: skip
+    for job in failed:
+        lines.append(f"{job.name}: {sweep_view.outcome(job)}{'; ' + job.why if job.why else ''}")
+        if not job.before and job.began:
+            lines.append(f"  {job.log} ends:")
+            lines += [f"    {line}" for line in _end_of(job.log)]
+    return "\n".join(lines)
+
+
+def _end_of(log: Path) -> list[str]:
+    try:
+        lines = log.read_text(errors="replace").splitlines()
+    except OSError as error:
+        return [f"cannot be read: {error.strerror}"]
+    return [line for line in lines if line.strip()][-LAST_LINES:]
+
+
+if __name__ == "__main__":
+    from rethink_tf.main import guarded
+
+    sys.exit(guarded(main, sys.argv[1:]))

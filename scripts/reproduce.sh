@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Trains what is missing of tables and figures, then writes their report (into report/).
+#
+#   scripts/reproduce.sh table1 figure1b          # at the paper's scale, one seed
+#   SEEDS=3 SCALE=cpu DATA=/data scripts/reproduce.sh --all
+#   RUNS=/big/runs SWEEP="--slots=4 --executor=ray" scripts/reproduce.sh table1
+#
+# Interrupted, the same command goes on. Runs that fail are named at the end, and the report is
+# written without them; the exit code is the sweep's.
+set -u
+python=${PYTHON:-python}
+shared=(--seeds="${SEEDS:-1}" --scale="${SCALE:-paper}" --runs_dir="${RUNS:-runs}")
+code=0
+"$python" -m rethink_tf.sweep "$@" "${shared[@]}" ${DATA:+--data_dir="$DATA"} ${SWEEP:-} || code=$?
+# 2: nothing could be asked for; 130 and 143: stopped, to go on.
+case $code in 2 | 130 | 143) exit "$code" ;; esac
+"$python" -m rethink_tf.report "$@" "${shared[@]}" || exit $?
+exit "$code"
