@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmark_torch import TWINS
+from benchmark_torch import TABLE1, TWINS
 
 from rethink_tf import datasets
 from rethink_tf.config import PRECISIONS
@@ -60,7 +60,7 @@ def parse(argv: list[str], description: str = "") -> argparse.Namespace:
         parser.add_argument(f"--{name}", type=kind, default=default, metavar="X", help=help + shown)
 
     flag("parts", _some_of(PARTS), None, f"some of {','.join(PARTS)}; default: all")
-    flag("models", _some_of(TWINS), None, f"some of {','.join(TWINS)}; default: all")
+    flag("models", _some_of(TWINS), None, f"some of {','.join(TWINS)}; default: Table 1's")
     flag(
         "precisions",
         _some_of(PRECISIONS),
@@ -70,7 +70,7 @@ def parse(argv: list[str], description: str = "") -> argparse.Namespace:
     flag("xla", _one_of("auto", "both"), "auto", "auto: as training does; both: the other way too")
     flag("augment", _one_of("none", "crop"), "none", "crop: random crops from 32x32")
     flag("batch_size", _number(int, 2), 128, "examples per step")
-    flag("input_size", _number(int, 8, 28), 28, "height and width in pixels, a multiple of 4")
+    flag("input_size", _number(int, 8, 32), 28, "height and width in pixels, a multiple of 4")
     flag("examples", _number(int, 2), 50_000, "resident images of the pure step")
     flag("seconds", _number(float, 0), 2.0, "of each candidate in each of the three rounds")
     flag("epoch_seconds", _number(float, 1e-6), 10.0, "of an epoch of a run, at most 50,000 images")
@@ -80,11 +80,13 @@ def parse(argv: list[str], description: str = "") -> argparse.Namespace:
     parser.add_argument("--no_torch", action="store_true", help="leave PyTorch out")
     parser.add_argument("--no_torch_compile", action="store_true", help="leave torch.compile out")
     options = parser.parse_args(argv)
-    options.parts, options.models = options.parts or list(PARTS), options.models or list(TWINS)
+    options.parts, options.models = options.parts or list(PARTS), options.models or list(TABLE1)
     if options.examples < options.batch_size:
         parser.error(f"--examples: expected at least --batch_size, received {options.examples}")
     if options.input_size % 4:
         parser.error(f"--input_size: expected a multiple of 4, received {options.input_size}")
+    if options.augment == "crop" and options.input_size > 28:
+        parser.error(f"--input_size: expected at most 28 to crop, received {options.input_size}")
     if options.data_dir and not datasets.is_on_disk("cifar10", options.data_dir):
         parser.error(f"--data_dir: expected a TFDS cifar10 in {options.data_dir}")
     if options.json and not options.json.absolute().parent.is_dir():

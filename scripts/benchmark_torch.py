@@ -14,7 +14,9 @@ except ImportError:
 
 MOMENTUM = 0.9
 # The networks that are written here.
-TWINS = ("inception", "inception_no_bn", "alexnet", "mlp_3x512", "mlp_1x512")
+TABLE1 = ("inception", "inception_no_bn", "alexnet", "mlp_3x512", "mlp_1x512")
+RESIDUAL = ("wrn_28_1", "resnet_18")
+TWINS = TABLE1 + RESIDUAL
 
 
 def version() -> str | None:
@@ -67,6 +69,10 @@ def network(name: str, input_size: int, channels: int, num_classes: int):
         body, features = nn.Sequential(*layers), 512
     elif name == "alexnet":
         body, features = _alexnet(input_size, channels), 192
+    elif name in RESIDUAL:
+        import benchmark_torch_residual  # which needs PyTorch
+
+        body, features = benchmark_torch_residual.body(name, channels)
     else:
         body, features = _inception(channels, batch_norm=name == "inception"), 336
     head = nn.Linear(features, num_classes)
