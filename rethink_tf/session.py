@@ -87,10 +87,13 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
     began = time.time()
     strategy, workers, threads = started.strategy, started.workers, started.threads
     info = tables.info(config, options.data_dir, options.cache_dir)
+    replicas = strategy.num_replicas_in_sync
+    if not info.streamed:  # of which a part may be on disk: known when it is loaded
+        _check_batches(config, replicas, config.examples or info.num_train)
     profile = Profile(options.profile if workers.chief else None, run_dir, say)
     parent = parents.of(config, options.data_dir, options.cache_dir)
     source = tables.load(config, data_dir=options.data_dir, cache_dir=options.cache_dir, say=say)
-    _check_batches(config, strategy.num_replicas_in_sync, source.train.num_examples)
+    _check_batches(config, replicas, source.train.num_examples)
     images, test_images, checks = tables.corrupt(source)
     learner = transfer.learner(
         config, parent, images, test_images, source.preprocess, build=build_model, say=say
@@ -116,7 +119,7 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
     )
     facts = {
         "run_id": run_id(config),
-        "replicas": strategy.num_replicas_in_sync,
+        "replicas": replicas,
         "workers": workers.count,
         "parameters": models.count_trainable(steps.model),
         "classes": train.num_classes,

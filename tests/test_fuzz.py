@@ -226,7 +226,7 @@ def test_four_hundred_exports_of_noise(place):
 
     @fuzz(400)
     @given(lines([*starts, [], ["--export=out.csv"], ["--help"]], ["export"] * 4))
-    @example(["--dataset=digits", "--export=no/out.csv"])
+    @example(["--dataset=digits", "--export=file/out.csv"])
     def run(argv):
         done = judged(noise.main, argv)
         codes.append(done.code)
@@ -245,7 +245,7 @@ def test_four_hundred_pictures(place):
 
     @fuzz(400)
     @given(lines(starts, ["out", "curve"] * 4))
-    @example(["done/run", "--out=no/out.png"])
+    @example(["done/run", "--out=file/out.png"])
     def run(argv):
         done = judged(show.main, argv)
         codes.append(done.code)
