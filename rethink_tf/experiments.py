@@ -19,7 +19,7 @@ from rethink_tf.errors import RequestError
 from rethink_tf.run_progress import state as state
 
 ROOT = Path(__file__).resolve().parent.parent
-FLAGS = ROOT / "flags"
+FLAGFILES = ROOT / "flags"
 SCALES = ("paper", "cpu", "smoke")
 SCALED = ("examples", "epochs", "eval_every")
 MAIN = "rethink_tf.main"
@@ -173,7 +173,7 @@ def rows(name: str) -> list[Path]:
     paths = _paths(found)
     if not paths:
         raise RequestError(
-            f"{name}: expected flagfiles {', '.join(found.rows)} in {FLAGS}, found none"
+            f"{name}: expected flagfiles {', '.join(found.rows)} in {FLAGFILES}, found none"
         )
     return paths
 
@@ -297,4 +297,4 @@ def _parent(named: str | None, seed: int, scale: str, runs_dir: Path) -> Planned
 
 
 def _paths(found: Experiment) -> list[Path]:
-    return [path for pattern in found.rows for path in sorted(FLAGS.glob(pattern))]
+    return [path for pattern in found.rows for path in sorted(FLAGFILES.glob(pattern))]

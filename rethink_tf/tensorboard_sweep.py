@@ -42,7 +42,7 @@ LAYOUT = {
         "Training loss by epoch, a line for each p": "loss_by_epoch",
         "Test accuracy by epoch, a line for each p": "test_accuracy_by_epoch",
         "Loss at the end (step: % of labels drawn at random)": "loss_by_corruption",
-        "Test error at the end (step: % of labels drawn at random)": "error_by_corruption",
+        "Error at the end (step: % of labels drawn at random)": "error_by_corruption",
     },
 }
 

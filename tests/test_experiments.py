@@ -174,7 +174,7 @@ def test_a_parent_that_is_no_row_is_refused(monkeypatch, tmp_path):
     row.parent.mkdir(parents=True)
     row.write_text("--init_from=runs/some\n--dataset=digits\n")
     monkeypatch.setattr(experiments, "ROOT", tmp_path)
-    monkeypatch.setattr(experiments, "FLAGS", tmp_path / "flags")
+    monkeypatch.setattr(experiments, "FLAGFILES", tmp_path / "flags")
     monkeypatch.setitem(EXPERIMENTS, "own", experiments.Experiment("Own", ("own/*.flags",)))
     with pytest.raises(RequestError, match="--init_from=runs/some: expected a flagfile that is a"):
         planned("own")

@@ -1,9 +1,11 @@
 """Sweeps by Ray: the same results as by slots, and what happens to a killed worker's run."""
 
+import _thread
 import dataclasses
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 from quick_command import TRIAL
 
 from rethink_tf import main, ray_tasks, results, sweep, sweep_loop
-from rethink_tf.experiments import EXPERIMENTS
+from rethink_tf.experiments import EXPERIMENTS, planned
 
 TESTS = Path(__file__).resolve().parent
 
@@ -40,6 +42,26 @@ def test_a_locked_run_is_tried_again(monkeypatch, tmp_path):
     monkeypatch.setattr(ray_tasks, "_LOCKED_FOR", -1.0)
     codes.append(5)
     assert ray_tasks.carry_out("quick_command", [], str(tmp_path / "log"), 1, ".") == 5
+
+
+def test_a_cancelled_task_interrupts_its_run(monkeypatch, tmp_path, own_signals):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    monkeypatch.setenv("PYTHONPATH", str(TESTS))
+    trial = dataclasses.replace(TRIAL, axes={"do": "slow"})
+    monkeypatch.setitem(EXPERIMENTS, "trial", trial)
+    (plan,) = planned("trial")
+    run_dir = tmp_path / plan.run_id
+
+    def cancel():  # as Ray does, from a thread of the worker
+        while not (run_dir / results.CONFIG).exists():
+            time.sleep(0.02)
+        _thread.interrupt_main()
+
+    threading.Thread(target=cancel, daemon=True).start()
+    argv = [*plan.argv, f"--runs_dir={tmp_path}", "--threads=1"]
+    with pytest.raises(KeyboardInterrupt):
+        ray_tasks.carry_out("quick_command", argv, str(tmp_path / "log"), 1, str(tmp_path))
+    assert (run_dir / "stopped").read_text() == str(int(signal.SIGINT))
 
 
 @pytest.fixture(scope="module")
