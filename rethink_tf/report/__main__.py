@@ -5,4 +5,5 @@ import sys
 from rethink_tf.main import guarded
 from rethink_tf.report.command import main
 
-sys.exit(guarded(main, sys.argv[1:]))
+if __name__ == "__main__":
+    sys.exit(guarded(main, sys.argv[1:]))
