@@ -25,8 +25,8 @@ def carry_out(
 ) -> int:
     """Within a worker: one run from start to end; returns its exit code.
 
-    As soon as there is a file `stop`, the run is interrupted, or not started. (Ray's own way, a
-    KeyboardInterrupt in the worker, does not reach a task that waits for a process.)
+    As soon as there is a file `stop`, the run is stopped by SIGTERM, or not started. (SIGINT does
+    not reach what Ray's workers start.)
     """
     until = time.monotonic() + _LOCKED_FOR
     while not os.path.exists(stop):
@@ -38,10 +38,10 @@ def carry_out(
             while process.poll() is None:
                 time.sleep(0.2)
                 if os.path.exists(stop):
-                    process.send_signal(signal.SIGINT)
+                    process.send_signal(signal.SIGTERM)
                     return process.wait(PATIENCE)
         except BaseException:  # cancelled
-            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGTERM)
             process.wait(PATIENCE)
             raise
         if process.returncode != ExitCode.IN_USE or time.monotonic() > until:
@@ -125,7 +125,7 @@ class RayTasks:
         return ended
 
     def stop(self, _signum: int) -> None:
-        """Interrupts all runs, which save; those that are queued are not started."""
+        """Stops all runs, which save; those that are queued are not started."""
         if not self.running:
             return
         with results.storage(self.marker):
