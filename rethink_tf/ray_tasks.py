@@ -8,10 +8,11 @@ Imports Ray only where it is used; imports no TensorFlow.
 import os
 import signal
 import time
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from rethink_tf import child
+from rethink_tf import child, results
 from rethink_tf.errors import ExitCode, RequestError, StorageError
 from rethink_tf.slots import PATIENCE
 
@@ -19,24 +20,34 @@ RETRIES = 3
 _LOCKED_FOR = 60.0  # seconds that a run of a killed worker may still take to save
 
 
-def carry_out(module: str, argv: Sequence[str], log: str, threads: int, folder: str) -> int:
-    """Within a worker: one run from start to end; returns its exit code."""
+def carry_out(
+    module: str, argv: Sequence[str], log: str, threads: int, folder: str, stop: str
+) -> int:
+    """Within a worker: one run from start to end; returns its exit code.
+
+    As soon as there is a file `stop`, the run is stopped by SIGTERM, or not started. (SIGINT does
+    not reach what Ray's workers start.)
+    """
     until = time.monotonic() + _LOCKED_FOR
-    while True:
+    while not os.path.exists(stop):
         try:
             process = child.start(module, argv, Path(log), threads=threads, folder=folder)
         except StorageError as error:
             return int(error.exit_code)
         try:
-            while process.poll() is None:  # Ray's KeyboardInterrupt cannot end a wait of the system
+            while process.poll() is None:
                 time.sleep(0.2)
+                if os.path.exists(stop):
+                    process.send_signal(signal.SIGTERM)
+                    return process.wait(PATIENCE)
         except BaseException:  # cancelled
-            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGTERM)
             process.wait(PATIENCE)
             raise
         if process.returncode != ExitCode.IN_USE or time.monotonic() > until:
             return process.returncode
         time.sleep(1)
+    return int(ExitCode.INTERRUPTED)
 
 
 class RayTasks:
@@ -77,6 +88,7 @@ class RayTasks:
         environment = {"env_vars": {"PYTHONPATH": path}}
         self.task = ray.remote(**options, runtime_env=environment)(carry_out)
         self.running: dict = {}
+        self.token = uuid.uuid4().hex
         nodes = sum(node["Alive"] for node in ray.nodes())
         cpus = ray.cluster_resources().get("CPU", 0)
         self.count = max(1, int(cpus // threads))
@@ -89,8 +101,10 @@ class RayTasks:
 
     def start(self, job, argv: Sequence[str], threads: int, log: Path) -> None:
         """Hands a run to Ray."""
-        log = str(log.absolute())
-        reference = self.task.remote(job.plan.module, list(argv), log, threads, os.getcwd())
+        log = log.absolute()
+        self.marker = log.with_name(f"stop-{self.token}")
+        given = (job.plan.module, list(argv), str(log), threads, os.getcwd(), str(self.marker))
+        reference = self.task.remote(*given)
         self.running[reference] = job
 
     def poll(self) -> list[tuple]:
@@ -111,15 +125,18 @@ class RayTasks:
         return ended
 
     def stop(self, _signum: int) -> None:
-        """Cancels all tasks; running ones are interrupted, and save."""
-        for reference in self.running:
-            self.ray.cancel(reference)
-        if self.running:
-            every = len(self.running)
-            _, late = self.ray.wait(list(self.running), num_returns=every, timeout=PATIENCE)
-            for reference in late:  # the worker is killed, and its run gets SIGTERM
-                self.ray.cancel(reference, force=True)
+        """Stops all runs, which save; those that are queued are not started."""
+        if not self.running:
+            return
+        with results.storage(self.marker):
+            self.marker.parent.mkdir(parents=True, exist_ok=True)
+            self.marker.touch()
+        every = len(self.running)
+        _, late = self.ray.wait(list(self.running), num_returns=every, timeout=PATIENCE)
+        for reference in late:  # the worker is killed, and its run gets SIGTERM
+            self.ray.cancel(reference, force=True)
         self.running.clear()
+        self.marker.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Leaves the cluster, or ends the one of this machine."""

@@ -37,14 +37,16 @@ def test_a_locked_run_is_tried_again(monkeypatch, tmp_path):
 
     monkeypatch.setattr(ray_tasks.child, "start", lambda *_, **__: Ended())
     monkeypatch.setattr(ray_tasks.time, "sleep", lambda _: None)
-    assert ray_tasks.carry_out("quick_command", [], str(tmp_path / "log"), 1, ".") == 0
+    assert ray_tasks.carry_out("quick_command", [], str(tmp_path / "log"), 1, ".", "no") == 0
     assert codes == []
     monkeypatch.setattr(ray_tasks, "_LOCKED_FOR", -1.0)
     codes.append(5)
-    assert ray_tasks.carry_out("quick_command", [], str(tmp_path / "log"), 1, ".") == 5
+    assert ray_tasks.carry_out("quick_command", [], str(tmp_path / "log"), 1, ".", "no") == 5
 
 
-def test_a_cancelled_task_interrupts_its_run(monkeypatch, tmp_path, own_signals):
+@pytest.mark.parametrize("how", ["exception", "marker"])
+def test_a_cancelled_task_stops_its_run(how, monkeypatch, tmp_path, own_signals):
+    marker = tmp_path / "stop"
     signal.signal(signal.SIGINT, signal.default_int_handler)
     monkeypatch.setenv("PYTHONPATH", str(TESTS))
     trial = dataclasses.replace(TRIAL, axes={"do": "slow"})
@@ -52,16 +54,23 @@ def test_a_cancelled_task_interrupts_its_run(monkeypatch, tmp_path, own_signals)
     (plan,) = planned("trial")
     run_dir = tmp_path / plan.run_id
 
-    def cancel():  # as Ray does, from a thread of the worker
+    def cancel():
         while not (run_dir / results.CONFIG).exists():
             time.sleep(0.02)
-        _thread.interrupt_main()
+        _thread.interrupt_main() if how == "exception" else marker.touch()
 
     threading.Thread(target=cancel, daemon=True).start()
     argv = [*plan.argv, f"--runs_dir={tmp_path}", "--threads=1"]
-    with pytest.raises(KeyboardInterrupt):
-        ray_tasks.carry_out("quick_command", argv, str(tmp_path / "log"), 1, str(tmp_path))
-    assert (run_dir / "stopped").read_text() == str(int(signal.SIGINT))
+    given = ("quick_command", argv, str(tmp_path / "log"), 1, str(tmp_path), str(marker))
+    if how == "exception":
+        with pytest.raises(KeyboardInterrupt):
+            ray_tasks.carry_out(*given)
+    else:
+        assert ray_tasks.carry_out(*given) == 143
+        (run_dir / results.CONFIG).unlink()
+        assert ray_tasks.carry_out(*given) == 130
+        assert not (run_dir / results.CONFIG).exists()  # it was not started
+    assert (run_dir / "stopped").read_text() == str(int(signal.SIGTERM))
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +119,7 @@ def test_a_killed_worker_is_retried_and_all_ends_as_by_slots(
     assert "3 runs: 2 done, 1 failed, 0 left" in out and "    the last line" in out
     ((worker, run_dir),) = kills
     assert (run_dir / "stopped").read_text() == str(int(signal.SIGTERM))
-    assert "killed by" not in out
+    assert "killed by signal" not in out
     monkeypatch.setitem(EXPERIMENTS, "trial", TRIAL)
     argv = ["trial", f"--runs_dir={tmp_path}/slots", "--slots=1", "--threads=1"]
     assert main.guarded(sweep.main, argv) == 0
@@ -132,8 +141,9 @@ def test_an_interrupt_reaches_the_runs_on_all_nodes(
     monkeypatch.setattr("rethink_tf.sweep_view.Plain.tick", interrupt)
     argv = ["trial", f"--runs_dir={tmp_path}", "--executor=ray", "--seeds=2"]
     assert main.guarded(sweep.main, argv) == 130
+    assert not list(tmp_path.glob(".sweep/stop-*"))
     stopped = [path.read_text() for path in tmp_path.glob("*/stopped")]
-    assert stopped == [str(int(signal.SIGINT))] * 2
+    assert stopped == [str(int(signal.SIGTERM))] * 2
     assert "2 runs: 0 done, 0 failed, 2 left" in capsys.readouterr().out
 
 
