@@ -18,8 +18,9 @@ def corrupted_dataset(
 
     Args:
         train: arrays (x, y), or a finite tf.data.Dataset of (image, label), batched or not. Images
-            are uint8, or floats from 0 to 1, [H, W] or [H, W, 1 or 3]; labels integers from 0. An
-            example's identity is its position, so the data set must not shuffle.
+            are uint8, or floats from 0 to 1, or floats that are whole numbers to 255, [H, W] or
+            [H, W, 1 or 3], and come with their channels; labels integers from 0. An example's
+            identity is its position, so the data set must not shuffle.
         corrupt: probability with which each label is replaced by a uniform class.
         pixels: `original`, `shuffled`, `random` or `gaussian`.
         seed: of both corruptions.
@@ -61,7 +62,8 @@ def corrupted_dataset(
         found = tables.corrupt(tables.Source(*splits, how, pipeline.standardise))
     finally:
         logger.setLevel(level)
-    scales = [1 / 255 if np.asarray(x).dtype.kind == "f" else None for x in (first[0], second[0])]
+    ones = [x.dtype.kind == "f" and x.max() <= 1 for x in (first[0], second[0])]
+    scales = [1 / 255 if up_to_one else None for up_to_one in ones]
     made = [_dataset(table, scale) for table, scale in zip(found[:2], scales, strict=True)]
     checks: list[Check] = found[2]
     if test is None:
