@@ -47,6 +47,20 @@ def test_corrupted_pixels_for_a_fit_of_one_s_own(tensorflow):
     for given in (7, (x,), "name"):
         with pytest.raises(rethink_tf.errors.RequestError, match="train: expected arrays"):
             rethink_tf.corrupted_dataset(given)
+    sizes = ((np.zeros((2 + n, 2, 1), np.uint8), n) for n in range(2))
+    spec = tensorflow.TensorSpec([None, 2, 1], "uint8"), tensorflow.TensorSpec([], "int64")
+    varied = tensorflow.data.Dataset.from_generator(lambda: sizes, output_signature=spec)
+    for given, words in (
+        ((x, ["cat"] * len(x)), "train: y: expected whole numbers"),
+        ((x, y + 0.5), "train: y: expected whole numbers, found 0.5 at position 0"),
+        (([[1], [2, 3]], [0, 1]), "train: expected arrays"),
+        (([], []), "train: y: expected labels, received none"),
+        (varied, "train: expected images of one shape"),
+    ):
+        with pytest.raises(rethink_tf.errors.RequestError, match=words):
+            rethink_tf.corrupted_dataset(given)
+    one_hot, _ = rethink_tf.corrupted_dataset((x, np.eye(7)[y]), corrupt=0.0)
+    assert [label for _, label in one_hot.as_numpy_iterator()] == y.tolist()
     endless = tensorflow.data.Dataset.from_tensor_slices((x, y)).repeat()
     with pytest.raises(rethink_tf.errors.RequestError, match="received a repeated one"):
         rethink_tf.corrupted_dataset(endless)
