@@ -8,7 +8,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -139,7 +138,10 @@ def _of_arrays(arrays, num_classes: int, class_names, notes) -> Opened:
 def _npz(path: str, _stamp) -> Opened:
     names = ("x_train", "y_train", "x_test", "y_test")
     try:
-        with np.load(path, allow_pickle=False) as loaded:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            raise ValueError("it holds one array, without names")
+        with loaded:
             missing = [name for name in names if name not in loaded.files]
             if missing:
                 raise RequestError(
@@ -147,7 +149,9 @@ def _npz(path: str, _stamp) -> Opened:
                     f"{', '.join(loaded.files) or 'nothing'}"
                 )
             given = {name: loaded[name] for name in names}
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    except RequestError:
+        raise
+    except Exception as error:  # NumPy and zipfile raise a dozen kinds for damaged files
         why = (str(error).splitlines() or [type(error).__name__])[0]
         if "allow_pickle" in why:
             why = "it holds Python objects, which are never loaded; save plain arrays"
@@ -199,7 +203,7 @@ def from_arrays(x_train, y_train, x_test, y_test, *, source: str = "the arrays")
 def _images(name: str, x: np.ndarray) -> tuple[np.ndarray, list[str]]:
     if x.ndim == 3:
         x = x[..., None]
-    if x.dtype.hasobject or x.ndim != 4 or x.shape[-1] not in (1, 3) or not len(x):
+    if x.dtype.kind not in "biuf" or x.ndim != 4 or x.shape[-1] not in (1, 3) or not x.size:
         raise RequestError(
             f"--dataset: {name}: expected images [N, H, W] or [N, H, W, 1 or 3], received "
             f"{x.dtype} {list(x.shape)}"

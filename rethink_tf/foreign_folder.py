@@ -42,7 +42,8 @@ class Listing:
         for path in self.files:
             stat = path.stat()
             name = path.relative_to(self.root)
-            digest.update(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+            digest.update(os.fsencode(name))  # a name may be of any bytes
+            digest.update(f"\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
         return digest.hexdigest()
 
 
@@ -146,6 +147,11 @@ def read(found: Listing, side: int) -> tuple[dict[str, np.ndarray], list[str]]:
     labels = np.array([n for part in found.parts.values() for n, _ in part], np.int32)
     if "all" in found.parts:
         test = stratified([x[1] for x in images], labels)
+        if not test.any():
+            raise RequestError(
+                f"--dataset: {found.root} leaves no image for testing: every class has one image, "
+                "or equal ones; add images, or folders train and test"
+            )
         index = np.arange(len(files), dtype=np.int64)
         notes.append(
             f"no train and test folders: split within each class by the hash of each file, "
@@ -227,6 +233,8 @@ def square(image, side: int, colour: bool) -> np.ndarray:
     """A Pillow image as uint8 [side, side, 3 or 1]: shorter side to `side`, then the centre."""
     from PIL import Image
 
+    if image.mode == "F":
+        raise ValueError("floats have no scale that is known")
     if image.mode.startswith("I;16") or image.mode == "I":
         image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
     image = image.convert("RGB" if colour else "L")

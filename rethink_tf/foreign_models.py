@@ -65,8 +65,10 @@ def find(module: str) -> importlib.machinery.ModuleSpec:
     try:
         loaded = sys.modules.get(module)
         found = loaded.__spec__ if loaded is not None else importlib.util.find_spec(module)
-    except (ImportError, ValueError) as error:
-        raise RequestError(f"--model: {module} cannot be imported: {error}") from None
+    except Exception as error:  # finding an inner module runs the packages that it lies in
+        why = (str(error).splitlines() or [""])[0]
+        kind = type(error).__name__
+        raise RequestError(f"--model: {module} cannot be imported: {kind}: {why:.300}") from None
     if found is None or not (found.origin or "").endswith(".py"):
         raise RequestError(
             f"--model: expected a module {module} with a source file, found none in "

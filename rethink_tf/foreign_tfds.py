@@ -99,7 +99,8 @@ def find(name: str, data_dir: Path, input_size: int | None, augment: str) -> Pre
         num_test = round(foreign_folder.TEST_SHARE * num_train)
         splits = {"train": ("train", num_train - num_test), "test": ("train", num_test)}
     names = folder / f"{label}.labels.txt"
-    classes = tuple(names.read_text().split("\n"))[:num_classes] if names.is_file() else None
+    classes = tuple(names.read_text().split("\n"))[:num_classes] if names.is_file() else ()
+    classes = classes if len(classes) == num_classes else None
     return Prepared(folder, image, label, shape, num_classes, classes, splits)
 
 

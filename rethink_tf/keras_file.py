@@ -75,7 +75,7 @@ def _refuse_code(path: str) -> None:
                     f"--model: {path} holds a {kind.strip('_').capitalize()} layer, which runs "
                     "code of the file's; give a function instead, --model=package.module:function"
                 )
-            own = module is None or module.split(".")[0] == "keras"
+            own = module is None or str(module).split(".")[0] == "keras"
             plain = module == "builtins" and kind == "function"
             if isinstance(kind, str) and not own and not plain:
                 raise RequestError(

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from rethink_tf import datasets, foreign_data, pipeline, tables
+from rethink_tf import datasets, foreign_data, label_input, pipeline, tables
 from rethink_tf.audit import Check
 from rethink_tf.config import check_field
 from rethink_tf.errors import RequestError
@@ -18,8 +18,10 @@ def corrupted_dataset(
 
     Args:
         train: arrays (x, y), or a finite tf.data.Dataset of (image, label), batched or not. Images
-            are uint8, or floats from 0 to 1, [H, W] or [H, W, 1 or 3]; labels integers from 0. An
-            example's identity is its position, so the data set must not shuffle.
+            are uint8, or floats from 0 to 1, or floats that are whole numbers to 255, [H, W] or
+            [H, W, 1 or 3], and come with their channels; labels integers from 0 (in
+            arrays also one-hot). An example's identity is its position, so the data set must not
+            shuffle.
         corrupt: probability with which each label is replaced by a uniform class.
         pixels: `original`, `shuffled`, `random` or `gaussian`.
         seed: of both corruptions.
@@ -61,7 +63,8 @@ def corrupted_dataset(
         found = tables.corrupt(tables.Source(*splits, how, pipeline.standardise))
     finally:
         logger.setLevel(level)
-    scales = [1 / 255 if np.asarray(x).dtype.kind == "f" else None for x in (first[0], second[0])]
+    ones = [x.dtype.kind == "f" and x.max() <= 1 for x in (first[0], second[0])]
+    scales = [1 / 255 if up_to_one else None for up_to_one in ones]
     made = [_dataset(table, scale) for table, scale in zip(found[:2], scales, strict=True)]
     checks: list[Check] = found[2]
     if test is None:
@@ -84,14 +87,18 @@ def _arrays(name: str, given) -> tuple[np.ndarray, np.ndarray]:
         if not rows:
             raise RequestError(f"{name}: expected examples, received none")
         join = np.concatenate if batched else np.stack
-        return tuple(join([row[i] for row in rows]) for i in range(2))
+        try:
+            given = tuple(join([row[i] for row in rows]) for i in range(2))
+        except ValueError as error:
+            raise RequestError(f"{name}: expected images of one shape: {error}") from None
     try:
         x, y = given
+        x = np.asarray(x)
     except (TypeError, ValueError):
         raise RequestError(
             f"{name}: expected arrays (x, y) or a tf.data.Dataset, received {type(given).__name__}"
         ) from None
-    return np.asarray(x), np.asarray(y).ravel()
+    return x, label_input.as_labels(f"{name}: y", y)
 
 
 def _dataset(table: pipeline.Table, scale: float | None) -> tf.data.Dataset:

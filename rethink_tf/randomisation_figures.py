@@ -10,6 +10,7 @@ from typing import Any
 # Below so many classes the audit cannot tell chance from a leak of true labels.
 FEW_CLASSES = 7
 FEW_TEST = 100
+ABOVE = 0.1  # of what there is above chance: below it (and twice chance) is "little"
 NEARLY = 0.9  # of random labels fitted: short of the threshold, yet capacity enough
 
 
@@ -82,8 +83,12 @@ def _fits(case) -> bool:
 
 
 def percent(value: float | None, digits: int = 0) -> str:
-    """A fraction for the reader."""
-    return "-" if value is None else f"{100 * value:.{digits}f}%"
+    """A fraction for the reader; what is not all is never rounded to 100%."""
+    if value is None:
+        return "-"
+    while value < 1 and digits < 4 and float(f"{100 * value:.{digits}f}") == 100:
+        digits += 1
+    return f"{100 * value:.{digits}f}%"
 
 
 def verdict(true: dict, random: dict, *, num_classes: int, threshold: float) -> str:
@@ -94,13 +99,13 @@ def verdict(true: dict, random: dict, *, num_classes: int, threshold: float) -> 
         num_classes: K of the data set.
         threshold: of training accuracy, that counts as fitted.
     """
-    chance = 1 / num_classes
+    chance, goal = 1 / num_classes, f"{100 * threshold:g}%"
     end, test = percent(true["train"]["mean"]), percent(true["test"]["mean"])
     noise = percent(random["train"]["mean"])
     if not _fits(true):
         words = (
             f"does not fit the true labels: {end} of them after {true['budget']} epochs "
-            f"({true['reached']} of {len(true['seeds'])} runs reached {percent(threshold)})"
+            f"({true['reached']} of {len(true['seeds'])} runs reached {goal})"
         )
         if _fits(random):
             return (
@@ -114,7 +119,7 @@ def verdict(true: dict, random: dict, *, num_classes: int, threshold: float) -> 
         still = "; it was still rising: more --epochs may fit them" if random["rising"] else ""
         words = (
             f"random ones within {random['budget']} epochs ({random['reached']} of "
-            f"{len(random['seeds'])} runs reached {percent(threshold)})"
+            f"{len(random['seeds'])} runs reached {goal})"
         )
         if random["train"]["mean"] >= NEARLY:
             return (
@@ -128,7 +133,8 @@ def verdict(true: dict, random: dict, *, num_classes: int, threshold: float) -> 
         )
     longer = ratio(random, true)
     words = f"memorises {noise} of random labels in {longer:.1f} times the epochs"
-    if true["test"]["mean"] < 2 * chance:
+    # Of few classes twice chance is nearly everything, or all.
+    if true["test"]["mean"] < chance + min(chance, ABOVE * (1 - chance)):
         return (
             f"{words}; its test accuracy of {test} is little above chance ({percent(chance)}), so "
             "there is hardly any generalisation to explain"
@@ -138,18 +144,18 @@ def verdict(true: dict, random: dict, *, num_classes: int, threshold: float) -> 
 
 def reasons(cases: list[dict], *, num_classes: int, threshold: float) -> list[str]:
     """What the verdict rests on, a sentence for each case."""
-    said = []
+    said, goal = [], f"{100 * threshold:g}%"
     true = cases[0]
     for case in cases:
         fitted, n = case["reached"], len(case["seeds"])
         if _fits(case):
-            words = f"reached {percent(threshold)} after {number(case['epochs'])} epochs"
+            words = f"reached {goal} after {number(case['epochs'])} epochs"
             times = ratio(case, true)
             if case is not true and times is not None:
                 words += f", {times:.1f} times as many as the true labels took"
         else:
             words = (
-                f"reached {percent(threshold)} in {fitted} of {n} runs within {case['budget']} "
+                f"reached {goal} in {fitted} of {n} runs within {case['budget']} "
                 f"epochs and ended at {number(case['train'], 100, '%')}"
             )
         said.append(

@@ -21,6 +21,7 @@ from rethink_tf import randomisation_page as page
 from rethink_tf.command_line import Options
 from rethink_tf.config import RunConfig
 from rethink_tf.errors import AuditError, DivergedError, ExitCode, RequestError
+from rethink_tf.keras_file import first_line
 from rethink_tf.randomisation_figures import Run
 
 TRUE, RANDOM = "true labels", "random labels"
@@ -192,10 +193,20 @@ def _named(model, out: Path) -> str:
         )
     import hashlib
 
-    digest = hashlib.sha256(model.to_json().encode()).hexdigest()[:12]
-    path = out / f"{contents.folder_name(model.name)}-{digest}.keras"
-    if not path.is_file():  # Keras writes the date into it; the same model is to be one file
-        model.save(path)
+    try:
+        digest = hashlib.sha256(model.to_json().encode())
+        for layer in model._flatten_layers(include_self=False):
+            if hasattr(layer, "adapt"):  # whose statistics count, unlike weights
+                for values in layer.get_weights():
+                    digest.update(values.tobytes())
+        path = out / f"{contents.folder_name(model.name)}-{digest.hexdigest()[:12]}.keras"
+        if not path.is_file():  # Keras writes the date into it; the same model is to be one file
+            model.save(path)
+    except (NotImplementedError, TypeError, ValueError) as error:
+        raise RequestError(
+            f"model: {model.name} cannot be saved ({first_line(error)}); give a function instead, "
+            "package.module:function"
+        ) from None
     return str(path)
 
 

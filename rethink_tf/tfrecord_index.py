@@ -176,7 +176,10 @@ def scan(folder: Path, name: str, num_classes: int) -> tuple[dict[str, np.ndarra
     """
     arrays, lost = {}, []
     labels = folder / "label.labels.txt"  # the synset of each label, where the set names them
-    synsets = labels.read_text().split() if labels.exists() else None
+    synsets = labels.read_text(errors="replace").split() if labels.exists() else None
+    if synsets and len(synsets) < num_classes:
+        problem = f"expected {num_classes} synsets, got {len(synsets)}"
+        raise damaged(folder, f"{labels.name}: {problem}")
     for split in SPLITS:
         expected, rows, seen = _shard_lengths(folder, split), [], 0
         for number, path in enumerate(shards(folder, name, split)):
@@ -187,8 +190,9 @@ def scan(folder: Path, name: str, num_classes: int) -> tuple[dict[str, np.ndarra
                     (at, length), label, file_name = parse(data)
                     if not 0 <= label < num_classes:
                         raise ValueError(f"expected labels below {num_classes}, got {label}")
-                    if synsets and split == "train" and not file_name.startswith(synsets[label]):
-                        raise ValueError(f"label {label} is {synsets[label]}, not {file_name}")
+                    synset = synsets[label] if synsets else ""
+                    if split == "train" and not file_name.startswith(synset):
+                        raise ValueError(f"label {label} is {synset}, not {file_name}")
                     row = (identity(file_name, label), label, number, start + at, length, file_name)
                 except ValueError as error:
                     if intact:

@@ -1,12 +1,14 @@
 """Anyone's data: what is read, what is said of it, what is refused, what its identity is."""
 
 import json
+import os
 import re
 import shutil
 
 import class_folders
 import numpy as np
 import pytest
+from PIL import Image
 
 from rethink_tf import datasets, foreign_folder
 from rethink_tf.config import RunConfig, resolve, run_id
@@ -130,6 +132,8 @@ X = np.zeros((4, 8, 8), np.uint8)
     "changes, words",
     [
         ({"x_train": np.array([{}, {}], object)}, "it holds Python objects, which are never"),
+        ({"x_train": X.astype(str)}, "expected images .*, received <U3 "),
+        ({"x_train": X[:, :0]}, r"expected images .*, received uint8 \[4, 0, 8, 1\]"),
         ({"x_train": X[0]}, r"x_train of .*expected images \[N, H, W\] .*received uint8 \[8, 8\]"),
         ({"x_train": X - 1.0}, "expected 0 to 255, or floats .*, received float64 from -1"),
         ({"x_train": X[:3], "y_train": [0, 1]}, "as many images as labels, .* 3 and 2 for train"),
@@ -149,8 +153,11 @@ def test_arrays_that_are_refused(changes, words, offline):
 def test_files_that_are_refused(offline):
     (offline / "broken.npz").write_bytes(b"PK\x03\x04 nothing")
     np.savez(offline / "other.npz", images=X)
+    np.save(offline / "array.npy", X)
+    (offline / "array.npy").rename(offline / "array.npz")
     for path, words in (
         ("none.npz", "No such file"), ("broken.npz", "cannot be read"),
+        ("array.npz", "array.npz cannot be read: it holds one array, without names"),
         ("other.npz", "expected x_train, y_train, x_test, y_test in .*, found images"),
     ):  # fmt: skip
         with pytest.raises(RequestError, match=words):
@@ -174,16 +181,32 @@ def test_unreadable_images_are_named(offline):
         named(f"folder:{root}")
 
 
+def test_names_of_other_bytes_than_utf8(offline):
+    root = class_folders.draw(offline / "shapes", classes=2)
+    (root / "class_0" / "00.png").rename(os.fsdecode(os.fsencode(root) + b"/class_0/caf\xe9.png"))
+    assert datasets.info(f"folder:{root}").num_train == 16
+
+
+def test_floats_of_unknown_scale_are_refused(offline):
+    root = class_folders.draw(offline / "shapes", classes=2)
+    pixels = np.linspace(0, 1, 144, dtype=np.float32).reshape(12, 12)
+    Image.fromarray(pixels).save(root / "class_0" / "floats.tif")
+    with pytest.raises(RequestError, match="1 of 21 images .* cannot be read: class_0/floats.tif"):
+        named(f"folder:{root}")
+
+
 def test_folders_that_are_refused(offline):
     root = class_folders.draw(offline / "shapes", classes=2)
     (root / "empty").mkdir()
     class_folders.draw(offline / "one", classes=1)
+    class_folders.draw(offline / "single", classes=3, each=1)
     class_folders.draw(offline / "half" / "train", classes=2)
     class_folders.draw(offline / "strange" / "train", classes=2)
     class_folders.draw(offline / "strange" / "val", classes=3)
     for name, words in (
         ("shapes", "without an image: empty; fill or remove"), ("one", "two classes, found 1 fol"),
         ("half", "has a folder train but none of test, val, validation"), ("none", "there is none"),
+        ("single", "leaves no image for testing: every class has one image"),
         ("strange", "has classes that train has not: class_2"),
     ):  # fmt: skip
         with pytest.raises(RequestError, match=words):

@@ -164,6 +164,10 @@ def test_a_module_that_is_not_there(own):
     for name in ("nowhere:build", "nowhere.inner:build", "itertools:chain"):
         with pytest.raises(RequestError, match="--model: "):
             named(name)
+    (own / "package_that_fails").mkdir()
+    (own / "package_that_fails" / "__init__.py").write_text("1 / 0\n")
+    with pytest.raises(RequestError, match="cannot be imported: ZeroDivisionError: division by"):
+        named("package_that_fails.inner:build")
 
 
 def test_a_file_with_code_in_it_is_refused_before_it_is_opened(own, tensorflow, monkeypatch):

@@ -110,6 +110,27 @@ def test_from_a_notebook_with_a_model_and_arrays(tested):
     assert [c["run_ids"] for c in again["cases"]] == [c["run_ids"] for c in found["cases"]]
 
 
+def test_a_model_is_saved_by_what_counts_of_it(tensorflow, tmp_path):
+    import keras
+
+    norm = keras.layers.Normalization()
+    model = keras.Sequential([keras.layers.Input((4,)), norm, keras.layers.Dense(2)], name="n")
+    norm.adapt(np.arange(8.0).reshape(2, 4))
+    first = randomisation_test._named(model, tmp_path)
+    model.layers[-1].set_weights([w + 1 for w in model.layers[-1].get_weights()])
+    assert randomisation_test._named(model, tmp_path) == first
+    norm.adapt(np.ones((3, 4)))
+    assert randomisation_test._named(model, tmp_path) != first
+
+    class Own(keras.Model):
+        def __init__(self, count):
+            super().__init__(name="own")
+
+    with pytest.raises(rethink_tf.errors.RequestError, match="model: own cannot be saved") as error:
+        randomisation_test._named(Own(3), tmp_path)
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize(
     "argv, words",
     [
@@ -148,6 +169,7 @@ def case(train, test, reached, name="true labels"):
         ((1.0, 0.88, [5]), (1.0, 0.1, [9]),
          "memorises 100% of random labels in 1.8 times the epochs: capacity is no explanation of "
          "its test accuracy of 88%"),
+        ((1.0, 0.88, [5]), (0.997, 0.1, [9]), "memorises 99.7% of random labels in 1.8 times"),
         ((1.0, 0.12, [5]), (1.0, 0.1, [9]), "little above chance (10%), so there is hardly any"),
         ((0.6, 0.5, [None]), (0.2, 0.1, [None]),
          "does not fit the true labels: 60% of them after 20 epochs (0 of 1 runs reached 99%): it "
@@ -168,6 +190,30 @@ def test_verdicts(true, random, words):
         case(*true), case(*random), num_classes=10, threshold=0.99
     )
     assert words in found
+
+
+@pytest.mark.parametrize(
+    "classes, test, little",
+    [(2, 0.98, False), (2, 0.56, False), (2, 0.54, True), (3, 0.6, False), (3, 0.39, True),
+     (10, 0.2, False), (10, 0.18, True), (100, 0.021, False), (100, 0.019, True)],
+)  # fmt: skip
+def test_what_is_little_above_chance(classes, test, little):
+    random = case(1.0, 1 / classes, [9])
+    about = {"num_classes": classes, "threshold": 0.99}
+    found = randomisation_figures.verdict(case(1.0, test, [5]), random, **about)
+    assert ("little above chance" in found) == little
+    assert ("capacity is no explanation" in found) != little
+
+
+def test_a_threshold_is_said_as_it_is():
+    cases = [case(0.998, 0.88, [None]), case(0.4, 0.1, [None])]
+    about = {"num_classes": 10, "threshold": 0.999}
+    assert "99.8% of them after 20 epochs (0 of 1 runs reached 99.9%)" in (
+        randomisation_figures.verdict(*cases, **about)
+    )
+    said = randomisation_figures.reasons(cases, **about)
+    assert said[0].startswith("true labels: reached 99.9% in 0 of 1 runs")
+    assert randomisation_figures.percent(1.0) == "100%"
 
 
 def test_figures_of_a_case():
@@ -216,46 +262,3 @@ def test_names_of_anyone_s_are_no_html(tested):
     page = randomisation_page.page(figures, b"", b"")
     assert "<script>" not in page and "&lt;script&gt;:x on a&amp;b" in page
     assert "<li>&lt;i&gt;</li>" in page and "Fits &lt;b&gt;." in page
-
-
-def test_corrupted_data_for_a_fit_of_one_s_own(tensorflow):
-    x, y, x_test, y_test = class_folders.arrays()
-    made, checks = rethink_tf.corrupted_dataset((x, y), corrupt=1.0, seed=3)
-    images, given = (np.stack(column) for column in zip(*made.as_numpy_iterator(), strict=True))
-    assert np.array_equal(images, x) and images.dtype == np.uint8
-    expected = rethink_tf.corruptions.corrupt_labels(
-        y, np.arange(70), probability=1.0, num_classes=7, seed=3
-    )
-    assert np.array_equal(given, expected) and np.mean(given != y) > 0.7
-    passed = [check.name for check in checks if check.passed]
-    assert "given_equals_twin" in passed and not [n for n in passed if n.startswith("test_")]
-    source = tensorflow.data.Dataset.from_tensor_slices((x, y)).batch(16)
-    again, _ = rethink_tf.corrupted_dataset(source, seed=3)
-    assert np.array_equal([label for _, label in again.as_numpy_iterator()], given)
-    model = tensorflow.keras.Sequential([
-        tensorflow.keras.layers.Input((12, 12, 3)), tensorflow.keras.layers.Rescaling(1 / 255),
-        tensorflow.keras.layers.Flatten(), tensorflow.keras.layers.Dense(7),
-    ])  # fmt: skip
-    model.compile(loss=tensorflow.keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    history = model.fit(made.batch(10), epochs=1, verbose=0).history
-    assert np.isfinite(history["loss"][0])
-
-
-def test_corrupted_pixels_for_a_fit_of_one_s_own(tensorflow):
-    x, y, x_test, y_test = class_folders.arrays()
-    train, test, checks = rethink_tf.corrupted_dataset(
-        ((x / 255).astype(np.float32), y), corrupt=0.0, pixels="shuffled", test=(x_test, y_test)
-    )
-    first, label = next(train.as_numpy_iterator())
-    assert label == y[0] and 0 <= first.min() <= first.max() <= 1
-    order = np.sort(first.reshape(-1, 3), axis=0) * 255
-    assert order == pytest.approx(np.sort(x[0].reshape(-1, 3), axis=0), abs=1e-3)
-    assert not np.allclose(first * 255, x[0], atol=1)
-    labels = [label for _, label in test.as_numpy_iterator()]
-    assert labels == y_test.tolist() and all(c.passed is not False for c in checks)
-    for given in (7, (x,), "name"):
-        with pytest.raises(rethink_tf.errors.RequestError, match="train: expected arrays"):
-            rethink_tf.corrupted_dataset(given)
-    endless = tensorflow.data.Dataset.from_tensor_slices((x, y)).repeat()
-    with pytest.raises(rethink_tf.errors.RequestError, match="received a repeated one"):
-        rethink_tf.corrupted_dataset(endless)

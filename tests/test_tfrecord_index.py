@@ -177,6 +177,9 @@ def test_labels_must_be_those_of_the_files_synsets(copy):
     (copy / "label.labels.txt").write_text("\n".join(synsets))
     with pytest.raises(RequestError, match="label 11 is n00000007, not n00000011_|label 7 is n000"):
         tfrecord_index.scan(copy, NAME, 1000)
+    (copy / "label.labels.txt").write_text("\n".join(synsets[:500]))
+    with pytest.raises(RequestError, match="label.labels.txt: expected 1000 synsets, got 500"):
+        tfrecord_index.scan(copy, NAME, 1000)
 
 
 def test_bytes_that_are_not_there_are_an_os_error(tmp_path):
