@@ -42,9 +42,10 @@ def write(out: Path, figures: dict[str, Any], runs: list[Run]) -> list[str]:
     light, dark = (pictures.png(picture(figures, runs, look, "")) for look in (_LIGHT, _DARK))
     own = pictures.png(picture(figures, runs, _LIGHT, title(figures)))
     files = {
-        f"{REPORT}.md": markdown(figures).encode(),
+        # A class may be named in any bytes.
+        f"{REPORT}.md": markdown(figures).encode(errors="backslashreplace"),
         f"{REPORT}.png": own,
-        f"{REPORT}.html": page(figures, light, dark).encode(),
+        f"{REPORT}.html": page(figures, light, dark).encode(errors="backslashreplace"),
     }
     for name, content in files.items():
         results.write_atomically(out / name, content)

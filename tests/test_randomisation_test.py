@@ -262,3 +262,16 @@ def test_names_of_anyone_s_are_no_html(tested):
     page = randomisation_page.page(figures, b"", b"")
     assert "<script>" not in page and "&lt;script&gt;:x on a&amp;b" in page
     assert "<li>&lt;i&gt;</li>" in page and "Fits &lt;b&gt;." in page
+
+
+def test_names_of_other_bytes_than_utf8_reach_the_page(tmp_path, monkeypatch):
+    monkeypatch.setattr(randomisation_page, "picture", lambda *_: np.zeros((1, 1, 3), np.uint8))
+    figures = {
+        "model": "m", "dataset": "d", "parameters": 1, "train_examples": 1, "classes": 2,
+        "test_examples": 1, "recipe": "SGD", "threshold": 0.99, "verdict": "fits", "left_out": [],
+        "cases": [case(1.0, 0.8, [4]) | {"ratio": 1.0}], "reasons": [], "limits": [],
+        "notes": ["class caf\udce9"],
+    }  # fmt: skip
+    randomisation_page.write(tmp_path, figures, [])
+    for ending in ("md", "html"):
+        assert "class caf\\udce9" in (tmp_path / f"report.{ending}").read_text()
