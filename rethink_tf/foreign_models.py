@@ -65,7 +65,8 @@ def find(module: str) -> importlib.machinery.ModuleSpec:
     try:
         loaded = sys.modules.get(module)
         found = loaded.__spec__ if loaded is not None else importlib.util.find_spec(module)
-    except Exception as error:  # finding an inner module runs the packages that it lies in
+    # Finding an inner module runs the packages that it lies in, whatever they do.
+    except (Exception, SystemExit) as error:
         why = (str(error).splitlines() or [""])[0]
         kind = type(error).__name__
         raise RequestError(f"--model: {module} cannot be imported: {kind}: {why:.300}") from None

@@ -64,6 +64,12 @@ def build(
     model, more = _as_logits(model, outputs, input_shape)
     if not model.trainable_variables:
         raise RequestError(f"--model: expected weights to train, {name} has none")
+    kinds = {str(v.dtype) for v in model.trainable_variables} - {"float32"}
+    if kinds:
+        raise RequestError(
+            f"--model: expected weights in float32, {name} has {', '.join(sorted(kinds))}; layers "
+            "may compute in less by --precision=mixed_bfloat16"
+        )
     model.arrival = "; ".join([*notes, *more])
     return model
 
@@ -74,7 +80,7 @@ def _from_function(name, known, input_shape, num_classes, settings):
     module_name, _, function_name = name.partition(":")
     try:
         module = _loaded(module_name, known)
-    except Exception as error:  # whatever stands in anyone's module
+    except (Exception, SystemExit) as error:  # whatever stands in anyone's module
         raise RequestError(f"--model={name}: {_where(error, module_name)}") from None
     function = getattr(module, function_name, None)
     if not callable(function):
@@ -94,7 +100,7 @@ def _from_function(name, known, input_shape, num_classes, settings):
         ) from None
     try:
         model = function(input_shape, num_classes, **settings)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise RequestError(f"--model={name}: {_where(error, module_name)}") from None
     if not isinstance(model, keras.Model):
         raise RequestError(
@@ -134,7 +140,7 @@ def _loaded(name: str, known: str):
     return module
 
 
-def _where(error: Exception, module: str) -> str:
+def _where(error: BaseException, module: str) -> str:
     """An error of anyone's code in one line, with the line that raised it."""
     own = [f for f in traceback.extract_tb(error.__traceback__) if "rethink_tf" not in f.filename]
     path = getattr(sys.modules.get(module), "__file__", None)

@@ -14,7 +14,6 @@ import tensorflow as tf
 
 from rethink_tf import audit, pipeline, results, session, tables, transfer
 from rethink_tf.config import RunConfig, from_dict
-from rethink_tf.datasets import DATASETS
 from rethink_tf.errors import RequestError, StorageError
 from rethink_tf.parents import Parent
 
@@ -102,9 +101,9 @@ def read(run_dir: Path | str, *, data_dir=None, cache_dir=None, say=print) -> Tr
             f"{run_dir}: expected a run trained from the start; {named} starts from other weights, "
             "so it has no distance from initialisation"
         )
-    info = DATASETS[config.dataset]
+    info = tables.info(config, data_dir, cache_dir)
     shape = info.image_shape[-1], info.num_classes
-    parent = Parent(config, run_dir, named, epoch, known)
+    parent = Parent(config, run_dir, named, epoch, known, info.image_shape, info.num_classes)
     try:
         weights = transfer.parent_weights(parent, session.build_model, say)
     except RequestError as error:  # it speaks of the flag that usually names a run

@@ -93,6 +93,14 @@ def fails(input_shape, num_classes):
     raise ValueError("it cannot be built\\nfor two reasons")
 
 
+def exits(input_shape, num_classes):
+    raise SystemExit(0)
+
+
+def half(input_shape, num_classes):
+    return keras.Sequential([layers.Flatten(), layers.Dense(num_classes, dtype="float16")])
+
+
 class Failing(layers.Dense):
     def call(self, x, training=None):
         if training:

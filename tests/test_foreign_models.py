@@ -139,6 +139,8 @@ def test_mixed_precision_gives_float32_logits(own, tensorflow):
         ("fails_in_training", r"compiled by tf.function: .*Failing.call\(\). only in training$"),
         ("no_model", "expected a keras.Model from five_lines:no_model, received str"),
         ("fails", r"ValueError at line \d+ of .*five_lines.py: it cannot be built$"),
+        ("exits", r"SystemExit at line \d+ of .*five_lines.py: 0$"),
+        ("half", "expected weights in float32, five_lines:half has float16; layers may"),
         ("no_arguments", r"expected a function of \(input_shape, num_classes\), .* takes \(\)"),
         ("missing", "expected a function missing in .*five_lines.py"),
     ],
@@ -168,6 +170,9 @@ def test_a_module_that_is_not_there(own):
     (own / "package_that_fails" / "__init__.py").write_text("1 / 0\n")
     with pytest.raises(RequestError, match="cannot be imported: ZeroDivisionError: division by"):
         named("package_that_fails.inner:build")
+    (own / "script.py").write_text("import sys\n\nsys.exit(0)\n")
+    with pytest.raises(RequestError, match="--model=script:build: SystemExit: 0$"):
+        built("script:build")
 
 
 def test_a_file_with_code_in_it_is_refused_before_it_is_opened(own, tensorflow, monkeypatch):
