@@ -36,6 +36,11 @@ setup(
         "cuda": ["tensorflow[and-cuda]>=2.20,<2.22"],
         "theory": ["scikit-image>=0.24,<1"],  # the Gabor bank
         "ray": ["ray>=2.44,<3"],
-        "test": ["pytest>=8,<10", "hypothesis>=6.100,<7", "ruff>=0.9,<1"],
+        "test": [
+            "pytest>=8,<10",
+            "pytest-xdist>=3.6,<4",
+            "hypothesis>=6.100,<7",
+            "ruff>=0.9,<1",
+        ],
     },
 )

@@ -45,6 +45,8 @@ class Kill:
         code: exit code; negative where the signal ended the process by itself.
         answer: seconds until the process was gone.
         said: what it said on stderr.
+        finished: whether its summary was written when it was sent: Python itself may end by the
+            signal then, and nothing is left to be said.
     """
 
     signal: signal.Signals
@@ -53,6 +55,7 @@ class Kill:
     code: int
     answer: float
     said: str
+    finished: bool = False
 
     @property
     def fault(self) -> str | None:
@@ -62,7 +65,7 @@ class Kill:
         last = (self.said.strip().splitlines() or ["nothing on stderr"])[-1]
         if self.epochs is None:
             return f"ended by itself: {last}"
-        by_itself = self.signal == signal.SIGKILL or self.after < IMPORT_SECONDS
+        by_itself = self.signal == signal.SIGKILL or self.after < IMPORT_SECONDS or self.finished
         if self.code != 128 + self.signal and not (by_itself and self.code == -self.signal):
             return f"expected exit code {128 + self.signal}: {last}"
         if self.code > 0 and "Traceback" in self.said:
@@ -120,10 +123,11 @@ def kill(command: list[str], runs_dir: Path, chosen: signal.Signals, after: floa
         epochs = None
     except subprocess.TimeoutExpired:
         epochs = sum(len(results.read_history(path)) for path in runs_dir.glob("*/"))
+    finished = any(runs_dir.glob(f"*/{results.SUMMARY}"))
     sent = time.monotonic()
     process.send_signal(chosen)
     said = process.communicate()[1]
-    return Kill(chosen, after, epochs, process.returncode, time.monotonic() - sent, said)
+    return Kill(chosen, after, epochs, process.returncode, time.monotonic() - sent, said, finished)
 
 
 def try_run(name: str, command: list[str], folder: Path, draws, kills: int, signals) -> bool:

@@ -36,6 +36,11 @@ def test_faults(signum, after, epochs, code, answer, said, fault):
     assert ("FAULT" in str(happened)) is (fault is not None)
 
 
+def test_a_finished_run_may_end_by_the_signal_itself():
+    for finished, fault in ((True, None), (False, "expected exit code 143: nothing on stderr")):
+        assert Kill(signal.SIGTERM, 9, 1, -15, 0.1, "", finished).fault == fault
+
+
 def test_differences_are_named_with_both_values():
     one = {"weights hash": "a", "history": [1], "TensorBoard events": [1, 2]}
     assert run_outcome.differences(one, dict(one)) == []

@@ -22,5 +22,5 @@ def test_the_files_that_are_linked_are_there():
 
 def test_the_test_command_is_what_ci_runs():
     ci = (ROOT / ".ci" / "run").read_text()
-    assert "pip install -e '.[test]' && python -m pytest" in README
-    assert "-e '.[test]'\npython -m pytest\n" in ci
+    assert "pip install -e '.[test]' && python -m pytest -n 2 --dist=loadfile\n" in README
+    assert "-e '.[test]'\npython -m pytest -n 2 --dist=loadfile\n" in ci
