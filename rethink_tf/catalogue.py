@@ -68,6 +68,15 @@ _KERNELS = {
         "*": {"examples": 200},
     },
 }
+_SIGNS = {
+    "cpu": {
+        "inception": {"examples": 5_000, "epochs": 40, "eval_every": 10},
+        "alexnet": {"examples": 20_000, "epochs": 70, "eval_every": 10},
+    },
+    "smoke": {"*": {"examples": 200, "epochs": 2, "eval_every": 2}},
+}
+_THEOREM = {"smoke": {"*": {"counts": "20", "depths": "2,3", "largest": 1_000}}}
+_DESCENT = {"smoke": {"*": {"images": 20, "steps": 100, "choice_images": 50}}}
 _PROBABILITIES = {"corrupt": "0 0.1 0.2 0.3 0.4 0.5 0.6 0.7 0.8 0.9 1"}
 
 EXPERIMENTS: dict[str, Experiment] = {
@@ -116,5 +125,17 @@ EXPERIMENTS: dict[str, Experiment] = {
     ),
     "wrn": Experiment(
         "WRN-28-1 as in the first author's demonstration", ("wrn/*.flags",), scales=_WRN,
+    ),
+    "rademacher": Experiment(
+        "Equation 1: random signs are fitted", ("rademacher/*.flags",), scales=_SIGNS,
+        module="rethink_tf.theory_runs",
+    ),
+    "expressivity": Experiment(
+        "Theorem 1: 2n + d weights fit any n labels", ("expressivity/*.flags",), scales=_THEOREM,
+        module="rethink_tf.theory_runs",
+    ),
+    "implicit": Experiment(
+        "SGD finds the least norm, which does not tell who predicts", ("implicit/*.flags",),
+        scales=_DESCENT, module="rethink_tf.theory_runs",
     ),
 }  # fmt: skip

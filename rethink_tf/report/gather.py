@@ -137,10 +137,12 @@ def scale_words(gathered: Gathered) -> str:
         config = row.plan.config
         examples, epochs = (experiments.setting(config, n) for n in ("examples", "epochs"))
         words = f"{'all' if examples is None else f'{examples:,}'} examples"
+        if settings := experiments.setting(config, "settings"):
+            words = ", ".join(f"{name} {_plain(value)}" for name, value in settings.items())
         if epochs is not None:
             words += f", {epochs} epochs"
-            if config.eval_every > 1:
-                words += f", evaluated every {config.eval_every}"
+            if (every := experiments.setting(config, "eval_every") or 1) > 1:
+                words += f", evaluated every {every}"
         of = kinds.setdefault(words, {"model": set(), "dataset": set()})
         for name, values in of.items():
             values.add(experiments.setting(config, name) or "")
@@ -151,6 +153,10 @@ def scale_words(gathered: Gathered) -> str:
         whose = ", ".join(_joined(name)(of) for name in by)
         parts.append(f"{whose}: {words}" if whose else words)
     return f"Scale {gathered.scale}: {'; '.join(parts)}."
+
+
+def _plain(value) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _joined(name: str):

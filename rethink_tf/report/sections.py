@@ -11,6 +11,7 @@ from rethink_tf.report import (
     paper_tables,
     regularising,
     studies,
+    theory,
 )
 from rethink_tf.report.collection import MEASURED, Collection
 from rethink_tf.report.drawing import Figure
@@ -31,6 +32,9 @@ BUILDERS = {
     "levels": levels.levels,
     "transfer": levels.transfer,
     "wrn": studies.wrn,
+    "rademacher": theory.rademacher,
+    "expressivity": theory.expressivity,
+    "implicit": theory.implicit,
 }
 # Figures that show the paper's curve even where there is no run.
 PAPERS_CURVES = ("figure1a", "figure1b", "figure1c", "figure2a", "figure2b")
