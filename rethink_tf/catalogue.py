@@ -138,4 +138,8 @@ EXPERIMENTS: dict[str, Experiment] = {
         "SGD finds the least norm, which does not tell who predicts", ("implicit/*.flags",),
         scales=_DESCENT, module="rethink_tf.theory_runs",
     ),
+    "measures": Experiment(
+        "Norms, margins and sharpness of networks that learnt or memorised", ("measures/*.flags",),
+        module="rethink_tf.theory_runs",
+    ),
 }  # fmt: skip

@@ -25,6 +25,7 @@ from rethink_tf.run_progress import state as state
 
 ROOT = Path(__file__).resolve().parent.parent
 FLAGFILES = ROOT / "flags"
+OF = "--of="  # of what is no training, the run that it starts from
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,9 +153,15 @@ def _plan(name: str, path: Path, axes, seed: int, scale: str, runs_dir: Path) ->
     common = {"experiment": name, "row": path.stem, "axes": axes, "seed": seed, "scale": scale}
     if found.module != MAIN:
         asked = tuple(x for x in path.read_text().splitlines() if x.startswith("--")) + point
+        of = [word.partition("=")[2] for word in asked if word.startswith(OF)]
+        parent = _parent(of[0], seed, scale, runs_dir) if of else None
+        if parent is not None:
+            asked = tuple(word for word in asked if not word.startswith(OF))
+            asked += (f"{OF}{parent.run_id}",)
         argv = (*asked, *_scale_flags(_scaled(found, scale, path.stem, "")), f"--seed={seed}")
         resolved, run_id = _identify(name)(list(argv))
-        return Planned(**common, argv=argv, config=resolved, run_id=run_id, module=found.module)
+        more = {"module": found.module, "parent": parent}
+        return Planned(**common, argv=argv, config=resolved, run_id=run_id, **more)
     asked = (f"--flagfile={_shown(path)}", *point)
     wanted = _parsed(asked)
     scaled = _scaled(found, scale, path.stem, wanted.model)
@@ -211,7 +218,7 @@ def _epochs_to_keep(children: str) -> dict[Path, str]:
 
 
 def _parent(named: str | None, seed: int, scale: str, runs_dir: Path) -> Planned | None:
-    """The run that --init_from=FLAGFILE means, at the same scale and seed."""
+    """The run that --init_from=FLAGFILE, or --of=FLAGFILE, means, at the same scale and seed."""
     if named is None or resolution.is_random(named):
         return None
     path = ROOT / named

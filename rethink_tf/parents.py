@@ -155,6 +155,17 @@ def _locate(named: str, runs_dir: Path) -> tuple[Path, str]:
     )
 
 
+def folder_of(named: str, runs_dir: Path) -> Path:
+    """The folder of a run, there or not, by a path, a run id below `runs_dir`, or a flagfile.
+
+    Raises:
+        RequestError: the flagfile cannot be read, or is no run.
+    """
+    if named.endswith(".flags"):
+        return _of_flagfile(named, runs_dir)[0]
+    return Path(named) if os.path.isdir(named) else runs_dir / named
+
+
 def _of_flagfile(path: str, runs_dir: Path) -> tuple[Path, str]:
     try:
         wanted, options = command_line.parse([f"--flagfile={path}"])

@@ -1,4 +1,4 @@
-"""Theorem 1, implicit regularisation and equation 1 as runs, for sweeps and reports.
+"""Theorem 1, implicit regularisation, equation 1 and measures as runs, for sweeps and reports.
 
     python -m rethink_tf.theory_runs --experiment=rademacher --model=mlp_1x512 --dataset=cifar10
 
@@ -12,13 +12,23 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rethink_tf import command_line, config, console, datasets, devices, plain_runs, theory_commands
+from rethink_tf import (
+    command_line,
+    config,
+    console,
+    datasets,
+    devices,
+    parents,
+    plain_runs,
+    results,
+    theory_commands,
+)
 from rethink_tf.command_line import Options
 from rethink_tf.errors import ExitCode, RequestError
 from rethink_tf.main import prepare
 
-SIGNS = "rademacher"
-NAMES = (*theory_commands.COMMANDS, SIGNS)
+SIGNS, MEASURES = "rademacher", "measures"
+NAMES = (*theory_commands.COMMANDS, SIGNS, MEASURES)
 
 
 def _flags() -> dict[str, str]:
@@ -26,7 +36,10 @@ def _flags() -> dict[str, str]:
     found = {"experiment": f"What is done: one of {', '.join(NAMES)}."}
     for extra, _, _ in theory_commands.COMMANDS.values():
         found |= {flag: text for flag, text in extra.items() if flag != "out"}
-    return found | {"draws": "Of rademacher: how often signs are drawn, each a training. [1]"}
+    return found | {
+        "draws": "Of rademacher: how often signs are drawn, each a training. [1]",
+        "of": "Of measures: a finished run, its folder or id, or the flagfile that trains it.",
+    }
 
 
 def _function(name: str) -> Callable:
@@ -45,7 +58,7 @@ def _request(argv: Sequence[str]):
     name = extras.pop("experiment")
     if name not in NAMES:
         raise RequestError(f"--experiment: expected one of {', '.join(NAMES)}; received {name}")
-    own = {"draws"} if name == SIGNS else set(theory_commands.COMMANDS[name][0])
+    own = {SIGNS: ("draws",), MEASURES: ("of",)}.get(name) or theory_commands.COMMANDS[name][0]
     others = [flag for flag, text in extras.items() if text is not None and flag not in own]
     if others:
         raise RequestError(f"--{others[0]}: expected none with --experiment={name}; leave it out")
@@ -70,6 +83,26 @@ def _signs(wanted, options: Options, extras) -> tuple[dict[str, Any], Callable]:
         return rademacher.run(run, draws=draws, **places)
 
     return values, compute
+
+
+def _measures(wanted, options: Options, extras) -> tuple[dict[str, Any], Callable]:
+    theory_commands.refuse_others(wanted, ("seed",))
+    seed = config.check_field("seed", wanted.seed)
+    if extras["of"] is None:
+        raise RequestError("--of: expected a finished run, or the flagfile that trains it")
+    folder = parents.folder_of(extras["of"], Path(options.runs_dir))
+
+    def compute() -> dict[str, Any]:
+        from rethink_tf import measures
+
+        if results.read_summary(folder) is None:
+            raise RequestError(f"--of={extras['of']}: there is no finished run in {folder}")
+        devices.start(options.threads)
+        places = {"data_dir": options.data_dir, "cache_dir": options.cache_dir}
+        found = measures.of_run(folder, **places)
+        return {key: value for key, value in found.items() if key != "run_dir"}
+
+    return {"experiment": MEASURES, "of": folder.name, "seed": seed}, compute
 
 
 def _theory(name: str, wanted, options: Options, extras) -> tuple[dict[str, Any], Callable]:
@@ -97,6 +130,8 @@ def _theory(name: str, wanted, options: Options, extras) -> tuple[dict[str, Any]
 def _asked(name: str, wanted, options: Options, extras) -> tuple[dict[str, Any], Callable]:
     if name == SIGNS:
         return _signs(wanted, options, extras)
+    if name == MEASURES:
+        return _measures(wanted, options, extras)
     return _theory(name, wanted, options, extras)
 
 
@@ -115,7 +150,8 @@ def main(argv: list[str]) -> int:
         return ExitCode.DONE
     name, _, options, _ = request
     values, compute = _asked(*request)
-    datasets.require(values["dataset"], options.data_dir)
+    if "dataset" in values:
+        datasets.require(values["dataset"], options.data_dir)
 
     def carried_out(_folder: Path) -> dict[str, Any]:
         return {"audit": [], **compute()}

@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from rethink_tf import experiments, plain_runs, results, theory_runs
+from rethink_tf import experiments, plain_runs, results, sweep_jobs, theory_runs
 from rethink_tf.errors import RequestError
 from rethink_tf.experiments import planned
 from rethink_tf.main import guarded
@@ -138,3 +138,38 @@ def test_the_report_of_the_least_norm(tmp_path):
     assert shown["centred", "test error (%)"] == "70" and shown["pixels", "norm"] == "5"
     for title in ("sgd", "norm"):
         assert (out / f"implicit_cifar10_{title}.png").stat().st_size > 10_000
+
+
+def test_measures_are_of_runs_that_are_trained_first(tmp_path):
+    table1 = {run.row: run.run_id for run in planned("table1", "smoke", 2) if run.seed == 1}
+    found = [run for run in planned("measures", "smoke", 2, runs_dir=tmp_path) if run.seed == 1]
+    assert [run.row for run in found] == [
+        "mlp_1x512_random", "mlp_1x512_true", "mlp_3x512_random", "mlp_3x512_true",
+    ]  # fmt: skip
+    for run in found:
+        assert run.parent.run_id == run.config["of"] == table1[run.row]
+        assert run.argv[-2:] == (f"--of={table1[run.row]}", "--seed=1")
+        assert theory_runs.identify([*run.argv, f"--runs_dir={tmp_path}"])[1] == run.run_id
+    jobs = sweep_jobs.jobs_of(found, tmp_path)
+    assert [job.plan.run_id for job in jobs[:2]] == [table1[found[0].row], found[0].run_id]
+    assert jobs[1].parent is jobs[0] and len(jobs) == 8
+
+
+def test_measures_of_a_run_that_is_not_there_are_refused(tmp_path, own_signals, capsys):
+    argv = ["--experiment=measures", "--of=some", f"--runs_dir={tmp_path}"]
+    assert guarded(theory_runs.main, argv) == 2
+    assert capsys.readouterr().err == (
+        f"rethink_tf: --of=some: there is no finished run in {tmp_path}/some\n"
+    )
+    assert guarded(theory_runs.main, argv[:1]) == 2
+    assert "--of: expected a finished run, or the flagfile" in capsys.readouterr().err
+
+
+def test_the_report_of_measures(tmp_path):
+    rows, _, out = reported("measures", {"train_accuracy": 1.0, "l2": 31.5}, tmp_path)
+    shown = {row["measure"]: row["mean"] for row in rows if row["quantity"] == "mlp_1x512_random"}
+    assert shown == {
+        "training accuracy, labels as given (%)": "100",
+        "l2 norm of the weights": "31.5",
+    }
+    assert "Scale paper: all examples, 70 epochs. 1 run" in (out / "report.md").read_text()

@@ -135,6 +135,8 @@ def scale_words(gathered: Gathered) -> str:
     kinds: dict[str, dict[str, set[str]]] = {}
     for row in gathered.found:
         config = row.plan.config
+        if isinstance(config, dict) and row.plan.parent is not None:
+            config = row.plan.parent.config  # of which it says something
         examples, epochs = (experiments.setting(config, n) for n in ("examples", "epochs"))
         words = f"{'all' if examples is None else f'{examples:,}'} examples"
         if settings := experiments.setting(config, "settings"):

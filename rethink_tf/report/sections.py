@@ -35,6 +35,7 @@ BUILDERS = {
     "rademacher": theory.rademacher,
     "expressivity": theory.expressivity,
     "implicit": theory.implicit,
+    "measures": theory.measures,
 }
 # Figures that show the paper's curve even where there is no run.
 PAPERS_CURVES = ("figure1a", "figure1b", "figure1c", "figure2a", "figure2b")

@@ -1,11 +1,12 @@
-"""Equation 1, Theorem 1 and implicit regularisation: what the runs of the theory found."""
+"""Equation 1, Theorem 1, implicit regularisation, measures: what the runs of the theory found."""
 
 from rethink_tf import theory_figures
+from rethink_tf.measures import ROWS
 from rethink_tf.report import drawing
 from rethink_tf.report.drawing import Figure, Series
 from rethink_tf.report.gather import Found, Gathered
 from rethink_tf.report.paper_tables import row
-from rethink_tf.report.table import Cell, Table
+from rethink_tf.report.table import Cell, Row, Table
 
 
 def _of(found: Found, select) -> Cell:
@@ -106,6 +107,26 @@ def implicit(gathered: Gathered, _first: float):
     )
     labels = ("data set", "preprocessing")
     return [Table("implicit", "Least norm", labels, tuple(rows), notes=notes)], figures
+
+
+_DECIMALS = {"percent": 2, "count": 0, "plain": 3}
+
+
+def measures(gathered: Gathered, _first: float):
+    """What distinguishes a network that learnt from one that memorised? A column for each."""
+    rows = []
+    sources = [found.source for found in gathered.found if found.runs]
+    run_ids = tuple(run.run_id for run in gathered.runs)
+    for key, (words, kind) in ROWS.items():
+        scale = 100.0 if kind == "percent" else 1.0
+        cells = {
+            found.plan.row: Cell(found.summaries(key, scale), None, _DECIMALS[kind], found.words)
+            for found in gathered.found
+        }
+        if any(cell.values for cell in cells.values()):
+            rows.append(Row((words.strip(),), cells, sources[0], run_ids))
+    notes = ("Measured on the weights that each run ended with; see rethink_tf/measures.py.",)
+    return [Table("measures", "Measures", ("measure",), tuple(rows), notes=notes)], []
 
 
 def _figure(name: str, title: str, draw, found) -> Figure:
