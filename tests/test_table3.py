@@ -135,6 +135,8 @@ def test_the_report_has_the_papers_beside_ours(tmp_path, capsys):
     assert found["CIFAR-10", name, "test error (%)"]["mean"] == "18"
     ridge = found["CIFAR-10", name, "test error with l2 (%)"]
     assert (ridge["paper"], ridge["mean"]) == ("15", "16")
+    filters = found["CIFAR-10", name, "filters"]
+    assert (filters["paper"], filters["mean"]) == ("32000", "32000")
     text = (out / "report.md").read_text()
     assert "Scale paper: all examples. 2 runs, 1 seed." in text
     assert "2 runs are missing: cifar10_none seed 0, mnist_gabor seed 0." in text
@@ -156,6 +158,7 @@ def test_a_solution_with_a_ridge_is_not_put_beside_one_without(tmp_path, capsys)
     name = "random conv-net with 32000 random filters"
     assert found["CIFAR-10", name, "test error (%)"]["mean"] == ""
     assert found["CIFAR-10", name, "test error with l2 (%)"]["mean"] == "25"
+    assert found["CIFAR-10", name, "filters"]["difference"] == "-30976"
     assert not (tmp_path / "out" / "table3_filters.png").exists(), "one number is no curve"
 
 

@@ -40,6 +40,8 @@ def table3(gathered: Gathered, _first: float):
             number = float(printed[title]) if printed[title] else None
             shown, unit = (0, "") if title == "norm" else (2, " (%)")
             cells[title + unit] = Cell(values, number, shown, found.words if found else "")
+        if found and printed["row"] == "cifar10_random_conv":
+            cells["filters"] = Cell(found.summaries("filters"), PAPERS_FILTERS, 0, found.words)
         words = (printed["data"], printed["preprocessing"])
         rows.append(row(words, cells, found) if found else Row(words, cells))
     notes = (
