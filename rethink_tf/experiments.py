@@ -1,4 +1,4 @@
-"""The tables and figures as data: rows (flagfiles) x axes (text) x seeds, at one of three scales.
+"""The runs of a table or figure (`catalogue`): rows x axes x seeds at a scale, resolved and named.
 
 A run of an experiment is an ordinary run: what its row's flagfile, its place on the axes, its seed
 and its scale resolve to. A scale is nothing but `epochs`, `examples` and `eval_every`, so the same
@@ -10,119 +10,22 @@ import fnmatch
 import functools
 import importlib
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from rethink_tf import command_line, config, parents, resolution
+from rethink_tf.catalogue import EXPERIMENTS as EXPERIMENTS
+from rethink_tf.catalogue import MAIN as MAIN
+from rethink_tf.catalogue import SCALED as SCALED
+from rethink_tf.catalogue import SCALES as SCALES
+from rethink_tf.catalogue import Experiment as Experiment
 from rethink_tf.errors import RequestError
 from rethink_tf.run_progress import state as state
 
 ROOT = Path(__file__).resolve().parent.parent
 FLAGFILES = ROOT / "flags"
-SCALES = ("paper", "cpu", "smoke")
-SCALED = ("examples", "epochs", "eval_every")
-MAIN = "rethink_tf.main"
-
-
-@dataclasses.dataclass(frozen=True)
-class Experiment:
-    """A table or figure.
-
-    Attributes:
-        title: what it shows, in a line.
-        rows: flagfiles below flags/, as patterns.
-        axes: flag: its values, separated by blanks; each row is run at each combination.
-        scales: scale: {pattern of a row or of a model: (examples, epochs, eval_every)}; the first
-            that fits counts, where none fits the run is at the paper's scale.
-        children: the experiment whose runs start from these; says which epochs to keep.
-        module: what is run. One other than rethink_tf.main is given the flags of the file, not its
-            name, with --seed, --runs_dir, --threads and what the sweep was given; has a function
-            `identify(argv)` -> (configuration, run id); writes RUNS_DIR/<run id>/summary.json last.
-    """
-
-    title: str
-    rows: tuple[str, ...]
-    axes: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    scales: Mapping[str, Mapping] = dataclasses.field(default_factory=dict)
-    children: str | None = None
-    module: str = MAIN
-
-
-# `cpu`: each experiment ends in a night (10 hours) on two cores, which train so many images/s: MLPs
-# 40,000 (hence at the paper's scale), AlexNet 1,500, Inception and WRN-28-1 150, ResNet-18 40,
-# ResNet-50 20, Inception v3 7. Experiments that share runs share the scale.
-_CIFAR = {
-    "cpu": {
-        "mlp_*": (50_000, 70, 1),
-        "inception_crop": (5_000, 200, 20),
-        "inception_flip_rotate": (5_000, 200, 20),
-        "inception*": (5_000, 40, 10),
-        "alexnet_fashion_*": (5_000, 70, 10),
-        "resnet_*": (1_000, 20, 20),
-        "alexnet*": (20_000, 70, 10),
-    },
-    "smoke": {"*": (200, 2, 2)},
-}
-_IMAGENET = {"cpu": {"*": (500, 30, 30)}, "smoke": {"*": (16, 1, 1)}}
-_CAPACITY = {
-    "cpu": {"*_all": (1_000, 30, 30), "*_10000": (500, 30, 30)},
-    "smoke": {"*_all": (32, 1, 1), "*_10000": (16, 1, 1)},
-}
-# Longer than 50 epochs at every scale: some of the transfers start from that epoch.
-_LEVELS = {"cpu": {"*": (3_000, 60, 20)}, "smoke": {"*": (128, 51, 51)}}
-_TRANSFER = {"cpu": {"*": (10_000, 150, 10)}, "smoke": {"*": (200, 2, 2)}}
-_WRN = {"cpu": {"*": (2_500, 300, 50)}, "smoke": {"*": (200, 2, 2)}}
-_PROBABILITIES = {"corrupt": "0 0.1 0.2 0.3 0.4 0.5 0.6 0.7 0.8 0.9 1"}
-
-EXPERIMENTS: dict[str, Experiment] = {
-    "table1": Experiment(
-        "Training and test accuracy on CIFAR-10, true and random labels",
-        ("table1/*.flags",), scales=_CIFAR,
-    ),
-    "table2": Experiment(
-        "Training and test accuracy on ImageNet, true and random labels",
-        ("table2/*.flags",), scales=_IMAGENET,
-    ),
-    "table3": Experiment(
-        "Kernel interpolation of MNIST and CIFAR-10", ("table3/*.flags",),
-        module="rethink_tf.theory.kernels",
-    ),
-    "table4": Experiment(
-        "Random labels of CIFAR-10 with explicit regularisers", ("table4/*.flags",), scales=_CIFAR,
-    ),
-    "figure1a": Experiment(
-        "Learning curves on CIFAR-10 under five corruptions", ("figure1a/*.flags",), scales=_CIFAR,
-    ),
-    "figure1b": Experiment(
-        "Time to overfit against label corruption", ("figure1bc/*.flags",), _PROBABILITIES, _CIFAR,
-    ),
-    "figure1c": Experiment(
-        "Test error against label corruption", ("figure1bc/*.flags",), _PROBABILITIES, _CIFAR,
-    ),
-    "figure2a": Experiment(
-        "ImageNet: regularisers and early stopping", ("figure2a/*.flags",), scales=_IMAGENET,
-    ),
-    "figure2b": Experiment(
-        "CIFAR-10: batch normalisation and early stopping", ("figure2b/*.flags",), scales=_CIFAR,
-    ),
-    "capacity": Experiment(
-        "Memorisation by size of a ResNet, Fashion-MNIST", ("capacity/*.flags",), scales=_CAPACITY,
-    ),
-    "regularisation": Experiment(
-        "Weight decay, dropout, corrupted data", ("regularisation/*.flags",), scales=_CIFAR,
-    ),
-    "levels": Experiment(
-        "Levels of randomisation of labels and pixels", ("levels/*.flags",), scales=_LEVELS,
-        children="transfer",
-    ),
-    "transfer": Experiment(
-        "The levels' features on Fashion-MNIST", ("transfer/*.flags",), scales=_TRANSFER,
-    ),
-    "wrn": Experiment(
-        "WRN-28-1 as in the first author's demonstration", ("wrn/*.flags",), scales=_WRN,
-    ),
-}  # fmt: skip
+OF = "--of="  # of what is no training, the run that it starts from
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +37,8 @@ class Planned:
         axes: flag: value, as text.
         seed, scale: see `planned`.
         argv: what the module is given to train it, but for where things lie.
-        config: resolved; of a run whose parent is not finished, with the weights hash left open.
+        config: resolved; of a run whose parent is not finished, with the weights hash left open; of
+            what is no training a dict.
         run_id: None where its parent is not finished, since its weights are part of what it is.
         module: what is run.
         parent: the run that it starts from.
@@ -187,7 +91,12 @@ def _identify(name: str):
 
 
 def planned(
-    name: str, scale: str = "paper", seeds: int = 1, *, runs_dir: Path | str = "runs"
+    name: str,
+    scale: str = "paper",
+    seeds: int = 1,
+    *,
+    runs_dir: Path | str = "runs",
+    only: str = "*",
 ) -> list[Planned]:
     """All runs of an experiment, parents not included.
 
@@ -196,6 +105,7 @@ def planned(
         scale: one of SCALES.
         seeds: how many; 0, 1, ...
         runs_dir: where the parents of transferred runs lie.
+        only: pattern of the rows wanted, such as mlp_*; the names of flagfiles without ending.
 
     Returns:
         The runs, by row, then axes, then seed. Runs that experiments share have equal run ids.
@@ -215,9 +125,20 @@ def planned(
     return [
         _plan(name, path, point, seed, scale, Path(runs_dir))
         for path in paths
+        if fnmatch.fnmatchcase(path.stem, only)
         for point in points
         for seed in range(seeds)
     ]
+
+
+def require_rows(names: Iterable[str], only: str) -> None:
+    """Refuses a pattern that is of no row of any of the experiments: RequestError."""
+    if only == "*":
+        return
+    there = {path.stem for name in names for path in _paths(experiment(name))}
+    if not fnmatch.filter(sorted(there), only):
+        known = ", ".join(sorted(there)) or "rows of an experiment"
+        raise RequestError(f"--rows: expected a pattern of {known}; received {only}")
 
 
 def plan_again(plan: Planned, runs_dir: Path | str) -> Planned:
@@ -232,9 +153,15 @@ def _plan(name: str, path: Path, axes, seed: int, scale: str, runs_dir: Path) ->
     common = {"experiment": name, "row": path.stem, "axes": axes, "seed": seed, "scale": scale}
     if found.module != MAIN:
         asked = tuple(x for x in path.read_text().splitlines() if x.startswith("--")) + point
+        of = [word.partition("=")[2] for word in asked if word.startswith(OF)]
+        parent = _parent(of[0], seed, scale, runs_dir) if of else None
+        if parent is not None:
+            asked = tuple(word for word in asked if not word.startswith(OF))
+            asked += (f"{OF}{parent.run_id}",)
         argv = (*asked, *_scale_flags(_scaled(found, scale, path.stem, "")), f"--seed={seed}")
         resolved, run_id = _identify(name)(list(argv))
-        return Planned(**common, argv=argv, config=resolved, run_id=run_id, module=found.module)
+        more = {"module": found.module, "parent": parent}
+        return Planned(**common, argv=argv, config=resolved, run_id=run_id, **more)
     asked = (f"--flagfile={_shown(path)}", *point)
     wanted = _parsed(asked)
     scaled = _scaled(found, scale, path.stem, wanted.model)
@@ -262,15 +189,20 @@ def _parsed(argv: tuple[str, ...]) -> config.RunConfig:
     return command_line.parse(list(argv))[0]
 
 
-def _scaled(found: Experiment, scale: str, row: str, model: str) -> dict[str, int]:
-    """The fields that a scale sets."""
+def _scaled(found: Experiment, scale: str, row: str, model: str) -> dict[str, Any]:
+    """The fields that a scale sets, of what is no training the flags."""
     for pattern, values in found.scales.get(scale, {}).items():
         if any(fnmatch.fnmatchcase(text or "", pattern) for text in (row, model)):
-            return dict(zip(SCALED, values, strict=True))
+            return values if isinstance(values, dict) else dict(zip(SCALED, values, strict=True))
     return {}
 
 
-def _scale_flags(scaled: dict[str, int]) -> tuple[str, ...]:
+def setting(config: Any, name: str) -> Any:
+    """A setting of a run's configuration, of a training or of another; None where it has none."""
+    return config.get(name) if isinstance(config, dict) else getattr(config, name, None)
+
+
+def _scale_flags(scaled: dict[str, Any]) -> tuple[str, ...]:
     return tuple(f"--{name}={value}" for name, value in scaled.items())
 
 
@@ -286,7 +218,7 @@ def _epochs_to_keep(children: str) -> dict[Path, str]:
 
 
 def _parent(named: str | None, seed: int, scale: str, runs_dir: Path) -> Planned | None:
-    """The run that --init_from=FLAGFILE means, at the same scale and seed."""
+    """The run that --init_from=FLAGFILE, or --of=FLAGFILE, means, at the same scale and seed."""
     if named is None or resolution.is_random(named):
         return None
     path = ROOT / named

@@ -2,6 +2,7 @@
 
 import dataclasses
 import resource
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,15 @@ from rethink_tf import (
     __version__,
     audit,
     console,
+    datasets,
     devices,
+    fields,
     kernel_data,
     kernel_settings,
     kernel_solutions,
+    kernel_summary,
     paper,
+    plain_runs,
     records,
     results,
 )
@@ -25,6 +30,7 @@ from rethink_tf.theory import minimum_norm
 from rethink_tf.theory.gram import Kernel
 from rethink_tf.theory.minimum_norm import Solution
 
+KIND, SOLUTIONS = "kernels", "solutions.json"
 SECONDS_BETWEEN_LINES = 15.0
 # Results of which all these are equal may stand in one file.
 OF_A_SOLUTION = ("version", "data", "settings", "gamma", "labels_hash")
@@ -53,19 +59,53 @@ class Progress:
             self.last = now
 
 
+_MORE = {
+    "runs_dir": fields.field(None, str, plain_runs.RUNS_DIR + " Default: none.",
+                             group="Where and how"),
+}  # fmt: skip
+
+
+def identify(argv: list[str]) -> tuple[dict[str, Any], str]:
+    """What a command line asks for: (its plain configuration, run id)."""
+    run, settings, _ = kernel_settings.parse(argv, "rethink_tf.theory.kernels", ABOUT, _MORE)
+    run, _ = kernel_data.resolved(run, settings.data_dir)
+    values = kernel_settings.configuration(run, settings)
+    return values, plain_runs.run_id(KIND, values)
+
+
 def main(argv: list[str]) -> int:
     """Runs one command line (without the program's name) and returns its exit code."""
-    request = kernel_settings.parse(argv, "rethink_tf.theory.kernels", ABOUT)
+    request = kernel_settings.parse(argv, "rethink_tf.theory.kernels", ABOUT, _MORE)
     if request is None:
         return ExitCode.DONE
-    run, settings, _ = request
+    run, settings, more = request
     kernel_solutions.steps(settings)  # refuses what is no number before any data is read
     kernel_solutions.feature_options(settings)
     run, why = kernel_data.resolved(run, settings.data_dir)
-    name, gamma, source = kernel_settings.kernel_of(settings, run.dataset)
-    kernel = Kernel(name, gamma)
+    kernel_settings.kernel_of(settings, run.dataset)
     if why:
         console.say(why)
+    if more["runs_dir"] is None:
+        return finish(_solve(run, settings), settings)
+    if settings.json is not None:
+        raise RequestError(f"--json: expected none with --runs_dir, received {settings.json}")
+    datasets.require(run.dataset, settings.data_dir)
+
+    def compute(folder: Path) -> dict[str, Any]:
+        own = dataclasses.replace(settings, json=str(folder / SOLUTIONS))
+        record = _solve(run, own)
+        finish(record, own)
+        return kernel_summary.summary_of(record)
+
+    values = kernel_settings.configuration(run, settings)
+    return plain_runs.carry_out(more["runs_dir"], KIND, values, compute, argv=argv,
+                                threads=settings.threads)  # fmt: skip
+
+
+def _solve(run, settings: Settings) -> dict[str, Any]:
+    """Solves what is asked for and says it; returns the record."""
+    name, gamma, source = kernel_settings.kernel_of(settings, run.dataset)
+    kernel = Kernel(name, gamma)
     places = {"data_dir": settings.data_dir, "cache_dir": settings.cache_dir}
     data = kernel_data.load(run, **places, threads=settings.threads, say=console.say)
     n = data.train.num_examples
@@ -99,7 +139,7 @@ def main(argv: list[str]) -> int:
         _write(settings, record)
         say_solution(record["solutions"][-1])
     say_paper(run, settings)
-    return finish(record, settings)
+    return record
 
 
 def _record(run, settings: Settings, kernel: Kernel, source: str, data) -> dict[str, Any]:
@@ -225,3 +265,9 @@ def finish(record: dict[str, Any], settings: Settings) -> int:
         console.say(f"INVALID: random labels, but the test error is not chance: {failed[0]}")
         return ExitCode.INVALID
     return ExitCode.DONE
+
+
+if __name__ == "__main__":
+    from rethink_tf.main import guarded
+
+    sys.exit(guarded(main, sys.argv[1:]))

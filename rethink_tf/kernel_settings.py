@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 import difflib
 
-from rethink_tf import config, fields
+from rethink_tf import config, fields, plain_runs
 from rethink_tf.config import RunConfig
 from rethink_tf.errors import RequestError
 from rethink_tf.theory.gram import KERNELS
@@ -158,7 +158,7 @@ def parse(
             f"--{name}", help=text.replace("%", "%%"), default=None, metavar="VALUE"
         )
     try:
-        asked, rest = parser.parse_known_args(argv)
+        asked, rest = parser.parse_known_args(plain_runs.with_flagfiles(argv))
     except SystemExit:  # --help, printed by then
         return None
     if rest:
@@ -227,3 +227,31 @@ def kernel_of(settings: Settings, dataset: str) -> tuple[str, float | None, str]
             f"--features={settings.features} to choose one on held-out training examples"
         )
     return name, *GAMMAS[dataset, settings.features]
+
+
+def configuration(run: RunConfig, settings: Settings) -> dict:
+    """All that can change a number, plain: what names a kernel run.
+
+    Args:
+        run: resolved, the data.
+        settings: what is solved of them; where and how is no part of it.
+
+    Raises:
+        RequestError: as `kernel_of`; numbers of filters or ridges that are none.
+    """
+    name, gamma, _ = kernel_of(settings, run.dataset)
+    stated = {f.name: f for f in dataclasses.fields(Settings)}
+    values = {n: getattr(run, n) for n in OF_A_RUN}
+    if run.labels_from is not None:  # the content counts, not the path
+        values["labels_from"] = config.labels_path(run)[1]
+    for key, field in stated.items():
+        if field.metadata["group"] != "Where and how":
+            values[key] = getattr(settings, key)
+    values |= {"kernel": name, "gamma": gamma, "ridge": numbers("ridge", settings.ridge)}
+    values["filters"] = []
+    if settings.features == "random_conv":
+        values["filters"] = sorted(set(numbers("filters", settings.filters, 1, 1_000_000, int)))
+    # As in a run, what is left at a fixed default renames nothing once there is more to set.
+    always = ("dataset", "input_size", "features", "kernel", "gamma", "ridge", "filters", "seed")
+    fixed = {n: field.default for n, field in (config.FIELDS | stated).items()}
+    return {n: v for n, v in values.items() if n in always or v != fixed[n]}

@@ -84,6 +84,7 @@ def adopt(wanted: RunConfig, runs_dir: Path | str) -> RunConfig:
             f"{summary.get('status')}"
         )
     own = _config_of(run_dir, summary)
+    _require_names(run_dir, summary)
     if own.init_from is not None:
         raise RequestError(
             f"--init_from={named}: expected a run trained from the start, {summary['run_id']} is "
@@ -154,6 +155,17 @@ def _locate(named: str, runs_dir: Path) -> tuple[Path, str]:
     )
 
 
+def folder_of(named: str, runs_dir: Path) -> Path:
+    """The folder of a run, there or not, by a path, a run id below `runs_dir`, or a flagfile.
+
+    Raises:
+        RequestError: the flagfile cannot be read, or is no run.
+    """
+    if named.endswith(".flags"):
+        return _of_flagfile(named, runs_dir)[0]
+    return Path(named) if os.path.isdir(named) else runs_dir / named
+
+
 def _of_flagfile(path: str, runs_dir: Path) -> tuple[Path, str]:
     try:
         wanted, options = command_line.parse([f"--flagfile={path}"])
@@ -170,6 +182,18 @@ def _config_of(run_dir: Path, summary: dict) -> RunConfig:
         return config.from_dict(summary["config"])
     except (KeyError, TypeError):
         raise StorageError(f"{run_dir}: its summary lacks its configuration") from None
+
+
+def _require_names(run_dir: Path, summary: dict) -> None:
+    """Refuses a summary that lacks what a child names its parent by."""
+    for name, kind, words in (
+        ("run_id", str, "text"), ("epochs", int, "a whole number"), ("weights_hash", str, "text"),
+    ):  # fmt: skip
+        if type(summary.get(name)) is not kind:
+            raise StorageError(
+                f"{run_dir}: damaged: expected {words} in {name} of its summary, found "
+                f"{summary.get(name)!s:.40}; delete {results.SUMMARY} and train it again"
+            )
 
 
 def _epoch_and_hash(named, run_dir: Path, summary: dict, epoch: int | None) -> tuple[int, str]:

@@ -32,6 +32,13 @@ def signs(index: np.ndarray, *, seed: int, draw: int) -> np.ndarray:
     )  # fmt: skip
 
 
+def require_no_labels(config: RunConfig) -> None:
+    """Refuses a configuration that names labels, or a parent: RequestError."""
+    for name in LABELS:
+        if getattr(config, name) != getattr(RunConfig(), name):
+            raise RequestError(f"--{name}: expected none, since the labels are random signs")
+
+
 def run(
     config: RunConfig,
     *,
@@ -58,9 +65,7 @@ def run(
     Raises:
         RequestError: the configuration names labels, or a parent.
     """
-    for name in LABELS:
-        if getattr(config, name) != getattr(RunConfig(), name):
-            raise RequestError(f"--{name}: expected none, since the labels are random signs")
+    require_no_labels(config)
     from rethink_tf import devices, schedule, session, tables
     from rethink_tf.evaluation import Evaluation
     from rethink_tf.steps import Steps

@@ -106,9 +106,11 @@ def check_finished(path: Path, run_id: str, summary: dict[str, Any]) -> None:
             f"{summary.get('run_id')!s:.60}; move it to where it belongs"
         )
     done = summary["status"] == DONE
-    needed = ("train_accuracy", "test_accuracy", "changed_fraction", "epochs") if done else ()
+    training = "kind" not in summary  # a kernel's solution and the like has no epochs
+    needed = ("train_accuracy", "test_accuracy", "changed_fraction", "epochs")
+    needed = needed if done and training else ()
     missing = [key for key in needed if not _is_number(summary.get(key))]
-    missing += [key for key in NUMBERS if key not in summary]
+    missing += [key for key in NUMBERS if training and key not in summary]
     missing += [] if done or isinstance(summary.get("reason"), str) else ["reason"]
     checks = summary.get("audit")
     if not isinstance(checks, list) or not all(map(_is_check, checks)):

@@ -28,6 +28,8 @@ summary.json   written last, by rename: the mark of a finished run. `status` DON
                `exact`, false where the run went on in a changed environment (--resume=anyway) and
                so may not be what an uninterrupted one is; `differed`, after which epoch and step
                that was and what had changed, one entry each time.
+               Of what is no training (`plain_runs`): `kind`, kernels or another, in place of all
+               of epochs; beside it solutions.json, what an interrupted kernel run had solved.
 examples.npz   one row per training example: `index true given`, `fitted_since` (the evaluated epoch
                from which on it was always fitted, 0: not fitted), `forgotten` (how often),
                `margin` (logit of the given label less the largest other, at the end). The summary

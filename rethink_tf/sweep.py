@@ -12,7 +12,7 @@ from pathlib import Path
 from rethink_tf import datasets, devices, ray_tasks, slots, sweep_view
 from rethink_tf.console import duration, say
 from rethink_tf.errors import ExitCode, RequestError
-from rethink_tf.experiments import EXPERIMENTS, SCALES, planned, rows
+from rethink_tf.experiments import EXPERIMENTS, SCALES, planned, require_rows, rows, setting
 from rethink_tf.run_progress import FINISHED
 from rethink_tf.sweep_jobs import ENDED, Job, jobs_of
 from rethink_tf.sweep_loop import drive
@@ -47,6 +47,7 @@ def _parser() -> _Parser:
     add("--slots", type=int, default=0, help="runs side by side [one a GPU, or for two cores]")
     add("--threads", type=int, default=0, help="of each run [the cores of its slot; Ray: 1]")
     add("--gpus_per_run", type=float, help="with Ray: a fraction shares a GPU [1 if there are any]")
+    add("--rows", default="*", metavar="PATTERN", help="only these flagfiles, such as mlp_* [all]")
     add("--shard", default="0/1", help="i/n: the i-th part of n, i from 0 [0/1]")
     return parser
 
@@ -94,6 +95,7 @@ def _jobs(asked) -> list[Job]:
     if not names:
         raise RequestError(f"expected experiments, such as table1; --list names all "
                            f"{len(EXPERIMENTS)}, --all runs them")  # fmt: skip
+    require_rows(names, asked.rows)
     for name, low in (("slots", 0), ("threads", 0), ("checkpoint_every", 0)):
         value = getattr(asked, name)
         if value is not None and not low <= value <= 1_000_000:
@@ -101,7 +103,9 @@ def _jobs(asked) -> list[Job]:
     plans = [
         plan
         for name in names
-        for plan in planned(name, asked.scale, asked.seeds, runs_dir=asked.runs_dir)
+        for plan in planned(
+            name, asked.scale, asked.seeds, runs_dir=asked.runs_dir, only=asked.rows
+        )
     ]
     return jobs_of(plans, Path(asked.runs_dir), shard(asked.shard))
 
@@ -130,7 +134,7 @@ def _slots(asked, gpus: list[str]) -> int:
 def _require_data(jobs, data_dir) -> None:
     """Refuses, once and before anything is trained, data sets that are not there."""
     open_jobs = [job for job in jobs if job.state() != FINISHED]
-    names = {getattr(job.plan.config, "dataset", None) for job in open_jobs} - {None}
+    names = {setting(job.plan.config, "dataset") for job in open_jobs} - {None}
     for name in sorted(names):
         datasets.require(name, data_dir)
 

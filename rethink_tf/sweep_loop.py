@@ -12,6 +12,7 @@ from typing import Any
 
 from rethink_tf import results
 from rethink_tf.errors import ExitCode, StorageError
+from rethink_tf.experiments import MAIN
 from rethink_tf.run_progress import RUNNING
 from rethink_tf.sweep_jobs import ENDED, STARTED, WAITING, Job
 
@@ -104,12 +105,18 @@ def _start_ready(jobs: Sequence[Job], executor: Any, view: Any, flags: Sequence[
             _defer(job, view)
         elif job.stage == WAITING:
             threads = _threads(job, executor.threads)
-            argv = [*job.plan.argv, *flags, f"--threads={threads}"]
+            argv = [*job.plan.argv, *_taken(job, flags), f"--threads={threads}"]
             job.stage, job.began = STARTED, time.monotonic()
             executor.start(job, argv, threads, job.log)
             view.started(job)
         if job.stage == ENDED:
             view.ended(job)
+
+
+def _taken(job: Job, flags: Sequence[str]) -> list[str]:
+    """The flags that a job's module knows: what is no training writes no checkpoints."""
+    trains = job.plan.module == MAIN
+    return [flag for flag in flags if trains or not flag.startswith("--checkpoint_every")]
 
 
 def _threads(job: Job, wanted: int) -> int:

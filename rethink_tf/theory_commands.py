@@ -42,7 +42,7 @@ def main(name: str, argv: list[str]) -> int:
     out = Path(extras["out"] or name)
     if out.suffix:
         raise RequestError(f"--out: expected a folder, received {out}")
-    kinds = _numbers(name, extras)
+    kinds = numbers(name, extras)
     # Before anything is computed: an hour's work is not to end at a folder that cannot be made.
     with results.storage(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -104,7 +104,12 @@ def whole(name: str, text: str, low: int, high: int) -> int:
     return number
 
 
-def _numbers(name: str, extras: dict[str, str | None]) -> dict[str, Any]:
+def arguments(name: str) -> list[str]:
+    """The arguments of a command's function that flags of its own set."""
+    return [argument for argument, *_ in _ARGUMENTS[name].values()]
+
+
+def numbers(name: str, extras: dict[str, str | None]) -> dict[str, Any]:
     """The command's own flags, those that were given, as arguments of its function."""
     found = {}
     for flag, (argument, low, high, listed) in _ARGUMENTS[name].items():

@@ -22,7 +22,7 @@ from rethink_tf.experiments import EXPERIMENTS, ROOT, SCALES, planned
 
 NAMES = (
     "table1 table2 table3 table4 figure1a figure1b figure1c figure2a figure2b capacity "
-    "regularisation levels transfer wrn"
+    "regularisation levels transfer wrn rademacher expressivity implicit measures"
 ).split()
 # Experiments whose flagfiles are here.
 PRESENT = [name for name in NAMES if any(experiments._paths(EXPERIMENTS[name]))]

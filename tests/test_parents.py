@@ -127,6 +127,21 @@ def test_what_is_no_parent_is_refused(tmp_path):
     assert refusal(grandchild, "x").endswith("is itself transferred")
 
 
+@pytest.mark.parametrize("name, words", [
+    ("weights_hash", "text"), ("epochs", "a whole number"), ("run_id", "text"),
+])  # fmt: skip
+@pytest.mark.parametrize("value", [None, 1.5, ["x"]])
+def test_a_summary_that_does_not_name_the_weights_is_one_line(name, words, value, tmp_path):
+    folder = finished(tmp_path, **{name: value})
+    line = f"{folder}: damaged: expected {words} in {name} of its summary, found {value}; delete"
+    with pytest.raises(StorageError) as error:
+        child(folder, "x")
+    assert str(error.value).startswith(line) and "\n" not in str(error.value)
+    wanted = RunConfig(dataset="fashion_mnist", **dict.fromkeys(config.OF_THE_PARENT))
+    later, why = parents.adopt_later(wanted, own(), folder)
+    assert why.startswith(line) and later.init_from.endswith(":9:open")
+
+
 @pytest.mark.parametrize(
     "fields, message",
     [

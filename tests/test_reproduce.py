@@ -51,7 +51,7 @@ def test_failed_runs_leave_a_report_a_stopped_sweep_none(run, first, commands, c
 
 def test_the_scripts_name_experiments():
     found = sorted(SCRIPTS.glob("reproduce_*.sh"))
-    assert len(found) == 6
+    assert len(found) == 7
     for script in found:
         names = re.search(r'reproduce\.sh" (.+) "\$@"$', script.read_text(), re.M)[1].split()
         assert set(names) <= set(EXPERIMENTS)

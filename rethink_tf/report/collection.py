@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rethink_tf import config as configuration
-from rethink_tf import results
+from rethink_tf import experiments, results
 from rethink_tf.errors import RequestError, StorageError
 from rethink_tf.fields import from_stored
 from rethink_tf.resolution import PARENT
@@ -72,7 +72,7 @@ class Collection:
 
     def seeds(self) -> int:
         """As many seeds as there are: the largest one and one more."""
-        used = [getattr(run.config, "seed", 0) for run in self.runs]
+        used = [experiments.setting(run.config, "seed") or 0 for run in self.runs]
         return 1 + max((seed for seed in used if seed < MOST_SEEDS), default=0)
 
 

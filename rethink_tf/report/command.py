@@ -25,6 +25,8 @@ def _parser() -> Parser:
                         help=f"{', '.join(experiments.SCALES)} [paper]")  # fmt: skip
     parser.add_argument("--seeds", type=int, metavar="N",
                         help="0 to N - 1, each expected [those that are there]")  # fmt: skip
+    parser.add_argument("--rows", default="*", metavar="PATTERN",
+                        help="only these flagfiles, such as mlp_* [all]")  # fmt: skip
     parser.add_argument("--threshold", type=float, default=derived.LOSSES[0], metavar="LOSS",
                         help="online loss that counts as reached [0.05]")  # fmt: skip
     parser.add_argument("--measured", metavar="DIR",
@@ -52,11 +54,12 @@ def main(argv: list[str]) -> int:
     names = _names(asked)
     if not (math.isfinite(asked.threshold) and asked.threshold > 0):
         raise RequestError(f"--threshold: expected a loss above 0, received {asked.threshold}")
+    experiments.require_rows(names, asked.rows)
     shipped = [] if asked.measured == "none" else measured.read(asked.measured)
     runs = collect(asked.runs_dir, shipped)
     made = [
         sections.build(name, runs, scale=asked.scale, seeds=asked.seeds,
-                       threshold=asked.threshold, runs_dir=asked.runs_dir)
+                       threshold=asked.threshold, runs_dir=asked.runs_dir, only=asked.rows)
         for name in names
     ]  # fmt: skip
     _write(Path(asked.out), made, runs, asked)

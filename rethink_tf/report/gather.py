@@ -72,7 +72,13 @@ def label(plan: experiments.Planned) -> str:
 
 
 def gather(
-    name: str, collection: Collection, *, scale: str, seeds: int | None, runs_dir: str
+    name: str,
+    collection: Collection,
+    *,
+    scale: str,
+    seeds: int | None,
+    runs_dir: str,
+    only: str = "*",
 ) -> Gathered:
     """An experiment's runs.
 
@@ -85,6 +91,7 @@ def gather(
         scale: paper, cpu or smoke.
         seeds: how many there must be, 0, 1, ...; None: those there are, one at least.
         runs_dir: where parents of transferred runs lie.
+        only: pattern of the rows wanted.
 
     Raises:
         RequestError: unknown name, scale, number of seeds.
@@ -92,11 +99,13 @@ def gather(
     title = experiments.experiment(name).title
     many = collection.seeds() if seeds is None else seeds
     try:
-        plans = experiments.planned(name, scale, many, runs_dir=runs_dir)
+        plans = experiments.planned(name, scale, many, runs_dir=runs_dir, only=only)
     except RequestError as error:
         if str(error).startswith("--"):
             raise
         return Gathered(name, title, scale, (), str(error))
+    if not plans:
+        return Gathered(name, title, scale, (), f"no row of {name} fits --rows={only}")
     grouped: dict[str, list[experiments.Planned]] = {}
     for plan in plans:
         grouped.setdefault(label(plan), []).append(plan)
@@ -126,15 +135,19 @@ def scale_words(gathered: Gathered) -> str:
     kinds: dict[str, dict[str, set[str]]] = {}
     for row in gathered.found:
         config = row.plan.config
-        if not hasattr(config, "epochs"):
-            return f"Scale {gathered.scale}."
-        size = "all" if config.examples is None else f"{config.examples:,}"
-        words = f"{size} examples, {config.epochs} epochs"
-        if config.eval_every > 1:
-            words += f", evaluated every {config.eval_every}"
+        if isinstance(config, dict) and row.plan.parent is not None:
+            config = row.plan.parent.config  # of which it says something
+        examples, epochs = (experiments.setting(config, n) for n in ("examples", "epochs"))
+        words = f"{'all' if examples is None else f'{examples:,}'} examples"
+        if settings := experiments.setting(config, "settings"):
+            words = ", ".join(f"{name} {_plain(value)}" for name, value in settings.items())
+        if epochs is not None:
+            words += f", {epochs} epochs"
+            if (every := experiments.setting(config, "eval_every") or 1) > 1:
+                words += f", evaluated every {every}"
         of = kinds.setdefault(words, {"model": set(), "dataset": set()})
-        of["model"].add(config.model)
-        of["dataset"].add(config.dataset)
+        for name, values in of.items():
+            values.add(experiments.setting(config, name) or "")
     # Only by what tells the kinds apart.
     by = [name for name in ("model", "dataset") if len({*map(_joined(name), kinds.values())}) > 1]
     parts = []
@@ -142,6 +155,10 @@ def scale_words(gathered: Gathered) -> str:
         whose = ", ".join(_joined(name)(of) for name in by)
         parts.append(f"{whose}: {words}" if whose else words)
     return f"Scale {gathered.scale}: {'; '.join(parts)}."
+
+
+def _plain(value) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _joined(name: str):
@@ -153,7 +170,7 @@ def runs_words(gathered: Gathered) -> str:
     runs = gathered.runs
     if not runs:
         return "No run yet."
-    seeds = len({getattr(run.config, "seed", 0) for run in runs})
+    seeds = len({experiments.setting(run.config, "seed") or 0 for run in runs})
     shared = len({run.run_id for run in runs})
     words = f"{shared} run{'s' if shared > 1 else ''}, {seeds} seed{'s' if seeds > 1 else ''}"
     shipped = len({run.run_id for run in runs if run.source == MEASURED})

@@ -78,6 +78,9 @@ def _finished(run: Run, of: list[str], with_curves: bool) -> dict[str, Any]:
         line |= {"model": config.model, "dataset": config.dataset, "data": data_words(config),
                  "examples": config.examples or "all", "seed": config.seed,
                  "regularisers": regulariser_words(config)}  # fmt: skip
+    else:
+        own = {"model": summary.get("kind"), "examples": config.get("examples") or "all"}
+        line |= own | {name: config.get(name) for name in ("dataset", "seed")}
     line["facts"] = _facts(run, line)
     if with_curves:
         try:

@@ -1,4 +1,4 @@
-"""Tables 1 to 4, paper beside ours."""
+"""Tables 1, 2 and 4, paper beside ours."""
 
 from rethink_tf import experiments, paper
 from rethink_tf.report.derived import paper_table
@@ -84,29 +84,6 @@ def table2(gathered: Gathered, _first: float):
         "accuracy is 100.0, and its Figure 2a ends at 99.6.",
     )
     return [Table("table2", "Table 2", labels, tuple(rows), notes=notes)], []
-
-
-def table3(gathered: Gathered, _first: float):
-    """Table 3: kernel interpolation; ours by the keys of the summaries."""
-    by_name = {found.plan.row: found for found in gathered.found}
-    rows = []
-    for printed in paper_table("table3"):
-        found = by_name.get(printed["row"])
-        cells = {}
-        quantities = (("test error", "test_accuracy", 2), ("norm", "norm", 0))
-        for title, key, shown in quantities:
-            number = float(printed[title]) if printed[title] else None
-            ours = found.summaries(key) if found else ()
-            if key == "test_accuracy":
-                title, ours = "test error (%)", tuple(100 * (1 - v) for v in ours)
-            cells[title] = Cell(ours, number, shown, found.words if found else "")
-        words = (printed["data"], printed["preprocessing"])
-        rows.append(row(words, cells, found) if found else Row(words, cells))
-    notes = (
-        "The paper gives 15% for the random conv-net with an l2 penalty, in its text alone, and "
-        "does not say how its norms are summed over the classes.",
-    )
-    return [Table("table3", "Table 3", ("data", "preprocessing"), tuple(rows), notes=notes)], []
 
 
 _REGULARISERS = {

@@ -3,7 +3,16 @@
 import dataclasses
 
 from rethink_tf import experiments
-from rethink_tf.report import convergence, gather, levels, paper_tables, regularising, studies
+from rethink_tf.report import (
+    convergence,
+    gather,
+    kernels,
+    levels,
+    paper_tables,
+    regularising,
+    studies,
+    theory,
+)
 from rethink_tf.report.collection import MEASURED, Collection
 from rethink_tf.report.drawing import Figure
 from rethink_tf.report.table import Table
@@ -11,7 +20,7 @@ from rethink_tf.report.table import Table
 BUILDERS = {
     "table1": paper_tables.table1,
     "table2": paper_tables.table2,
-    "table3": paper_tables.table3,
+    "table3": kernels.table3,
     "table4": paper_tables.table4,
     "figure1a": convergence.figure1a,
     "figure1b": convergence.figure1b,
@@ -23,6 +32,10 @@ BUILDERS = {
     "levels": levels.levels,
     "transfer": levels.transfer,
     "wrn": studies.wrn,
+    "rademacher": theory.rademacher,
+    "expressivity": theory.expressivity,
+    "implicit": theory.implicit,
+    "measures": theory.measures,
 }
 # Figures that show the paper's curve even where there is no run.
 PAPERS_CURVES = ("figure1a", "figure1b", "figure1c", "figure2a", "figure2b")
@@ -51,19 +64,22 @@ def build(
     seeds: int | None,
     threshold: float,
     runs_dir: str,
+    only: str = "*",
 ) -> Section:
     """The section of one experiment.
 
     Args:
         name: of the experiment.
         collection: all runs.
-        scale, seeds, runs_dir: see `gather.gather`.
+        scale, seeds, runs_dir, only: see `gather.gather`.
         threshold: loss that counts as reached, of Figures 1a and 1b.
 
     Raises:
         RequestError: unknown name, scale or number of seeds.
     """
-    gathered = gather.gather(name, collection, scale=scale, seeds=seeds, runs_dir=runs_dir)
+    gathered = gather.gather(
+        name, collection, scale=scale, seeds=seeds, runs_dir=runs_dir, only=only
+    )
     tables, figures = BUILDERS[name](gathered, threshold)
     notes = gather.left_out_words(gathered)
     if gathered.why_none:
@@ -74,7 +90,7 @@ def build(
         caption = f"{gather.scale_words(gathered)} {gather.runs_words(gathered)}"
         notes += _missing_words(gathered)
         if not any(run.source != MEASURED for run in gathered.runs):
-            notes += _other_scales(name, collection, scale, runs_dir)
+            notes += _other_scales(name, collection, scale, runs_dir, only)
     if not gathered.runs and name not in PAPERS_CURVES:
         figures = []
     tables = [dataclasses.replace(one, caption=caption, scale=scale) for one in tables]
@@ -99,12 +115,14 @@ def _missing_words(gathered: gather.Gathered) -> list[str]:
     return [f"{len(missing)} {word} missing: {', '.join(missing[:MOST_NAMED])}{more}."]
 
 
-def _other_scales(name, collection, scale, runs_dir) -> list[str]:
+def _other_scales(name, collection, scale, runs_dir, only) -> list[str]:
     """Where the runs of the folder are of another scale, which."""
     found = []
     for other in experiments.SCALES:
         if other != scale:
-            there = gather.gather(name, collection, scale=other, seeds=1, runs_dir=runs_dir)
+            there = gather.gather(
+                name, collection, scale=other, seeds=1, runs_dir=runs_dir, only=only
+            )
             count = sum(run.source != MEASURED for run in there.runs)
             if count:
                 found.append(f"{count} runs are at another scale: --scale={other}.")

@@ -1,0 +1,166 @@
+"""Theorem 1, implicit regularisation, equation 1 and measures as runs, for sweeps and reports.
+
+    python -m rethink_tf.theory_runs --experiment=rademacher --model=mlp_1x512 --dataset=cifar10
+
+does what the command of that name does, and writes RUNS_DIR/<run id>/summary.json. Imports no
+TensorFlow before it computes.
+"""
+
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rethink_tf import (
+    command_line,
+    config,
+    console,
+    datasets,
+    devices,
+    parents,
+    plain_runs,
+    results,
+    theory_commands,
+)
+from rethink_tf.command_line import Options
+from rethink_tf.errors import ExitCode, RequestError
+from rethink_tf.main import prepare
+
+SIGNS, MEASURES = "rademacher", "measures"
+NAMES = (*theory_commands.COMMANDS, SIGNS, MEASURES)
+
+
+def _flags() -> dict[str, str]:
+    """Name and help of the flags beyond a run's."""
+    found = {"experiment": f"What is done: one of {', '.join(NAMES)}."}
+    for extra, _, _ in theory_commands.COMMANDS.values():
+        found |= {flag: text for flag, text in extra.items() if flag != "out"}
+    return found | {
+        "draws": "Of rademacher: how often signs are drawn, each a training. [1]",
+        "of": "Of measures: a finished run, its folder or id, or the flagfile that trains it.",
+    }
+
+
+def _function(name: str) -> Callable:
+    """What computes an experiment of `theory_commands`; its defaults are those of the flags."""
+    from rethink_tf.theory import expressivity_runs, implicit
+
+    return {"expressivity": expressivity_runs.run, "implicit": implicit.run}[name]
+
+
+def _request(argv: Sequence[str]):
+    """(name, wanted, options, the flags beyond a run's); None where it asks for help."""
+    request = command_line.parse_with(list(argv), _flags())
+    if request is None:
+        return None
+    wanted, options, extras = request
+    name = extras.pop("experiment")
+    if name not in NAMES:
+        raise RequestError(f"--experiment: expected one of {', '.join(NAMES)}; received {name}")
+    own = {SIGNS: ("draws",), MEASURES: ("of",)}.get(name) or theory_commands.COMMANDS[name][0]
+    others = [flag for flag, text in extras.items() if text is not None and flag not in own]
+    if others:
+        raise RequestError(f"--{others[0]}: expected none with --experiment={name}; leave it out")
+    return name, wanted, options, extras
+
+
+def _signs(wanted, options: Options, extras) -> tuple[dict[str, Any], Callable]:
+    from rethink_tf import rademacher
+
+    rademacher.require_no_labels(wanted)
+    draws = theory_commands.whole("draws", extras["draws"] or "1", 1, rademacher.MOST_DRAWS)
+    run = prepare(wanted, options)
+    values = {
+        "experiment": SIGNS, "dataset": run.dataset, "seed": run.seed, "examples": run.examples,
+        "epochs": run.epochs, "draws": draws,
+        "network": {"model": run.model, **config.identity(run)},
+    }  # fmt: skip
+
+    def compute() -> dict[str, Any]:
+        devices.start(options.threads)
+        places = {"data_dir": options.data_dir, "cache_dir": options.cache_dir}
+        return rademacher.run(run, draws=draws, **places)
+
+    return values, compute
+
+
+def _measures(wanted, options: Options, extras) -> tuple[dict[str, Any], Callable]:
+    theory_commands.refuse_others(wanted, ("seed",))
+    seed = config.check_field("seed", wanted.seed)
+    if extras["of"] is None:
+        raise RequestError("--of: expected a finished run, or the flagfile that trains it")
+    folder = parents.folder_of(extras["of"], Path(options.runs_dir))
+
+    def compute() -> dict[str, Any]:
+        from rethink_tf import measures
+
+        if results.read_summary(folder) is None:
+            raise RequestError(f"--of={extras['of']}: there is no finished run in {folder}")
+        devices.start(options.threads)
+        places = {"data_dir": options.data_dir, "cache_dir": options.cache_dir}
+        found = measures.of_run(folder, **places)
+        return {key: value for key, value in found.items() if key != "run_dir"}
+
+    return {"experiment": MEASURES, "of": folder.name, "seed": seed}, compute
+
+
+def _theory(name: str, wanted, options: Options, extras) -> tuple[dict[str, Any], Callable]:
+    theory_commands.refuse_others(wanted, theory_commands.OF_DATA)
+    seed = config.check_field("seed", wanted.seed)
+    if wanted.dataset is None:
+        raise RequestError("--dataset: expected a data set, such as cifar10; received none")
+    dataset = config.check_field("dataset", wanted.dataset)
+    given = theory_commands.numbers(name, extras)
+    fixed = inspect.signature(_function(name)).parameters
+    arguments = theory_commands.arguments(name)
+    kinds = {key: given.get(key, fixed[key].default) for key in arguments}
+    plain = {key: list(v) if isinstance(v, tuple) else v for key, v in kinds.items()}
+
+    def compute() -> dict[str, Any]:
+        splits = theory_commands.load(wanted, options)
+        if name == "expressivity":
+            devices.start(options.threads)
+        return theory_commands.COMMANDS[name][1](*splits, **kinds, seed=seed, say=console.say)
+
+    # Named as no setting of a training, since these are numbers of points, not of a training set.
+    return {"experiment": name, "dataset": dataset, "seed": seed, "settings": plain}, compute
+
+
+def _asked(name: str, wanted, options: Options, extras) -> tuple[dict[str, Any], Callable]:
+    if name == SIGNS:
+        return _signs(wanted, options, extras)
+    if name == MEASURES:
+        return _measures(wanted, options, extras)
+    return _theory(name, wanted, options, extras)
+
+
+def identify(argv: Sequence[str]) -> tuple[dict[str, Any], str]:
+    """What a command line asks for: (its plain configuration, run id)."""
+    request = _request(argv)
+    values, _ = _asked(*request)
+    return values, plain_runs.run_id(request[0], values)
+
+
+def main(argv: list[str]) -> int:
+    """Runs one command line (without the program's name) and returns its exit code."""
+    request = _request(argv)
+    if request is None:
+        console.say(command_line.usage("rethink_tf.theory_runs", _flags()))
+        return ExitCode.DONE
+    name, _, options, _ = request
+    values, compute = _asked(*request)
+    if "dataset" in values:
+        datasets.require(values["dataset"], options.data_dir)
+
+    def carried_out(_folder: Path) -> dict[str, Any]:
+        return {"audit": [], **compute()}
+
+    return plain_runs.carry_out(options.runs_dir, name, values, carried_out, argv=argv,
+                                threads=options.threads)  # fmt: skip
+
+
+if __name__ == "__main__":
+    from rethink_tf.main import guarded
+
+    sys.exit(guarded(main, sys.argv[1:]))
