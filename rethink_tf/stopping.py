@@ -14,6 +14,7 @@ import threading
 from rethink_tf.errors import ExitCode, RethinkError
 
 GRACE_SECONDS = 1.5  # and the rest of the two seconds for a busy machine
+BEFORE_THE_FIRST_STEP = " before its first step; the same command starts again"
 _CODES = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
 
 
@@ -82,8 +83,8 @@ class Stop:
                 break
         grace = self._grace
         if not self._answered.wait(grace):
-            where = "" if grace else " before its first step"
-            line = f"rethink_tf: stopped{where}; the same command goes on from the last checkpoint"
+            how = "; the same command goes on from the last checkpoint"
+            line = "rethink_tf: stopped" + (how if grace else BEFORE_THE_FIRST_STEP)
             # Raw writes: the main thread may hold the lock of a stream.
             os.write(self._stderr, f"{line}\n".encode())
             os._exit(_CODES[signal.Signals(received[0])])

@@ -93,10 +93,12 @@ def norms(found: dict[str, Any]):
     )
     axes.margins(0.12)
     _bare(axes)
-    note = f"Rank correlation {found['rank_correlation']:.2f}" if len(exact) > 2 else ""
+    notes = ["All shown have training error 0"]
+    if len(exact) > 2:
+        notes.append(f"rank correlation {found['rank_correlation']:.2f}")
     if left_out:
-        note += f"; no interpolation with {', '.join(left_out)}"
-    axes.set_title(f"All have training error 0. {note}", loc="left", size=9)
+        notes.append(f"no interpolation with {', '.join(left_out)}")
+    axes.set_title("; ".join(notes), loc="left", size=9)
     figure.legend(
         loc="outside right center", frameon=False, title="Preprocessing (numbers an image)"
     )

@@ -72,17 +72,19 @@ def test_stopped_within_an_evaluation_and_continued_bit_for_bit(whole, tmp_path,
 
 
 @pytest.mark.parametrize(
-    "call, where", [("stop.trained()", ""), ("pass", " before its first step")]
+    "call, said",
+    [
+        ("stop.trained()", "; the same command goes on from the last checkpoint"),
+        ("pass", " before its first step; the same command starts again"),
+    ],
 )
-def test_a_process_that_cannot_answer_is_ended_within_its_grace(call, where):
+def test_a_process_that_cannot_answer_is_ended_within_its_grace(call, said):
     code = "import os, signal, time\nfrom rethink_tf.stopping import Stop\n"
     code += f"with Stop() as stop:\n    {call}\n    print('in', flush=True)\n"
     code += "    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(60)\n"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50)
     assert (done.returncode, done.stdout) == (143, "in\n")
-    assert done.stderr == (
-        f"rethink_tf: stopped{where}; the same command goes on from the last checkpoint\n"
-    )
+    assert done.stderr == f"rethink_tf: stopped{said}\n"
 
 
 def test_without_a_signal_nothing_is_asked():
