@@ -162,11 +162,9 @@ def can_download(name: str, *, timeout: float = 8.0) -> bool:
 def choose_default(data_dir: str | os.PathLike | None = None) -> tuple[str, str]:
     """The data set of a run that names none, and one line that says why.
 
-    Args:
-        data_dir: see `data_directory`.
-
     Returns:
-        ("cifar10", why) if it is on disk or its host answers, else ("digits", why).
+        ("cifar10", why) if it is on disk or its host answers, else ("digits", why); RequestError
+        where a folder was named that has it not.
     """
     folder = data_directory(data_dir)
     if is_on_disk("cifar10", data_dir):
@@ -174,6 +172,8 @@ def choose_default(data_dir: str | os.PathLike | None = None) -> tuple[str, str]
     info = DATASETS["cifar10"]
     if can_download("cifar10"):
         return "cifar10", f"cifar10 will be downloaded into {folder} ({info.download_megabytes} MB)"
+    if data_dir is not None:
+        require("cifar10", data_dir)
     host = tfds_source.host(info.download_host_url)
     return "digits", (
         f"no CIFAR-10 here (looked in {folder}; no network to {host}): training on the embedded "

@@ -145,7 +145,10 @@ def test_missing_data_without_network(tmp_path, monkeypatch):
         f"expected cifar10 in {tmp_path} or a network; it is not there and www.cs.toronto.edu "
         "does not answer; type --data_dir=DIR with a TFDS-prepared set, or --dataset=digits"
     )
-    assert datasets.choose_default(tmp_path) == (
+    with pytest.raises(RequestError, match=f"expected cifar10 in {tmp_path} or a network"):
+        datasets.choose_default(tmp_path)
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    assert datasets.choose_default() == (
         "digits",
         f"no CIFAR-10 here (looked in {tmp_path}; no network to www.cs.toronto.edu): training on "
         "the embedded digits instead; for CIFAR-10 add --data_dir=DIR",
