@@ -6,12 +6,13 @@ which stops every write of this process, TensorFlow's too, as a full disk does.
 """
 
 import contextlib
-import resource
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from no_space import no_space
+from short_runs import timeless
 
 from rethink_tf import checkpoint, command_line, config, main, results, run_lock, show, train
 from rethink_tf.errors import ExitCode, StorageError
@@ -20,23 +21,10 @@ ARGV = ["--model=mlp_1x512", "--dataset=digits", "--examples=200", "--epochs=2",
 ARGV += ["--checkpoint_every=1", "--threads=2", "--keep_epochs=1"]
 
 
-@contextlib.contextmanager
-def full_disk():
-    """No file can grow."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 def findings(run_dir):
     """All that a run found: history, summary and record of the examples, but no wall clock."""
-    lines = [*results.read_history(run_dir), results.read_summary(run_dir)]
-    plain = [{k: v for k, v in line.items() if k != "timing"} for line in lines]
     with np.load(run_dir / results.EXAMPLES) as file:
-        return plain, {name: file[name].tolist() for name in file.files}
+        return timeless(run_dir), {name: file[name].tolist() for name in file.files}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -88,7 +76,7 @@ def fill_the_disk_at(patch, target):
         real = getattr(owner, name)
 
         def write(*arguments):
-            with full_disk() if chosen(arguments) else contextlib.nullcontext():
+            with no_space() if chosen(arguments) else contextlib.nullcontext():
                 return real(*arguments)
 
         patch.setattr(owner, name, write)
@@ -192,7 +180,7 @@ def test_a_cache_that_cannot_be_written_is_no_failure(tmp_path):
     from rethink_tf import array_cache
 
     said, arrays = [], {"a": np.arange(5)}
-    with full_disk():
+    with no_space():
         got = array_cache.load_or_build(tmp_path / "entry", lambda: arrays, report=said.append)
     assert got is arrays and len(said) == 1 and "File too large" in said[0]
     assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,7 @@
 """--profile: a trace lies where it was asked for, and the run is none the different for it."""
 
 import pytest
+from short_runs import timeless
 
 from rethink_tf import results, train
 from rethink_tf.command_line import Options, parse
@@ -24,11 +25,6 @@ def traces(folder):
     return sorted(path.relative_to(folder) for path in folder.rglob("*.xplane.pb"))
 
 
-def untimed(run_dir):
-    lines = [*results.read_history(run_dir), results.read_summary(run_dir)]
-    return [{k: v for k, v in line.items() if k != "timing"} for line in lines]
-
-
 @pytest.fixture(scope="module")
 def plain(tensorflow, tmp_path_factory):
     """A run without a trace."""
@@ -44,7 +40,7 @@ def test_the_trace_lies_where_it_was_asked_for_and_changes_nothing(plain, tmp_pa
     assert trace.parts[:2] == ("plugins", "profile") and (folder / trace).stat().st_size > 1000
     assert len(said) == 1 and f"written below {folder}/plugins/profile" in said[0]
     assert traces(run_dir) == []
-    assert untimed(run_dir) == untimed(plain)
+    assert timeless(run_dir) == timeless(plain)
     assert (run_dir / "examples.npz").read_bytes() == (plain / "examples.npz").read_bytes()
 
 
@@ -89,7 +85,7 @@ def test_a_trace_that_fails_costs_no_run(plain, tmp_path, monkeypatch, tensorflo
     monkeypatch.setattr(tensorflow.profiler.experimental, "start", fail)
     _, said = run(tmp_path, "")
     assert said == ["profile: none taken: no profiler here"]
-    assert untimed(tmp_path) == untimed(plain)
+    assert timeless(tmp_path) == timeless(plain)
 
 
 def test_a_stopped_run_leaves_no_profiler_running(tmp_path, monkeypatch, tensorflow):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from short_runs import timeless
 
 from rethink_tf import results, run_lock, workers
 from rethink_tf.errors import RequestError
@@ -54,9 +55,7 @@ def run_dir(tmp_path):
 
 
 def untimed(tmp_path):
-    folder = run_dir(tmp_path)
-    lines = [*results.read_history(folder), results.read_summary(folder)]
-    return [{k: v for k, v in line.items() if k != "timing"} for line in lines]
+    return timeless(run_dir(tmp_path))
 
 
 @pytest.fixture(scope="module")
