@@ -141,4 +141,6 @@ def test_curves_of_a_run_in_a_folder_of_any_name(name, place):
     content = "".join(json.dumps(line) + "\n" for line in LINES)
     (place.folder / name / results.HISTORY).write_text(content)
     for more in ([], ["--curve=loss"]):
+        Path("named.png").unlink(missing_ok=True)
         judged(show.main, [name, "--out=named.png", *more], (0,))
+        assert Path("named.png").is_file()
