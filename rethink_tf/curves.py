@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from rethink_tf.pictures import DPI, GREY, WIDTH, own_style
+from rethink_tf.pictures import COLOURS, DPI, GREY, WIDTH, own_style
 
 # key of history.jsonl: words, colour, marker and its size, such that coinciding points all show.
 CURVES = {
@@ -149,15 +149,14 @@ def loss_curves(runs: Sequence[tuple[str, list[dict[str, Any]]]]):
 
     figure = Figure(figsize=(WIDTH, 6.0), dpi=DPI, layout="constrained")
     axes = figure.subplots()
-    colours = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
     for number, (name, lines) in enumerate(runs):
         axes.plot(
             [line["epoch"] for line in lines],
             [line.get("loss") for line in lines],
-            color=colours[number % len(colours)],
+            color=COLOURS[number % len(COLOURS)],
             marker="osD^vPX"[number % 7],
             markevery=(2 * number, max(1, len(lines) // 8)),
-            linestyle=LINE_STYLES[number // len(colours) % len(LINE_STYLES)],
+            linestyle=LINE_STYLES[number // len(COLOURS) % len(LINE_STYLES)],
             label=_literal(name),
         )
     axes.set(xlabel="Epoch", ylabel="Online training loss (nats)")

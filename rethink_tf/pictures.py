@@ -15,7 +15,8 @@ import numpy as np
 DPI, WIDTH = 160, 10.0  # inches: 1600 pixels
 RANGE = 2.5  # deviations shown, from black to white
 LONGEST = 16  # letters of a class name that are shown
-ORANGE, GREY = "#E69F00", "#767676"
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
+ORANGE, GREY = COLOURS[-1], "#767676"
 CAPTION = f"As the model sees them: preprocessed, −{RANGE} (black) to +{RANGE} (white) deviations."
 CHANGED = "   Boxed: changed labels, true → given."
 

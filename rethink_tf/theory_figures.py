@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from rethink_tf.pictures import DPI, GREY, WIDTH, own_style
+from rethink_tf.pictures import COLOURS, DPI, GREY, WIDTH, own_style
 
-BLUE, RED = "#0072B2", "#D55E00"
+BLUE, RED = COLOURS[:2]
 
 
 def _bare(axes) -> None:
@@ -75,7 +75,7 @@ def norms(found: dict[str, Any]):
     left_out = [choice["name"] for choice in found["choices"] if choice["residual"] >= 1e-6]
     figure = Figure(figsize=(WIDTH, 5.6), dpi=DPI, layout="constrained")
     axes = figure.subplots()
-    colours = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00", GREY)
+    colours = (*COLOURS, GREY)
     for number, choice in enumerate(exact):
         axes.plot(
             choice["norm"],

@@ -7,12 +7,12 @@ import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from rethink_tf import pictures
 from rethink_tf.pictures import own_style
 from rethink_tf.report import derived
 
 # Okabe and Ito's, dark enough on white; in the page each has a lighter twin for dark screens.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00", "#8B5A2B",
-           "#5B5BD6", "#7A7A7A", "#A8385D")  # fmt: skip
+COLOURS = (*pictures.COLOURS, "#8B5A2B", "#5B5BD6", "#7A7A7A", "#A8385D")
 MARKERS = "osD^vPX*<>p"
 INK, GRID = "#202020", "#DDDDDD"
 WIDTH = 8.0  # inches
