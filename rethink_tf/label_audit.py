@@ -6,13 +6,13 @@ From a notebook `audit.labels(true, given, p=0.5)`. Untouched, redrawn, renamed,
 misaligned labels all train without an error; here each has a name. Imports no TensorFlow.
 """
 
-import argparse
 import dataclasses
 from typing import Any
 
 import numpy as np
 
 from rethink_tf import console
+from rethink_tf.arguments import Parser
 from rethink_tf.checks import Check, equal
 from rethink_tf.corruptions import LABEL_NOISE, expected_changed
 from rethink_tf.errors import ExitCode, RequestError
@@ -186,16 +186,10 @@ def _hint(found: Found, case: Labels, p: float, noise: str) -> str:
     return f"; as with {why}" if abs(known[why] - share) <= 4 * deviation else ""
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise RequestError(f"{message}; --help lists the flags")
-
-
-def _parser() -> _Parser:
-    parser = _Parser(
-        prog="python -m rethink_tf.audit",
-        allow_abbrev=False,
-        description="Says in words what the labels in FILE are: untouched, uniform at some p, the "
+def _parser() -> Parser:
+    parser = Parser(
+        "rethink_tf.audit",
+        "Says in words what the labels in FILE are: untouched, uniform at some p, the "
         "true class excluded, renamed, permuted, misaligned, redrawn between passes, ... "
         "Exit code: 0 described (and as asked for, with --p); 3 not what --p asks for; 2 a wrong "
         "request.",
@@ -216,9 +210,8 @@ def _parser() -> _Parser:
 
 def main(argv: list[str]) -> int:
     """Runs one command line (without the program's name) and returns its exit code."""
-    try:
-        asked = _parser().parse_args(argv)
-    except SystemExit:  # --help, printed by then
+    asked = _parser().parsed(argv)
+    if asked is None:
         return ExitCode.DONE
     if asked.noise and asked.p is None:
         raise RequestError("--noise: expected --p with it")

@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 from rethink_tf import datasets, devices, ray_tasks, slots, sweep_view
+from rethink_tf.arguments import Parser
 from rethink_tf.console import duration, say
 from rethink_tf.errors import ExitCode, RequestError
 from rethink_tf.experiments import EXPERIMENTS, SCALES, planned, require_rows, rows, setting
@@ -22,16 +23,9 @@ LAST_LINES = 6
 MOST_TASKS = 1000
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise RequestError(f"{message}; --help lists the flags")
-
-
-def _parser() -> _Parser:
-    parser = _Parser(
-        prog="python -m rethink_tf.sweep", description=__doc__, allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+def _parser() -> Parser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = Parser("rethink_tf.sweep", __doc__, formatter_class=raw)
     add = parser.add_argument
     add("names", nargs="*", metavar="EXPERIMENT", help="such as table1; --list names them")
     add("--list", action="store_true", help="list the experiments and stop")

@@ -13,10 +13,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from rethink_tf import console, results
+from rethink_tf.arguments import Parser
 from rethink_tf.config import FIELDS, RunConfig
 from rethink_tf.errors import ExitCode, RequestError
 from rethink_tf.report import derived
-from rethink_tf.report.arguments import Parser
 from rethink_tf.report.collection import Collection, Run, collect
 from rethink_tf.report.listing import regulariser_words
 

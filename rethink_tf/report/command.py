@@ -4,9 +4,9 @@ import math
 from pathlib import Path
 
 from rethink_tf import console, experiments, results
+from rethink_tf.arguments import Parser
 from rethink_tf.errors import ExitCode, RequestError
 from rethink_tf.report import derived, drawing, html, measured, sections, table
-from rethink_tf.report.arguments import Parser
 from rethink_tf.report.collection import Collection, collect
 
 

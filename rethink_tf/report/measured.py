@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from rethink_tf import console, records, results
+from rethink_tf.arguments import Parser
 from rethink_tf.errors import ExitCode, RequestError, StorageError
 from rethink_tf.report import derived
-from rethink_tf.report.arguments import Parser
 from rethink_tf.report.collection import MEASURED, Run, as_run, collect, read_folder
 from rethink_tf.resolution import CONTENT, PARENT
 

@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 from rethink_tf import console, results
+from rethink_tf.arguments import Parser
 from rethink_tf.errors import ExitCode, RequestError
 from rethink_tf.report import derived, measured, sections, table
-from rethink_tf.report.arguments import Parser
 from rethink_tf.report.collection import Collection, Run, collect
 
 _BLOCK = re.compile(r"(<!-- measured: (\w+)(?: (\w+))? -->\n)(.*?)(<!-- end -->)", re.S)

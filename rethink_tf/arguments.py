@@ -1,4 +1,4 @@
-"""The command lines of reports: one clear line for a wrong one."""
+"""Command lines that have no field of a run: one clear line for a wrong one."""
 
 import argparse
 
@@ -8,8 +8,9 @@ from rethink_tf.errors import RequestError
 class Parser(argparse.ArgumentParser):
     """A parser that raises RequestError where argparse would print its usage and end."""
 
-    def __init__(self, module: str, description: str):
-        super().__init__(prog=f"python -m {module}", description=description, allow_abbrev=False)
+    def __init__(self, module: str, description: str, **more):
+        named = {"prog": f"python -m {module}", "description": description, **more}
+        super().__init__(allow_abbrev=False, **named)
 
     def error(self, message: str):
         raise RequestError(f"{message}; --help lists the flags")
