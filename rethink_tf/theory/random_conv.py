@@ -140,28 +140,35 @@ def on_host(images: np.ndarray, weights: np.ndarray, layout: Layout, threads: in
     chunks = [(s, np.ascontiguousarray(weights[:, s : s + CHUNK])) for s in starts]
 
     def work(part):
-        patches = np.ones((pool.shape[1], len(weights)), np.float32)
-        inside = patches[:, :-1]
-        size = layout.patch, layout.patch, images.shape[3]
-        windows = inside.reshape(*layout.positions(images.shape[1:]), *size)
-        buffers = [np.empty((pool.shape[1], CHUNK), np.float32) for _ in range(2)]
+        # Positions run fastest, so that whatever is done to all patches runs through memory.
+        rows, columns = layout.positions(images.shape[1:])
+        patches = np.ones((len(weights), rows * columns), np.float32)
+        inside = patches[:-1]
+        windows = inside.reshape(layout.patch, layout.patch, -1, rows, columns)
+        buffer = np.empty(rows * columns * CHUNK, np.float32)
+        # NumPy compares with an array twice as fast as with a number.
+        zero, low = np.zeros(columns * CHUNK, np.float32), np.full(columns * CHUNK, -2 * bias)
+        plan = []  # views are made once: making them holds the interpreter's lock
+        for start, chunk in chunks:
+            wide = chunk.shape[1]
+            z = buffer[: rows * columns * wide].reshape(rows, -1)
+            ends = zero[: columns * wide], low[: columns * wide]
+            plan.append((chunk, slice(start, start + wide), z, z.reshape(-1, wide), *ends))
         for i in part:
-            windows[:] = _patches(images[i : i + 1].astype(np.float32), layout.patch)[0]
-            normalised(inside)
-            for start, chunk in chunks:
-                here = slice(start, start + chunk.shape[1])
-                z, side = (part[:, : chunk.shape[1]] for part in buffers)
-                np.matmul(patches, chunk, out=z)
-                np.maximum(z, 0, out=side)
-                np.matmul(pool, side, out=out[i, 0, :, here])
-                # z has the bias taken off: max(0, -z' - bias) is -min(z, -2 bias) - 2 bias.
-                np.minimum(z, -2 * bias, out=z)
-                np.matmul(pool, z, out=out[i, 1, :, here])
+            image = images[i].astype(np.float32)
+            windows[:] = sliding_window_view(image, (rows, columns), axis=(0, 1))
+            normalised(inside.T)
+            pooled = pool @ patches.T
+            for chunk, here, z, by_position, zeros, lows in plan:
+                np.matmul(patches.T, chunk, out=by_position)
+                # z has the bias taken off: max(0, -z - 2 bias) is max(z, -2 bias) - z.
+                np.maximum(z, lows, out=z)
+                np.subtract(pool @ by_position, pooled @ chunk, out=out[i, 1, :, here])
+                np.maximum(z, zeros, out=z)
+                np.matmul(pool, by_position, out=out[i, 0, :, here])
 
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as workers:
         list(workers.map(work, np.array_split(np.arange(len(images)), threads)))
-    np.negative(out[:, 1], out=out[:, 1])
-    out[:, 1] -= 2 * bias
     return out.reshape(len(images), -1)
 
 

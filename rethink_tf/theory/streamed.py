@@ -21,7 +21,7 @@ from rethink_tf.theory import cholesky, gram, random_conv
 from rethink_tf.theory.gram import Gram, Kernel
 from rethink_tf.theory.random_conv import Layout
 
-FILTERS_AT_ONCE = 512
+FILTERS_AT_ONCE = 1024
 SMALLEST_DEVIATION = 1e-2  # added to a feature's deviation (Coates & Ng)
 
 
