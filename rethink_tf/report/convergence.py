@@ -146,32 +146,46 @@ def _is_papers(threshold: derived.Threshold) -> bool:
 
 def figure1c(gathered: Gathered, _first: float):
     """Test error after the last epoch against label corruption."""
-    rows, series = [], []
+    rows, untouched, corrupted = [], [], []
     for number, (model, levels) in enumerate(_by_model(gathered).items()):
         curve = derived.paper_curve("fig1c", _FIGURE1BC[model])
-        printed, seeds = dict(curve), []
+        printed, seeds, computed = dict(curve), [], []
         for p, found in levels.items():
             errors = tuple(1 - v for v in found.summaries("test_accuracy"))
+            likewise = tuple(derived.error_on_corrupted(e, p) for e in errors)
             best = tuple(1 - v for v in found.summaries("best_test_accuracy"))
             cells = {
                 "test error": Cell(errors, printed[p], 3, found.words),
+                "on test labels corrupted likewise": Cell(likewise, printed[p], 3, found.words),
                 "least test error of all epochs": Cell(best, None, 3, found.words),
             }
             rows.append(row((model, f"{p:g}"), cells, found))
             seeds += [[(p, error)] for error in errors]
-        series.append(Series(model, seeds, curve, number))
+            computed += [[(p, error)] for error in likewise]
+        untouched.append(Series(model, seeds, curve, number))
+        corrupted.append(Series(model, computed, curve, number))
 
     def draw():
-        figure, (axes,) = drawing.axes_grid(1, 1, 4.6)
-        drawing.draw_series(axes, series)
-        axes.axhline(0.9, color=drawing.COLOURS[9], linewidth=1, linestyle="-.", zorder=1)
-        axes.annotate("chance", (0.0, 0.9), xytext=(0, 3), textcoords="offset points", fontsize=8)
-        axes.set_ylim(0, 1)
-        axes.set_xlim(-0.02, 1.02)
-        drawing.label_axes(axes, "Label corruption p", "Test error")
-        drawing.legend(figure, series)
+        figure, every = drawing.axes_grid(1, 2, 4.6, sharey=True)
+        titles = "Ours on the test labels", "Ours on test labels corrupted likewise"
+        for axes, series, title in zip(every, (untouched, corrupted), titles, strict=True):
+            drawing.draw_series(axes, series)
+            axes.axhline(0.9, color=drawing.COLOURS[9], linewidth=1, linestyle="-.", zorder=1)
+            axes.annotate(
+                "chance", (0.0, 0.9), xytext=(0, 3), textcoords="offset points", fontsize=8
+            )
+            axes.set_ylim(0, 1)
+            axes.set_xlim(-0.02, 1.02)
+            drawing.label_axes(axes, "Label corruption p", "Test error", title)
+        every[1].set_ylabel("")
+        drawing.legend(figure, untouched)
         return figure
 
-    table = Table("figure1c", "Figure 1c in numbers", ("model", "p"), tuple(rows))
+    notes = (
+        "“Corrupted likewise” is computed, e' = 1 - (1 - p)(1 - e) - p / 10: the error to expect "
+        "where each test label too is replaced with probability p by a uniform class. The paper "
+        "does not say which of the two its Figure 1c shows.",
+    )
+    table = Table("figure1c", "Figure 1c in numbers", ("model", "p"), tuple(rows), notes=notes)
     title = "Figure 1c: test error against label corruption"
     return [table], [Figure("figure1c", title, "", draw)]
