@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from rethink_tf import console, results
+from rethink_tf import console, devices, results
 from rethink_tf.arguments import Parser
 from rethink_tf.config import FIELDS, RunConfig
 from rethink_tf.errors import ExitCode, RequestError
@@ -189,9 +189,11 @@ def main(argv: list[str]) -> int:
     runs = trained(collect(asked.runs_dir, []))
     if not runs:
         raise RequestError(f"--runs_dir={asked.runs_dir}: expected finished runs, found none")
+    devices.start()
     folder = Path(asked.runs_dir) / FOLDER
     write(folder, runs)
-    console.say(f"{folder}: {len(runs)} runs; tensorboard --logdir {asked.runs_dir}")
+    count = "run" if len(runs) == 1 else "runs"
+    console.say(f"{folder}: {len(runs)} {count}; tensorboard --logdir {asked.runs_dir}")
     return ExitCode.DONE
 
 
