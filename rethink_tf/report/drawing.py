@@ -16,7 +16,7 @@ COLOURS = (*pictures.COLOURS, "#8B5A2B", "#5B5BD6", "#7A7A7A", "#A8385D")
 MARKERS = "osD^vPX*<>p"
 INK, GRID = "#202020", "#DDDDDD"
 WIDTH = 8.0  # inches
-MARKERS_A_CURVE = 10
+MARKERS_A_CURVE = 12
 
 
 @dataclasses.dataclass(frozen=True)
