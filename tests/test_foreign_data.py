@@ -191,8 +191,13 @@ def test_floats_of_unknown_scale_are_refused(offline):
     root = class_folders.draw(offline / "shapes", classes=2)
     pixels = np.linspace(0, 1, 144, dtype=np.float32).reshape(12, 12)
     Image.fromarray(pixels).save(root / "class_0" / "floats.tif")
-    with pytest.raises(RequestError, match="1 of 21 images .* cannot be read: class_0/floats.tif"):
+    Image.fromarray((pixels * 70_000).astype(np.int32)).save(root / "class_1" / "deep.tif")
+    with pytest.raises(RequestError) as caught:
         named(f"folder:{root}")
+    assert str(caught.value) == (
+        f"--dataset: 2 of 22 images of {root} hold floats or other numbers whose black and white "
+        "are not known: class_0/floats.tif, class_1/deep.tif; save them with 8 or 16 bits"
+    )
 
 
 def test_folders_that_are_refused(offline):
