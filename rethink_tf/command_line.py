@@ -16,7 +16,7 @@ from absl import flags
 from rethink_tf.config import FIELDS, OF_THE_PARENT, RunConfig
 from rethink_tf.devices import STRATEGIES
 from rethink_tf.errors import RequestError
-from rethink_tf.fields import check_choice
+from rethink_tf.fields import check_choice, described
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,20 +38,23 @@ class Options:
 
 
 _OPTIONS_HELP = {
-    "runs_dir": "Folder of the runs; each has its own folder RUNS_DIR/<run_id>.",
-    "data_dir": "Folder of TFDS-prepared sets; default: TFDS_DATA_DIR or ~/tensorflow_datasets.",
-    "cache_dir": "Folder of decoded sets; default: ~/.cache/rethink_tf.",
-    "dry_run": "Print the resolved configuration, run id, parameters and memory, and stop.",
-    "threads": "Threads for arithmetic; 0: as many as there are cores for this process.",
-    "strategy": "auto (mirrored over all GPUs where there are several), one_device or mirrored.",
-    "devices": "GPUs to use, or parts of the CPU where there is none; 0: all GPUs.",
-    "deterministic": "The same bits on GPUs too, slower (without XLA); CPUs give them anyway.",
-    "checkpoint_every": "Epochs between checkpoints; 0: only when a signal stops the run.",
-    "keep_epochs": "Epochs, such as 1,5,20, after which a snapshot of the weights is kept.",
-    "resume": "How an unfinished run goes on: exact, anyway (in a changed environment), restart.",
-    "profile": "Folder for a TensorBoard trace of some steps; --profile alone: the run's tb.",
+    "runs_dir": "folder of the runs; each has its own folder RUNS_DIR/<run_id>",
+    "data_dir": "folder of TFDS-prepared sets [TFDS_DATA_DIR, else ~/tensorflow_datasets]",
+    "cache_dir": "folder of decoded sets [~/.cache/rethink_tf]",
+    "dry_run": "print the resolved configuration, run id, parameters and memory, and stop",
+    "threads": "threads for arithmetic; 0: as many as there are cores for this process",
+    "strategy": "how devices are used: mirrored over all GPUs where there are several, else one "
+    "(auto), or by several processes, as TF_CONFIG or Slurm describe them (multi_worker)",
+    "devices": "GPUs to use, or parts of the CPU where there is none; 0: all GPUs",
+    "deterministic": "the same bits on GPUs too, slower (without XLA); CPUs give them anyway",
+    "checkpoint_every": "epochs between checkpoints; 0: only when a signal stops the run",
+    "keep_epochs": "epochs, such as 1,5,20, after which a snapshot of the weights is kept [none]",
+    "resume": "how an unfinished run goes on: exactly or not at all (exact), in a changed "
+    "environment too (anyway), or from the start (restart)",
+    "profile": "folder for a TensorBoard trace of some steps; --profile alone: the run's tb [none]",
 }
 RESUME_MODES = ("exact", "anyway", "restart")
+_CHOICES = {"strategy": STRATEGIES, "resume": RESUME_MODES}
 
 
 def _define_optional(name: str, default, help: str, flag_values: flags.FlagValues) -> None:
@@ -89,8 +92,8 @@ def _make_flags(extra: dict[str, str]) -> flags.FlagValues:
         kind = _OPTION_KINDS.get(name, str)
         # An empty tuple is no value of a string flag.
         _DEFINE[kind](name, None if default == () else default, help, flag_values=values)
-    flags.DEFINE_bool("help", False, "Print this help.", flag_values=values)
-    flags.DEFINE_string("flagfile", "", "A file of flags, one a line.", flag_values=values)
+    flags.DEFINE_bool("help", False, "print this help", flag_values=values)
+    flags.DEFINE_string("flagfile", "", "file of flags, one a line", flag_values=values)
     flags.DEFINE_string("undefok", "", "", flag_values=values)
     return values
 
@@ -174,8 +177,8 @@ def _checked(options: dict) -> Options:
             raise RequestError(
                 f"--{name}: expected a whole number from 0 to {high}, received {options[name]}"
             )
-    check_choice("resume", options["resume"], RESUME_MODES)
-    check_choice("strategy", options["strategy"], STRATEGIES)
+    for name, choices in _CHOICES.items():
+        check_choice(name, options[name], choices)
     listed = [item.strip() for item in (options["keep_epochs"] or "").split(",") if item.strip()]
     if not all(item.isascii() and item.isdigit() and 0 < len(item) < 9 for item in listed):
         raise RequestError(
@@ -194,8 +197,8 @@ def _refuse_flag(name: str, extra) -> None:
     raise RequestError(f"unknown flag --{name}; {hint}")
 
 
-def _entry(name: str, help: str, default) -> str:
-    text = f"{help} [{default}]" if default not in (None, "") else help
+def _entry(name: str, help: str, choices=None, default=None) -> str:
+    text = described(help, choices, default)
     return textwrap.fill(text, 98, initial_indent=f"  --{name:<24}", subsequent_indent=" " * 28)
 
 
@@ -203,22 +206,24 @@ def usage(module: str = "rethink_tf.main", extra: dict[str, str] | None = None) 
     """The text of --help: our flags, in groups, each with its default in brackets."""
     lines = [f"python -m {module} [--flagfile=FILE] [--name=value ...]", ""]
     if extra:
-        lines += ["This command:", *(_entry(name, help, None) for name, help in extra.items())]
+        lines += ["This command:", *(_entry(name, help) for name, help in extra.items())]
     else:
         lines += [
             "Trains a network on data corrupted in a stated way; measures exactly what it learnt.",
             "For example: python -m rethink_tf.main --model=inception --corrupt=1.0",
         ]
+    lines.append("Defaults stand in brackets; --dry_run shows what the open ones become.")
     for group in dict.fromkeys(f.metadata["group"] for f in FIELDS.values()):
         lines += ["", f"{group}:"]
         for name, field in FIELDS.items():
             meta = field.metadata
             if meta["group"] == group:
-                choices = f" One of {', '.join(meta['choices'])}." if meta["choices"] else ""
-                lines.append(_entry(name, meta["help"] + choices, meta["by"] or field.default))
+                default = meta["by"] or field.default
+                lines.append(_entry(name, meta["help"], meta["choices"], default))
     lines += ["", "Where and how (no part of a run's identity, but recorded with it):"]
     for name, help in _OPTIONS_HELP.items():
-        lines.append(_entry(name, help, Options.__dataclass_fields__[name].default or None))
-    lines.append(_entry("flagfile", "A file of flags, one a line; later flags win.", None))
-    lines.append(_entry("help", "Print this help.", None))
+        default = Options.__dataclass_fields__[name].default
+        lines.append(_entry(name, help, _CHOICES.get(name), None if default == () else default))
+    lines.append(_entry("flagfile", "file of flags, one a line; of two equal flags the later wins"))
+    lines.append(_entry("help", "print this help"))
     return "\n".join(lines)

@@ -20,7 +20,7 @@ from rethink_tf.models import accepts as accepts_model
 
 PRECISIONS = ("float32", "mixed_bfloat16")
 AUGMENTATIONS = ("none", "crop", "flip_rotate", "inception")
-PREPROCESSING = ("standardise", "channel_norm", "inception")
+PREPROCESSING = ("standardise", "channel_norm", "inception", "none")
 LR_SCHEDULES = ("exponential", "step")
 FREEZE = ("none", "all_but_last")
 OF_THE_PARENT = ("model", "preprocess", "input_size")  # of a run with --init_from
@@ -32,134 +32,142 @@ class RunConfig:
     """One run as a value. None stands for "by model and data set" until `resolve`."""
 
     model: str = fields.field(
-        "inception", str, "The network, by the paper's name, or your own, package.module:function "
-        "or FILE.keras; also any wrn_DEPTH_WIDTH.",
+        "inception", str, "the network, by the paper's name, or your own, package.module:function "
+        "or FILE.keras; also any wrn_DEPTH_WIDTH",
         group="What is trained", choices=tuple(MODELS), accepts=accepts_model,
     )  # fmt: skip
     dataset: str | None = fields.field(
-        None, str, f"The data set, or one of your own: {foreign_data.FORMS}.",
+        None, str, f"the data set, or one of your own: {foreign_data.FORMS}",
         group="What is trained", choices=tuple(DATASETS), accepts=datasets.accepts,
         by="cifar10 if it is on disk or can be downloaded, else digits",
     )  # fmt: skip
     examples: int | None = fields.field(
-        None, int, "Number of training examples, class-balanced, nested; default: all of them.",
+        None, int, "number of training examples, class-balanced; a larger number has those of a "
+        "smaller one and more [all]",
         group="What is trained", low=1,
     )  # fmt: skip
     input_size: int | None = fields.field(
-        None, int, "Height and width in pixels that the network sees, cropped from the centre.",
+        None, int, "height and width in pixels that the network sees, cropped from the centre",
         group="What is trained", low=4, high=1024,
         by="28; digits 16; imagenet2012 299 (resized); your own: whole images",
     )  # fmt: skip
     corrupt: float = fields.field(
-        0.0, float, "Probability with which each training label is replaced by a uniform class.",
+        0.0, float, "probability with which each training label is replaced by a random class",
         group="What is corrupted", low=0.0, high=1.0,
     )  # fmt: skip
     label_noise: str = fields.field(
-        "uniform", str, "By what a label is replaced: uniform (the paper's; the true class too).",
+        "uniform", str, "by what a label is replaced: any class, the true one too (uniform, the "
+        "paper's), any other (exclude_true), or the next (pair_flip)",
         group="What is corrupted", choices=LABEL_NOISE,
     )  # fmt: skip
     labels_from: str | None = fields.field(
         None,
         str,
-        "Noise file (rethink_tf.noise) that gives the training labels; default: none.",
+        "file that gives the training labels, such as rethink_tf.noise writes [none]",
         group="What is corrupted",
     )
     pixels: str = fields.field(
         "original",
         str,
-        "The images: one permutation for all (shuffled), one per image (random), or noise.",
+        "the images: as they are, permuted by one order for all (shuffled) or one per image "
+        "(random), or noise (gaussian)",
         group="What is corrupted",
         choices=PIXELS,
     )
     pixel_mix: float = fields.field(
-        1.0, float, "With --pixels=gaussian: t of (1 - t) image + t noise.",
+        1.0, float, "with --pixels=gaussian: t of (1 - t) image + t noise",
         group="What is corrupted", low=0.0, high=1.0,
     )  # fmt: skip
     shuffle_fraction: float = fields.field(
         1.0,
         float,
-        "With --pixels=shuffled or random: share of the positions that is permuted.",
+        "with --pixels=shuffled or random: share of the positions that is permuted",
         group="What is corrupted",
         low=0.0,
         high=1.0,
     )
     preprocess: str = fields.field(
-        "standardise", str, "Each image to mean 0, deviation 1, or by the training set's channels; "
-        "inception: to -1..1.",
+        "standardise", str, "what the network gets: each image at mean 0, deviation 1 "
+        "(standardise), or normed by the training set's channels (channel_norm), or pixels brought "
+        "to -1..1 (inception), or left at 0..255 (none)",
         group="What is trained", choices=PREPROCESSING,
     )  # fmt: skip
     augment: str = fields.field(
-        "none", str, "Augmentation of the training images, new in each epoch.",
+        "none", str, "augmentation of the training images, new in each epoch; inception is for "
+        "imagenet2012 alone",
         group="Regularisation", choices=AUGMENTATIONS,
     )  # fmt: skip
     weight_decay: float = fields.field(
-        0.0, float, "lambda of coupled L2, half lambda w squared; never part of the reported loss.",
+        0.0, float, "lambda of coupled L2, half lambda w squared; never part of the reported loss",
         group="Regularisation", low=0.0, high=10.0,
     )  # fmt: skip
     dropout: float = fields.field(
-        0.0, float, "Fraction of the units dropped before the last layer.",
+        0.0, float, "fraction of the units dropped before the last layer",
         group="Regularisation", low=0.0, high=1.0, open_ends="high",
     )  # fmt: skip
     learning_rate: float | None = fields.field(
-        None, float, "Learning rate of the first epoch.", group="Optimisation", low=0.0,
+        None, float, "learning rate of the first epoch", group="Optimisation", low=0.0,
         high=1000.0, open_ends="low", by="0.1 with batch norm, 0.01 else and for your own",
     )  # fmt: skip
     lr_decay: float | None = fields.field(
-        None, float, "Factor on the learning rate after each epoch, or at each of --lr_milestones.",
+        None, float, "factor on the learning rate after each epoch, or at each of --lr_milestones",
         group="Optimisation", low=0.0, high=1.0, open_ends="low",
         by="0.95; MNISTs, digits and your own vary; 0.1 with --lr_schedule=step",
     )  # fmt: skip
     lr_schedule: str = fields.field(
-        "exponential", str, "When --lr_decay acts: after each epoch, or at the milestones.",
+        "exponential", str, "when --lr_decay acts: after each epoch (exponential), or at "
+        "--lr_milestones (step)",
         group="Optimisation", choices=LR_SCHEDULES,
     )  # fmt: skip
     lr_milestones: str = fields.field(
         resolution.MILESTONES, str,
-        "With --lr_schedule=step: epochs after which the rate is lowered.",
+        "with --lr_schedule=step: epochs after which the rate is lowered",
         group="Optimisation",
     )  # fmt: skip
     momentum: float = fields.field(
-        0.9, float, "Momentum of SGD.", group="Optimisation", low=0.0, high=1.0, open_ends="high",
+        0.9, float, "momentum of SGD", group="Optimisation", low=0.0, high=1.0, open_ends="high",
     )  # fmt: skip
     batch_size: int | None = fields.field(
-        None, int, "Examples per step, over all devices.", group="Optimisation", low=1,
-        high=1_000_000, by="128; digits 32 for all but the Inceptions, as small sets of your own",
+        None, int, "examples per step, over all devices; at most all of them",
+        group="Optimisation", low=1, high=1_000_000,
+        by="128; digits 32 for all but the Inceptions, as small sets of your own",
     )  # fmt: skip
     epochs: int | None = fields.field(
-        None, int, "Passes over the training set.", group="Optimisation", low=1, high=1_000_000,
+        None, int, "passes over the training set", group="Optimisation", low=1, high=1_000_000,
         by="70; MNISTs 150; digits vary; your own 100",
     )  # fmt: skip
     precision: str = fields.field(
-        "float32", str, "Arithmetic of the layers; weights and logits stay float32.",
+        "float32", str, "arithmetic of the layers; weights and logits stay float32",
         group="Optimisation", choices=PRECISIONS,
     )  # fmt: skip
     sync_batch_norm: bool = fields.field(
         False,
         bool,
-        "Batch-norm statistics over all replicas instead of each replica's own.",
+        "batch-norm statistics over all replicas (devices) instead of each one's own",
         group="Optimisation",
     )
     seed: int = fields.field(
-        0, int, "Seed of everything that is drawn.", group="Optimisation", low=0, high=2**32 - 1,
+        0, int, "seed of everything that is drawn", group="Optimisation", low=0, high=2**32 - 1,
     )  # fmt: skip
     init_from: str | None = fields.field(
-        None, str, "Start from a trained run: its folder, its id, its flagfile, or random[:SET].",
+        None, str, "start from a trained run: its folder, its id, or its flagfile; or from the "
+        "fresh weights of random or random:SET [none]",
         group="Transfer",
     )  # fmt: skip
     init_epoch: int | None = fields.field(
-        None, int, "After which epoch (one of the parent's --keep_epochs); default: at its end.",
+        None, int, "with --init_from: after which of the parent's --keep_epochs [its end]",
         group="Transfer", low=1,
     )  # fmt: skip
     freeze: str = fields.field(
-        "none", str, "What of the parent is not trained; its last layer is always a new one.",
+        "none", str, "with --init_from: what is not trained on; the last layer is always a new one",
         group="Transfer", choices=FREEZE,
     )  # fmt: skip
     eval_every: int = fields.field(
-        1, int, "Epochs between exact evaluations: all that stopping and best-so-far can see.",
+        1, int, "epochs between exact evaluations: all that stopping and best-so-far can see",
         group="Evaluation and stopping", low=1, high=1_000_000,
     )  # fmt: skip
     stop_at_train_accuracy: float | None = fields.field(
-        None, float, "End the run when the exact training accuracy reaches this; default: never.",
+        None, float, "end the run when the exact training accuracy reaches this [never]",
         group="Evaluation and stopping", low=0.0, high=1.0, open_ends="low",
     )  # fmt: skip
 
@@ -216,6 +224,19 @@ def resolve(
     values["batch_size"] = min(values["batch_size"], examples)
     values["eval_every"] = min(values["eval_every"], values["epochs"])
     return RunConfig(**values)
+
+
+def smaller_batch(wanted: RunConfig, resolved: RunConfig) -> str | None:
+    """What is to be said where more examples a step were asked for than there are; else None.
+
+    Such runs compute the same as one with all examples in each step, so they are that one run.
+    """
+    if wanted.batch_size is None or wanted.batch_size <= resolved.batch_size:
+        return None
+    return (
+        f"--batch_size: {wanted.batch_size} is more than the training examples; each step takes "
+        f"all {resolved.batch_size}: the run is that with --batch_size={resolved.batch_size}"
+    )
 
 
 def identity(config: RunConfig) -> dict[str, Any]:

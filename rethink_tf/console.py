@@ -1,11 +1,12 @@
 """What a run says: its configuration, a line an epoch, an estimate of time, a verdict in words."""
 
+import contextlib
 import os
 import sys
 import time
 from typing import Any
 
-from rethink_tf import paper, results
+from rethink_tf import contents, paper, results
 from rethink_tf.config import FIELDS, RunConfig
 from rethink_tf.errors import StorageError
 
@@ -42,6 +43,12 @@ def say(text: str = "") -> None:
         raise StorageError(f"standard output: {error.strerror}") from None
 
 
+def warn(line: str) -> None:
+    """A line to standard error, beside what a command prints."""
+    with contextlib.suppress(OSError):  # where even this cannot be written, the exit code tells
+        print("rethink_tf:", line, file=sys.stderr)
+
+
 def duration(seconds: float) -> str:
     """Seconds in words: `45 s`, `12 min`, `3.4 h`."""
     if seconds < 100:
@@ -54,7 +61,8 @@ def configuration(config: RunConfig, run_id: str, facts: dict[str, Any]) -> str:
     groups: dict[str, list[str]] = {}
     for name, field in FIELDS.items():
         value = getattr(config, name)
-        text = f"{name} {'all' if name == 'examples' and value is None else value}"
+        whole = name == "examples" and value is None
+        text = f"{name} {'all' if whole else contents.brief(value)}"
         groups.setdefault(field.metadata["group"], []).append(text)
     lines = [f"run {run_id}"]
     lines += [f"  {group:<24} {', '.join(items)}" for group, items in groups.items()]

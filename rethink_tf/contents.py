@@ -24,6 +24,11 @@ def shown(value: str) -> str:
     return parts(value)[0]
 
 
+def brief(value) -> str:
+    """A value as text, of a hash the first 12 digits: for the eye, not for identity."""
+    return re.sub(rf"({CONTENT}[0-9a-f]{{12}})[0-9a-f]+", r"\1", str(value))
+
+
 def folder_name(text: str) -> str:
     """Text as a short part of a folder's name."""
     return re.sub(r"[^A-Za-z0-9_.]+", "_", text)[:40].strip("._") or "unnamed"

@@ -163,7 +163,9 @@ def from_arrays(x_train, y_train, x_test, y_test, *, source: str = "the arrays")
     """A set of arrays as Keras' data sets have them.
 
     Args:
-        x_train, x_test: uint8 (or floats from 0 to 1) [N, H, W] or [N, H, W, 1 or 3].
+        x_train, x_test: [N, H, W] or [N, H, W, 1 or 3]: uint8; or other integers from 0 to 255, or
+            floats that are such whole numbers; or floats from 0 to 1, which are brought to 0 to
+            255 and rounded (one of the notes says so). Another range is refused.
         y_train, y_test: integers [N] or [N, 1], 0 to K - 1, or one-hot [N, K].
         source: for messages.
 
@@ -217,9 +219,10 @@ def _images(name: str, x: np.ndarray) -> tuple[np.ndarray, list[str]]:
         return np.round(x * 255).astype(np.uint8), [f"{name}: 0 to 1 taken as 0 to 255, rounded"]
     if x.dtype.kind == "f" and low >= 0 and high <= 255 and (x == np.floor(x)).all():
         return x.astype(np.uint8), []
+    parts = ", not all whole" if x.dtype.kind == "f" and 0 <= low and high <= 255 else ""
     raise RequestError(
-        f"--dataset: {name}: expected 0 to 255, or floats from 0 to 1, received {x.dtype} from "
-        f"{low:g} to {high:g}"
+        f"--dataset: {name}: expected 0 to 255, or floats from 0 to 1 (above 1 whole numbers, "
+        f"np.round(x)), received {x.dtype} from {low:g} to {high:g}{parts}"
     )
 
 

@@ -5,7 +5,6 @@ The i-th example is the i-th file in the order of "class/name". Imports no Tenso
 
 import dataclasses
 import hashlib
-import io
 import os
 import statistics
 from collections import Counter
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rethink_tf import image_files
 from rethink_tf.errors import RequestError
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
@@ -21,24 +21,31 @@ TEST_NAMES = ("test", "val", "validation")
 TEST_SHARE = 0.2
 LARGEST = 224  # of a side that nobody asked for
 NAMED = 5
+READING = 2  # to be raised whenever `read` makes other arrays, or says other things, of equal files
 
 
 @dataclasses.dataclass(frozen=True)
 class Listing:
-    """The files of a folder, in order: `parts` maps a split to [(class, path)]."""
+    """The files of a folder, in order: `parts` maps a split to [(class, path)].
+
+    Left out are the folders `unused` beside train and test, and `ignored` files that are no images.
+    """
 
     root: Path
     classes: tuple[str, ...]
     parts: dict[str, list[tuple[int, Path]]]
     ignored: int
+    unused: tuple[str, ...] = ()
 
     @property
     def files(self) -> list[Path]:
         return [path for part in self.parts.values() for _, path in part]
 
     def fingerprint(self) -> str:
-        """Changes with the name, size or time of any file."""
-        digest = hashlib.sha256()
+        """Changes with the name, size or time of any image, and with what is left out."""
+        digest = hashlib.sha256(f"{READING} {self.ignored}".encode())
+        for name in self.unused:
+            digest.update(os.fsencode(name) + b"/")
         for path in self.files:
             stat = path.stat()
             name = path.relative_to(self.root)
@@ -91,7 +98,9 @@ def listing(root: Path) -> Listing:
         )
     if given and not parts["test"]:
         raise RequestError(f"--dataset: {folders['test']} holds no image")
-    return Listing(root, tuple(classes), parts, ignored)
+    taken = {path.name for path in folders.values()}
+    unused = [name for name in _folders(root) if name not in taken] if given else []
+    return Listing(root, tuple(classes), parts, ignored, tuple(unused))
 
 
 def _folders(folder: Path) -> list[str]:
@@ -119,14 +128,16 @@ def read(found: Listing, side: int) -> tuple[dict[str, np.ndarray], list[str]]:
         The arrays of both splits by name, and what was done in words.
 
     Raises:
-        RequestError: images that cannot be read, by name.
+        RequestError: images that cannot be read, or whose numbers have no known scale, by name.
     """
     files = found.files
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        heads = list(pool.map(_head, files))
-        sizes = Counter(size for size, _ in filter(None, heads))
-        colour = any(is_colour for _, is_colour in filter(None, heads))
-        images = list(pool.map(lambda path: _decode(path, side, colour), files))
+        heads = list(pool.map(image_files.head, files))
+        sizes = Counter(size for size, *_ in filter(None, heads))
+        colour = any(is_colour for _, is_colour, _ in filter(None, heads))
+        bits = [head[2] if head else None for head in heads]
+        _refuse_unscaled(found, [p for p, each in zip(files, bits, strict=True) if each == 32])
+        images = list(pool.map(lambda path: image_files.decode(path, side, colour), files))
     broken = [str(p.relative_to(found.root)) for p, x in zip(files, images, strict=True) if not x]
     if broken:
         raise RequestError(
@@ -138,9 +149,13 @@ def read(found: Listing, side: int) -> tuple[dict[str, np.ndarray], list[str]]:
         low, high = min(sizes), max(sizes)
         many = f"{len(sizes)} sizes, {_by(low)} to {_by(high)}" if len(sizes) > 1 else _by(low)
         notes.append(f"images of {many}: the shorter side brought to {side}, the centre cut out")
-    grey = sum(not is_colour for _, is_colour in heads)
+    grey = sum(not is_colour for _, is_colour, _ in heads)
     if colour and grey:
         notes.append(f"{grey} grey images among {len(files) - grey} in colour: all brought to RGB")
+    if deep := bits.count(16):
+        notes.append(f"{deep} images of 16 bits a pixel: their upper 8 bits are taken")
+    if found.unused:
+        notes.append(f"folders used for neither training nor testing: {some(found.unused)}")
     if found.ignored:
         notes.append(f"{found.ignored} files are no images by their names and were left out")
     pixels = np.stack([x[0] for x in images])
@@ -167,6 +182,16 @@ def read(found: Listing, side: int) -> tuple[dict[str, np.ndarray], list[str]]:
         arrays |= {f"{name}_index": index[rows], f"{name}_images": pixels[rows]}
         arrays[f"{name}_labels"] = labels[rows]
     return arrays, notes
+
+
+def _refuse_unscaled(found: Listing, paths: list[Path]) -> None:
+    if paths:
+        names = [str(p.relative_to(found.root)) for p in paths]
+        raise RequestError(
+            f"--dataset: {len(paths)} of {len(found.files)} images of {found.root} hold floats or "
+            f"other numbers whose black and white are not known: {some(names)}; save them with 8 "
+            "or 16 bits"
+        )
 
 
 def stratified(hashes: list[bytes], labels: np.ndarray) -> np.ndarray:
@@ -198,62 +223,10 @@ def _by(size: tuple[int, int]) -> str:
 def own_side(found: Listing) -> int:
     """The shorter side that all images share, else the median of them, at most LARGEST."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        shorter = [min(head[0]) for head in pool.map(_head, found.files) if head]
+        shorter = [min(head[0]) for head in pool.map(image_files.head, found.files) if head]
     if len(set(shorter)) < 2:
         return shorter[0] if shorter else 1  # where none can be read, `read` says so
     return min(LARGEST, round(statistics.median(shorter)))
-
-
-def _head(path: Path) -> tuple[tuple[int, int], bool] | None:
-    """((width, height), whether in colour) of an image, or None where it cannot be read."""
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            turned = image.getexif().get(0x0112, 1) >= 5
-            grey = image.mode in ("1", "L", "LA", "F") or image.mode.startswith("I")
-            return (image.size[::-1] if turned else image.size), not grey
-    except Exception:  # each of Pillow's formats has its own kinds of failure
-        return None
-
-
-def _decode(path: Path, side: int, colour: bool) -> tuple[np.ndarray, bytes] | None:
-    """(uint8 [side, side, 3 or 1], hash of the file), or None where it cannot be read."""
-    from PIL import Image, ImageOps
-
-    try:
-        content = path.read_bytes()
-        image = ImageOps.exif_transpose(Image.open(io.BytesIO(content)))
-        return square(image, side, colour), hashlib.sha256(content).digest()
-    except Exception:  # as above; truncated files show here
-        return None
-
-
-def square(image, side: int, colour: bool) -> np.ndarray:
-    """A Pillow image as uint8 [side, side, 3 or 1]: shorter side to `side`, then the centre."""
-    from PIL import Image
-
-    if image.mode == "F":
-        raise ValueError("floats have no scale that is known")
-    if image.mode.startswith("I;16") or image.mode == "I":
-        image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
-    image = image.convert("RGB" if colour else "L")
-    width, height = image.size
-    if min(width, height) != side:
-        scale = side / min(width, height)
-        size = max(side, round(width * scale)), max(side, round(height * scale))
-        image = image.resize(size, Image.Resampling.BILINEAR)
-    pixels = np.asarray(image).reshape(image.size[1], image.size[0], -1)
-    top, left = (pixels.shape[0] - side) // 2, (pixels.shape[1] - side) // 2
-    return pixels[top : top + side, left : left + side]
-
-
-def as_square(pixels: np.ndarray, side: int) -> np.ndarray:
-    """uint8 [H, W, 1 or 3] as [side, side, same]: `square` for an array."""
-    from PIL import Image
-
-    colour = pixels.shape[-1] == 3
-    return square(Image.fromarray(pixels if colour else pixels[..., 0]), side, colour)
 
 
 def wanted_side(input_size: int | None, augment: str) -> int | None:

@@ -13,7 +13,7 @@ import traceback
 
 import numpy as np
 
-from rethink_tf import contents, foreign_models, keras_file
+from rethink_tf import contents, foreign_models, keras_file, model_scaling
 from rethink_tf.errors import RequestError
 from rethink_tf.keras_file import first_line
 
@@ -41,7 +41,8 @@ def build(
         precision: the dtype policy in force; a FILE.keras brings its own, so float32 only.
 
     Returns:
-        A keras.Model; its `arrival` says in words what was made of it.
+        A keras.Model; its `arrival` says in words what was made of it, its `scaling` names the
+        layer with which it scales its images itself, or is None.
 
     Raises:
         RequestError: it is not what a run needs; says what was expected and what came.
@@ -61,6 +62,7 @@ def build(
         model = _from_function(name, known, input_shape, num_classes, settings)
         notes = [f"{name}: weights as the function draws them"]
     outputs = _outputs(model, name, input_shape, num_classes)
+    scaling = model_scaling.found(model)
     model, more = _as_logits(model, outputs, input_shape)
     if not model.trainable_variables:
         raise RequestError(f"--model: expected weights to train, {name} has none")
@@ -70,7 +72,7 @@ def build(
             f"--model: expected weights in float32, {name} has {', '.join(sorted(kinds))}; layers "
             "may compute in less by --precision=mixed_bfloat16"
         )
-    model.arrival = "; ".join([*notes, *more])
+    model.arrival, model.scaling = "; ".join([*notes, *more]), scaling
     return model
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rethink_tf import foreign_folder, tfds_source
+from rethink_tf import foreign_folder, image_files, tfds_source
 from rethink_tf.errors import RequestError
 
 
@@ -152,7 +152,7 @@ def _decode_split(tfds, tf, builder, split: str, found: Prepared):
         if image.dtype != np.uint8:
             raise ValueError(f"expected 8-bit images, found {image.dtype}")
         if image.shape != found.image_shape:
-            image = foreign_folder.as_square(image, found.image_shape[0])
+            image = image_files.as_square(image, found.image_shape[0])
         ids.append(example["tfds_id"])
         images.append(image)
         labels.append(example[found.label_key])

@@ -151,9 +151,7 @@ def parse(
         if title not in groups:
             groups[title] = parser.add_argument_group(title)
         default = meta["by"] or ("" if field.default is None else field.default)
-        text = meta["help"] + (f" [{default}]" if default != "" else "")
-        if meta["choices"]:
-            text = f"{meta['help']} One of {', '.join(meta['choices'])}. [{default}]"
+        text = fields.described(meta["help"], meta["choices"], default)
         groups[title].add_argument(
             f"--{name}", help=text.replace("%", "%%"), default=None, metavar="VALUE"
         )

@@ -1,6 +1,5 @@
 """One run from the command line: python -m rethink_tf.main --model=inception --corrupt=1.0"""
 
-import contextlib
 import dataclasses
 import signal
 import sys
@@ -18,6 +17,8 @@ def main(argv: list[str]) -> int:
         return ExitCode.DONE
     wanted, options = request
     resolved = prepare(wanted, options)
+    if words := config.smaller_batch(wanted, resolved):
+        console.warn(words)
     train.check(resolved, options)
     run_dir = Path(options.runs_dir) / config.run_id(resolved)
     if not options.dry_run and results.read_summary(run_dir) is None:
@@ -51,16 +52,11 @@ def guarded(command, argv: list[str]) -> int:
     try:
         return int(command(argv))
     except RethinkError as error:
-        _complain(" ".join(str(error).splitlines()))
+        console.warn(" ".join(str(error).splitlines()))
         return int(error.exit_code)
     except KeyboardInterrupt:
-        _complain("interrupted before anything was trained")
+        console.warn("interrupted before anything was trained")
         return int(ExitCode.INTERRUPTED)
-
-
-def _complain(line: str) -> None:
-    with contextlib.suppress(OSError):  # where even this cannot be written, the exit code tells
-        print("rethink_tf:", line, file=sys.stderr)
 
 
 if __name__ == "__main__":

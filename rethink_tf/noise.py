@@ -131,7 +131,7 @@ def main(argv: list[str]) -> int:
     from rethink_tf import command_line, console, contents, corruptions, datasets, devices
     from rethink_tf.main import prepare
 
-    extra = {"export": "The file to write, .csv or .npz by its ending (required)."}
+    extra = {"export": "the file to write, .csv or .npz by its ending (required)"}
     request = command_line.parse_with(argv, extra)
     if request is None:
         console.say(command_line.usage("rethink_tf.noise", extra))

@@ -18,6 +18,7 @@ LONGEST = 16  # letters of a class name that are shown
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
 ORANGE, GREY = COLOURS[-1], "#767676"
 CAPTION = f"As the model sees them: preprocessed, −{RANGE} (black) to +{RANGE} (white) deviations."
+CAPTION_PLAIN = "As the model sees them: pixels, 0 (black) to 255 (white)."
 CHANGED = "   Boxed: changed labels, true → given."
 
 
@@ -60,6 +61,7 @@ def sample_grid(
     *,
     index: np.ndarray | None = None,
     title: str = "",
+    plain: bool = False,
 ):
     """A grid of the same n examples (rows) under each corruption (columns), with their labels.
 
@@ -70,6 +72,7 @@ def sample_grid(
         class_names: of the K classes; default: their numbers.
         index: integer [n], the examples' identities, written beside the rows.
         title: of the whole picture.
+        plain: whether images are pixels from 0 to 255, not preprocessed.
 
     Returns:
         A matplotlib Figure of 10 inches width, with one axes for each picture, row by row.
@@ -104,7 +107,8 @@ def sample_grid(
             box = (x / WIDTH, (top - label - side) / height, side / WIDTH, side / height)
             axes = figure.add_axes(box, xticks=(), yticks=())
             axes.set_axis_off()
-            shown = np.clip(np.asarray(images[row], np.float32) / (2 * RANGE) + 0.5, 0, 1)
+            scale, black = (255, 0.0) if plain else (2 * RANGE, 0.5)
+            shown = np.clip(np.asarray(images[row], np.float32) / scale + black, 0, 1)
             if shown.shape[-1] == 1:
                 shown = shown[..., 0].repeat(3).reshape(*shown.shape[:2], 3)
             axes.imshow(shown, interpolation="nearest", aspect="auto")
@@ -117,6 +121,8 @@ def sample_grid(
             if row == 0:
                 place = (x + side / 2) / WIDTH, (top + 0.06) / height
                 figure.text(*place, heading, ha="center", va="bottom", size=10, weight="bold")
-    caption = CAPTION + CHANGED * any(changed for row in texts for _, changed in row)
+    caption = (CAPTION_PLAIN if plain else CAPTION) + CHANGED * any(
+        changed for row in texts for _, changed in row
+    )
     figure.text(0.5, 0.12 / height, caption, ha="center", va="bottom", size=8.5, color="#404040")
     return figure

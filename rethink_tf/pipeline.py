@@ -260,16 +260,17 @@ def channel_norm(images, mean, deviation):
     return (tf.cast(images, tf.float32) - np.float32(mean)) / np.float32(deviation)
 
 
-INCEPTION_NORM = 127.5, 127.5
+# Mean and deviation of kinds that are the same for all data.
+FIXED_NORMS = {"inception": (127.5, 127.5), "none": (0.0, 1.0)}
 
 
 def preprocessing(kind: str, mean=None, deviation=None):
     """The function from images to what the model sees: `standardise`, or `channel_norm` with the
-    given moments; `inception`, the Inception package's, brings 0..255 to -1..1."""
+    given moments; `inception`, the Inception package's, brings 0..255 to -1..1, `none`
+    leaves it."""
     if kind == "standardise":
         return standardise
-    if kind == "inception":
-        mean, deviation = INCEPTION_NORM
+    mean, deviation = FIXED_NORMS.get(kind, (mean, deviation))
     return functools.partial(channel_norm, mean=mean, deviation=deviation)
 
 

@@ -32,9 +32,9 @@ PIXELS = {
 }
 _OWN = ("corrupt", "label_noise", "labels_from", "pixel_mix", "shuffle_fraction")
 _EXTRA = {
-    "seeds": "How many seeds, from --seed on; default 1.",
-    "threshold": "Training accuracy that counts as fitted; default 0.99.",
-    "out": "Folder of the report; default: randomisation_test.",
+    "seeds": "how many seeds, from --seed on [1]",
+    "threshold": "training accuracy that counts as fitted [0.99]",
+    "out": "folder of the report [randomisation_test]",
 }
 
 
@@ -82,7 +82,9 @@ def run(
     Args:
         model: a name as for --model, or a keras.Model (its layers Keras' own; its weights are not
             used).
-        dataset: a name as for --dataset, or arrays (x_train, y_train, x_test, y_test).
+        dataset: a name as for --dataset, or arrays (x_train, y_train, x_test, y_test). Images are
+            kept as uint8: integers, or floats that are whole, from 0 to 255 as they are; floats
+            from 0 to 1 times 255 and rounded, which is said; any other range is refused.
         seeds: how many, from the field `seed` on.
         pixels: further cases: some of "shuffled", "random", "gaussian".
         threshold: training accuracy that counts as fitted, above 0 to 1.
@@ -114,11 +116,16 @@ def run(
         raise RequestError(f"expected fields of RunConfig, received {', '.join(unknown)}")
     with results.storage(out):
         out.mkdir(parents=True, exist_ok=True)
-    wanted = RunConfig(model=_named(model, out), dataset=_stored(dataset, out), **fields)
+    name, notes = _stored(dataset, out)
+    for note in notes:
+        say(note)
+    wanted = RunConfig(model=_named(model, out), dataset=name, **fields)
     places = options.data_dir, options.cache_dir, say
     planned = [
         (case, config.resolve(each, *places)) for case, each in cases(wanted, tuple(pixels), seeds)
     ]
+    if words := config.smaller_batch(wanted, planned[0][1]):
+        console.warn(words)
     runs, left_out = [], []
     for position, (case, each) in enumerate(planned):
         say(f"\n{case}, seed {each.seed} ({position + 1} of {len(planned)})")
@@ -130,6 +137,7 @@ def run(
             continue
         runs.append(Run(case, each.seed, summary, results.read_history(run_dir)))
     figures = _figures(planned, runs, left_out, threshold, options)
+    figures["notes"] = [*notes, *figures["notes"]]
     figures["files"] = page.write(out, figures, runs)
     say(f"\n{figures['verdict']}\n" + "\n".join(figures["files"]))
     return figures
@@ -210,10 +218,10 @@ def _named(model, out: Path) -> str:
     return str(path)
 
 
-def _stored(dataset, out: Path) -> str | None:
-    """The name of a data set; arrays are saved below `out`."""
+def _stored(dataset, out: Path) -> tuple[str | None, tuple[str, ...]]:
+    """The name of a data set, and what was done to it; arrays are saved below `out`."""
     if dataset is None or isinstance(dataset, str):
-        return dataset
+        return dataset, ()
     try:
         x_train, y_train, x_test, y_test = (np.asarray(a) for a in dataset)
     except (TypeError, ValueError):
@@ -232,7 +240,7 @@ def _stored(dataset, out: Path) -> str | None:
             np.savez(file, **{k: arrays[n] for k, n in zip(keys, names, strict=True)})
             file.seek(0)
             results.write_atomically(path, file.read())
-    return f"npz:{path}"
+    return f"npz:{path}", opened.notes
 
 
 def main(argv: list[str]) -> int:

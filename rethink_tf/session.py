@@ -71,8 +71,8 @@ def plan(config: RunConfig, options) -> str:
         "Parameters": f"{models.count_trainable(trained):,} trainable",
         "Memory of the data": tables.memory(config, info, channels),
     }
-    if models.arrival(model):
-        facts["Model"] = models.arrival(model)
+    if said := models.arrival(model, config.preprocess):
+        facts["Model"] = "; ".join(said)
     return console.configuration(config, run_id(config), facts)
 
 
@@ -130,7 +130,7 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
         "audit": [dataclasses.asdict(check) for check in checks],
         "parent": parent.record() if parent else None,
         "image_shape": list(info.image_shape),
-        "arrivals": tables.arrivals(source, info, models.arrival(steps.model)),
+        "arrivals": tables.arrivals(source, info, models.arrival(steps.model, config.preprocess)),
     }
     platform = devices.describe()
     environment = {

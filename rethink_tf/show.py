@@ -104,6 +104,7 @@ def run_samples(config: RunConfig, source, train) -> np.ndarray:
         CLASS_NAMES.get(config.dataset) or source.class_names,
         index=index,
         title=f"{contents.shown(config.dataset)}: the same training examples under each corruption",
+        plain=config.preprocess == "none",
     )
     return pictures.pixels_of(figure)
 
@@ -245,8 +246,8 @@ def _grid(config: RunConfig, options, say) -> np.ndarray:
 
 _CURVES = "curves.png"
 _EXTRA = {
-    "out": f"The picture to write, .png; default: {results.SAMPLES}, with RUN folders {_CURVES}.",
-    "curve": "With RUN folders: accuracy (default), or loss for the online training loss.",
+    "out": f"the picture to write, .png [{results.SAMPLES}, with RUN folders {_CURVES}]",
+    "curve": "with RUN folders: accuracy, or loss for the online training loss [accuracy]",
 }
 
 

@@ -25,7 +25,7 @@ from rethink_tf.tfrecord_index import SPLITS
 READ = 64  # records a call of Python reads
 BATCH = 100  # images decoded, corrupted and evaluated together
 PREFETCH = 3  # batches
-MOST_UNREADABLE = 0.001  # of all examples
+MOST_UNREADABLE = tfrecord_index.MOST_UNREADABLE
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

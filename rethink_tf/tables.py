@@ -8,6 +8,7 @@ import numpy as np
 
 from rethink_tf import (
     audit,
+    contents,
     corruptions,
     datasets,
     foreign_data,
@@ -86,7 +87,7 @@ def load(config: RunConfig, *, data_dir=None, cache_dir=None, say=print) -> Sour
     # Noise and norm match the original set, whatever part of it is taken or cropped.
     needed = config.pixels == "gaussian" or config.preprocess == "channel_norm"
     mean, deviation = _moments(train.images, config.input_size) if needed else (None, None)
-    norm = pipeline.INCEPTION_NORM if config.preprocess == "inception" else (mean, deviation)
+    norm = pipeline.FIXED_NORMS.get(config.preprocess, (mean, deviation))
     if parent is not None and config.preprocess == "channel_norm":
         norm = _moments_of(parent, places)
     if config.examples is not None:
@@ -139,7 +140,7 @@ def info(config: RunConfig, data_dir=None, cache_dir=None) -> datasets.DatasetIn
     return datasets.info(config.dataset, data_dir, cache_dir, **size)
 
 
-def arrivals(source: Source, known: datasets.DatasetInfo, model: str) -> list[str]:
+def arrivals(source: Source, known: datasets.DatasetInfo, model: list[str]) -> list[str]:
     """What is to be said of a model and a data set that are not ours.
 
     Args:
@@ -147,7 +148,7 @@ def arrivals(source: Source, known: datasets.DatasetInfo, model: str) -> list[st
         known: of the same data set.
         model: what was made of the model (`models.arrival`).
     """
-    said = [model] if model else []
+    said = list(model)
     if known.content:
         said += known.notes
         said += foreign_data.describe(source.train, source.test, known.class_names)
@@ -165,8 +166,8 @@ def _window(images: np.ndarray, config: RunConfig, parent: Parent | None) -> np.
     if config.augment == "crop":
         raise RequestError(
             f"--augment=crop: expected images of {parent.image_shape[0]}x{parent.image_shape[1]}, "
-            f"as the parent's; {config.dataset}'s are resized to {config.input_size} and leave no "
-            "room; type --augment=none"
+            f"as the parent's; {contents.shown(config.dataset)}'s are resized to "
+            f"{config.input_size} and leave no room; type --augment=none"
         )
     return image_shape.resized(images, config.input_size)
 

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from rethink_tf import tfds_source
 from rethink_tf.errors import RequestError
+from rethink_tf.places import data_directory
 
 # Our names of the splits, and TFDS's.
 SPLITS = {"train": "train", "test": "validation"}
@@ -24,6 +26,7 @@ COLUMNS = {
     "offset": np.int64,
     "length": np.int64,
 }
+MOST_UNREADABLE = 0.001  # of all examples
 _HEADER, _FRAME = 12, 16  # bytes before the data, and in all, that are not data
 _NUMBER_BITS = 22  # of an image's number within its synset
 
@@ -49,6 +52,30 @@ def identity(name: str, label: int) -> int:
     if found:
         return int(found[1])
     raise ValueError(f"expected a file_name like n01440764_10026.JPEG, got {name!r}")
+
+
+def made_of_others(summary: dict, data_dir=None) -> str | None:
+    """What is to be said of a finished run on other images than those that now lie on disk.
+
+    A part of a set has the run ids of the whole, so the number of training examples tells them
+    apart, but for what cannot be read. None where it does, or where nothing can be told.
+
+    Args:
+        summary: of the run, on a streamed set.
+        data_dir: see `places`.
+    """
+    name = summary["config"]["dataset"]
+    folder = tfds_source.prepared_folder(name, data_directory(data_dir))
+    done = summary.get("train_examples")  # which earlier versions have not written
+    if folder is None or done is None or summary["config"]["examples"] is not None:
+        return None
+    here, more = (sum(_shard_lengths(folder, split)) for split in SPLITS)
+    if here - MOST_UNREADABLE * (here + more) <= done <= here:
+        return None
+    return (
+        f"finished on {done:,.0f} training images of {name}, {folder} has {here:,}; a part "
+        "has the run id of the whole: type another --runs_dir"
+    )
 
 
 def shards(folder: Path, name: str, split: str) -> list[Path]:

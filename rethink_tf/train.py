@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rethink_tf import console, results, run_lock
+from rethink_tf import console, datasets, results, run_lock, tfrecord_index
 from rethink_tf.command_line import Options
 from rethink_tf.config import RunConfig, run_id
 from rethink_tf.errors import AuditError, DivergedError, RequestError
@@ -73,6 +73,7 @@ def run(
 
         summary = json.loads(workers.ask_chief(claim))
         if summary is not None:
+            _refuse_other_images(config, summary, run_dir, options.data_dir)
             say(f"{run_dir}: finished already; this is its summary")
             if missed := results.missing_snapshots(run_dir, options.keep_epochs, summary["epochs"]):
                 say(console.not_kept(missed))
@@ -97,6 +98,15 @@ def check(config: RunConfig, options: Options) -> None:
             f"--keep_epochs: expected epochs from 1 to {config.epochs}, the length of the run, "
             f"received {', '.join(map(str, outside))}"
         )
+
+
+def _refuse_other_images(config: RunConfig, summary, run_dir: Path, data_dir) -> None:
+    """Of sets that may lie here in part, whose parts have the same run ids."""
+    known = datasets.DATASETS.get(config.dataset)
+    if known is not None and known.streamed:
+        words = tfrecord_index.made_of_others(summary, data_dir)
+        if words:
+            raise RequestError(f"{run_dir}: {words}")
 
 
 def _say_nothing(_line: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from rethink_tf import checkpoint, models, parents, pipeline
+from rethink_tf import checkpoint, contents, models, parents, pipeline
 from rethink_tf.config import RunConfig
 from rethink_tf.errors import RequestError, StorageError
 from rethink_tf.parents import Parent
@@ -80,13 +80,13 @@ def learner(
     head = last_layer(model)
     if config.weight_decay and head.kernel_regularizer is None:
         raise RequestError(
-            f"--weight_decay: expected 0, since the last layer of {config.model} has none and all "
-            f"else is frozen; received {config.weight_decay}"
+            f"--weight_decay: expected 0, since the last layer of {contents.shown(config.model)} "
+            f"has none and all else is frozen; received {config.weight_decay}"
         )
     tables = [_features_of(model, table, preprocess) for table in (train, test)]
     say(f"features of {train.num_examples + test.num_examples:,} images computed, once: "
         f"{head.input.shape[-1]} numbers each")  # fmt: skip
-    return Learner(_head_builder(head, models.arrival(model)), *tables, 1, as_it_is)
+    return Learner(_head_builder(head, model), *tables, 1, as_it_is)
 
 
 def as_it_is(images):
@@ -137,8 +137,9 @@ def parent_weights(parent: Parent, build: Callable, say) -> list[np.ndarray] | N
         shapes = [tuple(v.shape) for v in variables], [a.shape for a in arrays]
         if shapes[0] != shapes[1]:
             raise StorageError(
-                f"{parent.run_dir}: expected weights of {parent.config.model}, found arrays of "
-                "other shapes; train it again"
+                f"{parent.run_dir}: expected weights of "
+                f"{contents.shown(parent.config.model)}, found arrays of other shapes; train it "
+                "again"
             )
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array.astype(variable.dtype))
@@ -192,10 +193,12 @@ def _features_of(model, table: Table, preprocess) -> Table:
     return dataclasses.replace(table, images=np.concatenate(found)[:, None, None])
 
 
-def _head_builder(head, arrival: str) -> Callable:
-    """Makes models of the last layer alone, with the weights that it has now."""
+def _head_builder(head, whole) -> Callable:
+    """Makes models of the last layer alone, with the weights that it has now; `whole` is its own
+    model, of which it says the same."""
     import keras
 
+    said = {name: getattr(whole, name, None) for name in ("arrival", "scaling")}
     settings, weights = head.get_config(), head.get_weights()
     inputs = (1, 1, head.input.shape[-1])
 
@@ -204,7 +207,7 @@ def _head_builder(head, arrival: str) -> Callable:
         x = keras.Input(inputs)
         model = keras.Model(x, layer(keras.layers.Flatten()(x)))
         layer.set_weights(weights)
-        model.arrival = arrival
+        model.arrival, model.scaling = said["arrival"], said["scaling"]
         return model
 
     return build

@@ -192,7 +192,7 @@ def test_parsing_leaves_no_trace():
 
 
 def test_a_command_adds_flags_of_its_own():
-    extra = {"export": "The file to write."}
+    extra = {"export": "the file to write"}
     assert command_line.parse_with(["--export=n.csv", "--seed=1"], extra) == (
         RunConfig(seed=1),
         Options(),
@@ -205,7 +205,7 @@ def test_a_command_adds_flags_of_its_own():
         parse(["--export=n.csv"])
     text = command_line.usage("rethink_tf.noise", extra)
     assert text.startswith("python -m rethink_tf.noise ")
-    assert "  --export                  The file to write.\n" in text
+    assert "  --export                  the file to write\n" in text
 
 
 def test_help_is_asked_for():
@@ -240,10 +240,31 @@ def test_help_fits_and_is_grouped():
 def test_help_states_defaults_and_choices():
     words = " ".join(command_line.usage().split())
     for phrase in (
-        "also any wrn_DEPTH_WIDTH. One of inception, inception_no_bn, alexnet,",
+        "also any wrn_DEPTH_WIDTH; one of inception, inception_no_bn, alexnet,",
         "[cifar10 if it is on disk or can be downloaded, else digits]",
-        "--momentum Momentum of SGD. [0.9]",
-        "--seed Seed of everything that is drawn. [0]",
-        "Folder of the runs; each has its own folder RUNS_DIR/<run_id>. [runs]",
+        "--momentum momentum of SGD [0.9]",
+        "--seed seed of everything that is drawn [0]",
+        "folder of the runs; each has its own folder RUNS_DIR/<run_id> [runs]",
+        "one of auto, one_device, mirrored, multi_worker [auto]",
+        "one of exact, anyway, restart [exact]",
+        "--dry_run print the resolved configuration, run id, parameters and memory, and stop "
+        "[false]",
+        "--examples number of training examples, class-balanced; a larger number has those of a "
+        "smaller one and more [all]",
     ):
         assert phrase in words
+
+
+def test_every_entry_of_help_has_one_style():
+    words = " ".join(command_line.usage().split("What is trained:")[1].split())
+    entries = re.split(r" --(?=\w+ (?!alone))", words)
+    texts = dict(entry.split(" ", 1) for entry in entries if entry.split(" ", 1)[0] in OPTIONS)
+    assert sorted(texts) == sorted(OPTIONS)
+    for name, field in FIELDS.items():
+        texts[name] = field.metadata["help"]
+        assert not texts[name].endswith(".")
+        assert texts[name][:1].islower()
+        assert field.default is not None or field.metadata["by"] or texts[name].endswith("]")
+    for name in OPTIONS:
+        assert texts[name][0].islower() or texts[name].startswith("GPUs"), name
+        assert "[" in texts[name], f"{name}: no default"

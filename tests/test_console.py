@@ -1,5 +1,6 @@
 """What a run says, to the letter: lines that align, estimates, verdicts in words."""
 
+import dataclasses
 import io
 
 import pytest
@@ -99,6 +100,9 @@ def test_the_configuration_in_one_block():
     words = text.replace(",", "").split()
     for name in FIELDS:
         assert words.count(name) == 1, name
+    own = dataclasses.replace(config, dataset=f"folder:/a/b@sha256:{'0123456789abcdef' * 4}")
+    short = console.configuration(own, run_id(config), {})
+    assert "dataset folder:/a/b@sha256:0123456789ab, examples all" in short
     full = console.configuration(resolve(RunConfig(dataset="digits", examples=300)), "id", {})
     assert "examples 300," in full
 

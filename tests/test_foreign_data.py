@@ -136,6 +136,9 @@ X = np.zeros((4, 8, 8), np.uint8)
         ({"x_train": X[:, :0]}, r"expected images .*, received uint8 \[4, 0, 8, 1\]"),
         ({"x_train": X[0]}, r"x_train of .*expected images \[N, H, W\] .*received uint8 \[8, 8\]"),
         ({"x_train": X - 1.0}, "expected 0 to 255, or floats .*, received float64 from -1"),
+        ({"x_train": X + np.linspace(0, 255, 8)}, "received float64 from 0 to 255, not all whole$"),
+        ({"x_train": X + np.float32([0, 1, 2, 3, 4, 5, 6, 256])}, "float32 from 0 to 256$"),
+        ({"x_train": X * np.nan}, "received float64 from nan to nan$"),
         ({"x_train": X[:3], "y_train": [0, 1]}, "as many images as labels, .* 3 and 2 for train"),
         ({"y_train": ["cat"] * 70}, "y_train of .*expected whole numbers"),
         ({"y_train": np.full(70, -1)}, "expected classes 0 to 2047, found -1"),
@@ -191,8 +194,13 @@ def test_floats_of_unknown_scale_are_refused(offline):
     root = class_folders.draw(offline / "shapes", classes=2)
     pixels = np.linspace(0, 1, 144, dtype=np.float32).reshape(12, 12)
     Image.fromarray(pixels).save(root / "class_0" / "floats.tif")
-    with pytest.raises(RequestError, match="1 of 21 images .* cannot be read: class_0/floats.tif"):
+    Image.fromarray((pixels * 70_000).astype(np.int32)).save(root / "class_1" / "deep.tif")
+    with pytest.raises(RequestError) as caught:
         named(f"folder:{root}")
+    assert str(caught.value) == (
+        f"--dataset: 2 of 22 images of {root} hold floats or other numbers whose black and white "
+        "are not known: class_0/floats.tif, class_1/deep.tif; save them with 8 or 16 bits"
+    )
 
 
 def test_folders_that_are_refused(offline):

@@ -89,9 +89,9 @@ def test_the_content_of_a_file_counts_and_not_its_path(own, tensorflow):
 )  # fmt: skip
 def test_outputs_are_brought_to_logits(name, words, own, tensorflow):
     model = built(f"five_lines:{name}")
-    assert models.arrival(model) == (
+    assert models.arrival(model, "standardise") == [
         f"five_lines:{name}: weights as the function draws them; {words}"
-    )
+    ]
     logits = model(IMAGES, training=False).numpy()
     assert logits.shape == (5, CLASSES) and logits.dtype == np.float32
     own_words = getattr(__import__("five_lines"), name)(SHAPE, CLASSES)
@@ -111,7 +111,8 @@ def test_a_file_starts_from_weights_drawn_anew_by_the_seed(own, tensorflow):
     assert np.array_equal(first, second)
     for weights in (other, stored):
         assert not np.isclose(first, weights).any(axis=1).all()
-    assert "weights drawn anew by --seed, the file's are not used" in models.arrival(built(path))
+    said = models.arrival(built(path), "standardise")
+    assert len(said) == 1 and "weights drawn anew by --seed, the file's are not used" in said[0]
 
 
 def test_batch_norm_within_models_is_found(own, tensorflow):

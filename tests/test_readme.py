@@ -20,6 +20,14 @@ def test_the_files_that_are_linked_are_there():
     assert not [name for name in linked if not (ROOT / name).is_file()]
 
 
+def test_the_contents_are_the_sections_in_their_order():
+    sections = [line[3:] for line in README.splitlines() if line.startswith("## ")]
+    anchors = [re.sub(r"[^a-z0-9 -]", "", name.lower()).replace(" ", "-") for name in sections]
+    before, after = README.split("\nContents:\n")
+    assert re.findall(r"\]\(#([a-z0-9-]+)\)", after.split("\n## ")[0]) == anchors[1:]
+    assert anchors[0] == "two-commands" and before.count("\n## ") == 1
+
+
 def test_the_test_command_is_what_ci_runs():
     ci = (ROOT / ".ci" / "run").read_text()
     assert "pip install -e '.[test]' && python -m pytest -n 2 --dist=loadfile\n" in README

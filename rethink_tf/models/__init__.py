@@ -9,7 +9,7 @@ import functools
 import importlib
 import re
 
-from rethink_tf import foreign_models, foreign_network
+from rethink_tf import foreign_models, foreign_network, model_scaling
 
 # name: module, function, and what the function is given besides.
 MODELS = {
@@ -101,9 +101,12 @@ def layers_of(model) -> list:
     return list(model._flatten_layers(include_self=False))
 
 
-def arrival(model) -> str:
-    """What was made of a foreign model, in words; "" for our own."""
-    return getattr(model, "arrival", "")
+def arrival(model, preprocess: str) -> list[str]:
+    """What was made of a foreign model, and what it gets, in words; nothing of our own."""
+    said = [model.arrival] if getattr(model, "arrival", "") else []
+    if getattr(model, "scaling", None):
+        said.append(model_scaling.what_it_gets(model.scaling, preprocess))
+    return said
 
 
 def count_trainable(model) -> int:

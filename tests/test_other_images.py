@@ -1,0 +1,63 @@
+"""A finished run on a part of ImageNet is no run on the whole, though their ids are the same."""
+
+import json
+
+import pytest
+
+from rethink_tf import results, tfrecord_index, train
+from rethink_tf.command_line import Options
+from rethink_tf.config import RunConfig, resolve, run_id
+from rethink_tf.errors import RequestError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Of a prepared set, its metadata alone: 3,000 training images in two files, 1,000 others."""
+    folder = tmp_path / "data" / "imagenet2012" / "5.1.0"
+    folder.mkdir(parents=True)
+    counts = {"train": ["1800", "1200"], "validation": ["1000"]}
+    splits = [{"name": name, "shardLengths": lengths} for name, lengths in counts.items()]
+    facts = {"fileFormat": "tfrecord", "splits": splits}
+    (folder / "dataset_info.json").write_text(json.dumps(facts))
+    return folder
+
+
+def said(folder, done, examples=None, dataset="imagenet2012"):
+    summary = {"config": {"dataset": dataset, "examples": examples}, "train_examples": done}
+    return tfrecord_index.made_of_others(summary, folder.parents[1])
+
+
+def test_another_number_of_images_is_told(folder):
+    assert said(folder, 1_281_167) == (
+        f"finished on 1,281,167 training images of imagenet2012, {folder} has 3,000; a part has "
+        "the run id of the whole: type another --runs_dir"
+    )
+    assert said(folder, 2_995) is not None and said(folder, 3_001) is not None
+
+
+def test_the_same_number_is_the_same_run(folder):
+    assert said(folder, 3_000) is None
+    assert said(folder, 2_996) is None, "four that cannot be read are left out"
+
+
+def test_where_nothing_can_be_told_nothing_is_said(folder):
+    assert said(folder, 1_000, examples=1_000) is None
+    assert said(folder, None) is None
+    assert said(folder, 1_000, dataset="not_here") is None
+
+
+def test_such_a_run_is_refused_and_not_taken_for_done(folder, tmp_path, monkeypatch, no_training):
+    wanted = RunConfig(model="mlp_1x512", dataset="imagenet2012", input_size=24)
+    config = resolve(wanted)
+    run_dir = tmp_path / "runs" / run_id(config)
+    summary = {"status": "DONE", "config": {"dataset": "imagenet2012", "examples": None},
+               "train_examples": 30, "epochs": 1}  # fmt: skip
+    monkeypatch.setattr(results, "read_finished", lambda *_: summary)
+    monkeypatch.setattr("rethink_tf.console.verdict", lambda *_: "a verdict")
+    options, lines = Options(data_dir=str(folder.parents[1])), []
+    with pytest.raises(RequestError, match=f"{run_dir.name}: finished on 30 training images of "):
+        train.run(config, run_dir, options=options, say=lines.append)
+    assert lines == []
+    summary["train_examples"] = 3_000
+    assert train.run(config, run_dir, options=options, say=lines.append) == summary
+    assert lines[0] == f"{run_dir}: finished already; this is its summary"
