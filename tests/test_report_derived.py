@@ -90,6 +90,9 @@ def test_the_papers_curves_give_its_own_figures():
         (Cell((None, None), 3.0), "3.00", "not reached", "–"),
         (Cell((4.0, None), 3.0, 0), "3", "4 (1 of 2 reached it)", "–"),
         (Cell((4,), None, 0), "–", "4 (n = 1)", "–"),
+        (Cell((4.0, 6.0), 3.0, 0, "1 DIVERGED"), "3", "5 ± 1 (n = 2; 1 DIVERGED)", "+2"),
+        (Cell((4.0, None), 3.0, 0, "1 INVALID"), "3", "4 (1 of 2 reached it; 1 INVALID)", "–"),
+        (Cell((None,), 3.0, 0, "1 DIVERGED"), "3", "not reached (n = 1; 1 DIVERGED)", "–"),
     ],
 )
 def test_the_texts_of_a_cell(cell, paper, ours, difference):
