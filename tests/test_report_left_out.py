@@ -15,8 +15,10 @@ MLP = paper.row_config(paper.TABLE1["mlp_1x512_random"])
 
 
 @pytest.fixture
-def report(tmp_path, capsys):
-    """Runs the command; (exit code, stdout and stderr, report.md)."""
+def report(tmp_path, capsys, monkeypatch, own_signals):
+    """Runs the command without drawing; (exit code, stdout and stderr, report.md)."""
+    monkeypatch.setattr("rethink_tf.report.drawing.files", lambda _: {})  # which take seconds
+    monkeypatch.setattr("rethink_tf.report.html.svg", lambda _: "")
 
     def run(*argv):
         folders = [f"--runs_dir={tmp_path / 'runs'}", f"--out={tmp_path / 'out'}"]
@@ -169,9 +171,7 @@ def test_what_is_no_training_counts_only_whole_and_as_what_it_is(report, tmp_pat
     assert "its settings are those of expressivity-" in report("expressivity")[1]
 
 
-def test_every_table_and_figure_says_its_scale_and_its_runs(report, tmp_path, monkeypatch):
-    monkeypatch.setattr("rethink_tf.report.drawing.files", lambda _: {})  # which take seconds
-    monkeypatch.setattr("rethink_tf.report.html.svg", lambda _: "")
+def test_every_table_and_figure_says_its_scale_and_its_runs(report, tmp_path):
     write_experiment(tmp_path / "runs", "figure1b", "smoke", only="mlp")
     _, _, text = report("figure1b", "--scale=smoke")
     caption = "Scale smoke: 200 examples, 2 epochs, evaluated every 2. 11 runs, 1 seed."
