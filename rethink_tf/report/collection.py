@@ -95,7 +95,7 @@ def lacks(run: Run) -> str:
     epochs = run.summary.get("epochs", last)
     until, there = (f" up to {epochs}", f"those up to {last}") if last else ("", "none")
     why = f"{results.HISTORY}: expected the run's epochs{until}, found {there}"
-    return "" if last == epochs else why
+    return "" if last == epochs else f"{why}; delete the run"
 
 
 def key_of(config: Any, run_id: str | None) -> str | None:
