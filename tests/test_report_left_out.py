@@ -124,6 +124,15 @@ def test_strict_fails_where_a_run_is_invalid(report, tmp_path):
     assert report(*asked)[0] == 0, "that it diverges is a result"
 
 
+def test_one_missing_run_is_told_as_one(report, tmp_path):
+    asked = ("table1", "--rows=mlp_1x512_random", "--strict")
+    code, said, text = report(*asked)
+    assert "1 run is missing: mlp_1x512_random seed 0." in text
+    assert code == 2 and "--strict: 1 run is missing, 0 cannot be read, the first:" in said
+    write_experiment(tmp_path / "runs", "table1", "smoke", only="mlp_1x512_random")
+    assert "1 run is at another scale: --scale=smoke." in report(*asked)[2]
+
+
 def test_measured_runs_that_are_not_there_are_refused(report, tmp_path):
     code, said, _ = report("table1", f"--measured={tmp_path / 'typo'}")
     assert code == 2
