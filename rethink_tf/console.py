@@ -42,16 +42,16 @@ def say(text: str = "") -> None:
         raise StorageError(f"standard output: {error.strerror}") from None
 
 
-def counted(number: int, word: str) -> str:
-    """A number of things: `1 run`, `2 runs`."""
-    return f"{number} {word}{'' if number == 1 else 's'}"
-
-
 def duration(seconds: float) -> str:
     """Seconds in words: `45 s`, `12 min`, `3.4 h`."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def counted(number: int, word: str) -> str:
+    """A number of things: `1 run`, `2 runs`."""
+    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def configuration(config: RunConfig, run_id: str, facts: dict[str, Any]) -> str:

@@ -202,8 +202,8 @@ def main(argv: list[str]) -> int:
         raise RequestError(f"--runs_dir={asked.runs_dir}: expected finished runs, found none")
     folder = Path(asked.runs_dir) / FOLDER
     write(folder, runs)
-    there = console.counted(len(runs), "run")
-    console.say(f"{folder}: {there}; tensorboard --logdir {asked.runs_dir}")
+    count = "run" if len(runs) == 1 else "runs"
+    console.say(f"{folder}: {len(runs)} {count}; tensorboard --logdir {asked.runs_dir}")
     return ExitCode.DONE
 
 
