@@ -56,6 +56,11 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
+def counted(number: int, word: str) -> str:
+    """A number of things: `1 run`, `2 runs`."""
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
 def configuration(config: RunConfig, run_id: str, facts: dict[str, Any]) -> str:
     """The resolved configuration in one block, fields by group, then facts of the run."""
     groups: dict[str, list[str]] = {}

@@ -1,5 +1,6 @@
 """How long runs take, from what runs of the same kind took here. Imports no TensorFlow."""
 
+import contextlib
 import dataclasses
 import statistics
 from collections.abc import Iterable
@@ -12,16 +13,21 @@ from rethink_tf.errors import StorageError
 
 # What the time of a run depends on, besides its length.
 _KIND = ("model", "precision", "freeze", "input_size", "augment")
-_NEWEST = 8  # runs of a model that are read
+_NEWEST = 8  # runs of a kind that are read
+_LOOKED_AT = 500  # newest folders of a model among which they are sought
 
 
 @dataclasses.dataclass(frozen=True)
 class Rate:
-    """Seconds of one example in training and in an exact pass, and of all else in a run."""
+    """Seconds of one example in training and in an exact pass, and of all else in a run.
+
+    `rest` is data, compiling and closing, not the start of Python and TensorFlow, which no run
+    records; None where no run of the kind was trained without a break.
+    """
 
     train: float
     evaluation: float
-    rest: float
+    rest: float | None
 
 
 def kind(config) -> tuple:
@@ -43,28 +49,39 @@ def measure(runs_dir: Path, models: Iterable[str], threads: int = 0) -> dict[tup
     """
     found: dict[tuple, list[tuple[int, Rate]]] = {}
     for model in sorted(set(models)):
-        folders = [path for path in Path(runs_dir).glob(f"{model}-*") if path.is_dir()]
-        folders.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-        for folder in folders[:_NEWEST]:
+        for folder in _newest(Path(runs_dir), model):
             try:
-                entry = _of_run(folder)
+                record = results.read_config(folder)
+                key = kind(record["config"]) if record else None
+                if key is None or len(found.get(key, ())) >= _NEWEST:
+                    continue
+                rate = _of_run(folder, record)
             except (StorageError, KeyError, TypeError):  # its own command tells of the damage
                 continue
-            if entry is not None:
-                key, used, rate = entry
-                found.setdefault(key, []).append((used, rate))
+            if rate is not None:
+                found.setdefault(key, []).append((record["threads"], rate))
     return {key: _median(entries, threads) for key, entries in found.items()}
+
+
+def _newest(runs_dir: Path, model: str) -> list[Path]:
+    """The newest folders of a network's runs, the newest first."""
+    dated = []
+    for path in runs_dir.glob(f"{model}-*"):
+        with contextlib.suppress(OSError):  # a run that is refused takes its folder away again
+            dated.append((path.stat().st_mtime, path))
+    return [path for _, path in sorted(dated, reverse=True)[:_LOOKED_AT]]
 
 
 def _median(entries: list[tuple[int, Rate]], threads: int) -> Rate:
     rates = [rate for used, rate in entries if used == threads] or [rate for _, rate in entries]
     columns = zip(*(dataclasses.astuple(rate) for rate in rates), strict=True)
-    return Rate(*(statistics.median(column) for column in columns))
+    known = [[value for value in column if value is not None] for column in columns]
+    return Rate(*(statistics.median(values) if values else None for values in known))
 
 
-def _of_run(folder: Path) -> tuple[tuple, int, Rate] | None:
-    record, lines = results.read_config(folder), results.read_history(folder)
-    if record is None or not lines:
+def _of_run(folder: Path, record: dict[str, Any]) -> Rate | None:
+    lines = results.read_history(folder)
+    if not lines:
         return None
     values = record["config"]
     info = DATASETS[values["dataset"]]
@@ -77,12 +94,13 @@ def _of_run(folder: Path) -> tuple[tuple, int, Rate] | None:
     passes = [line for line in steady if line["train_accuracy"] is not None] or lines[-1:]
     seconds = statistics.median(line["timing"]["eval_seconds"] for line in passes)
     evaluation = seconds / (examples + info.num_test)
-    rest = 0.0
+    rate = Rate(1 / statistics.median(speeds), evaluation, None)
     summary = results.read_summary(folder)
-    if summary is not None:
-        spent = sum(x["timing"]["train_seconds"] + x["timing"]["eval_seconds"] for x in lines)
-        rest = max(0.0, summary["timing"]["seconds"] - spent)
-    return kind(values), record["threads"], Rate(1 / statistics.median(speeds), evaluation, rest)
+    if summary is not None and not record.get("resumed"):  # or its seconds are of the last part
+        tested = sum(line["train_accuracy"] is not None for line in lines)
+        steady = len(lines) * examples * rate.train + tested * seconds
+        rate = dataclasses.replace(rate, rest=max(0.0, summary["timing"]["seconds"] - steady))
+    return rate
 
 
 def seconds_left(config: Any, rates: dict[tuple, Rate], done: int = 0) -> float | None:
@@ -104,4 +122,5 @@ def seconds_left(config: Any, rates: dict[tuple, Rate], done: int = 0) -> float 
     left = range(done + 1, config.epochs + 1)
     evaluated = sum(e % config.eval_every == 0 or e == config.epochs for e in left)
     seconds = len(left) * examples * rate.train
-    return seconds + evaluated * (examples + info.num_test) * rate.evaluation + rate.rest
+    seconds += evaluated * (examples + info.num_test) * rate.evaluation
+    return seconds + (rate.rest or 0.0)

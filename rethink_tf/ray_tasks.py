@@ -7,12 +7,14 @@ Imports Ray only where it is used; imports no TensorFlow.
 
 import os
 import signal
+import subprocess
 import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
 from rethink_tf import child, results
+from rethink_tf.console import counted
 from rethink_tf.errors import ExitCode, RequestError, StorageError
 from rethink_tf.slots import PATIENCE
 
@@ -38,16 +40,24 @@ def carry_out(
             while process.poll() is None:
                 time.sleep(0.2)
                 if os.path.exists(stop):
-                    process.send_signal(signal.SIGTERM)
-                    return process.wait(PATIENCE)
+                    return _stopped(process)
         except BaseException:  # cancelled
-            process.send_signal(signal.SIGTERM)
-            process.wait(PATIENCE)
+            _stopped(process)
             raise
         if process.returncode != ExitCode.IN_USE or time.monotonic() > until:
             return process.returncode
         time.sleep(1)
     return int(ExitCode.INTERRUPTED)
+
+
+def _stopped(process: subprocess.Popen) -> int:
+    """The exit code of a run after SIGTERM; one that does not end is killed, not left behind."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        return process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
 
 
 class RayTasks:
@@ -92,8 +102,9 @@ class RayTasks:
         nodes = sum(node["Alive"] for node in ray.nodes())
         cpus = ray.cluster_resources().get("CPU", 0)
         self.count = max(1, int(cpus // threads))
-        share = f" and {fraction:g} GPUs" if fraction else ""
-        self.words = f"Ray, {nodes} nodes, {cpus:g} CPUs; {threads} threads{share} a run"
+        share = f" and {fraction:g} GPU{'s'[: fraction != 1]}" if fraction else ""
+        there = f"{counted(nodes, 'node')}, {counted(int(cpus), 'CPU')}"
+        self.words = f"Ray, {there}; {counted(threads, 'thread')}{share} a run"
 
     def free(self) -> int:
         """How many more runs Ray is given now; it queues what does not fit."""

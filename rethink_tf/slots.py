@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rethink_tf import child
+from rethink_tf.console import counted
 
 PATIENCE = 20.0  # seconds for a signalled run to save; it needs two
 
@@ -53,8 +54,9 @@ class Slots:
         self.threads = threads or max(1, len(self.cores[0]))
         self.gpus = [gpus[slot % len(gpus)] if gpus else None for slot in range(count)]
         self.running: dict[int, tuple] = {}
-        share = f", {count / len(gpus):g} runs a GPU" if gpus else ""
-        self.words = f"{count} slot{'s'[: count > 1]} of {self.threads} threads{share}"
+        runs = count / len(gpus) if gpus else 0
+        share = f", {runs:g} run{'s'[: runs != 1]} a GPU" if gpus else ""
+        self.words = f"{counted(count, 'slot')} of {counted(self.threads, 'thread')}{share}"
         self.count = count
 
     def free(self) -> int:

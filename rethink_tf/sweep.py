@@ -5,27 +5,32 @@ Imports no TensorFlow.
 """
 
 import argparse
+import math
 import sys
 from collections import Counter
 from pathlib import Path
 
 from rethink_tf import datasets, devices, ray_tasks, slots, sweep_view
 from rethink_tf.arguments import Parser
-from rethink_tf.console import duration, say
+from rethink_tf.console import counted, duration, say
 from rethink_tf.errors import ExitCode, RequestError
 from rethink_tf.experiments import EXPERIMENTS, SCALES, planned, require_rows, rows, setting
-from rethink_tf.run_progress import FINISHED
+from rethink_tf.run_progress import INCOMPLETE, MISSING, RUNNING
 from rethink_tf.sweep_jobs import ENDED, Job, jobs_of
 from rethink_tf.sweep_loop import drive
 
 EXECUTORS = ("local", "ray")
 LAST_LINES = 6
+_TIME_LEFT = """
+The time left comes from runs in RUNS_DIR: their rates, and what each took besides (data,
+compiling). Not counted, since no run records it: the start of Python and TensorFlow, some seconds.
+"""
 MOST_TASKS = 1000
 
 
 def _parser() -> Parser:
     raw = argparse.RawDescriptionHelpFormatter
-    parser = Parser("rethink_tf.sweep", __doc__, formatter_class=raw)
+    parser = Parser("rethink_tf.sweep", __doc__, formatter_class=raw, epilog=_TIME_LEFT)
     add = parser.add_argument
     add("names", nargs="*", metavar="EXPERIMENT", help="such as table1; --list names them")
     add("--list", action="store_true", help="list the experiments and stop")
@@ -38,7 +43,8 @@ def _parser() -> Parser:
     add("--cache_dir", help="as of rethink_tf.main")
     add("--checkpoint_every", type=int, help="as of rethink_tf.main")
     add("--executor", default="local", choices=EXECUTORS, help="this machine, or Ray [local]")
-    add("--slots", type=int, default=0, help="runs side by side [one a GPU, or for two cores]")
+    add("--slots", type=int, default=0,
+        help="runs side by side, on this machine [one a GPU, or for two cores]")  # fmt: skip
     add("--threads", type=int, default=0, help="of each run [the cores of its slot; Ray: 1]")
     add("--gpus_per_run", type=float, help="with Ray: a fraction shares a GPU [1 if there are any]")
     add("--rows", default="*", metavar="PATTERN", help="only these flagfiles, such as mlp_* [all]")
@@ -94,6 +100,7 @@ def _jobs(asked) -> list[Job]:
         value = getattr(asked, name)
         if value is not None and not low <= value <= 1_000_000:
             raise RequestError(f"--{name}: expected a whole number from {low}, received {value}")
+    _check_executor(asked)
     plans = [
         plan
         for name in names
@@ -112,11 +119,23 @@ def shard(text: str) -> tuple[int, int]:
     raise RequestError(f"--shard: expected i/n with i from 0 to n - 1, received {text}")
 
 
+def _check_executor(asked) -> None:
+    """Refuses flags that the executor would not heed, and shares that no GPU has."""
+    gpus = asked.gpus_per_run
+    if asked.executor == "ray" and asked.slots:
+        raise RequestError("--slots: expected none with --executor=ray, which runs what fits; "
+                           "--threads and --gpus_per_run say what a run takes")  # fmt: skip
+    if asked.executor != "ray" and gpus is not None:
+        raise RequestError("--gpus_per_run: expected --executor=ray with it; --slots shares GPUs")
+    if gpus is not None and not (math.isfinite(gpus) and (0 <= gpus <= 1 or gpus == int(gpus) > 0)):
+        raise RequestError(
+            f"--gpus_per_run: expected a share from 0 to 1, or whole GPUs, received {gpus:g}"
+        )
+
+
 def _executor(asked):
     if asked.executor == "ray":
         return ray_tasks.RayTasks(asked.threads or 1, asked.gpus_per_run, MOST_TASKS)
-    if asked.gpus_per_run is not None:
-        raise RequestError("--gpus_per_run: expected --executor=ray with it; --slots shares GPUs")
     gpus = slots.visible_gpus()
     return slots.Slots(_slots(asked, gpus), asked.threads, gpus)
 
@@ -127,7 +146,7 @@ def _slots(asked, gpus: list[str]) -> int:
 
 def _require_data(jobs, data_dir) -> None:
     """Refuses, once and before anything is trained, data sets that are not there."""
-    open_jobs = [job for job in jobs if job.state() != FINISHED]
+    open_jobs = [job for job in jobs if job.state() in (MISSING, INCOMPLETE, RUNNING)]
     names = {setting(job.plan.config, "dataset") for job in open_jobs} - {None}
     for name in sorted(names):
         datasets.require(name, data_dir)
@@ -146,7 +165,7 @@ def listing() -> str:
     lines = []
     for name, found in EXPERIMENTS.items():
         problem = _problem(name)
-        count = "not here" if problem else f"{len(planned(name))} runs"
+        count = "not here" if problem else counted(len(planned(name)), "run")
         lines.append(f"{name:<15} {count:>8}  {problem or found.title}")
     return "\n".join(lines)
 
@@ -166,9 +185,10 @@ def states(jobs: list[Job], asked) -> str:
         named = job.plan.run_id or f"(waits for {job.plan.parent.run_id})"
         shown = "-" if left is None else duration(left)
         lines.append(f"{job.state():<10} {shown:>7}  {named:<28} {job.name}")
-    counted = ", ".join(f"{count} {state}" for state, count in found.items())
-    lines.append(f"{len(jobs)} runs at scale {asked.scale}: {counted}; "
-                 f"{sweep_view.words(*total)} on {count} slot{'s'[: count > 1]}")  # fmt: skip
+    parts = [", ".join(f"{number} {state}" for state, number in found.items())] if jobs else []
+    place = f"{counted(count, 'slot')}{' of this machine' * (asked.executor == 'ray')}"
+    parts.append(f"{sweep_view.words(*total)} on {place}")
+    lines.append(f"{counted(len(jobs), 'run')} at scale {asked.scale}: {'; '.join(parts)}")
     return "\n".join(lines)
 
 
@@ -176,7 +196,7 @@ def verdict(jobs: list[Job]) -> str:
     """What became of the runs; of each that failed the exit code and the end of its log."""
     failed = [job for job in jobs if job.failed]
     done = sum(job.stage == ENDED and not job.failed for job in jobs)
-    lines = [f"{len(jobs)} runs: {done} done, {len(failed)} failed, "
+    lines = [f"{counted(len(jobs), 'run')}: {done} done, {len(failed)} failed, "
              f"{len(jobs) - done - len(failed)} left"]  # fmt: skip
     for job in failed:
         lines.append(f"{job.name}: {sweep_view.outcome(job)}{'; ' + job.why if job.why else ''}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rethink_tf import rates, results
-from rethink_tf.console import duration, say
+from rethink_tf.console import counted, duration, say
 from rethink_tf.errors import ExitCode, StorageError
 from rethink_tf.sweep_jobs import ENDED, STARTED, Job
 
@@ -47,7 +47,7 @@ def words(seconds: float, unknown: int) -> str:
     """The time left in words."""
     if not unknown:
         return f"about {duration(seconds)} left"
-    them = f"{unknown} run{'s'[: unknown > 1]} of kinds not measured here yet"
+    them = f"{counted(unknown, 'run')} of kinds not measured here yet"
     return f"about {duration(seconds)} left, and {them}" if seconds else f"time unknown: {them}"
 
 
@@ -92,7 +92,7 @@ class Plain:
         self.queued = executor.queues  # and when a run really starts is not known here
         before = len(jobs) - len(self.jobs)
         self.said_at = time.monotonic()
-        self.say(f"{len(jobs)} runs: {before} ended before, {len(self.jobs)} to do; "
+        self.say(f"{counted(len(jobs), 'run')}: {before} ended before, {len(self.jobs)} to do; "
                  f"{executor.words}; {words(*self.clock.left(jobs))}")  # fmt: skip
 
     def _place(self, job: Job) -> str:
@@ -122,11 +122,12 @@ class Plain:
         running = [job for job in jobs if job.stage == STARTED]
         at = ", ".join(f"{job.name}: epoch {last_line(job).get('epoch', 0)}" for job in running)
         ended = sum(job.stage == ENDED for job in jobs)
-        self.say(f"{ended} of {len(jobs)} ended; {at}; {words(*self.clock.left(jobs))}")
+        parts = [f"{ended} of {len(jobs)} ended", at, words(*self.clock.left(jobs))]
+        self.say("; ".join(part for part in parts if part))
 
     def stopping(self, count: int) -> None:
         """Says that the runs are being stopped."""
-        self.say(f"stopping {count} runs; the same command goes on")
+        self.say(f"stopping {counted(count, 'run')}; the same command goes on")
 
     def end(self) -> None:
         """Nothing is left open."""

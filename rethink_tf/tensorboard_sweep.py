@@ -54,13 +54,18 @@ def families(runs: Iterable[Run]) -> dict[str, dict[float, list[Run]]]:
     """
     found: dict[RunConfig, dict[float, list[Run]]] = {}
     for run in runs:
-        same = dataclasses.replace(run.config, corrupt=0.0, label_noise="uniform", seed=0)
+        same = dataclasses.replace(run.config, corrupt=0.0, seed=0)
         found.setdefault(same, {}).setdefault(run.config.corrupt, []).append(run)
+    for config, levels in found.items():  # true labels are the start of every kind of noise
+        true = found.get(dataclasses.replace(config, label_noise="uniform"), {}).get(0.0)
+        if true is not None:
+            levels[0.0] = true
     named = {}
     for config, levels in found.items():
         if len(levels) > 1:
             words = [config.model, config.dataset, regulariser_words(config)]
             words += [f"{config.pixels} pixels"] if config.pixels != "original" else []
+            words += [config.label_noise] if config.label_noise != "uniform" else []
             words += [f"{config.examples} examples"] if config.examples else []
             name = " ".join(word for word in words if word).replace("/", "_")
             number = sum(other == name or other.startswith(f"{name} #") for other in named)
@@ -186,7 +191,13 @@ def main(argv: list[str]) -> int:
     asked: argparse.Namespace | None = _parser().parsed(argv)
     if asked is None:
         return ExitCode.DONE
-    runs = trained(collect(asked.runs_dir, []))
+    found = collect(asked.runs_dir, [])
+    runs = [run for run in trained(found) if found.readable(run)]
+    for run in found.runs:
+        if run.status != results.DONE:
+            console.say(f"left out: {run.run_id} is {run.status}: {run.summary['reason']}")
+    for name, why in found.broken.items():
+        console.say(f"left out: {name} cannot be read: {why}")
     if not runs:
         raise RequestError(f"--runs_dir={asked.runs_dir}: expected finished runs, found none")
     devices.start()

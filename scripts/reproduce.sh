@@ -3,7 +3,7 @@
 #
 #   scripts/reproduce.sh table1 figure1b          # at the paper's scale, one seed
 #   SEEDS=3 SCALE=cpu DATA=/data scripts/reproduce.sh --all
-#   RUNS=/big/runs SWEEP="--slots=4 --executor=ray" scripts/reproduce.sh table1
+#   RUNS=/big/runs SWEEP="--executor=ray --threads=4" scripts/reproduce.sh table1
 #
 # Interrupted, the same command goes on. Runs that fail are named at the end, and the report is
 # written without them; the exit code is the sweep's.

@@ -132,16 +132,19 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--kills", type=int, default=3, help="of the sweep [3]")
     parser.add_argument("--seed", type=int, help="of moments; default: another each time")
     options = parser.parse_args(argv)
+    parts = set(options.parts.split(","))
+    if not parts <= {"kill", "ray"}:
+        parser.error(f"--parts: expected some of kill,ray, received {options.parts}")
     draws, good = random.Random(options.seed), True
     with tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()
         print("undisturbed:", flush=True)
         whole = finish(Path(folder, "whole"), "--slots=2")
         seconds = time.monotonic() - began
-        if "kill" in options.parts:
+        if "kill" in parts:
             left = killed(Path(folder, "killed"), draws, options.kills, seconds)
             good = compare("killed and started again", whole, left) and good
-        if "ray" in options.parts:
+        if "ray" in parts:
             good = compare("by Ray", whole, by_ray(Path(folder, "ray"), draws)) and good
     return 0 if good else 1
 

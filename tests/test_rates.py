@@ -1,6 +1,7 @@
 """How long runs take, from histories written by hand."""
 
 import dataclasses
+import os
 
 import pytest
 
@@ -33,13 +34,49 @@ def test_a_rate_is_the_median_of_what_was_measured(tmp_path):
     for seed, speed in enumerate((500.0, 1000.0, 2000.0)):
         write(tmp_path, seed, speed)
     found = rates.measure(tmp_path, ["mlp_1x512"])
-    assert found == {rates.kind(CONFIG): rates.Rate(0.001, pytest.approx(0.36 / 1797), 0.0)}
+    assert found == {rates.kind(CONFIG): rates.Rate(0.001, pytest.approx(0.36 / 1797), None)}
 
 
 def test_what_else_a_run_takes_is_counted(tmp_path):
     write(tmp_path, seconds=12.86)
     (rate,) = rates.measure(tmp_path, ["mlp_1x512"]).values()
     assert rate.rest == pytest.approx(8.0)
+
+
+def test_what_compiles_in_the_first_epoch_is_counted(tmp_path):
+    folder = write(tmp_path, seconds=12.86)
+    lines = results.read_history(folder)
+    lines[0]["timing"]["train_seconds"] = 9.0  # of 12.86 in all, 4.86 would have been steady
+    results.rewrite_history(folder, lines)
+    (rate,) = rates.measure(tmp_path, ["mlp_1x512"]).values()
+    assert rate.rest == pytest.approx(8.0)
+
+
+def test_of_a_run_that_went_on_or_is_not_finished_it_is_not_known_what_else_it_took(tmp_path):
+    folder = write(tmp_path, 0, seconds=12.86)
+    write(tmp_path, 1)
+    (rate,) = rates.measure(tmp_path, ["mlp_1x512"]).values()
+    assert rate.rest == pytest.approx(8.0), "that of the finished one, not halved by a zero"
+    results.add_resumed(folder, {}, {"epoch": 2})
+    (rate,) = rates.measure(tmp_path, ["mlp_1x512"]).values()
+    assert rate.rest is None
+    known = {rates.kind(CONFIG): rates.Rate(0.001, 0.0, None)}
+    assert rates.seconds_left(CONFIG, known) == pytest.approx(15.0)
+
+
+def test_many_runs_of_one_kind_hide_no_other(tmp_path):
+    rare = write(tmp_path, speed=500.0, augment="crop")
+    os.utime(rare, (1, 1))
+    for seed in range(12):
+        write(tmp_path, seed)
+    found = rates.measure(tmp_path, ["mlp_1x512"])
+    assert sorted(rate.train for rate in found.values()) == [0.001, 0.002]
+
+
+def test_a_folder_that_vanishes_is_left_out(tmp_path):
+    write(tmp_path)
+    (tmp_path / "mlp_1x512-gone").symlink_to(tmp_path / "nowhere")
+    assert len(rates.measure(tmp_path, ["mlp_1x512"])) == 1
 
 
 def test_runs_of_as_many_threads_count_alone(tmp_path):

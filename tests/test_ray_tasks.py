@@ -4,6 +4,7 @@ import _thread
 import dataclasses
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -42,6 +43,15 @@ def test_a_locked_run_is_tried_again(monkeypatch, tmp_path):
     monkeypatch.setattr(ray_tasks, "_LOCKED_FOR", -1.0)
     codes.append(5)
     assert ray_tasks.carry_out("quick_command", [], str(tmp_path / "log"), 1, ".", "no") == 5
+
+
+def test_a_run_that_does_not_end_is_killed(monkeypatch):
+    monkeypatch.setattr(ray_tasks, "PATIENCE", 0.2)
+    code = "import signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+    code += "print(flush=True); time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert process.stdout.read(1) == b"\n", "it is deaf by now"
+    assert ray_tasks._stopped(process) == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("how", ["exception", "marker"])
@@ -114,7 +124,7 @@ def test_a_killed_worker_is_retried_and_all_ends_as_by_slots(
     assert main.guarded(sweep.main, argv) == 6
     assert time.monotonic() - began < 50
     out = capsys.readouterr().out
-    assert "Ray, 2 nodes, 2 CPUs; 1 threads a run" in out
+    assert "Ray, 2 nodes, 2 CPUs; 1 thread a run" in out
     assert "[1/3] queued   trial quickstart do=slow seed 0" in out
     assert "3 runs: 2 done, 1 failed, 0 left" in out and "    the last line" in out
     ((worker, run_dir),) = kills

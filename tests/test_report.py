@@ -128,6 +128,8 @@ def test_files_of_a_figure(report, tmp_path):
     assert (out / "figure2b.pdf").read_bytes().startswith(b"%PDF-")
     page = (out / "report.html").read_text()
     drawn = page[page.index("<svg ") : page.index("</svg>")]
+    assert 'aria-label="Figure 2b: batch normalisation' in drawn
+    assert 'style="fill:var(--series-4)"' in drawn, "black is written without a colour"
     assert "var(--series-0)" in drawn and "var(--grid)" in drawn, "colours are the page's"
     assert "#0072b2" not in drawn.lower() and "#dddddd" not in drawn.lower()
     before = (out / "figure2b.png").read_bytes(), (out / "figure2b.pdf").read_bytes()

@@ -4,7 +4,7 @@ import pytest
 
 from rethink_tf.report import derived
 from rethink_tf.report.convergence import relative_times
-from rethink_tf.report.table import Cell
+from rethink_tf.report.table import Cell, Row, Table, footnotes, texts
 
 LINES = [{"epoch": n, "loss": loss, "accuracy": 1 - loss / 4}
          for n, loss in enumerate((2.0, 0.3, 0.5, 0.05, 0.04), 1)]  # fmt: skip
@@ -98,8 +98,22 @@ def test_the_papers_curves_give_its_own_figures():
         (Cell((None, None), 3.0), "3.00", "not reached", "–"),
         (Cell((4.0, None), 3.0, 0), "3", "4 (1 of 2 reached it)", "–"),
         (Cell((4,), None, 0), "–", "4 (n = 1)", "–"),
+        (Cell((4.0, 6.0), 3.0, 0, "1 DIVERGED"), "3", "5 ± 1 (n = 2; 1 DIVERGED)", "+2"),
+        (Cell((4.0, None), 3.0, 0, "1 INVALID"), "3", "4 (1 of 2 reached it; 1 INVALID)", "–"),
+        (Cell((None,), 3.0, 0, "1 DIVERGED"), "3", "not reached (n = 1; 1 DIVERGED)", "–"),
     ],
 )
 def test_the_texts_of_a_cell(cell, paper, ours, difference):
     assert (cell.paper_text(), cell.ours_text()) == (paper, ours)
     assert cell.difference_text() == difference
+
+
+def test_a_shipped_number_is_marked_in_its_own_column():
+    cells = {"a": Cell((1.0,), None, 0), "b": Cell((2.0,), None, 0, marked=True)}
+    made = Table(
+        "measures", "Measures", ("measure",), (Row(("norm",), cells, "measured and runs"),)
+    )
+    assert texts(made) == [["norm", "1 (n = 1)", "2 (n = 1) †"]]
+    assert any("† measured by this project" in line for line in footnotes(made))
+    own = Table("measures", "Measures", ("measure",), (Row(("norm",), {"a": cells["a"]}, "runs"),))
+    assert not footnotes(own)

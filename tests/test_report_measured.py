@@ -96,6 +96,11 @@ def test_what_is_not_done_is_refused(tmp_path, capsys):
     assert "--resume=anyway" in refused(capsys, str(inexact), out)[1]
     code, err = refused(capsys, str(tmp_path / "nothing"), out)
     assert code == 2 and "expected a finished run or a folder of some; found neither" in err
+    short = write_run(tmp_path, dataclasses.replace(MLP, seed=1))
+    lines = (short / "history.jsonl").read_text().splitlines(keepends=True)
+    (short / "history.jsonl").write_text("".join(lines[:3]))
+    code, err = refused(capsys, str(short), out)
+    assert code == 6 and "expected the run's epochs up to 70, found those up to 3" in err
     assert refused(capsys)[0] == 2
     assert not (tmp_path / "measured").exists()
 
@@ -172,7 +177,7 @@ def test_the_command_rewrites_a_file(tmp_path, capsys):
     path = tmp_path / "README.md"
     path.write_text("<!-- measured: table4 smoke -->\nstale\n<!-- end -->\n")
     assert guarded(readme.main, [str(path)]) == 0
-    assert capsys.readouterr().out == f"{path}: 1 blocks\n"
+    assert capsys.readouterr().out == f"{path}: 1 block\n"
     assert path.read_text() == "<!-- measured: table4 smoke -->\n<!-- end -->\n"
     assert guarded(readme.main, [str(tmp_path / "none.md")]) == 2
     path.write_text("<!-- measured: table9 -->\n<!-- end -->\n")

@@ -129,6 +129,13 @@ def test_a_run_is_linked_to_its_curves(opened, report):
         "[...document.querySelectorAll('#curves svg')].map((s) => s.getAttribute('aria-label'))"
     )
     assert opened.value(titles) == ["Loss", "Accuracy"]
+    facts = opened.value("document.querySelector('#panel dl').textContent")
+    assert "examplesall" in facts and "epochs70" in facts, "the scale of the run"
+    paths = "[...s.querySelectorAll('path')].map((p) => p.getAttribute('stroke'))"
+    strokes = opened.value(f"[...document.querySelectorAll('#curves svg')].map((s) => {paths})")
+    loss, accuracy = (set(found) for found in strokes)
+    assert loss == {f"var(--series-{number})" for number in (6, 0, 2)}
+    assert loss <= accuracy, "training and test have one colour in both"
     path = opened.value("document.querySelector('#curves path').getAttribute('d')")
     assert path.count("L") == 69, "70 epochs"
     opened.value("location.hash = '#run-broken'")

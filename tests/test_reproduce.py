@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import sweep_test
 
 from rethink_tf.experiments import EXPERIMENTS
 from rethink_tf.sweep import shard
@@ -64,3 +65,11 @@ def test_a_task_of_an_array_sweeps_its_share(run):
     assert code == 0
     assert said == "-m rethink_tf.sweep table1 --seeds=3 --slots=1 --shard=2/8"
     assert shard("2/8") == (2, 8)
+
+
+@pytest.mark.parametrize("parts", ["rays", "", "kill,"])
+def test_parts_that_are_none_are_refused(parts, capsys):
+    with pytest.raises(SystemExit) as ended:
+        sweep_test.main([f"--parts={parts}"])
+    assert ended.value.code == 2
+    assert f"--parts: expected some of kill,ray, received {parts}" in capsys.readouterr().err

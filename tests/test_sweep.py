@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from quick_command import TRIAL
+from quick_command import TRIAL, finish
 
 from rethink_tf import main, results, sweep, sweep_loop, sweep_view
 from rethink_tf.experiments import EXPERIMENTS, planned
@@ -64,6 +64,13 @@ def test_the_list_names_every_experiment(call):
         (("table1", "--shard=3/3"), "--shard: expected i/n with i from 0 to n - 1, received 3/3"),
         (("table1", "--shard=x"), "--shard: expected i/n with i from 0 to n - 1, received x"),
         (("trial", "--gpus_per_run=0.5"), "--gpus_per_run: expected --executor=ray with it"),
+        (
+            ("trial", "--executor=ray", "--gpus_per_run=-1"),
+            "expected a share from 0 to 1, or whole",
+        ),
+        (("trial", "--executor=ray", "--gpus_per_run=1.5"), "or whole GPUs, received 1.5"),
+        (("trial", "--executor=ray", "--gpus_per_run=nan"), "or whole GPUs, received nan"),
+        (("trial", "--executor=ray", "--slots=2"), "--slots: expected none with --executor=ray"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(call, monkeypatch, argv, words):
@@ -80,9 +87,38 @@ def test_data_that_are_not_there_are_refused_once(call, offline):
     assert not (offline / "runs").exists()
 
 
+def test_data_are_not_asked_for_where_nothing_is_to_be_trained(call, offline):
+    (plan,) = (p for p in planned("table1", "smoke") if p.row == "mlp_1x512_random")
+    (offline / plan.run_id).mkdir()
+    finish(offline / plan.run_id, plan.run_id, status="INVALID", reason="so")
+    flags = (f"--runs_dir={offline}", "--scale=smoke", "--rows=mlp_1x512_random", "--slots=1")
+    code, out, err = call("table1", *flags)
+    assert (code, err) == (3, "")
+    assert (
+        out.splitlines()[-1] == "table1 mlp_1x512_random seed 0: exit code 3 INVALID; INVALID: so"
+    )
+
+
+def test_one_is_told_as_one(tmp_path):
+    assert sweep_view.words(0, 1) == "time unknown: 1 run of kinds not measured here yet"
+    assert sweep_view.words(60, 2) == "about 60 s left, and 2 runs of kinds not measured here yet"
+    said = []
+    view = sweep_view.Plain(tmp_path, said.append)
+    jobs = jobs_of([p for p in planned("figure2b", "smoke") if p.row == "inception"], tmp_path)
+    view.begin(jobs, Slots(1, 1))
+    view.stopping(1)
+    view.said_at = float("-inf")
+    view.tick(jobs)
+    unknown = "time unknown: 1 run of kinds not measured here yet"
+    assert said == [
+        f"1 run: 0 ended before, 1 to do; 1 slot of 1 thread; {unknown}",
+        "stopping 1 run; the same command goes on", f"0 of 1 ended; {unknown}"]  # fmt: skip
+
+
 def test_help_is_text(call):
     code, out, _ = call("--help")
     assert code == 0
+    assert "Not counted, since no run records it: the start of Python and TensorFlow" in out
     assert "--shard" in out and "python -m rethink_tf.sweep" in out
 
 
@@ -115,7 +151,16 @@ def test_a_dry_run_lists_states_and_time_left(call, tmp_path):
     )
 
 
-def test_all_names_what_it_leaves_out(call, monkeypatch, tmp_path):
+@pytest.fixture
+def in_order():
+    """Puts the experiments back in their order, which what is taken out and put back loses."""
+    before = dict(EXPERIMENTS)
+    yield
+    EXPERIMENTS.clear()
+    EXPERIMENTS.update(before)
+
+
+def test_all_names_what_it_leaves_out(in_order, call, monkeypatch, tmp_path):
     for name in set(EXPERIMENTS) - {"figure2b", "figure1a"}:
         monkeypatch.delitem(EXPERIMENTS, name)
     gone = dataclasses.replace(EXPERIMENTS["figure1a"], rows=("none/*.flags",))
@@ -130,7 +175,7 @@ def test_a_sweep_says_what_it_does(quick, tmp_path):
     code, out, err = quick("finish fail", "--slots=1", "--threads=1", "--seeds=2")
     assert (code, err) == (6, "")
     lines = out.splitlines()
-    assert lines[0].startswith("4 runs: 0 ended before, 4 to do; 1 slot of 1 threads; ")
+    assert lines[0].startswith("4 runs: 0 ended before, 4 to do; 1 slot of 1 thread; ")
     assert lines[1].startswith("[1/4] started  trial quickstart do=finish seed 0  quick-")
     assert lines[2].startswith("[1/4] done     trial quickstart do=finish seed 0  ")
     assert lines[2].endswith("train 50.00  test 50.00")
@@ -146,8 +191,8 @@ def test_what_is_done_is_not_done_again(quick):
     assert quick("finish", "--slots=1")[0] == 0
     code, out, _ = quick("finish", "--slots=1")
     assert code == 0
-    assert out.splitlines()[0].startswith("1 runs: 1 ended before, 0 to do;")
-    assert out.splitlines()[1:] == ["1 runs: 1 done, 0 failed, 0 left"]
+    assert out.splitlines()[0].startswith("1 run: 1 ended before, 0 to do;")
+    assert out.splitlines()[1:] == ["1 run: 1 done, 0 failed, 0 left"]
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(quick, tmp_path):

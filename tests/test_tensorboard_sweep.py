@@ -164,6 +164,32 @@ def test_families_need_two_levels_and_differ_in_name(tmp_path):
     } == {FAMILY: {0.0: 1, 0.5: 1, 1.0: 2}}
 
 
+def test_each_kind_of_label_noise_is_a_family_that_starts_at_true_labels(tmp_path):
+    sweep(tmp_path)
+    flipped = resolved(model="mlp_1x512", corrupt=0.5, label_noise="pair_flip", epochs=4)
+    write_run(tmp_path, flipped)
+    found = tensorboard_sweep.families(collect(tmp_path, []).runs)
+    sizes = {name: {p: len(runs) for p, runs in levels.items()} for name, levels in found.items()}
+    assert sizes == {FAMILY: {0.0: 1, 0.5: 1, 1.0: 2}, f"{FAMILY} pair_flip": {0.0: 1, 0.5: 1}}
+    assert found[f"{FAMILY} pair_flip"][0.5][0].config == flipped
+
+
+def test_what_is_left_out_is_named(tmp_path, monkeypatch, capsys):
+    written = []
+    monkeypatch.setattr(tensorboard_sweep, "write", lambda folder, runs: written.extend(runs))
+    done, invalid, damaged = (
+        write_run(tmp_path, resolved(model="mlp_1x512", seed=seed, epochs=4), status=status)
+        for seed, status in enumerate(("DONE", "INVALID", "DONE"))
+    )
+    (damaged / "history.jsonl").write_text("{}\n")
+    assert guarded(tensorboard_sweep.main, [f"--runs_dir={tmp_path}"]) == 0
+    assert [run.run_id for run in written] == [done.name]
+    first, second, last = capsys.readouterr().out.splitlines()
+    assert first == f"left out: {invalid.name} is INVALID: the made-up reason"
+    assert second.startswith(f"left out: {damaged.name} cannot be read: history.jsonl: damaged")
+    assert last == f"{tmp_path}/tensorboard: 1 run; tensorboard --logdir {tmp_path}"
+
+
 @pytest.mark.parametrize("folder", ["empty", "not_there"])
 def test_no_runs_are_one_clear_line(folder, tmp_path, capsys):
     (tmp_path / "empty").mkdir()

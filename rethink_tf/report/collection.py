@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from rethink_tf import config as configuration
-from rethink_tf import experiments, results
+from rethink_tf import experiments, results, run_progress
 from rethink_tf.errors import RequestError, StorageError
 from rethink_tf.fields import from_stored
+from rethink_tf.report import plain_summaries
 from rethink_tf.resolution import PARENT
 
 OWN, MEASURED = "runs", "measured"
@@ -49,31 +50,52 @@ class Collection:
     broken: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
+        self._by_id = {run.run_id: run for run in self.runs if run.source == OWN}
         self._by_key = {(key_of(run.config, run.run_id), run.source): run for run in self.runs}
 
     def find(self, config: Any, run_id: str | None, source: str) -> Run | None:
-        """The run of a configuration, or None."""
-        run = self._by_key.get((key_of(config, run_id), source))
-        return run if run is not None and self._readable(run) else None
+        """The run of a configuration, or None.
 
-    def _readable(self, run: Run) -> bool:
-        """Whether the history can be read; where it cannot, the run is broken."""
-        if not isinstance(run.config, configuration.RunConfig):
-            return True  # no epochs
-        try:
-            why = (
-                "" if run.history() else f"{results.HISTORY}: expected the run's epochs, found none"
-            )
-        except StorageError as error:
-            why = str(error).removeprefix(f"{run.place}/")
+        In the folder a known id is that run alone, so that none counts whose parent was another.
+        """
+        if source == OWN and run_id is not None:
+            run = self._by_id.get(run_id)
+        else:
+            run = self._by_key.get((key_of(config, run_id), source))
+        return run if run is not None and self.readable(run) else None
+
+    def readable(self, run: Run) -> bool:
+        """Whether the history is there as a whole; where it is not, the run is broken."""
+        why = lacks(run)
         if why:
             self.broken[run.place.name if run.place else run.run_id] = why
         return not why
 
+    def _seeds(self) -> list[int]:
+        return [experiments.setting(run.config, "seed") or 0 for run in self.runs]
+
     def seeds(self) -> int:
         """As many seeds as there are: the largest one and one more."""
-        used = [experiments.setting(run.config, "seed") or 0 for run in self.runs]
-        return 1 + max((seed for seed in used if seed < MOST_SEEDS), default=0)
+        return 1 + max((seed for seed in self._seeds() if seed < MOST_SEEDS), default=0)
+
+    def beyond(self) -> int:
+        """The runs whose seed is too large to count unless it is asked for."""
+        return sum(seed >= MOST_SEEDS for seed in self._seeds())
+
+
+def lacks(run: Run) -> str:
+    """Why a run's history is not there as a whole; empty where it is, and of what has no epochs."""
+    if not isinstance(run.config, configuration.RunConfig):
+        return ""
+    try:
+        lines = run.history()
+    except StorageError as error:
+        return str(error).removeprefix(f"{run.place}/")
+    last = lines[-1]["epoch"] if lines else 0  # 0: it diverged in its first epoch
+    epochs = run.summary.get("epochs", last)
+    until, there = (f" up to {epochs}", f"those up to {last}") if last else ("", "none")
+    why = f"{results.HISTORY}: expected the run's epochs{until}, found {there}"
+    return "" if last == epochs else f"{why}; delete the run"
 
 
 def key_of(config: Any, run_id: str | None) -> str | None:
@@ -99,6 +121,7 @@ def as_run(path, run_id, summary, source, history, machine, place=None) -> Run:
     if not isinstance(stored, dict):
         raise StorageError(f"{path}: damaged: expected a config, found {stored!s:.40}")
     if "model" not in stored:
+        plain_summaries.check(path, run_id, summary)
         return Run(run_id, stored, summary, source, history, machine, place)
     try:
         config = from_stored(configuration.RunConfig, stored)
@@ -110,6 +133,10 @@ def as_run(path, run_id, summary, source, history, machine, place=None) -> Run:
             f"{path}: its settings are those of {known}, not of {run_id}: damaged, or written by "
             "another version"
         )
+    epochs, wanted = summary.get("epochs"), config.epochs
+    whole = epochs == wanted or config.stop_at_train_accuracy is not None
+    if summary["status"] == results.DONE and not whole:
+        raise StorageError(f"{path}: damaged: expected all {wanted} epochs, found {epochs}")
     return Run(run_id, config, summary, source, history, machine, place)
 
 
@@ -145,7 +172,9 @@ def _progress(folder: Path) -> str | None:
     stored = record.get("config")
     total = stored.get("epochs") if isinstance(stored, dict) else None
     done = len(results.read_history(folder))
-    return f"{done} of {total} epochs" if isinstance(total, int) else f"{done} epochs"
+    words = f"{done} of {total} epochs" if isinstance(total, int) else f"{done} epochs"
+    running = run_progress.state(folder) == run_progress.RUNNING
+    return f"{words}, in training now" if running else words
 
 
 def collect(runs_dir: Path | str | None, measured: list[Run]) -> Collection:
@@ -161,6 +190,8 @@ def collect(runs_dir: Path | str | None, measured: list[Run]) -> Collection:
     found, unfinished, broken = [], {}, {}
     folder = Path(runs_dir) if runs_dir is not None else None
     for path in _folders(folder):
+        if path.is_symlink() and path.resolve().parent == folder.resolve():
+            continue  # another name of a run that is here
         try:
             run = read_folder(path)
             if run is not None:

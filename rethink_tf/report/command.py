@@ -5,9 +5,10 @@ from pathlib import Path
 
 from rethink_tf import console, experiments, results
 from rethink_tf.arguments import Parser
+from rethink_tf.console import counted
 from rethink_tf.errors import ExitCode, RequestError
 from rethink_tf.report import derived, drawing, html, measured, sections, table
-from rethink_tf.report.collection import Collection, collect
+from rethink_tf.report.collection import MEASURED, MOST_SEEDS, Collection, collect
 
 
 def _parser() -> Parser:
@@ -32,7 +33,7 @@ def _parser() -> Parser:
     parser.add_argument("--measured", metavar="DIR",
                         help="other runs than the shipped ones; none: without any")  # fmt: skip
     parser.add_argument("--strict", action="store_true",
-                        help="exit code 2 where a run is missing or cannot be read")  # fmt: skip
+                        help="exit code 2 where a run is missing, INVALID or damaged")  # fmt: skip
     return parser
 
 
@@ -56,6 +57,10 @@ def main(argv: list[str]) -> int:
         raise RequestError(f"--threshold: expected a loss above 0, received {asked.threshold}")
     experiments.require_rows(names, asked.rows)
     shipped = [] if asked.measured == "none" else measured.read(asked.measured)
+    if not shipped and asked.measured not in (None, "none"):
+        raise RequestError(
+            f"--measured={asked.measured}: expected a folder with measured runs (*.jsonl), or none"
+        )
     runs = collect(asked.runs_dir, shipped)
     made = [
         sections.build(name, runs, scale=asked.scale, seeds=asked.seeds,
@@ -65,6 +70,8 @@ def main(argv: list[str]) -> int:
     _write(Path(asked.out), made, runs, asked)
     missing = [f"{s.name}: {words}" for s in made for words in s.gathered.missing]
     missing += [f"{s.name}: {s.gathered.why_none}" for s in made if s.gathered.why_none]
+    out = [run for section in made for run in section.gathered.left_out]
+    refused = {run.run_id: run for run in out if run.status == results.INVALID}
     for name, why in runs.broken.items():
         console.say(f"cannot be read: {name}: {why}")
     for section in made:
@@ -73,25 +80,30 @@ def main(argv: list[str]) -> int:
         for note in section.notes:
             console.say(f"{section.name}: {note}")
     console.say(str(Path(asked.out) / "report.html"))
-    if asked.strict and (missing or runs.broken):
-        first = (missing + [f"{n}: {why}" for n, why in runs.broken.items()])[0]
+    if asked.strict and (missing or refused or runs.broken):
+        invalid = [f"{run_id} is INVALID: {r.summary['reason']}" for run_id, r in refused.items()]
+        first = (missing + invalid + [f"{n}: {why}" for n, why in runs.broken.items()])[0]
         raise RequestError(
-            f"--strict: {len(missing)} runs are missing, {len(runs.broken)} cannot be read, the "
-            f"first: {first}"
+            f"--strict: {counted(len(missing), 'run')} {sections.are(len(missing))} missing, "
+            + (f"{len(refused)} INVALID, " if refused else "")
+            + f"{len(runs.broken)} cannot be read, the first: {first}"
         )
     return ExitCode.DONE
 
 
 def heading(runs: Collection, asked) -> str:
     """What a report was made of, in a line."""
-    own = sum(run.source != "measured" for run in runs.runs)
-    shipped = len(runs.runs) - own
+    whole = [run for run in runs.runs if run.run_id not in runs.broken]
+    own = sum(run.source != MEASURED for run in whole)
+    shipped = len(whole) - own
     there = "" if Path(asked.runs_dir).exists() else " (which is not there)"
     words = [f"Scale {asked.scale}. Finished runs in {asked.runs_dir}{there}: {own}"]
     words += [f"unfinished: {len(runs.unfinished)}"] if runs.unfinished else []
     words += [f"cannot be read: {len(runs.broken)}"] if runs.broken else []
     if shipped:
         words.append(f"measured by this project and shipped with it ({table.MARK}): {shipped}")
+    if asked.seeds is None and (beyond := runs.beyond()):
+        words.append(f"of seeds from {MOST_SEEDS} on, in tables with --seeds alone: {beyond}")
     return f"{'; '.join(words)}."
 
 
@@ -117,12 +129,14 @@ def _write(out: Path, made: list[sections.Section], runs: Collection, asked) -> 
 
 
 def _markdown(section: sections.Section) -> str:
-    parts = [f"## {section.gathered.title}", "", section.caption, ""]
+    parts = [f"## {section.gathered.title}", ""]
+    if not section.tables and not section.figures:
+        parts += [section.caption, ""]
     for note in section.notes:
         parts += [f"**{note}**", ""]
     for figure in section.figures:
         parts += [f"![{figure.title}]({figure.name}.png)", "", f"{figure.title}. {figure.caption}"]
         parts.append("")
     for one in section.tables:
-        parts += [f"### {one.title}", "", table.markdown(one, level=0)]
+        parts.append(table.markdown(one, level=3))
     return "\n".join(parts)

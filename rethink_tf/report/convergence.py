@@ -1,5 +1,6 @@
 """Figures 1a, 1b and 1c: learning curves, relative convergence time and test error."""
 
+from rethink_tf.console import counted
 from rethink_tf.report import derived, drawing
 from rethink_tf.report.drawing import Figure, Series
 from rethink_tf.report.gather import Gathered
@@ -84,10 +85,11 @@ def figure1b(gathered: Gathered, first: float):
     """Relative convergence time against label corruption, at several thresholds."""
     shown = derived.thresholds(first)
     main, rest, series = [], [], {threshold: [] for threshold in shown}
+    missed = {threshold: [] for threshold in shown}
     for number, (model, levels) in enumerate(_by_model(gathered).items()):
         histories = {p: [run.history() for run in f.runs] for p, f in levels.items()}
         printed = dict(derived.paper_curve("fig1b", _FIGURE1BC[model]))
-        epochs, times = {}, {}
+        epochs, times, based = {}, {}, bool(histories.get(0.0))
         for threshold in shown:
             epochs[threshold] = {
                 p: [derived.reached(lines, threshold) for lines in found]
@@ -97,6 +99,11 @@ def figure1b(gathered: Gathered, first: float):
             seeds = [
                 [(p, v)] for p, values in times[threshold].items() for v in values if v is not None
             ]
+            values = [v for found in times[threshold].values() for v in found]
+            if values and not based:
+                missed[threshold].append(f"{model}, {NO_BASE}")
+            elif None in values:
+                missed[threshold].append(_missed_words(model, values))
             papers = sorted(printed.items()) if _is_papers(threshold) else ()
             series[threshold].append(Series(model, seeds, papers, number))
         for p, found in levels.items():
@@ -105,24 +112,27 @@ def figure1b(gathered: Gathered, first: float):
                 f"epochs to {shown[0].words}": Cell(
                     tuple(epochs[shown[0]][p]), None, 1, found.words
                 ),
-                "relative time": Cell(
-                    times[shown[0]][p], printed[p] if _is_papers(shown[0]) else None, 2, found.words
+                "relative time": _relative(
+                    found, times[shown[0]][p], based, printed[p] if _is_papers(shown[0]) else None
                 ),
             }
             main.append(row(labels, cells, found))
-            cells = {t.words: Cell(times[t][p], None, 2, found.words) for t in shown[1:]}
+            cells = {t.words: _relative(found, times[t][p], based) for t in shown[1:]}
             rest.append(row(labels, cells, found))
 
     def draw():
         figure, every = drawing.axes_grid(2, -(-len(shown) // 2), 6.0)
         for axes, threshold in zip(every, shown, strict=False):
-            drawing.draw_series(axes, series[threshold])
+            words = "\n".join(["not reached:", *missed[threshold]]) if missed[threshold] else ""
+            drawing.draw_series(axes, series[threshold], empty="" if words else "no run yet")
             drawing.label_axes(axes, "Label corruption p", "Relative time", threshold.words)
-            axes.set_ylim(bottom=0.9)
+            top = max(2.1, axes.get_ylim()[1])
+            axes.set_ylim(0.9, 0.9 + (top - 0.9) * (1.25 if words else 1))  # above the curves
             axes.set_xlim(-0.02, 1.02)
             axes.set_xticks((0, 0.2, 0.4, 0.6, 0.8, 1), ("0", ".2", ".4", ".6", ".8", "1"))
-        for axes in every[len(shown) :]:
-            axes.remove()
+            if words:
+                drawing.note(axes, words)
+        drawing.remove_rest(every, len(shown))
         drawing.legend(figure, [one for found in series.values() for one in found], ncols=4)
         return figure
 
@@ -138,6 +148,22 @@ def figure1b(gathered: Gathered, first: float):
     ]
     title = "Figure 1b: relative convergence time against label corruption"
     return tables, [Figure("figure1b", title, "", draw)]
+
+
+NO_BASE = "no run at p = 0"
+
+
+def _relative(found, times, based: bool, printed: float | None = None) -> Cell:
+    """Relative times; where there is no run of true labels, that in place of "not reached"."""
+    if found.runs and not based:
+        return Cell((), printed, 2, NO_BASE)
+    return Cell(times, printed, 2, found.words)
+
+
+def _missed_words(model: str, values: list[float | None]) -> str:
+    """How many of a network's runs have no relative time."""
+    count = sum(value is None for value in values)
+    return f"{model}, {count} of {counted(len(values), 'run')}"
 
 
 def _is_papers(threshold: derived.Threshold) -> bool:

@@ -1,6 +1,7 @@
 """What all figures of a report share: series with bands over the paper's curve, and their files."""
 
 import dataclasses
+import html
 import io
 import re
 import textwrap
@@ -53,8 +54,13 @@ def axes_grid(down: int, across: int, height: float, **more):
     return figure, axes
 
 
-def draw_series(axes, series: Sequence[Series]) -> None:
-    """Draws curves: the paper's behind, dotted and pale; ours with a band of one deviation."""
+def draw_series(axes, series: Sequence[Series], *, empty: str = "no run yet") -> None:
+    """Draws curves: the paper's behind, dotted and pale; ours with a band of one deviation.
+
+    Where there is neither, the panel says so in the words of `empty`.
+    """
+    if empty and not any(one.paper or any(one.seeds) for one in series):
+        note(axes, empty)
     for number, one in enumerate(series):
         colour = COLOURS[one.colour % len(COLOURS)]
         if one.paper:
@@ -77,6 +83,20 @@ def draw_series(axes, series: Sequence[Series]) -> None:
             low = [v - s for v, s in zip(y, spread, strict=True)]
             high = [v + s for v, s in zip(y, spread, strict=True)]
             axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0, zorder=2)
+
+
+def note(axes, words: str) -> None:
+    """Says in a panel what is not in it, where rising curves leave room: above, to the left."""
+    axes.text(
+        0.04, 0.97, words, transform=axes.transAxes, ha="left", va="top", fontsize=8, color=INK,
+        zorder=4,
+    )  # fmt: skip
+
+
+def remove_rest(every, used: int) -> None:
+    """Takes away the panels of a grid in which nothing is drawn."""
+    for axes in every[used:]:
+        axes.remove()
 
 
 def legend(figure, series: Sequence[Series], *, ncols: int = 3) -> None:
@@ -158,5 +178,7 @@ def svg(figure: Figure) -> str:
     for number, colour in enumerate(COLOURS):
         text = text.replace(colour.lower(), f"var(--series-{number})")
     text = text.replace(GRID.lower(), "var(--grid)").replace(INK, "var(--ink)")
-    # What matplotlib draws in black by default is written without a colour.
-    return text.replace("<svg ", '<svg role="img" class="figure" ', 1)
+    # A black fill is written as none at all: on a dark screen it would stay black.
+    label = html.escape(figure.title, quote=True)
+    look = f'role="img" class="figure" aria-label="{label}" style="fill:var(--series-4)"'
+    return text.replace("<svg ", f"<svg {look} ", 1)

@@ -1,8 +1,11 @@
 """Which runs a table or figure is made of, at which scale, and what is missing."""
 
 import dataclasses
+from collections import Counter
+from collections.abc import Iterable
 
 from rethink_tf import experiments, results
+from rethink_tf.console import counted
 from rethink_tf.errors import RequestError
 from rethink_tf.report.collection import MEASURED, OWN, Collection, Run
 
@@ -29,8 +32,10 @@ class Found:
 
     @property
     def words(self) -> str:
-        """In place of a number: why there is none although there is a run."""
-        return "" if self.runs else ", ".join(dict.fromkeys(run.status for run in self.left_out))
+        """What became of the seeds that have no number: DIVERGED, or 1 DIVERGED beside others."""
+        if not self.runs and len(self.left_out) == 1:
+            return self.left_out[0].status
+        return counted_statuses(self.left_out)
 
     def summaries(self, key: str, scale: float = 1.0) -> tuple[float, ...]:
         """A quantity of the summaries of all seeds that have it."""
@@ -64,6 +69,12 @@ class Gathered:
             for row in self.found
             for seed in row.missing
         ]  # fmt: skip
+
+
+def counted_statuses(runs: Iterable[Run]) -> str:
+    """How many runs are of each status: `2 DIVERGED, 1 INVALID`."""
+    found = Counter(run.status for run in runs)
+    return ", ".join(f"{number} {status}" for status, number in sorted(found.items()))
 
 
 def label(plan: experiments.Planned) -> str:
@@ -145,16 +156,30 @@ def scale_words(gathered: Gathered) -> str:
             words += f", {epochs} epochs"
             if (every := experiments.setting(config, "eval_every") or 1) > 1:
                 words += f", evaluated every {every}"
-        of = kinds.setdefault(words, {"model": set(), "dataset": set()})
-        for name, values in of.items():
-            values.add(experiments.setting(config, name) or "")
+        of = kinds.setdefault(words, {name: set() for name in ("model", "dataset", "both", "row")})
+        network = experiments.setting(config, "network") or config  # of equation 1
+        model = experiments.setting(network, "model") or ""
+        dataset = experiments.setting(config, "dataset") or ""
+        found = {"model": model, "dataset": dataset, "both": (model, dataset), "row": row.plan.row}
+        for name, value in found.items():
+            of[name].add(value)
     # Only by what tells the kinds apart.
     by = [name for name in ("model", "dataset") if len({*map(_joined(name), kinds.values())}) > 1]
     parts = []
     for words, of in kinds.items():
-        whose = ", ".join(_joined(name)(of) for name in by)
-        parts.append(f"{whose}: {words}" if whose else words)
+        others = [other for other in kinds.values() if other is not of]
+        apart = all(of["both"].isdisjoint(other["both"]) for other in others)
+        whose = ", ".join(_joined(name)(of) for name in by) if apart else _few(sorted(of["row"]))
+        parts.append(f"{whose}: {words}" if others else words)
     return f"Scale {gathered.scale}: {'; '.join(parts)}."
+
+
+MOST_ROWS = 4
+
+
+def _few(rows: list[str]) -> str:
+    """Rows by name, or how many there are."""
+    return ", ".join(rows) if len(rows) <= MOST_ROWS else f"{len(rows)} rows as {rows[0]}"
 
 
 def _plain(value) -> str:
@@ -167,16 +192,27 @@ def _joined(name: str):
 
 def runs_words(gathered: Gathered) -> str:
     """How many runs, of how many seeds, trained where, in words."""
-    runs = gathered.runs
+    runs, left_out = gathered.runs, {run.run_id: run for run in gathered.left_out}
+    left = f" Left out: {counted_statuses(left_out.values())}." if left_out else ""
     if not runs:
-        return "No run yet."
+        return f"No run counts.{left}" if left else "No run yet."
     seeds = len({experiments.setting(run.config, "seed") or 0 for run in runs})
     shared = len({run.run_id for run in runs})
-    words = f"{shared} run{'s' if shared > 1 else ''}, {seeds} seed{'s' if seeds > 1 else ''}"
+    words = f"{counted(shared, 'run')}, {counted(seeds, 'seed')}"
     shipped = len({run.run_id for run in runs if run.source == MEASURED})
     if shipped:
         words += f"; {'all' if shipped == shared else shipped} measured by this project and shipped"
-    return f"{words}."
+    return f"{words}.{left}"
+
+
+def inexact_words(gathered: Gathered) -> list[str]:
+    """A line for each run that may not be what an uninterrupted one is."""
+    lines = (
+        f"Not exact: {run.run_id} went on in a changed environment (--resume=anyway)."
+        for run in gathered.runs
+        if run.summary.get("exact") is False
+    )
+    return list(dict.fromkeys(lines))
 
 
 def left_out_words(gathered: Gathered) -> list[str]:

@@ -51,8 +51,9 @@ def table_html(one: table.Table) -> str:
         lines.append(f"<tr>{''.join(found)}</tr>")
     notes = "".join(f'<p class="note">{_text(n)}</p>' for n in table.footnotes(one))
     return (
-        f'<h3>{_text(one.title)}</h3><div class="scroll"><table id="table-{_text(one.name)}">'
-        f'<thead><tr class="groups">{"".join(groups)}</tr><tr>{"".join(heads)}</tr></thead>'
+        f'<h3>{_text(one.title)}</h3><p class="caption">{_text(one.caption)}</p>'
+        f'<div class="scroll"><table id="table-{_text(one.name)}"><thead>'
+        f'<tr class="groups">{"".join(groups)}</tr><tr>{"".join(heads)}</tr></thead>'
         f"<tbody>{''.join(lines)}</tbody></table></div>{notes}"
     )
 
@@ -69,8 +70,9 @@ def _starts(one: table.Table) -> set[int]:
 def _section(section: Section) -> str:
     parts = [
         f'<section id="{_text(section.name)}"><h2>{_text(section.gathered.title)}</h2>',
-        f'<p class="caption">{_text(section.caption)}</p>',
     ]
+    if not section.tables and not section.figures:
+        parts.append(f'<p class="caption">{_text(section.caption)}</p>')
     parts += [f'<p class="note warning">{_text(note)}</p>' for note in section.notes]
     for figure in section.figures:
         parts.append(

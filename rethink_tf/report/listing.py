@@ -30,13 +30,14 @@ COLUMNS = (
     ("source", "source", "text"),
 )
 FILTERS = ("status", "model", "dataset", "source", "experiment")
+# A curve's key, title and colour, the same in both charts.
 CHARTS = (
     {"title": "Loss", "unit": "nats", "factor": 1, "top": None, "curves": [
-        ["loss", "training, online"], ["train_loss", "training"], ["test_loss", "test"]]},
+        ["loss", "training, online", 6], ["train_loss", "training", 0], ["test_loss", "test", 2]]},
     {"title": "Accuracy", "unit": "%", "factor": 100, "top": 100, "curves": [
-        ["clean_accuracy", "training, clean"], ["corrupted_accuracy", "corrupted, as given"],
-        ["corrupted_original_accuracy", "corrupted, original"], ["test_accuracy", "test"],
-        ["accuracy", "training, online"]]},
+        ["clean_accuracy", "training, clean", 0], ["corrupted_accuracy", "corrupted, as given", 1],
+        ["corrupted_original_accuracy", "corrupted, original", 3], ["test_accuracy", "test", 2],
+        ["accuracy", "training, online", 6]]},
 )  # fmt: skip
 
 
@@ -98,7 +99,7 @@ def _facts(run: Run, line: dict[str, Any]) -> dict[str, Any]:
     facts = {"status": run.status}
     if run.summary.get("reason"):
         facts["reason"] = run.summary["reason"]
-    facts |= {"data": line.get("data", "")} | {
+    facts |= {name: line.get(name) for name in ("data", "examples", "epochs")} | {
         name: fields[name]
         for name in ("dataset", "learning_rate", "lr_decay", "batch_size", "weight_decay", "seed")
         if name in fields
@@ -122,7 +123,7 @@ def _curves(run: Run) -> dict[str, list] | None:
     if not lines:
         return None
     found = {"epoch": [line["epoch"] for line in lines]}
-    for key in (key for chart in CHARTS for key, _ in chart["curves"]):
+    for key in (key for chart in CHARTS for key, *_ in chart["curves"]):
         values = [line.get(key) for line in lines]
         if any(v is not None for v in values):
             found[key] = [None if v is None else float(f"{v:.4g}") for v in values]

@@ -15,7 +15,7 @@ from rethink_tf import console, records, results
 from rethink_tf.arguments import Parser
 from rethink_tf.errors import ExitCode, RequestError, StorageError
 from rethink_tf.report import derived
-from rethink_tf.report.collection import MEASURED, Run, as_run, collect, read_folder
+from rethink_tf.report.collection import MEASURED, Run, as_run, collect, lacks, read_folder
 from rethink_tf.resolution import CONTENT, PARENT
 
 FOLDER = Path(__file__).resolve().parent / "measured"
@@ -55,6 +55,7 @@ def record(run: Run, machine: str | None) -> dict[str, Any]:
 
     Raises:
         RequestError: it is not DONE, or is not exact.
+        StorageError: its history is damaged, or not there as a whole.
     """
     if run.status != results.DONE:
         raise RequestError(f"{run.place}: expected a run that is DONE, this one is {run.status}")
@@ -63,6 +64,8 @@ def record(run: Run, machine: str | None) -> dict[str, Any]:
             f"{run.place}: expected a run that went on in the environment it began in; this one "
             "did not (--resume=anyway)"
         )
+    if why := lacks(run):
+        raise StorageError(f"{run.place}/{why}")
     lines = kept_lines(run.history())
     keys = [key for key in HISTORY_KEYS if any(x.get(key) is not None for x in lines)]
     summary = {key: _rounded(v) for key, v in run.summary.items() if key not in LEFT_OUT}

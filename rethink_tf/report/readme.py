@@ -70,7 +70,7 @@ def main(argv: list[str]) -> int:
         text = path.read_text()
     count = len(_BLOCK.findall(text))
     results.write_atomically(path, rewritten(text, measured.read()).encode())
-    console.say(f"{path}: {count} blocks")
+    console.say(f"{path}: {console.counted(count, 'block')}")
     return ExitCode.DONE
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 
 from rethink_tf import experiments
+from rethink_tf.console import counted
 from rethink_tf.report import (
     convergence,
     gather,
@@ -81,7 +82,7 @@ def build(
         name, collection, scale=scale, seeds=seeds, runs_dir=runs_dir, only=only
     )
     tables, figures = BUILDERS[name](gathered, threshold)
-    notes = gather.left_out_words(gathered)
+    notes = gather.left_out_words(gathered) + gather.inexact_words(gathered)
     if gathered.why_none:
         caption = f"No run could be planned: {gathered.why_none}"
         tables = [table for table in tables if table.rows]
@@ -111,8 +112,13 @@ def _missing_words(gathered: gather.Gathered) -> list[str]:
     if not missing:
         return []
     more = f" and {len(missing) - MOST_NAMED} more" if len(missing) > MOST_NAMED else ""
-    word = "run is" if len(missing) == 1 else "runs are"
-    return [f"{len(missing)} {word} missing: {', '.join(missing[:MOST_NAMED])}{more}."]
+    named = f"{', '.join(missing[:MOST_NAMED])}{more}"
+    return [f"{counted(len(missing), 'run')} {are(len(missing))} missing: {named}."]
+
+
+def are(number: int) -> str:
+    """The verb of so many things."""
+    return "is" if number == 1 else "are"
 
 
 def _other_scales(name, collection, scale, runs_dir, only) -> list[str]:
@@ -125,5 +131,6 @@ def _other_scales(name, collection, scale, runs_dir, only) -> list[str]:
             )
             count = sum(run.source != MEASURED for run in there.runs)
             if count:
-                found.append(f"{count} runs are at another scale: --scale={other}.")
+                where = f"{are(count)} at another scale: --scale={other}"
+                found.append(f"{counted(count, 'run')} {where}.")
     return found

@@ -51,6 +51,7 @@ def capacity(gathered: Gathered, _first: float):
                 axes, "Epoch", "Online accuracy (%)", f"{words} labels, {size} examples"
             )
             axes.set_ylim(0, 102)
+        drawing.remove_rest(every, len(panels))
         drawing.legend(figure, [one for series in panels.values() for one in series])
         return figure
 
@@ -96,18 +97,21 @@ def regularisation(gathered: Gathered, _first: float):
     def draw():
         figure, every = drawing.axes_grid(-(-len(panels) // 2) or 1, 2, 6.4, sharey=True)
         for axes, ((dataset, model), kinds) in zip(every, sorted(panels.items()), strict=False):
+            drawn = False
             for words, settings in kinds.items():
                 number = list(_DATA.values()).index(words)
                 for key, hollow in (("train_accuracy", True), ("test_accuracy", False)):
                     for place, setting in enumerate(_SETTINGS):
                         if setting in settings:
                             values = settings[setting].summaries(key, 100.0)
+                            drawn = drawn or bool(values)
                             _dot(axes, place + 0.18 * (number - 1), values, number, hollow)
+            if not drawn:
+                drawing.note(axes, "no run yet")
             axes.set_xticks(range(4), _SETTINGS)
             axes.set_ylim(0, 104)
             drawing.label_axes(axes, "", "Accuracy (%)", f"{model}, {dataset}")
-        for axes in every[len(panels) :]:
-            axes.remove()
+        drawing.remove_rest(every, len(panels))
         series = [
             Series(f"{part}, {words}", [[(0, 0)]], (), number, dashed=part == "train")
             for number, words in enumerate(_DATA.values())
@@ -160,6 +164,7 @@ def wrn(gathered: Gathered, _first: float):
             drawing.draw_series(axes, series)
             drawing.label_axes(axes, "Epoch", "Loss (nats)", f"{dataset}, p = {p:g}")
             axes.set_ylim(bottom=0)
+        drawing.remove_rest(every, len(panels))
         named = [Series(w, [[(0, 0)]], (), n) for n, w in enumerate(("training loss", "test loss"))]
         drawing.legend(figure, named)
         return figure

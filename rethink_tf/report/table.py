@@ -19,13 +19,15 @@ class Cell:
         values: ours, one for each seed; None where that run did not reach what is counted.
         paper: the paper's number, or its words, or None.
         shown: decimals.
-        words: in place of a number where there is none: INVALID, DIVERGED, "not reached".
+        words: of the seeds that are left out and are not in `values`: INVALID, 2 DIVERGED.
+        marked: whether it is of shipped runs where the row's `source` does not say so.
     """
 
     values: tuple[float | None, ...] = ()
     paper: float | str | None = None
     shown: int = 2
     words: str = ""
+    marked: bool = False
 
     @property
     def known(self) -> tuple[float, ...]:
@@ -38,17 +40,18 @@ class Cell:
 
     def ours_text(self) -> str:
         missed = len(self.values) - len(self.known)
-        if self.words or not self.values:
+        if not self.values:
             return self.words or DASH
+        left = f"; {self.words}" if self.words else ""
         if not self.known:
-            return "not reached"
+            return f"not reached (n = {missed}{left})" if left else "not reached"
         text = f"{derived.mean(self.known):.{self.shown}f}"
         spread = derived.deviation(self.known)
         if spread is not None:
             text += f" ± {spread:.{self.shown}f}"
         if missed:
-            return f"{text} ({len(self.known)} of {len(self.values)} reached it)"
-        return f"{text} (n = {len(self.known)})"
+            return f"{text} ({len(self.known)} of {len(self.values)} reached it{left})"
+        return f"{text} (n = {len(self.known)}{left})"
 
     def difference(self) -> float | None:
         """Ours less the paper's, where both are numbers and every seed has one."""
@@ -122,7 +125,8 @@ def texts(table: Table) -> list[list[str]]:
         line = list(row.labels)
         for name in table.quantities:
             cell = row.cells.get(name, Cell())
-            ours = cell.ours_text() + (f" {MARK}" if row.marked and cell.values else "")
+            marked = row.marked or cell.marked
+            ours = cell.ours_text() + (f" {MARK}" if marked and cell.values else "")
             if table.compared(name):
                 line += [cell.paper_text(), ours, cell.difference_text()]
             else:
@@ -134,14 +138,14 @@ def texts(table: Table) -> list[list[str]]:
 def footnotes(table: Table) -> list[str]:
     """Everything that must be said below a table."""
     found = list(table.notes)
-    if any(row.marked for row in table.rows):
+    if any(row.marked or any(c.marked for c in row.cells.values()) for row in table.rows):
         found.append(f"{MARK} measured by this project and shipped with it, not in your folder.")
     return found
 
 
-def markdown(table: Table, level: int = 2) -> str:
+def markdown(table: Table, level: int) -> str:
     """The table with its title, caption and notes."""
-    parts = [f"{'#' * level} {table.title}", "", table.caption, ""] if level else []
+    parts = [f"{'#' * level} {table.title}", "", table.caption, ""]
     parts += rows_markdown(heads(table), texts(table), len(table.labels))
     for note in footnotes(table):
         parts += ["", note]
@@ -162,16 +166,18 @@ def csv_text(table: Table) -> str:
     """One line for each row and quantity, numbers in full; empty where there is none."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    columns = ("quantity", "paper", "mean", "std", "n", "reached", "difference", "scale",
-               "source", "runs")  # fmt: skip
+    columns = ("quantity", "paper", "mean", "std", "n", "reached", "note", "difference",
+               "scale", "source", "runs")  # fmt: skip
     writer.writerow([*table.labels, *columns])
     for row in table.rows:
         for name, cell in row.cells.items():
             known = cell.known
+            none = "" if cell.values else cell.words
             found = [
-                name, cell.paper, derived.mean(known) if known else cell.words or None,
+                name, cell.paper, derived.mean(known) if known else none,
                 derived.deviation(known) if known else None, len(cell.values), len(known),
-                cell.difference(), table.scale, row.source, " ".join(row.run_ids),
+                cell.words or None, cell.difference(), table.scale, row.source,
+                " ".join(row.run_ids),
             ]  # fmt: skip
             writer.writerow([*row.labels, *(_number(v) for v in found)])
     return out.getvalue()

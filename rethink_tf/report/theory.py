@@ -3,6 +3,7 @@
 from rethink_tf import theory_figures
 from rethink_tf.measures import ROWS
 from rethink_tf.report import drawing
+from rethink_tf.report.collection import MEASURED
 from rethink_tf.report.drawing import Figure, Series
 from rethink_tf.report.gather import Found, Gathered
 from rethink_tf.report.paper_tables import row
@@ -115,16 +116,22 @@ _DECIMALS = {"percent": 2, "count": 0, "plain": 3}
 def measures(gathered: Gathered, _first: float):
     """What distinguishes a network that learnt from one that memorised? A column for each."""
     rows = []
-    sources = [found.source for found in gathered.found if found.runs]
+    sources = {found.source for found in gathered.found if found.runs}
     run_ids = tuple(run.run_id for run in gathered.runs)
     for key, (words, kind) in ROWS.items():
         scale = 100.0 if kind == "percent" else 1.0
         cells = {
-            found.plan.row: Cell(found.summaries(key, scale), None, _DECIMALS[kind], found.words)
+            found.plan.row: Cell(
+                found.summaries(key, scale),
+                None,
+                _DECIMALS[kind],
+                found.words,
+                found.source == MEASURED,
+            )  # fmt: skip
             for found in gathered.found
         }
         if any(cell.values for cell in cells.values()):
-            rows.append(Row((words.strip(),), cells, sources[0], run_ids))
+            rows.append(Row((words.strip(),), cells, " and ".join(sorted(sources)), run_ids))
     notes = ("Measured on the weights that each run ended with; see rethink_tf/measures.py.",)
     return [Table("measures", "Measures", ("measure",), tuple(rows), notes=notes)], []
 

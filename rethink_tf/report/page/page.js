@@ -116,7 +116,7 @@ function chart(title, unit, curves, epochs, top) {
   svg.append(drawn("text", { x: wide - right, y: 15, "text-anchor": "end", style }, unit));
   const dashes = ["", "6 3", "2 2", "8 3 2 3"];
   curves.forEach((curve, number) => {
-    const stroke = `var(--series-${number})`;
+    const stroke = `var(--series-${curve.colour})`;
     const points = epochs.map((e, i) => [e, curve.values[i]]).filter((p) => p[1] !== null);
     const path = points.map(([e, v], i) => (i ? "L" : "M") + x(e).toFixed(1) + " " + y(v).toFixed(1));
     const look = { fill: "none", stroke, "stroke-width": 2, "stroke-dasharray": dashes[number % 4] };
@@ -147,7 +147,7 @@ function panel(run) {
   if (run.curves) {
     for (const one of DATA.charts) {
       const curves = one.curves.filter(([key]) => run.curves[key])
-        .map(([key, title]) => ({ title, values: run.curves[key].map((v) => v === null ? null : v * one.factor) }));
+        .map(([key, title, colour]) => ({ title, colour, values: run.curves[key].map((v) => v === null ? null : v * one.factor) }));
       const made = chart(one.title, one.unit, curves, run.curves.epoch, one.top);
       if (made) both.append(made);
     }

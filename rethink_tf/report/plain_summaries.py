@@ -1,0 +1,41 @@
+"""What a summary of a run that is no training must hold, so that tables can be made of it."""
+
+from pathlib import Path
+from typing import Any
+
+from rethink_tf import plain_runs, results
+from rethink_tf.errors import StorageError
+
+# kind: what its tables and figures take.
+NEEDED = {
+    "kernels": ("test_accuracy", "norm", "ridge", "filters", "ridge_test_accuracy", "solutions"),
+    "rademacher": ("complexity", "draws"),
+    "expressivity": ("fits",),
+    "implicit": ("choices", "sgd"),
+    "measures": (),
+}
+
+
+def check(path: Path, run_id: str, summary: dict[str, Any]) -> None:
+    """Refuses a summary whose settings are another run's, or which lacks what tables are made of.
+
+    Args:
+        path: of the summary, for the message.
+        run_id: of the run that it should be of.
+        summary: with its config.
+
+    Raises:
+        StorageError: names what is wrong.
+    """
+    kind = summary.get("kind")
+    if kind not in NEEDED:
+        return
+    known = plain_runs.run_id(kind, summary["config"])
+    if known != run_id:
+        raise StorageError(
+            f"{path}: its settings are those of {known}, not of {run_id}: damaged, or written by "
+            "another version"
+        )
+    missing = [key for key in NEEDED[kind] if key not in summary]
+    if missing and summary["status"] == results.DONE:
+        raise StorageError(f"{path}: damaged: expected {missing[0]}, found none; delete it")
