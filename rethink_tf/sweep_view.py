@@ -79,6 +79,12 @@ def last_line(job: Job) -> dict[str, Any]:
     return lines[-1] if lines else {}
 
 
+def _epoch(job: Job, before: str) -> str:
+    """The epoch that a running job has reached; nothing for what is no training."""
+    trains = hasattr(job.plan.config, "epochs")
+    return f"{before}{last_line(job).get('epoch', 0)}" if trains else ""
+
+
 class Plain:
     """A line at each start and end, and one of progress every ten minutes."""
 
@@ -120,7 +126,7 @@ class Plain:
             return
         self.said_at = time.monotonic()
         running = [job for job in jobs if job.stage == STARTED]
-        at = ", ".join(f"{job.name}: epoch {last_line(job).get('epoch', 0)}" for job in running)
+        at = ", ".join(f"{job.name}{_epoch(job, ': epoch ')}" for job in running)
         ended = sum(job.stage == ENDED for job in jobs)
         parts = [f"{ended} of {len(jobs)} ended", at, words(*self.clock.left(jobs))]
         self.say("; ".join(part for part in parts if part))
@@ -175,7 +181,7 @@ class Live(Plain):
         line, left = last_line(job), self.clock.of(job)
         epochs = getattr(job.plan.config, "epochs", None)
         timing = line.get("timing") or {}
-        cells = [(line.get("epoch", 0), f"{{}}/{epochs}" if epochs else "{}")]
+        cells = [(_epoch(job, "") or None, f"{{}}/{epochs}")]
         cells += [(line.get("loss"), "{:.4f}"), (line.get("accuracy"), "{:.2%}")]
         cells += [
             (line.get("test_accuracy"), "{:.2%}"),

@@ -259,3 +259,14 @@ def test_the_table_has_a_line_for_each_running_job(tmp_path):
     words = [cell.strip() for cell in rows[0].split("│")[1:-1]]
     assert words == ["table1 mlp_1x512_random seed 0", "1/2", "2.5000", "12.50%", "-", "1234", "-"]
     assert [cell.strip() for cell in rows[1].split("│")[2:-1]] == ["0/2", "-", "-", "-", "-", "-"]
+
+
+def test_what_is_no_training_has_no_epoch(tmp_path, monkeypatch):
+    (job,) = jobs_of(planned("table3", "smoke", only="cifar10_none"), tmp_path)
+    monkeypatch.setattr(sweep_view, "TOLD_EVERY", -1.0)
+    said = []
+    view = sweep_view.Plain(tmp_path, said.append)
+    view.begin([job], Slots(1, 1))
+    job.stage = STARTED
+    view.tick([job])
+    assert said[-1].startswith("0 of 1 ended; table3 cifar10_none seed 0; ")
