@@ -8,6 +8,7 @@ from threadpoolctl import threadpool_limits
 
 from rethink_tf import config, datasets, devices
 from rethink_tf.config import RunConfig
+from rethink_tf.errors import RequestError
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -27,10 +28,19 @@ def resolved(run: RunConfig, data_dir: str | None) -> tuple[RunConfig, str]:
         chosen, why = datasets.choose_default(data_dir)
         run = dataclasses.replace(run, dataset=chosen)
     config.check_field("dataset", run.dataset)
+    require_in_memory(run.dataset)
     if run.input_size is None:  # the paper crops for its networks; of its kernels it says nothing
         size = datasets.DATASETS[run.dataset].image_shape[0]
         run = dataclasses.replace(run, input_size=size)
     return config.resolve(run), why
+
+
+def require_in_memory(dataset: str) -> None:
+    """Refuses a known data set whose images are streamed: the theory holds them all."""
+    if datasets.DATASETS[dataset].streamed:
+        raise RequestError(
+            f"--dataset: expected a set that is held in memory; the images of {dataset} are not"
+        )
 
 
 def load(run: RunConfig, *, data_dir=None, cache_dir=None, threads: int = 0, say=print) -> Data:
