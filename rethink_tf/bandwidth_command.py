@@ -60,8 +60,9 @@ def main(argv: list[str]) -> int:
     shape = data.train.images.shape[1:]
     parts = kernel_solutions.memory_of(settings, count, held_out, shape, settings.dtype)
     parts["features"] *= 2  # of all, and of its two parts
-    console.say(f"memory: {memory.text(parts)}")
-    memory.require(parts, memory.available(), "type a smaller --examples")
+    free = memory.available()
+    console.say(memory.announced(parts, free))
+    memory.require(parts, free, "type a smaller --examples")
     progress = stages.Progress()
     made = features.FEATURES[settings.features](
         data.train.images, **options, progress=lambda share: progress("features", share)

@@ -102,8 +102,7 @@ def require_memory(settings: Settings, data: Data) -> None:
         return memory_of(settings, count, m, data.train.images.shape[1:], dtype)
 
     free = memory.available()
-    known = "" if free is None else f"; {memory.amount(free)} available"
-    console.say(f"memory: {memory.text(parts(n))}{known}")
+    console.say(memory.announced(parts(n), free))
     memory.require(parts(n), free, _suggestion(parts, n, free, settings.dtype))
 
 

@@ -52,9 +52,13 @@ def test_the_rate_is_that_of_the_longest_example_and_too_large_a_one_diverges():
 
 def test_the_experiment_on_digits():
     said = []
+    seen = []
     found = implicit.run(
-        *datasets.load("digits"), examples=8, steps=3000, choice_examples=50, say=said.append
-    )
+        *datasets.load("digits"), examples=8, steps=3000, choice_examples=50, say=said.append,
+        progress=lambda *step: seen.append(step),
+    )  # fmt: skip
+    assert {stage for stage, _ in seen[60:]} == {"random patches, pooled"}
+    assert [share for _, share in seen[60:]] == [k / 347 for k in range(1, 348)]
     zero, elsewhere = found["sgd"]["zero"], found["sgd"]["elsewhere"]
     assert zero["distance"][-1] < 1e-6 < 0.5 < found["sgd"]["limit"]
     assert elsewhere["distance"][-1] == pytest.approx(found["sgd"]["limit"], rel=1e-4)
@@ -69,7 +73,10 @@ def test_the_experiment_on_digits():
     assert white["test_error"] == plain["test_error"] and white["norm"] < plain["norm"] / 5
     assert all(c["norm_unscaled"] != c["norm"] for c in found["choices"])
     assert -1 <= found["rank_correlation"] <= 1
-    assert len(said) == 2 + len(preprocessing.CHOICES)
+    assert len(said) == 3 + len(preprocessing.CHOICES)
+    limit, correlation = found["sgd"]["limit"], found["rank_correlation"]
+    assert said[1].endswith(f"; its start has {limit:.3f} outside of the span of the images")
+    assert said[-1] == f"rank correlation of norm and test error over 8 choices: {correlation:.2f}"
 
 
 def test_the_norm_is_that_of_the_primal_solution():

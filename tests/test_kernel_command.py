@@ -107,6 +107,24 @@ def test_random_filters_are_a_curve_that_goes_on_from_its_file(run, tmp_path, mo
     assert code == 2 and "it holds results of other data or settings" in err
 
 
+def test_the_gabor_bank_is_a_row_of_its_own(run, tmp_path):
+    pytest.importorskip("skimage")
+    path = tmp_path / "out.json"
+    argv = ["--features=gabor", "--gamma=0.002", "--orientations=4", "--frequencies=0.2,0.35"]
+    code, out, err = run(*argv, f"--json={path}")
+    assert (code, err) == (0, "")
+    assert "; gabor, gaussian kernel, gamma 0.002 (--gamma)" in out
+    record = json.loads(path.read_text())
+    (found,) = record["solutions"]
+    assert found["train_error"] == 0 and found["test_error"] < 0.1 and found["solved"]
+    d = 8 * 8 * 2 * 4
+    stated = kernel_solutions.memory_of(
+        Settings(features="gabor", orientations=4, frequencies="0.2,0.35"), 400, 297,
+        (16, 16, 1), "float32",
+    )  # fmt: skip
+    assert stated["features"] == 697 * d * 4
+
+
 def test_tensorflows_tiles_give_the_same(run, tmp_path):
     both = []
     for backend in ("numpy", "tensorflow"):

@@ -1,9 +1,13 @@
 """How much memory there is: the machine's or the control group's, and what is said of it."""
 
+import tracemalloc
+
+import numpy as np
 import pytest
 
 from rethink_tf.errors import RequestError
-from rethink_tf.theory import memory
+from rethink_tf.theory import kernels, memory, minimum_norm
+from rethink_tf.theory.gram import Kernel
 
 
 @pytest.fixture
@@ -48,3 +52,18 @@ def test_amounts_in_words():
         memory.require({"a": 99_999_999}, 1_000_000, "type less")
     memory.require({"a": 99_999_999}, None, "type less")
     memory.require({"a": 99_999_999}, 99_999_999, "type less")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n, m, d", [(1500, 500, 300), (600, 3000, 400)])
+def test_a_solve_takes_what_is_said_before(n, m, d, dtype):
+    draw = np.random.default_rng(0)
+    train, test = (draw.standard_normal((k, d)).astype(np.float32) for k in (n, m))
+    targets = minimum_norm.one_hot(draw.integers(10, size=n), 10)
+    kernels.interpolate(train[:9], test, targets[:9], Kernel("linear"))  # imports, once
+    tracemalloc.start()
+    kernels.interpolate(train, test, targets, Kernel("gaussian", 0.001), dtype=dtype)
+    taken = tracemalloc.get_traced_memory()[1] + train.nbytes + test.nbytes
+    tracemalloc.stop()
+    stated = sum(kernels.memory_of(n, m, d, dtype).values())
+    assert 0.4 * stated < taken <= stated

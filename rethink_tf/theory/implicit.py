@@ -168,24 +168,31 @@ def run(
         say(
             f"SGD from {name}: distance to the least-norm solution {ends['distance'][-1]:.2e}, "
             f"residual {ends['residual'][-1]:.2e} after {ends['steps'][-1]:,} steps"
-        )
+            + (f"; its start has {curves['limit']:.3f} outside of the span of the images"
+               if name == "elsewhere" else "")
+        )  # fmt: skip
     note = unfitted(curves)
     if note:
         say(note)
-    found = norm_choices.choices(train, test, examples=choice_examples, seed=seed, say=say)
+    kinds = {"seed": seed, "say": say, "progress": progress}
+    found = norm_choices.choices(train, test, examples=choice_examples, **kinds)
     missed = [choice for choice in found if choice["residual"] >= norm_choices.EXACT]
     if missed:
         say(
             f"{len(missed)} of {len(found)} choices do not interpolate {choice_examples:,} images: "
             "their norms are no interpolants'; fewer --choice_images may do"
         )
+    correlation = norm_choices.rank_correlation(found)
+    if np.isfinite(correlation):
+        count = len(found) - len(missed)
+        say(f"rank correlation of norm and test error over {count} choices: {correlation:.2f}")
     return {
         "experiment": "implicit",
         "seed": seed,
         "sgd": curves,
         "choice_examples": choice_examples,
         "choices": found,
-        "rank_correlation": norm_choices.rank_correlation(found),
+        "rank_correlation": correlation,
     }
 
 

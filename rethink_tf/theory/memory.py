@@ -42,6 +42,11 @@ def amount(size: int) -> str:
     return f"{size / 1e9:.2f} GB" if size >= 1e8 else f"{size / 1e6:.3g} MB"
 
 
+def announced(parts: dict[str, int], free: int | None) -> str:
+    """The line that says what will be taken and, where it is known, what there is."""
+    return f"memory: {text(parts)}" + ("" if free is None else f"; {amount(free)} available")
+
+
 def require(parts: dict[str, int], free: int | None, suggestion: str) -> None:
     """Refuses what does not fit.
 

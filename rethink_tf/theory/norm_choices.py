@@ -3,6 +3,7 @@
 The paper's point: the norm does not tell which solution predicts. Everything is float64.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -54,6 +55,7 @@ def choices(
     examples: int = 1000,
     seed: int = 0,
     say: Callable[[str], None] = print,
+    progress: Callable[[str, float], object] = lambda stage, share: None,
 ) -> list[dict[str, Any]]:
     """Norm and test error of the least-norm solution, for each choice of preprocessing.
 
@@ -65,6 +67,7 @@ def choices(
         examples: n.
         seed: of the part taken, of random features, of random labels.
         say: takes a line for each choice.
+        progress: gets a choice that takes long and the share of it that is done.
 
     Returns:
         One dict each: `name`, `dimensions`, `norm`, `norm_random` (of the solution for random
@@ -84,7 +87,9 @@ def choices(
     targets, drawn = (one_hot(labels, part.num_classes) for labels in (part.labels, given))
     found = []
     for name, function in preprocessing.CHOICES.items():
-        x, seen = function(part.images, test.images, seed)
+        shown = {"progress": functools.partial(progress, name)}
+        shown = shown if name in preprocessing.LONG else {}
+        x, seen = function(part.images, test.images, seed, **shown)
         scale = np.sqrt(np.square(x).sum(axis=1).mean())
         x, seen = x / scale, seen / scale
         alpha, norm, residual = solve(x, targets)
