@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rethink_tf import (
     console,
+    contents,
     fields,
     kernel_data,
     kernel_settings,
@@ -44,17 +45,17 @@ def main(argv: list[str]) -> int:
         )
     ridges = kernel_settings.numbers("ridge", settings.ridge)
     gammas = kernel_settings.numbers("gammas", more["gammas"], 1e-12) if more["gammas"] else None
-    run, why = kernel_data.resolved(run, settings.data_dir)
+    places = {"data_dir": settings.data_dir, "cache_dir": settings.cache_dir}
+    run, why = kernel_data.resolved(run, **places, say=console.say)
     if run.examples is None:
-        count = min(EXAMPLES, kernel_data.size(run.dataset))
-        run, _ = kernel_data.resolved(dataclasses.replace(run, examples=count), settings.data_dir)
-    count = run.examples or kernel_data.size(run.dataset)
+        count = min(EXAMPLES, kernel_data.size(run, **places))
+        run, _ = kernel_data.resolved(dataclasses.replace(run, examples=count), **places)
+    count = run.examples or kernel_data.size(run, **places)
     more["held_out"] = held_out = _held_out(more["held_out"], count)
     if settings.json is not None:
         results.require_writable(Path(settings.json))
     if why:
         console.say(why)
-    places = {"data_dir": settings.data_dir, "cache_dir": settings.cache_dir}
     data = kernel_data.load(run, **places, threads=settings.threads, say=console.say)
     options = kernel_solutions.feature_options(settings)
     shape = data.train.images.shape[1:]
@@ -74,7 +75,7 @@ def main(argv: list[str]) -> int:
         )
     gammas = gammas or [factor / median for factor in bandwidth.FACTORS]
     console.say(
-        f"{run.dataset}: {count - held_out:,} examples to solve, {held_out:,} of "
+        f"{contents.shown(run.dataset)}: {count - held_out:,} examples to solve, {held_out:,} of "
         f"the training set held out; median squared distance {median:.4g}"
     )
     console.say(f"{'gamma':>10}  {'ridge':>8}  {'held-out error':>14}  {'residual':>8}")

@@ -11,6 +11,7 @@ from rethink_tf import (
     __version__,
     audit,
     console,
+    contents,
     datasets,
     devices,
     fields,
@@ -19,6 +20,7 @@ from rethink_tf import (
     kernel_solutions,
     kernel_summary,
     paper,
+    places,
     plain_runs,
     records,
     results,
@@ -48,7 +50,7 @@ _MORE = {
 def identify(argv: list[str]) -> tuple[dict[str, Any], str]:
     """What a command line asks for: (its plain configuration, run id)."""
     run, settings, _ = kernel_settings.parse(argv, "rethink_tf.theory.kernels", ABOUT, _MORE)
-    run, _ = kernel_data.resolved(run, settings.data_dir)
+    run, _ = kernel_data.resolved(run, settings.data_dir, settings.cache_dir)
     values = kernel_settings.configuration(run, settings)
     return values, plain_runs.run_id(KIND, values)
 
@@ -61,7 +63,7 @@ def main(argv: list[str]) -> int:
     run, settings, more = request
     kernel_solutions.steps(settings)  # refuses what is no number before any data is read
     kernel_solutions.feature_options(settings)
-    run, why = kernel_data.resolved(run, settings.data_dir)
+    run, why = kernel_data.resolved(run, settings.data_dir, settings.cache_dir, console.say)
     kernel_settings.kernel_of(settings, run.dataset)
     if why:
         console.say(why)
@@ -94,7 +96,10 @@ def _saying_what_is_kept(settings: Settings, solved_in: str | None):
     except KeyboardInterrupt:
         kept = [f"what was solved is in {solved_in}"] if solved_in else []
         if settings.cache_dir is not None:
-            kept.append(f"what was done of the kernel matrix is in {settings.cache_dir}")
+            folder = places.cache_directory(settings.cache_dir)
+            found = [*folder.glob("factor-*/row_*"), *folder.glob("gram-*/filters_*")]
+            what = "what was kept of the kernel matrix is" if found else "nothing was kept yet"
+            kept.append(f"{what} in {settings.cache_dir}")
         words = "; ".join(kept) + "; the same command goes on" if kept else (
             "nothing is kept: type --cache_dir=DIR, with which the same command goes on"
         )  # fmt: skip
@@ -105,13 +110,13 @@ def _solve(run, settings: Settings) -> dict[str, Any]:
     """Solves what is asked for and says it; returns the record."""
     name, gamma, source = kernel_settings.kernel_of(settings, run.dataset)
     kernel = Kernel(name, gamma)
-    places = {"data_dir": settings.data_dir, "cache_dir": settings.cache_dir}
-    data = kernel_data.load(run, **places, threads=settings.threads, say=console.say)
+    where = {"data_dir": settings.data_dir, "cache_dir": settings.cache_dir}
+    data = kernel_data.load(run, **where, threads=settings.threads, say=console.say)
     n = data.train.num_examples
     words = f"gaussian kernel, gamma {gamma:g} ({source})" if gamma else "linear kernel"
     console.say(
-        f"{run.dataset}: {n:,} examples to interpolate, {data.test.num_examples:,} to test on; "
-        f"{settings.features}, {words}"
+        f"{contents.shown(run.dataset)}: {n:,} examples to interpolate, "
+        f"{data.test.num_examples:,} to test on; {settings.features}, {words}"
     )
     console.say(
         f"{100 * kernel_data.changed_fraction(data.train):.2f}% of the labels changed; audit: "

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from rethink_tf import console, corruptions
+from rethink_tf import console, contents, corruptions
 from rethink_tf.config import RunConfig, run_id
 from rethink_tf.errors import DivergedError, RequestError
 
@@ -78,6 +78,10 @@ def run(
     source = tables.load(config, data_dir=data_dir, cache_dir=cache_dir, say=say)
     table, _, _ = tables.corrupt(source)
     epochs, found = epochs or config.epochs, []
+    say(
+        f"{config.model} with two outputs on random signs of {table.num_examples:,} images of "
+        f"{contents.shown(config.dataset)}, {epochs} epochs; drawn: {draws}"
+    )
     strategy = devices.strategy("one_device")
     for draw in range(draws):
         given = signs(table.index, seed=config.seed, draw=draw)

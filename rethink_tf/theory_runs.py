@@ -16,6 +16,7 @@ from rethink_tf import (
     command_line,
     config,
     console,
+    contents,
     datasets,
     devices,
     parents,
@@ -66,8 +67,8 @@ def _signs(wanted, options: Options, extras) -> tuple[dict[str, Any], Callable]:
     draws = theory_commands.whole("draws", extras["draws"] or "1", 1, rademacher.MOST_DRAWS)
     run = prepare(wanted, options)
     values = {
-        "experiment": SIGNS, "dataset": run.dataset, "seed": run.seed, "examples": run.examples,
-        "epochs": run.epochs, "draws": draws,
+        "experiment": SIGNS, "dataset": contents.parts(run.dataset)[1] or run.dataset,
+        "seed": run.seed, "examples": run.examples, "epochs": run.epochs, "draws": draws,
         "network": {"model": run.model, **config.identity(run)},
     }  # fmt: skip
 
@@ -106,7 +107,8 @@ def _theory(name: str, wanted, options: Options, extras) -> tuple[dict[str, Any]
         raise RequestError("--dataset: expected a data set, such as cifar10; received none")
     dataset = config.check_field("dataset", wanted.dataset)
     given = theory_commands.numbers(name, extras)
-    given |= theory_commands.sizes(name, datasets.DATASETS[dataset].num_train, given, say=None)
+    known = datasets.info(dataset, options.data_dir, options.cache_dir)
+    given |= theory_commands.sizes(name, known.num_train, given, say=None)
     fixed = inspect.signature(theory_commands.function(name)).parameters
     arguments = theory_commands.arguments(name)
     kinds = {key: given.get(key, fixed[key].default) for key in arguments}
@@ -120,7 +122,8 @@ def _theory(name: str, wanted, options: Options, extras) -> tuple[dict[str, Any]
         return theory_commands.COMMANDS[name][1](*splits, **kinds, seed=seed, **say)
 
     # Named as no setting of a training, since these are numbers of points, not of a training set.
-    return {"experiment": name, "dataset": dataset, "seed": seed, "settings": plain}, compute
+    of = known.content or dataset  # of a foreign set the content counts, not the path
+    return {"experiment": name, "dataset": of, "seed": seed, "settings": plain}, compute
 
 
 def _asked(name: str, wanted, options: Options, extras) -> tuple[dict[str, Any], Callable]:
@@ -146,7 +149,7 @@ def main(argv: list[str]) -> int:
         return ExitCode.DONE
     name, _, options, _ = request
     values, compute = _asked(*request)
-    if "dataset" in values:
+    if values.get("dataset") in datasets.DATASETS:
         datasets.require(values["dataset"], options.data_dir)
 
     def carried_out(_folder: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pytest
 from rethink_tf import kernel_command
 from rethink_tf.kernel_command import Progress
 from rethink_tf.main import guarded
-from rethink_tf.theory import cholesky, random_conv
+from rethink_tf.theory import cholesky, random_conv, streamed
 
 DIGITS = ["--dataset=digits", "--examples=400", "--threads=2"]
 
@@ -55,7 +55,7 @@ def test_every_stage_that_takes_long_says_how_far_it_is(run, monkeypatch):
     assert stages == ["factor", "residual", "test set"]
     for stage in stages:
         shares = [share for name, share in said if name == stage]
-        assert 0 < shares[0] < 1 and shares[-1] == 1
+        assert 0 < shares[0] < 1 and shares[-1] == pytest.approx(1)
 
 
 def test_an_interrupted_factor_of_random_filters_goes_on_and_the_last_is_kept(
@@ -87,9 +87,9 @@ def test_an_interrupted_factor_of_random_filters_goes_on_and_the_last_is_kept(
     "argv, words",
     [
         ([], "nothing is kept: type --cache_dir=DIR, with which the same command goes on"),
-        (["--cache_dir=KEPT"], "what was done of the kernel matrix is in KEPT; the same command"),
+        (["--cache_dir=KEPT"], "what was kept of the kernel matrix is in KEPT; the same command"),
         (["--json=a.json"], "what was solved is in a.json; the same command goes on"),
-        (["--runs_dir=runs", "--cache_dir=KEPT"], "what was solved is in runs; what was done of "),
+        (["--runs_dir=runs", "--cache_dir=KEPT"], "what was solved is in runs; what was kept of "),
     ],
 )
 def test_ctrl_c_while_solving_says_what_is_left(argv, words, run, monkeypatch, tmp_path):
@@ -112,6 +112,22 @@ def test_ctrl_c_while_solving_says_what_is_left(argv, words, run, monkeypatch, t
     solved = any(word.startswith(("--json", "--runs_dir")) for word in argv)
     again = [] if solved or "--cache_dir=KEPT" in argv else [0, 1, 2, 3]
     assert rows[6:] == again + ([1, 2, 3] if "--cache_dir=KEPT" in argv else [0, 1, 2, 3])
+
+
+def test_ctrl_c_before_anything_is_kept_claims_nothing(run, monkeypatch, tmp_path):
+    def responses(*_args, **_kinds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(random_conv, "WHITENING_PATCHES", 500)
+    monkeypatch.setattr(streamed.accumulate, "__kwdefaults__", {
+        **streamed.accumulate.__kwdefaults__, "responses": responses,
+    })  # fmt: skip
+    argv = ["--features=random_conv", "--filters=64", "--ridge=1", f"--cache_dir={tmp_path}"]
+    code, _, err = run(*argv)
+    assert code == 130
+    assert err == (
+        f"rethink_tf: interrupted; nothing was kept yet in {tmp_path}; the same command goes on\n"
+    )
 
 
 def test_a_file_that_cannot_be_written_is_refused_before_anything_is_solved(

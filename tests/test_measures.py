@@ -78,6 +78,7 @@ def test_a_run_measured(tiny):
     assert len(text.splitlines()) == 2 + 2 + len(measures.ROWS)
     assert f"{100 * found['train_accuracy']:.2f}" in text
     assert set(measures.ROWS) <= set(found)
+    assert measures._written(19.0, "plain") == "19.00" and measures._written(None, "plain") == "-"
 
 
 def test_the_initial_weights_are_those_that_training_started_from(tmp_path, offline, tensorflow):
@@ -178,14 +179,16 @@ def test_random_signs_are_fitted(tmp_path, own_signals, capsys, tensorflow, offl
     )
     assert [epoch for epoch, _ in found["draws"][0]["by_epoch"]] == [20, 40]
     assert 0.9 < found["complexity"] <= 1 and (found["examples"], found["epochs"]) == (60, 40)
-    assert f"at least {found['complexity']:.4f}" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert out.startswith("mlp_1x512 with two outputs on random signs of 60 images of digits, 40 ")
+    assert f"at least {found['complexity']:.4f}" in out
 
 
 def test_signs_that_diverge_are_no_complexity(tmp_path, own_signals, capsys, tensorflow, offline):
     from rethink_tf import rademacher
 
     out = tmp_path / "signs.json"
-    argv = ["--model=mlp_1x512", "--dataset=digits", "--examples=60", "--epochs=9"]
+    argv = ["--model=mlp_3x512", "--dataset=digits", "--examples=60", "--epochs=9"]
     assert guarded(rademacher.main, [*argv, "--learning_rate=100", f"--out={out}"]) == 4
     err = capsys.readouterr().err
     assert "the loss on the signs of draw 1 became NaN" in err and err.count("\n") == 1

@@ -83,6 +83,8 @@ def test_sizes_that_are_not_given_follow_the_data_set_and_are_said(capsys):
     assert taken("expressivity", 30, counts=(31,)) == ({}, ""), "what is given is refused, not cut"
     assert taken("implicit", 60_000) == ({"examples": 100, "choice_examples": 1000}, "")
     assert taken("implicit", 1500)[1].endswith(": --images=15 --choice_images=50\n")
+    assert taken("implicit", 70)[0] == {"examples": 10, "choice_examples": 50}
+    assert taken("implicit", 7)[0] == {"examples": 7, "choice_examples": 7}
     assert taken("implicit", 1500, examples=7)[0] == {"choice_examples": 50}
 
 
@@ -135,3 +137,15 @@ def test_streamed_images_are_refused(name, tmp_path, own_signals, capsys, no_tra
     assert command(name, "--dataset=imagenet2012", f"--out={tmp_path}") == 2
     err = capsys.readouterr().err
     assert "--dataset: expected a set that is held in memory; the images of imagenet2012" in err
+
+
+def test_ctrl_c_says_that_nothing_is_kept(own_signals, capsys, monkeypatch):
+    def interrupted(_name, _argv):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(theory_commands, "main", interrupted)
+    monkeypatch.setattr("sys.argv", ["theory"])
+    assert theory_commands.start("implicit") == 130
+    assert capsys.readouterr().err == (
+        "rethink_tf: interrupted; nothing is kept, the same command starts over\n"
+    )

@@ -26,8 +26,8 @@ FITTED = 1e-2  # relative residual of SGD above which it is said that it did not
 def sizes(num_train: int) -> dict[str, int]:
     """The numbers of images that `run` takes of a set of `num_train` where none are asked for."""
     return {
-        "examples": min(100, max(2, num_train // 100)),
-        "choice_examples": min(1000, max(10, num_train // 30)),
+        "examples": min(100, max(10, num_train // 100), num_train),
+        "choice_examples": min(1000, max(50, num_train // 30), num_train),
     }
 
 

@@ -126,7 +126,7 @@ def solve(
             eliminate=eliminate,
             load=kept.load,
             keep=kept.keep,
-            progress=lambda flops: progress("factor", flops / (n**3 // 3)),
+            progress=lambda flops: progress("factor", flops / max(1, n**3 // 3)),
         )
     except cholesky.NotPositiveDefinite:
         raise RequestError(
