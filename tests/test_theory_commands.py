@@ -89,7 +89,7 @@ def test_sizes_that_are_not_given_follow_the_data_set_and_are_said(capsys):
 
 
 def test_on_a_small_set_the_defaults_fit(tmp_path, own_signals, capsys, no_training):
-    assert command("implicit", "--dataset=digits", f"--out={tmp_path}") == 0
+    assert command("implicit", "--dataset=digits", "--steps=4000", f"--out={tmp_path}") == 0
     out, err = capsys.readouterr()
     assert "training images: --images=15 --choice_images=50" in out and err == ""
     assert "not fitted" not in out and "do not interpolate" not in out
