@@ -1,9 +1,9 @@
 """The command of Table 3: `python -m rethink_tf.theory.kernels`."""
 
+import contextlib
 import dataclasses
 import resource
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from rethink_tf import (
     __version__,
     audit,
     console,
+    contents,
     datasets,
     devices,
     fields,
@@ -19,6 +20,7 @@ from rethink_tf import (
     kernel_solutions,
     kernel_summary,
     paper,
+    places,
     plain_runs,
     records,
     results,
@@ -26,37 +28,17 @@ from rethink_tf import (
 from rethink_tf.errors import ExitCode, RequestError, StorageError
 from rethink_tf.kernel_data import Data
 from rethink_tf.kernel_settings import Settings
-from rethink_tf.theory import minimum_norm
+from rethink_tf.stages import Progress
+from rethink_tf.theory import memory, minimum_norm
 from rethink_tf.theory.gram import Kernel
 from rethink_tf.theory.minimum_norm import Solution
 
 KIND, SOLUTIONS = "kernels", "solutions.json"
-SECONDS_BETWEEN_LINES = 15.0
 # Results of which all these are equal may stand in one file.
 OF_A_SOLUTION = ("version", "data", "settings", "gamma", "labels_hash")
 ABOUT = """Solves K alpha = y for the kernel of a training set, one-hot targets and no ridge: the
 interpolant of minimum norm (section 5 of the paper, Table 3). Prints test error, residual and
 norms. K is never held in whole; --cache_dir keeps what is done when the solve is interrupted."""
-
-
-class Progress:
-    """Says now and then how far a stage is, and how long it will still take."""
-
-    def __init__(self, say=console.say, clock=time.monotonic, interval=SECONDS_BETWEEN_LINES):
-        self.say, self.clock, self.interval = say, clock, interval
-        self.stage, self.began, self.first, self.last, self.before = None, 0.0, 0.0, 0.0, 0.0
-
-    def __call__(self, stage: str, share: float) -> None:
-        """One step of `stage` is done, of which `share` (0 to 1) is done altogether."""
-        now = self.clock()
-        again = share <= self.before  # the same stage once more
-        self.before = share
-        if stage != self.stage or again:
-            self.stage, self.began, self.first, self.last = stage, now, share, now
-        elif now - self.last >= self.interval and share < 1:
-            left = (now - self.began) * (1 - share) / (share - self.first)
-            self.say(f"  {stage}: {100 * share:.0f}%, {console.duration(left)} left")
-            self.last = now
 
 
 _MORE = {
@@ -68,7 +50,7 @@ _MORE = {
 def identify(argv: list[str]) -> tuple[dict[str, Any], str]:
     """What a command line asks for: (its plain configuration, run id)."""
     run, settings, _ = kernel_settings.parse(argv, "rethink_tf.theory.kernels", ABOUT, _MORE)
-    run, _ = kernel_data.resolved(run, settings.data_dir)
+    run, _ = kernel_data.resolved(run, settings.data_dir, settings.cache_dir)
     values = kernel_settings.configuration(run, settings)
     return values, plain_runs.run_id(KIND, values)
 
@@ -81,12 +63,15 @@ def main(argv: list[str]) -> int:
     run, settings, more = request
     kernel_solutions.steps(settings)  # refuses what is no number before any data is read
     kernel_solutions.feature_options(settings)
-    run, why = kernel_data.resolved(run, settings.data_dir)
+    run, why = kernel_data.resolved(run, settings.data_dir, settings.cache_dir, console.say)
     kernel_settings.kernel_of(settings, run.dataset)
     if why:
         console.say(why)
     if more["runs_dir"] is None:
-        return finish(_solve(run, settings), settings)
+        if settings.json is not None:
+            results.require_writable(Path(settings.json))
+        with _saying_what_is_kept(settings, settings.json):
+            return finish(_solve(run, settings), settings)
     if settings.json is not None:
         raise RequestError(f"--json: expected none with --runs_dir, received {settings.json}")
     datasets.require(run.dataset, settings.data_dir)
@@ -98,19 +83,41 @@ def main(argv: list[str]) -> int:
         return kernel_summary.summary_of(record)
 
     values = kernel_settings.configuration(run, settings)
-    return plain_runs.carry_out(more["runs_dir"], KIND, values, compute, argv=argv,
-                                threads=settings.threads)  # fmt: skip
+    with _saying_what_is_kept(settings, more["runs_dir"]):
+        return plain_runs.carry_out(more["runs_dir"], KIND, values, compute, argv=argv,
+                                    threads=settings.threads)  # fmt: skip
+
+
+@contextlib.contextmanager
+def _saying_what_is_kept(settings: Settings, solved_in: str | None):
+    """Gives a Ctrl-C within the words of what it left, and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        kept = [f"what was solved is in {solved_in}"] if solved_in else []
+        if settings.cache_dir is not None:
+            folder = places.cache_directory(settings.cache_dir)
+            found = [*folder.glob("factor-*/row_*"), *folder.glob("gram-*/filters_*")]
+            what = "what was kept of the kernel matrix is" if found else "nothing was kept yet"
+            kept.append(f"{what} in {settings.cache_dir}")
+        words = "; ".join(kept) + "; the same command goes on" if kept else (
+            "nothing is kept: type --cache_dir=DIR, with which the same command goes on"
+        )  # fmt: skip
+        raise KeyboardInterrupt(f"interrupted; {words}") from None
 
 
 def _solve(run, settings: Settings) -> dict[str, Any]:
     """Solves what is asked for and says it; returns the record."""
     name, gamma, source = kernel_settings.kernel_of(settings, run.dataset)
     kernel = Kernel(name, gamma)
-    places = {"data_dir": settings.data_dir, "cache_dir": settings.cache_dir}
-    data = kernel_data.load(run, **places, threads=settings.threads, say=console.say)
+    where = {"data_dir": settings.data_dir, "cache_dir": settings.cache_dir}
+    data = kernel_data.load(run, **where, threads=settings.threads, say=console.say)
     n = data.train.num_examples
     words = f"gaussian kernel, gamma {gamma:g} ({source})" if gamma else "linear kernel"
-    console.say(f"{run.dataset}: {n:,} examples, {settings.features}, {words}")
+    console.say(
+        f"{contents.shown(run.dataset)}: {n:,} examples to interpolate, "
+        f"{data.test.num_examples:,} to test on; {settings.features}, {words}"
+    )
     console.say(
         f"{100 * kernel_data.changed_fraction(data.train):.2f}% of the labels changed; audit: "
         f"{len(data.checks)} checks passed"
@@ -219,9 +226,12 @@ def say_solution(values: dict[str, Any]) -> None:
             for key in ("all_classes", "class_mean", "class_largest", "coefficients")
         )
     )
-    residuals = ", ".join(f"{r:.1e}" for r in values["residuals"])
-    steps = max(0, len(values["residuals"]) - 2)
-    console.say(f"  relative residual, unrefined to {steps} steps and as recomputed: {residuals}")
+    first, *refined = (f"{r:.1e}" for r in values["residuals"])
+    words = f"  relative residual {first}"
+    if refined:
+        *steps, last = refined
+        words += f", after each refinement {', '.join(steps)}, as recomputed at the end {last}"
+    console.say(words)
     if not values["solved"]:
         console.say(
             "  NOT SOLVED to --tolerance: more --refinements, --dtype=float64 or a --ridge may do"
@@ -232,10 +242,14 @@ def say_solution(values: dict[str, Any]) -> None:
             "positive definite in its precision); refinement works on the unshifted system"
         )
     console.say(
-        f"  factor {console.duration(seconds['factor'])}{rate}, refinement "
-        f"{console.duration(seconds['refine'])}, test {console.duration(seconds['predict'])}; "
-        f"peak memory {values['peak_bytes'] / 1e9:.2f} GB"
+        f"  factor {_short(seconds['factor'])}{rate}, refinement "
+        f"{_short(seconds['refine'])}, test set {_short(seconds['predict'])}; "
+        f"peak memory {memory.amount(values['peak_bytes'])}"
     )
+
+
+def _short(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 10 else console.duration(seconds)
 
 
 def say_paper(run, settings: Settings) -> None:

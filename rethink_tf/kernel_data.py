@@ -8,6 +8,7 @@ from threadpoolctl import threadpool_limits
 
 from rethink_tf import config, datasets, devices
 from rethink_tf.config import RunConfig
+from rethink_tf.errors import RequestError
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -20,17 +21,30 @@ class Data:
     checks: list
 
 
-def resolved(run: RunConfig, data_dir: str | None) -> tuple[RunConfig, str]:
+def resolved(
+    run: RunConfig, data_dir: str | None, cache_dir: str | None = None, say=print
+) -> tuple[RunConfig, str]:
     """The configuration with its data set and whole images, and why that set if none was named."""
     why = ""
     if run.dataset is None:
         chosen, why = datasets.choose_default(data_dir)
         run = dataclasses.replace(run, dataset=chosen)
-    config.check_field("dataset", run.dataset)
-    if run.input_size is None:  # the paper crops for its networks; of its kernels it says nothing
+    asked = run.input_size
+    require_in_memory(run.dataset)
+    run = config.resolve(run, data_dir, cache_dir, say)
+    if asked is None and run.dataset in datasets.DATASETS:
+        # The paper crops for its networks; of its kernels it says nothing.
         size = datasets.DATASETS[run.dataset].image_shape[0]
-        run = dataclasses.replace(run, input_size=size)
-    return config.resolve(run), why
+        run = config.resolve(dataclasses.replace(run, input_size=size), data_dir, cache_dir, say)
+    return run, why
+
+
+def require_in_memory(dataset: str) -> None:
+    """Refuses a data set whose images are streamed: the theory holds them all."""
+    if dataset in datasets.DATASETS and datasets.DATASETS[dataset].streamed:
+        raise RequestError(
+            f"--dataset: expected a set that is held in memory; the images of {dataset} are not"
+        )
 
 
 def load(run: RunConfig, *, data_dir=None, cache_dir=None, threads: int = 0, say=print) -> Data:
@@ -47,6 +61,8 @@ def load(run: RunConfig, *, data_dir=None, cache_dir=None, threads: int = 0, say
     from rethink_tf import tables  # imports TensorFlow, which is quiet only from here on
 
     source = tables.load(run, data_dir=data_dir, cache_dir=cache_dir, say=say)
+    for line in tables.arrivals(source, tables.info(run, data_dir, cache_dir), ""):
+        say(line)
     train, test, checks = tables.corrupt(source)
     return Data(run, train, test, checks)
 
@@ -65,6 +81,7 @@ def equal_images(train) -> tuple[int, int]:
     return train.num_examples - len(first), int(contradicting)
 
 
-def size(dataset: str) -> int:
-    """The number of training examples of a data set."""
-    return datasets.DATASETS[dataset].num_train
+def size(run: RunConfig, data_dir=None, cache_dir=None) -> int:
+    """The number of training examples of the data set of a resolved configuration."""
+    known = datasets.info(run.dataset, data_dir, cache_dir, input_size=run.input_size)
+    return known.num_train

@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 import difflib
 
-from rethink_tf import config, fields, plain_runs
+from rethink_tf import config, contents, fields, foreign_data, plain_runs
 from rethink_tf.config import RunConfig
 from rethink_tf.errors import RequestError
 from rethink_tf.theory.gram import KERNELS
@@ -219,6 +219,7 @@ def kernel_of(settings: Settings, dataset: str) -> tuple[str, float | None, str]
     if settings.gamma is not None:
         return name, settings.gamma, "--gamma"
     if (dataset, settings.features) not in GAMMAS:
+        dataset = contents.shown(dataset)
         raise RequestError(
             f"--gamma: expected a bandwidth, there is no default for {settings.features} of "
             f"{dataset}; type python -m rethink_tf.theory.bandwidth --dataset={dataset} "
@@ -240,6 +241,8 @@ def configuration(run: RunConfig, settings: Settings) -> dict:
     name, gamma, _ = kernel_of(settings, run.dataset)
     stated = {f.name: f for f in dataclasses.fields(Settings)}
     values = {n: getattr(run, n) for n in OF_A_RUN}
+    if foreign_data.is_foreign(run.dataset):
+        values["dataset"] = contents.parts(run.dataset)[1]
     if run.labels_from is not None:  # the content counts, not the path
         values["labels_from"] = config.labels_path(run)[1]
     for key, field in stated.items():

@@ -1,10 +1,10 @@
 """From audited data and Settings to solutions: features in memory, or streamed block by block."""
 
+import functools
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
-from rethink_tf import console
+from rethink_tf import console, places
 from rethink_tf.errors import RequestError
 from rethink_tf.kernel_data import Data
 from rethink_tf.kernel_settings import Settings, numbers
@@ -102,8 +102,7 @@ def require_memory(settings: Settings, data: Data) -> None:
         return memory_of(settings, count, m, data.train.images.shape[1:], dtype)
 
     free = memory.available()
-    known = "" if free is None else f"; {free / 1e9:.2f} GB available"
-    console.say(f"memory: {memory.text(parts(n))}{known}")
+    console.say(memory.announced(parts(n), free))
     memory.require(parts(n), free, _suggestion(parts, n, free, settings.dtype))
 
 
@@ -132,7 +131,7 @@ def solutions(
 ) -> Iterator[tuple[int, Solution]]:
     """Yields (filters, Solution) for each of `wanted`, which is of `steps`, ascending."""
     targets = minimum_norm.one_hot(data.train.given, data.train.num_classes)
-    cache = None if settings.cache_dir is None else Path(settings.cache_dir)
+    cache = None if settings.cache_dir is None else places.cache_directory(settings.cache_dir)
     eliminate, product, add = cholesky.eliminate_on_host, gram.product_on_host, None
     device = device_of(settings)
     if device is not None:
@@ -149,7 +148,12 @@ def solutions(
     if settings.features not in features.STREAMED:
         made = features.FEATURES[settings.features]
         train, test = (
-            made(table.images, **feature_options(settings)) for table in (data.train, data.test)
+            made(
+                table.images,
+                **feature_options(settings),
+                progress=lambda share, of=words: progress(f"features of the {of} images", share),
+            )
+            for words, table in (("training", data.train), ("test", data.test))
         )
         for _, ridge in wanted:
             yield 0, kernels.interpolate(
@@ -157,37 +161,43 @@ def solutions(
                 block=settings.block, **options,
             )  # fmt: skip
         return
-    for sums in _sums(settings, data, cache, wanted, progress, device, add):
+    kept = _kept(settings, data, cache, device)
+    for sums in _sums(settings, data, kept, wanted, progress, device, add):
         for ridge in [ridge for count, ridge in wanted if count == sums.filters]:
             matrix = streamed.as_gram(sums, kernel)
+            facts = (kernel.name, kernel.gamma, ridge, settings.dtype)
+            factor = None if kept is None else kept.factor(sums.filters, facts)
+            solve = functools.partial(minimum_norm.solve, matrix, targets, rows=sums.rows)
             try:
-                yield (
-                    sums.filters,
-                    minimum_norm.solve(matrix, targets, ridge=ridge, rows=sums.rows, **options),
-                )
+                yield sums.filters, solve(ridge=ridge, cache=factor, **options)
             except RequestError as error:  # more filters may do
                 console.say(f"{sums.filters:,} filters, ridge {ridge:g}: {error}")
 
 
-def _sums(settings: Settings, data: Data, cache, wanted, progress, device, add):
-    """The streamed sums at each number of filters that is wanted."""
-    layout, seed = layout_of(settings), data.run.seed
+def _kept(settings: Settings, data: Data, cache, device) -> streamed.Kept | None:
+    """What keeps streamed sums, and the factor of the last."""
+    if cache is None:
+        return None
     images = data.train.images, data.test.images
-    kept = None
-    if cache is not None:
-        facts = (layout, seed, images[0].shape, images[1].shape, settings.block, device)
-        kept = streamed.Kept(cache, facts, images, console.say, time.monotonic)
+    shapes = images[0].shape, images[1].shape
+    facts = (layout_of(settings), data.run.seed, *shapes, settings.block, device)
+    return streamed.Kept(cache, facts, images, console.say, time.monotonic)
+
+
+def _sums(settings: Settings, data: Data, kept, wanted, progress, device, add):
+    """The streamed sums at each number of filters that is wanted."""
     more = {}
     if device is not None:
         more = {
             "add_products": add,
-            "responses": lambda *args: random_conv.on_device(*args, device=device),
+            "responses": functools.partial(random_conv.on_device, device=device),
         }
     return streamed.accumulate(
-        *images,
-        layout,
+        data.train.images,
+        data.test.images,
+        layout_of(settings),
         sorted({count for count, _ in wanted}),
-        seed=seed,
+        seed=data.run.seed,
         block=settings.block,
         kept=kept,
         progress=progress,

@@ -42,20 +42,30 @@ def prepare(wanted: config.RunConfig, options: command_line.Options) -> config.R
     return config.resolve(wanted, options.data_dir, options.cache_dir, console.say)
 
 
+# Of commands that keep nothing before their end.
+NOTHING_KEPT = "interrupted; nothing is kept, the same command starts over"
+
+
 def _terminated(*_):
     raise SystemExit(ExitCode.TERMINATED)
 
 
-def guarded(command, argv: list[str]) -> int:
-    """Runs a command so that an expected failure is one line on stderr and its exit code."""
+def guarded(command, argv: list[str], stopped="interrupted before anything was trained") -> int:
+    """Runs a command so that an expected failure is one line on stderr and its exit code.
+
+    Args:
+        command: takes `argv` and returns the exit code.
+        argv: arguments without the program's name.
+        stopped: what is said where Ctrl-C ends it, unless the KeyboardInterrupt itself says it.
+    """
     signal.signal(signal.SIGTERM, _terminated)
     try:
         return int(command(argv))
     except RethinkError as error:
         console.warn(" ".join(str(error).splitlines()))
         return int(error.exit_code)
-    except KeyboardInterrupt:
-        console.warn("interrupted before anything was trained")
+    except KeyboardInterrupt as error:
+        console.warn(str(error) or stopped)
         return int(ExitCode.INTERRUPTED)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from rethink_tf import console, results, show
+from rethink_tf import console, results, show, stages
 from rethink_tf.config import FIELDS
 from rethink_tf.errors import RequestError
 
@@ -60,9 +60,9 @@ def of_margins(found: np.ndarray, norms: dict[str, Any]) -> dict[str, float | No
     Returns:
         `margin_min`, `margin_p10`, `margin_median`, `margin_max`; `margin_over_spectral` and
         `margin_over_path`, the 10th percentile over the product of the spectral norms and over the
-        path norm; `log10_spectral_complexity`, of Prod s^2 * Sum ||W - W0||_F^2 / s^2 over the
-        squared 10th percentile (Neyshabur et al., 2018, without its constants); None where the
-        percentile is not positive.
+        path norm, None where float64 does not hold it; `log10_spectral_complexity`, of
+        Prod s^2 * Sum ||W - W0||_F^2 / s^2 over the squared 10th percentile (Neyshabur et al.,
+        2018, without its constants), None where the percentile is not positive.
     """
     low = float(np.percentile(found, MARGIN))
     complexity = norms["log10_spectral_distance"] - 2 * math.log10(low) if low > 0 else None
@@ -71,10 +71,16 @@ def of_margins(found: np.ndarray, norms: dict[str, Any]) -> dict[str, float | No
         "margin_p10": low,
         "margin_median": float(np.median(found)),
         "margin_max": float(found.max()),
-        "margin_over_spectral": low / 10 ** norms["log10_spectral_product"],
-        "margin_over_path": low / 10 ** norms["log10_path"],
+        "margin_over_spectral": _over(low, norms["log10_spectral_product"]),
+        "margin_over_path": _over(low, norms["log10_path"]),
         "log10_spectral_complexity": complexity,
     }
+
+
+def _over(margin: float, log10: float) -> float | None:
+    """margin / 10**log10; None where float64 does not hold it."""
+    found = margin * 10.0**-log10 if abs(log10) < 300 else math.nan
+    return found if math.isfinite(found) else None
 
 
 def of_run(
@@ -86,6 +92,7 @@ def of_run(
     data_dir=None,
     cache_dir=None,
     say: Callable[[str], None] = console.say,
+    progress: Callable[[str, float], object] = lambda stage, share: None,
 ) -> dict[str, Any]:
     """All measures of one finished run. Needs TensorFlow running (`devices.start`).
 
@@ -96,6 +103,7 @@ def of_run(
         signs: draws of random signs, each a training as long as the run; 0 for none.
         data_dir, cache_dir: where its data lie, see `datasets.load`.
         say: takes lines for the reader.
+        progress: gets a stage and the share of it that is done.
 
     Returns:
         Plain values: the keys of ROWS and of `weight_norms.of`, `of_margins` and `sharpness.of`,
@@ -114,7 +122,8 @@ def of_run(
         norms = weight_norms.of(run.model, run.initial, run.input_shape)
     except NotImplementedError as error:
         raise RequestError(f"{run_dir}: {run.config.model}: {error}") from None
-    logits, given = run.forward()(), run.given()
+    whole = run.forward(progress=lambda share: progress("all training examples", share))
+    logits, given = whole(), run.given()
     forward, some = run.forward(examples), run.given(examples)
     variables = run.model.trainable_variables
     weights = [v.numpy() for v in variables]
@@ -124,13 +133,20 @@ def of_run(
             variable.assign(value)
         return float(np.mean(forward().argmax(axis=1) == some))
 
-    sharp = sharpness.of(weights, accuracy, draws=draws, seed=run.config.seed)
+    sharp = sharpness.of(
+        weights,
+        accuracy,
+        draws=draws,
+        seed=run.config.seed,
+        progress=lambda share: progress("sharpness", share),
+    )
     complexity = None
     if signs:
         plain = {name: FIELDS[name].default for name in rademacher.LABELS}
         config = dataclasses.replace(run.config, **plain)
         epochs = run.summary["epochs"]
-        complexity = rademacher.run(config, draws=signs, epochs=epochs, **places)["complexity"]
+        drawn = rademacher.run(config, draws=signs, epochs=epochs, **places, progress=progress)
+        complexity = drawn["complexity"]
     return {
         "run_id": run.summary["run_id"],
         "name": show.run_name(Path(run_dir)),
@@ -153,7 +169,7 @@ def run(run_dirs: Sequence[Path | str], *, say=console.say, **kinds) -> dict[str
     found = []
     for run_dir in run_dirs:
         say(f"{run_dir}: measuring")
-        found.append(of_run(run_dir, say=say, **kinds))
+        found.append(of_run(run_dir, say=say, progress=stages.Progress(say), **kinds))
     return {"experiment": "measures", "runs": found}
 
 
@@ -162,7 +178,7 @@ def _written(value, kind: str) -> str:
         return "-"
     if kind == "percent":
         return f"{100 * value:.2f}"
-    return f"{value:,}" if kind == "count" else f"{value:.4g}"
+    return f"{value:,}" if kind == "count" else f"{value:#.4g}"
 
 
 def table(found: dict[str, Any]) -> str:
@@ -219,6 +235,7 @@ def main(argv: list[str]) -> int:
         if extras[flag] is not None
     }
     folders = [_folder(name, Path(options.runs_dir)) for name in named]
+    results.require_writable(out)
     devices.start(options.threads)
     found = run(folders, data_dir=options.data_dir, cache_dir=options.cache_dir, **kinds)
     results.write_json(out, found)
@@ -235,6 +252,6 @@ def _folder(name: str, runs_dir: Path) -> Path:
 
 
 if __name__ == "__main__":
-    from rethink_tf.main import guarded
+    from rethink_tf.main import NOTHING_KEPT, guarded
 
-    sys.exit(guarded(main, sys.argv[1:]))
+    sys.exit(guarded(main, sys.argv[1:], NOTHING_KEPT))

@@ -10,16 +10,18 @@ is measured is a lower bound. It is 1 where every sign is fitted.
 
 import dataclasses
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from rethink_tf import console, corruptions
+from rethink_tf import console, contents, corruptions
 from rethink_tf.config import RunConfig, run_id
-from rethink_tf.errors import RequestError
+from rethink_tf.errors import DivergedError, RequestError
 
 MOST_DRAWS = 100
+DISPATCH_SECONDS = 0.5
 # What a run can choose that has no meaning for signs.
 LABELS = ("corrupt", "label_noise", "labels_from", "init_from", "init_epoch", "freeze")
 
@@ -47,6 +49,7 @@ def run(
     data_dir=None,
     cache_dir=None,
     say: Callable[[str], None] = console.say,
+    progress: Callable[[str, float], object] = lambda stage, share: None,
 ) -> dict[str, Any]:
     """The experiment: plain values. Needs TensorFlow running (`devices.start`).
 
@@ -56,6 +59,7 @@ def run(
         epochs: default: the configuration's.
         data_dir, cache_dir: see `datasets.load`.
         say: takes a line for each draw.
+        progress: gets a stage, a draw of the signs, and the share of it that is done.
 
     Returns:
         `complexity`, the mean over draws; `draws`: for each the `correlation` (mean of s_i h(x_i))
@@ -64,6 +68,7 @@ def run(
 
     Raises:
         RequestError: the configuration names labels, or a parent.
+        DivergedError: the loss became NaN or infinite.
     """
     require_no_labels(config)
     from rethink_tf import devices, schedule, session, tables
@@ -73,6 +78,10 @@ def run(
     source = tables.load(config, data_dir=data_dir, cache_dir=cache_dir, say=say)
     table, _, _ = tables.corrupt(source)
     epochs, found = epochs or config.epochs, []
+    say(
+        f"{config.model} with two outputs on random signs of {table.num_examples:,} images of "
+        f"{contents.shown(config.dataset)}, {epochs} epochs; drawn: {draws}"
+    )
     strategy = devices.strategy("one_device")
     for draw in range(draws):
         given = signs(table.index, seed=config.seed, draw=draw)
@@ -91,11 +100,26 @@ def run(
             preprocess=source.preprocess,
         )
         evaluation, by_epoch = Evaluation(steps), []
+        count, dispatched = 1, False
         for epoch in range(1, epochs + 1):
             steps.begin_epoch(epoch, schedule.learning_rate(own, epoch))
             step = 0
             while step < steps.steps_per_epoch:
-                step = steps.advance(step, 200)
+                first, before = step, time.monotonic()
+                step = steps.advance(step, count)
+                if steps.diverged_at() is not None:
+                    break
+                each = (time.monotonic() - before) / (step - first)
+                # As in a run, so that Ctrl-C is answered; the first dispatch compiles.
+                count = max(1, round(DISPATCH_SECONDS / each)) if dispatched else 1
+                dispatched = True
+                share = (epoch - 1 + step / steps.steps_per_epoch) / epochs
+                progress(f"signs {draw + 1} of {draws}", share)
+            if steps.diverged_at() is not None or not steps.weights_finite():
+                raise DivergedError(
+                    f"the loss on the signs of draw {draw + 1} became NaN or infinite in epoch "
+                    f"{epoch}; try a smaller --learning_rate than {own.learning_rate:g}"
+                )
             if epoch % own.eval_every and epoch < epochs:
                 continue
             evaluation.recalibrate()
@@ -119,7 +143,7 @@ def main(argv: list[str]) -> int:
     """The command: a configuration's complexity, as a line and a JSON file."""
     from pathlib import Path
 
-    from rethink_tf import command_line, datasets, devices, results, theory_commands
+    from rethink_tf import command_line, datasets, devices, results, stages, theory_commands
     from rethink_tf.main import prepare
 
     extra = {
@@ -137,14 +161,16 @@ def main(argv: list[str]) -> int:
         raise RequestError(f"--out: expected a name that ends in .json, received {out}")
     resolved = prepare(wanted, options)
     datasets.require(resolved.dataset, options.data_dir)
+    results.require_writable(out)
     devices.start(options.threads)
-    found = run(resolved, draws=draws, data_dir=options.data_dir, cache_dir=options.cache_dir)
+    places = {"data_dir": options.data_dir, "cache_dir": options.cache_dir}
+    found = run(resolved, draws=draws, **places, progress=stages.Progress())
     results.write_json(out, found)
     console.say(f"empirical Rademacher complexity at least {found['complexity']:.4f}\n{out}")
     return 0
 
 
 if __name__ == "__main__":
-    from rethink_tf.main import guarded
+    from rethink_tf.main import NOTHING_KEPT, guarded
 
-    sys.exit(guarded(main, sys.argv[1:]))
+    sys.exit(guarded(main, sys.argv[1:], NOTHING_KEPT))

@@ -45,6 +45,7 @@ Accuracies are fractions from 0 to 1; null stands where there is none. Imports n
 """
 
 import contextlib
+import errno
 import io
 import json
 import math
@@ -100,6 +101,16 @@ def write_atomically(path: Path, content: bytes) -> None:
             array_cache.sync_folder(path.parent)
         finally:
             beside.unlink(missing_ok=True)
+
+
+def require_writable(path: Path) -> None:
+    """Refuses, before an hour's work, a file that it could not be written to (StorageError)."""
+    with storage(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        beside.touch()
+        beside.unlink()
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:

@@ -24,6 +24,7 @@ def largest_sigma(
     relative: bool,
     draws: int,
     seed: int,
+    progress: Callable[[float], object] = lambda share: None,
 ) -> float:
     """The largest sigma by bisection of its logarithm, with the same noise at each sigma.
 
@@ -33,15 +34,19 @@ def largest_sigma(
         relative: noise in proportion to each weight.
         draws: of the noise, over which the accuracy is a mean.
         seed: of the noise.
+        progress: gets the share that is done, after each draw.
 
     Returns:
         sigma, from 1e-8 to 100; at its ends where the bound lies beyond.
     """
-    least = accuracy(weights) - DROP
+    least, done = accuracy(weights) - DROP, 0
 
     def bears(sigma: float) -> bool:
+        nonlocal done
         draw, total = np.random.default_rng(seed), 0.0
         for _ in range(draws):
+            done += 1
+            progress(done / (draws * (HALVINGS + 1)))
             total += accuracy([w + np.float32(sigma) * _noise(draw, w, relative) for w in weights])
         return total / draws >= least
 
@@ -59,10 +64,13 @@ def _noise(draw, weight: np.ndarray, relative: bool) -> np.ndarray:
     return noise * np.sqrt(weight**2 + np.float32(EPSILON**2)) if relative else noise
 
 
-def of(weights, accuracy, *, draws: int, seed: int) -> dict[str, float]:
+def of(weights, accuracy, *, draws: int, seed: int, progress=lambda share: None) -> dict:
     """`sigma` and `sigma_relative`, and `sharpness` and `sharpness_relative`, 1 over them."""
     found = {}
-    for name, relative in (("", False), ("_relative", True)):
-        sigma = largest_sigma(weights, accuracy, relative=relative, draws=draws, seed=seed)
+    for half, (name, relative) in enumerate((("", False), ("_relative", True))):
+        sigma = largest_sigma(
+            weights, accuracy, relative=relative, draws=draws, seed=seed,
+            progress=lambda share, half=half: progress((half + share) / 2),
+        )  # fmt: skip
         found[f"sigma{name}"], found[f"sharpness{name}"] = sigma, 1 / sigma
     return found

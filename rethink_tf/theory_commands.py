@@ -4,12 +4,22 @@ The theory itself knows no flags, no files and no data sets by name.
 """
 
 import functools
+import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rethink_tf import command_line, config, console, datasets, pictures, results
+from rethink_tf import (
+    command_line,
+    config,
+    console,
+    datasets,
+    kernel_data,
+    pictures,
+    results,
+    stages,
+)
 from rethink_tf.command_line import Options
 from rethink_tf.config import FIELDS, RunConfig
 from rethink_tf.errors import RequestError
@@ -19,9 +29,9 @@ OF_DATA = ("dataset", "seed")  # the flags of a run that these commands take
 
 def start(name: str) -> int:
     """Runs the command of a module of `rethink_tf.theory`; returns its exit code."""
-    from rethink_tf.main import guarded
+    from rethink_tf.main import NOTHING_KEPT, guarded
 
-    return guarded(functools.partial(main, name), sys.argv[1:])
+    return guarded(functools.partial(main, name), sys.argv[1:], NOTHING_KEPT)
 
 
 def main(name: str, argv: list[str]) -> int:
@@ -46,12 +56,14 @@ def main(name: str, argv: list[str]) -> int:
     # Before anything is computed: an hour's work is not to end at a folder that cannot be made.
     with results.storage(out):
         out.mkdir(parents=True, exist_ok=True)
+    results.require_writable(out / f"{name}.json")
     splits = load(wanted, options)
+    kinds = sizes(name, splits[0].num_examples, kinds) | kinds
     if name in _NEED_TENSORFLOW:
         from rethink_tf import devices
 
         devices.start(options.threads)
-    found = run(*splits, **kinds, seed=seed, say=console.say)
+    found = run(*splits, **kinds, seed=seed, say=console.say, progress=stages.Progress())
     write(out, name, found, draw(found))
     console.say(f"{out}/{name}.json")
     return 0
@@ -73,6 +85,7 @@ def load(wanted: RunConfig, options: Options) -> tuple[datasets.Split, datasets.
     if name is None:
         name, why = datasets.choose_default(options.data_dir)
         console.say(why)
+    kernel_data.require_in_memory(name)
     datasets.require(name, options.data_dir)
     from rethink_tf import devices
 
@@ -123,6 +136,38 @@ def numbers(name: str, extras: dict[str, str | None]) -> dict[str, Any]:
     return found
 
 
+def function(name: str) -> Callable:
+    """What computes a command's experiment; its defaults are those of the flags."""
+    from rethink_tf.theory import expressivity_runs, implicit
+
+    return {"expressivity": expressivity_runs, "implicit": implicit}[name].run
+
+
+def sizes(name: str, num_train: int, given: dict[str, Any], say=console.say) -> dict[str, Any]:
+    """The sizes that were not given, as the training set allows; those that are not usual are said.
+
+    Args:
+        name: of the command.
+        num_train: training images that there are.
+        given: arguments that flags set.
+        say: takes the line; None for none.
+    """
+    from rethink_tf.theory import expressivity_runs, implicit
+
+    module = {"expressivity": expressivity_runs, "implicit": implicit}[name]
+    found = {key: value for key, value in module.sizes(num_train).items() if key not in given}
+    flags = {argument: flag for flag, (argument, *_) in _ARGUMENTS[name].items()}
+    usual = inspect.signature(module.run).parameters
+    other = [
+        f"--{flags[key]}={','.join(map(str, value)) if isinstance(value, tuple) else value}"
+        for key, value in found.items()
+        if value != usual[key].default
+    ]
+    if other and say is not None:
+        say(f"taken, as there are {num_train:,} training images: {' '.join(other)}")
+    return found
+
+
 def _usage(name: str, extra: dict[str, str]) -> str:
     shared = {n: FIELDS[n].metadata["help"] for n in OF_DATA} | PLACES
     del shared["runs_dir"]
@@ -132,7 +177,7 @@ def _usage(name: str, extra: dict[str, str]) -> str:
     )
 
 
-def _expressivity(train, test, **kinds) -> dict[str, Any]:
+def _expressivity(train, test, *, progress, **kinds) -> dict[str, Any]:
     from rethink_tf.theory import expressivity_runs
 
     return expressivity_runs.run(train, **kinds)
@@ -169,7 +214,7 @@ _OUT = "Folder for the JSON file and the figures; default: the command's name."
 COMMANDS: dict[str, tuple[dict[str, str], Callable, Callable]] = {
     "expressivity": (
         {
-            "counts": "Numbers of images, each of which is memorised. [50,500,2000]",
+            "counts": "Numbers of images, each of which is memorised. [50,500,2000, or all]",
             "depths": "Depths of the networks: 2 is Theorem 1, others Corollary 1. [2,3,6]",
             "largest": "n up to which it is sought where float64 fails. [10000000]",
             "out": _OUT,
@@ -179,9 +224,9 @@ COMMANDS: dict[str, tuple[dict[str, str], Callable, Callable]] = {
     ),
     "implicit": (
         {
-            "images": "Number of images that SGD fits, fewer than they have pixels. [100]",
+            "images": "Images that SGD fits, fewer than pixels. [100, at most 1 in 100]",
             "steps": "Steps of SGD. [20000]",
-            "choice_images": "Number of images for the comparison of preprocessings. [1000]",
+            "choice_images": "Images to compare preprocessings on. [1000, at most 1 in 30]",
             "out": _OUT,
         },
         _implicit,

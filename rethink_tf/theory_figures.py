@@ -1,8 +1,10 @@
 """The figures of the theory: SGD and the least norm, norm and test error, the limit of float64."""
 
+import textwrap
 from typing import Any
 
 from rethink_tf.pictures import COLOURS, DPI, GREY, WIDTH, own_style
+from rethink_tf.theory.norm_choices import EXACT
 
 BLUE, RED = COLOURS[:2]
 
@@ -71,8 +73,8 @@ def norms(found: dict[str, Any]):
     """
     from matplotlib.figure import Figure
 
-    exact = [choice for choice in found["choices"] if choice["residual"] < 1e-6]
-    left_out = [choice["name"] for choice in found["choices"] if choice["residual"] >= 1e-6]
+    exact = [choice for choice in found["choices"] if choice["residual"] < EXACT]
+    left_out = [choice["name"] for choice in found["choices"] if choice["residual"] >= EXACT]
     figure = Figure(figsize=(WIDTH, 5.6), dpi=DPI, layout="constrained")
     axes = figure.subplots()
     colours = (*COLOURS, GREY)
@@ -93,15 +95,16 @@ def norms(found: dict[str, Any]):
     )
     axes.margins(0.12)
     _bare(axes)
-    notes = ["All shown have training error 0"]
+    notes = ["All shown have training error 0"] if exact else []
     if len(exact) > 2:
         notes.append(f"rank correlation {found['rank_correlation']:.2f}")
     if left_out:
         notes.append(f"no interpolation with {', '.join(left_out)}")
-    axes.set_title("; ".join(notes), loc="left", size=9)
-    figure.legend(
-        loc="outside right center", frameon=False, title="Preprocessing (numbers an image)"
-    )
+    axes.set_title(textwrap.fill("; ".join(notes), 110), loc="left", size=9)
+    if exact:
+        figure.legend(
+            loc="outside right center", frameon=False, title="Preprocessing (numbers an image)"
+        )
     figure.suptitle(
         f"Norm and test error of the least-norm solution for {found['choice_examples']:,} images",
         weight="bold",

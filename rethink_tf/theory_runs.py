@@ -16,11 +16,13 @@ from rethink_tf import (
     command_line,
     config,
     console,
+    contents,
     datasets,
     devices,
     parents,
     plain_runs,
     results,
+    stages,
     theory_commands,
 )
 from rethink_tf.command_line import Options
@@ -40,13 +42,6 @@ def _flags() -> dict[str, str]:
         "draws": "Of rademacher: how often signs are drawn, each a training. [1]",
         "of": "Of measures: a finished run, its folder or id, or the flagfile that trains it.",
     }
-
-
-def _function(name: str) -> Callable:
-    """What computes an experiment of `theory_commands`; its defaults are those of the flags."""
-    from rethink_tf.theory import expressivity_runs, implicit
-
-    return {"expressivity": expressivity_runs.run, "implicit": implicit.run}[name]
 
 
 def _request(argv: Sequence[str]):
@@ -72,15 +67,15 @@ def _signs(wanted, options: Options, extras) -> tuple[dict[str, Any], Callable]:
     draws = theory_commands.whole("draws", extras["draws"] or "1", 1, rademacher.MOST_DRAWS)
     run = prepare(wanted, options)
     values = {
-        "experiment": SIGNS, "dataset": run.dataset, "seed": run.seed, "examples": run.examples,
-        "epochs": run.epochs, "draws": draws,
+        "experiment": SIGNS, "dataset": contents.parts(run.dataset)[1] or run.dataset,
+        "seed": run.seed, "examples": run.examples, "epochs": run.epochs, "draws": draws,
         "network": {"model": run.model, **config.identity(run)},
     }  # fmt: skip
 
     def compute() -> dict[str, Any]:
         devices.start(options.threads)
         places = {"data_dir": options.data_dir, "cache_dir": options.cache_dir}
-        return rademacher.run(run, draws=draws, **places)
+        return rademacher.run(run, draws=draws, **places, progress=stages.Progress())
 
     return values, compute
 
@@ -99,7 +94,7 @@ def _measures(wanted, options: Options, extras) -> tuple[dict[str, Any], Callabl
             raise RequestError(f"--of={extras['of']}: there is no finished run in {folder}")
         devices.start(options.threads)
         places = {"data_dir": options.data_dir, "cache_dir": options.cache_dir}
-        found = measures.of_run(folder, **places)
+        found = measures.of_run(folder, **places, progress=stages.Progress())
         return {key: value for key, value in found.items() if key != "run_dir"}
 
     return {"experiment": MEASURES, "of": folder.name, "seed": seed}, compute
@@ -112,7 +107,9 @@ def _theory(name: str, wanted, options: Options, extras) -> tuple[dict[str, Any]
         raise RequestError("--dataset: expected a data set, such as cifar10; received none")
     dataset = config.check_field("dataset", wanted.dataset)
     given = theory_commands.numbers(name, extras)
-    fixed = inspect.signature(_function(name)).parameters
+    known = datasets.info(dataset, options.data_dir, options.cache_dir)
+    given |= theory_commands.sizes(name, known.num_train, given, say=None)
+    fixed = inspect.signature(theory_commands.function(name)).parameters
     arguments = theory_commands.arguments(name)
     kinds = {key: given.get(key, fixed[key].default) for key in arguments}
     plain = {key: list(v) if isinstance(v, tuple) else v for key, v in kinds.items()}
@@ -121,10 +118,12 @@ def _theory(name: str, wanted, options: Options, extras) -> tuple[dict[str, Any]
         splits = theory_commands.load(wanted, options)
         if name == "expressivity":
             devices.start(options.threads)
-        return theory_commands.COMMANDS[name][1](*splits, **kinds, seed=seed, say=console.say)
+        say = {"say": console.say, "progress": stages.Progress()}
+        return theory_commands.COMMANDS[name][1](*splits, **kinds, seed=seed, **say)
 
     # Named as no setting of a training, since these are numbers of points, not of a training set.
-    return {"experiment": name, "dataset": dataset, "seed": seed, "settings": plain}, compute
+    of = known.content or dataset  # of a foreign set the content counts, not the path
+    return {"experiment": name, "dataset": of, "seed": seed, "settings": plain}, compute
 
 
 def _asked(name: str, wanted, options: Options, extras) -> tuple[dict[str, Any], Callable]:
@@ -150,7 +149,7 @@ def main(argv: list[str]) -> int:
         return ExitCode.DONE
     name, _, options, _ = request
     values, compute = _asked(*request)
-    if "dataset" in values:
+    if values.get("dataset") in datasets.DATASETS:
         datasets.require(values["dataset"], options.data_dir)
 
     def carried_out(_folder: Path) -> dict[str, Any]:
@@ -161,6 +160,6 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    from rethink_tf.main import guarded
+    from rethink_tf.main import NOTHING_KEPT, guarded
 
-    sys.exit(guarded(main, sys.argv[1:]))
+    sys.exit(guarded(main, sys.argv[1:], NOTHING_KEPT))

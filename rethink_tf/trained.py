@@ -46,17 +46,30 @@ class Trained:
         """(height, width, channels) that the model sees."""
         return tuple(self.model.inputs[0].shape[1:])
 
-    def forward(self, count: int | None = None) -> Callable[[], np.ndarray]:
+    def forward(
+        self,
+        count: int | None = None,
+        progress: Callable[[float], object] = lambda share: None,
+    ) -> Callable[[], np.ndarray]:
         """A function that gives the logits, float32 [count, K], under the weights of the moment.
 
         Args:
             count: of examples, evenly spaced over the training set; default: all of them.
+            progress: gets the share of them that is done.
         """
         chosen = evenly(self.table.num_examples, count)
         images = pipeline.centre(self.table.images[chosen], self.config.input_size)
         batches = [tf.constant(images[s : s + BATCH]) for s in range(0, len(images), BATCH)]
         logits = tf.function(lambda x: self.model(self.preprocess(x), training=False))
-        return lambda: np.concatenate([logits(batch).numpy() for batch in batches])
+
+        def of_all():
+            found = []
+            for batch in batches:
+                found.append(logits(batch).numpy())
+                progress(len(found) / len(batches))
+            return np.concatenate(found)
+
+        return of_all
 
     def given(self, count: int | None = None) -> np.ndarray:
         """The labels to learn of the same examples: int32 [count]."""
@@ -102,6 +115,11 @@ def read(run_dir: Path | str, *, data_dir=None, cache_dir=None, say=print) -> Tr
             "so it has no distance from initialisation"
         )
     info = tables.info(config, data_dir, cache_dir)
+    if info.streamed:
+        raise RequestError(
+            f"{run_dir}: expected a run on images that are held in memory; those of "
+            f"{config.dataset} are streamed, and nobody has written measures of such a run"
+        )
     shape = info.image_shape[-1], info.num_classes
     parent = Parent(config, run_dir, named, epoch, known, info.image_shape, info.num_classes)
     try:

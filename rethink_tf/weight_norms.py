@@ -102,7 +102,9 @@ def path_norm(model, input_shape) -> float:
 
     One pass of ones through the network with every weight squared. Biases count as paths from a
     constant; batch normalisation is its factor and offset; maximum pooling takes the largest of its
-    paths; local response normalisation, which only shortens, counts as the identity.
+    paths, average pooling their mean (not the smaller sum with the squares of its weights, which
+    would shift every network of one kind alike); local response normalisation, which only shortens,
+    counts as the identity.
 
     Args:
         model: a functional keras.Model.

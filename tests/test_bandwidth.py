@@ -71,8 +71,41 @@ def test_the_command_names_the_best_and_writes_all(tensorflow, own_signals, caps
     assert [row["gamma"] for row in tried] == [0.0001, 0.02, 5] and best["gamma"] == 0.02
     assert "best on the held-out part: --gamma=0.02 --ridge=0 " in out
     assert "200 examples to solve, 100 of the training set held out" in out
+    marked = [line.split()[0] for line in out.splitlines() if "not solved to --tol" in line]
+    assert marked == [f"{row['gamma']:.4g}" for row in tried if row["residual"] > 1e-6] != []
     wrong = {"--features=random_conv": "expected pixels or gabor",
              "--held_out=300": "--held_out: expected less than the 300"}  # fmt: skip
     for more, message in wrong.items():
         assert guarded(bandwidth_command.main, [*argv, more]) == 2
         assert message in capsys.readouterr().err
+
+
+def test_a_third_is_held_out_unless_asked_otherwise(tensorflow, own_signals, capsys, offline):
+    argv = ["--dataset=digits", "--gammas=0.02", "--threads=2"]
+    assert guarded(bandwidth_command.main, argv) == 0
+    out = capsys.readouterr().out
+    assert "digits: 1,000 examples to solve, 500 of the training set held out" in out
+    for examples, count in ((1500, 500), (6000, 2000), (10_000, 2000)):
+        assert bandwidth_command._held_out(None, examples) == count
+    assert guarded(bandwidth_command.main, [*argv, "--examples=29"]) == 2
+    assert "--examples: expected at least 30, a third of which" in capsys.readouterr().err
+    assert guarded(bandwidth_command.main, [*argv, "--held_out=1500"]) == 2
+    assert "--held_out: expected less than the 1500 examples" in capsys.readouterr().err
+
+
+def test_what_is_not_solved_is_said(tensorflow, own_signals, capsys, offline):
+    argv = ["--dataset=digits", "--examples=300", "--gammas=0.02", "--threads=2"]
+    assert guarded(bandwidth_command.main, [*argv, "--refinements=0", "--tolerance=1e-12"]) == 0
+    out = capsys.readouterr().out
+    assert "  (not solved to --tolerance)\n" in out
+    assert "this one is not solved to --tolerance: --dtype=float64 or a --ridge may do" in out
+
+
+def test_images_that_are_mostly_equal_have_no_bandwidth_of_their_own(
+    tensorflow, own_signals, capsys, offline, monkeypatch
+):
+    monkeypatch.setattr(bandwidth, "median_squared_distance", lambda x: 0.0)
+    argv = ["--dataset=digits", "--examples=300", "--threads=2"]
+    assert guarded(bandwidth_command.main, argv) == 2
+    assert "--gammas: expected some, since the median distance" in capsys.readouterr().err
+    assert guarded(bandwidth_command.main, [*argv, "--gammas=0.02"]) == 0

@@ -1,11 +1,13 @@
 """SGD and the least norm: the pseudo-inverse solution, the span, the choices of preprocessing."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from rethink_tf import datasets
 from rethink_tf.errors import RequestError
-from rethink_tf.theory import implicit, preprocessing
+from rethink_tf.theory import implicit, memory, norm_choices, preprocessing
 
 
 def system(n=12, d=40, k=3, seed=0):
@@ -50,9 +52,13 @@ def test_the_rate_is_that_of_the_longest_example_and_too_large_a_one_diverges():
 
 def test_the_experiment_on_digits():
     said = []
+    seen = []
     found = implicit.run(
-        *datasets.load("digits"), examples=8, steps=3000, choice_examples=50, say=said.append
-    )
+        *datasets.load("digits"), examples=8, steps=3000, choice_examples=50, say=said.append,
+        progress=lambda *step: seen.append(step),
+    )  # fmt: skip
+    assert {stage for stage, _ in seen[60:]} == {"random patches, pooled"}
+    assert [share for _, share in seen[60:]] == [k / 347 for k in range(1, 348)]
     zero, elsewhere = found["sgd"]["zero"], found["sgd"]["elsewhere"]
     assert zero["distance"][-1] < 1e-6 < 0.5 < found["sgd"]["limit"]
     assert elsewhere["distance"][-1] == pytest.approx(found["sgd"]["limit"], rel=1e-4)
@@ -67,19 +73,66 @@ def test_the_experiment_on_digits():
     assert white["test_error"] == plain["test_error"] and white["norm"] < plain["norm"] / 5
     assert all(c["norm_unscaled"] != c["norm"] for c in found["choices"])
     assert -1 <= found["rank_correlation"] <= 1
-    assert len(said) == 2 + len(preprocessing.CHOICES)
+    assert len(said) == 3 + len(preprocessing.CHOICES)
+    limit, correlation = found["sgd"]["limit"], found["rank_correlation"]
+    assert said[1].endswith(f"; its start has {limit:.3f} outside of the span of the images")
+    assert said[-1] == f"rank correlation of norm and test error over 8 choices: {correlation:.2f}"
 
 
 def test_the_norm_is_that_of_the_primal_solution():
     x, y = system(k=2)
-    alpha, norm, residual = implicit.solve(x, y)
+    alpha, norm, residual = norm_choices.solve(x, y)
     best = implicit.minimum_norm(x, y)
     np.testing.assert_allclose(x.T @ alpha, best, atol=1e-10)
     assert norm == pytest.approx(np.linalg.norm(best)) and residual == 0
     assert norm == pytest.approx(np.sqrt((alpha * (x @ x.T @ alpha)).sum()))
-    wide = implicit.solve(x.T, np.ones([40, 1]))  # 40 examples of 12 numbers
+    wide = norm_choices.solve(x.T, np.ones([40, 1]))  # 40 examples of 12 numbers
     residual = np.linalg.norm(x.T @ np.linalg.pinv(x.T) @ np.ones(40) - 1) / np.sqrt(40)
     assert wide[2] == pytest.approx(residual)
+
+
+def test_examples_that_are_equal_span_no_more_than_one():
+    x, y = system()
+    x[1], y[1] = x[0], y[0]
+    start = np.random.default_rng(1).normal(size=[40, 3])
+    found = implicit.descend(x, y, start, steps=3000, batch=5)
+    outside = start - np.linalg.pinv(x) @ x @ start
+    np.testing.assert_allclose(found["outside"], np.linalg.norm(outside), rtol=1e-9)
+
+
+def test_what_is_not_fitted_is_said():
+    splits, said = datasets.load("digits"), []
+    found = implicit.run(*splits, examples=100, steps=20, choice_examples=200, say=said.append)
+    assert found["sgd"]["rank"] < 100 and found["sgd"]["condition"] is None
+    part = datasets.take(splits[0], 100, seed=0)
+    x, y = preprocessing.standardised(part.images), np.eye(10)[part.labels]
+    least = np.linalg.norm(x @ np.linalg.pinv(x, 1e-10) @ y - y) / np.linalg.norm(y)
+    assert found["sgd"]["least_residual"] == pytest.approx(least) and least > 0.1
+    assert said[2] == (
+        f"not fitted: these 100 images span {found['sgd']['rank']} dimensions, so no weights fit "
+        f"their labels (residual at least {least:.2g}); type fewer --images"
+    )
+    assert said[3].startswith("pixels: ") and "; does not interpolate, residual 0." in said[3]
+    assert said[-1].startswith("6 of 8 choices do not interpolate 200 images")
+    slow = implicit.sgd(splits[0], examples=15, steps=20)
+    assert "still has a residual of" in implicit.unfitted(slow) and slow["rank"] == 15
+    assert implicit.unfitted(implicit.sgd(splits[0], examples=5, steps=3000)) == ""
+
+
+def test_progress_and_constant_images():
+    train, seen = datasets.load("digits")[0], []
+    implicit.sgd(train, examples=5, steps=300, progress=lambda *share: seen.append(share))
+    assert seen == [(f"SGD from {name}", k / 3) for name in ("zero", "elsewhere")
+                    for k in (1, 2, 3)]  # fmt: skip
+    flat = dataclasses.replace(train, images=np.full_like(train.images, 7))
+    with pytest.raises(RequestError, match="expected images that vary, all 5 are constant"):
+        implicit.sgd(flat, examples=5)
+
+
+def test_memory_is_asked_for_first(monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda: 10**6)
+    with pytest.raises(RequestError, match="memory: needed .* type a smaller --choice_images"):
+        norm_choices.choices(*datasets.load("digits"), examples=50)
 
 
 def test_rank_correlation_counts_interpolation_only():
@@ -87,8 +140,8 @@ def test_rank_correlation_counts_interpolation_only():
         return {"norm": norm, "test_error": error, "residual": residual}
 
     rising = [choice(1, 0.1), choice(2, 0.2), choice(9, 0.3)]
-    assert implicit.rank_correlation([*rising, choice(0.5, 0.9, 0.1)]) == pytest.approx(1)
-    assert np.isnan(implicit.rank_correlation(rising[:2]))
+    assert norm_choices.rank_correlation([*rising, choice(0.5, 0.9, 0.1)]) == pytest.approx(1)
+    assert np.isnan(norm_choices.rank_correlation(rising[:2]))
 
 
 @pytest.mark.parametrize("examples", [1, 256])

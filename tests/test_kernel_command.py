@@ -8,7 +8,6 @@ from sklearn.kernel_ridge import KernelRidge
 
 from rethink_tf import audit, corruptions, datasets, kernel_command, kernel_solutions
 from rethink_tf.config import RunConfig
-from rethink_tf.kernel_command import Progress
 from rethink_tf.kernel_settings import Settings
 from rethink_tf.main import guarded
 from rethink_tf.theory import memory, minimum_norm, random_conv
@@ -58,7 +57,10 @@ def test_true_labels_give_scikit_learns_errors_and_a_whole_record(run, tmp_path)
     assert all(check["passed"] is not False for check in record["audit"])
     test_error = 100 * record["solutions"][0]["test_error"]
     assert f"ridge 0: train error 0.00%, test error {test_error:.2f}%" in out
-    assert "gaussian kernel, gamma 0.02 (MNIST's" in out and "memory: factor 0.00 GB" in out
+    assert (
+        "gaussian kernel, gamma 0.02 (MNIST's" in out
+        and "memory: factor 0.493 MB, features 0.714 MB" in out
+    )
 
 
 def test_random_labels_are_interpolated_by_the_same_command(run, tmp_path):
@@ -105,6 +107,24 @@ def test_random_filters_are_a_curve_that_goes_on_from_its_file(run, tmp_path, mo
     assert code == 2 and "it holds results of other data or settings" in err
 
 
+def test_the_gabor_bank_is_a_row_of_its_own(run, tmp_path):
+    pytest.importorskip("skimage")
+    path = tmp_path / "out.json"
+    argv = ["--features=gabor", "--gamma=0.002", "--orientations=4", "--frequencies=0.2,0.35"]
+    code, out, err = run(*argv, f"--json={path}")
+    assert (code, err) == (0, "")
+    assert "; gabor, gaussian kernel, gamma 0.002 (--gamma)" in out
+    record = json.loads(path.read_text())
+    (found,) = record["solutions"]
+    assert found["train_error"] == 0 and found["test_error"] < 0.1 and found["solved"]
+    d = 8 * 8 * 2 * 4
+    stated = kernel_solutions.memory_of(
+        Settings(features="gabor", orientations=4, frequencies="0.2,0.35"), 400, 297,
+        (16, 16, 1), "float32",
+    )  # fmt: skip
+    assert stated["features"] == 697 * d * 4
+
+
 def test_tensorflows_tiles_give_the_same(run, tmp_path):
     both = []
     for backend in ("numpy", "tensorflow"):
@@ -130,7 +150,7 @@ def test_what_is_not_solved_to_the_tolerance_is_said(run, tmp_path):
 def test_what_does_not_fit_is_refused_with_what_does(run, monkeypatch):
     monkeypatch.setattr(memory, "available", lambda: 1_000_000)
     code, out, err = run("--examples=1500")
-    assert code == 2 and "0.00 GB available" in out
+    assert code == 2 and "; 1 MB available" in out
     assert err.count("\n") == 1 and "memory: needed factor" in err
     assert "1,000 do not fit either" in err
     sizes = [
@@ -170,6 +190,7 @@ def test_what_cannot_interpolate_is_left_out_before_any_filter_is_made(capsys):
         (["--examples=many"], "--examples: expected a whole number"),
         (["--kernel=linear"], "--ridge: expected more than 0, since 256 features cannot"),
         (["--model=alexnet"], "unknown flag --model"),
+        (["--dataset=imagenet2012"], "--dataset: expected a set that is held in memory"),
     ],
 )
 def test_wrong_requests_are_one_line(argv, message, run):
@@ -200,17 +221,3 @@ def test_help_names_every_flag_and_its_default(run):
     assert code == 0
     for words in ("--features", "--filters", "[1024]", "--cache_dir", "--corrupt", "--refinements"):
         assert words in out
-
-
-def test_progress_says_how_long_it_will_take_now_and_then():
-    said, now = [], [0.0]
-    progress = Progress(said.append, lambda: now[0], interval=15)
-    for step in range(11):
-        now[0] = 10.0 * step
-        progress("factor", step / 10)
-    assert said == [f"  factor: {10 * s}%, {100 - 10 * s} s left" for s in (2, 4, 6, 8)]
-    now[0] = 200.0
-    progress("factor", 0.1)  # begins anew
-    now[0] = 220.0
-    progress("factor", 0.2)
-    assert said[4:] == ["  factor: 20%, 3 min left"]

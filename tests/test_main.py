@@ -200,7 +200,15 @@ def test_signals_end_a_command_with_their_codes(capsys, own_signals):
         raise KeyboardInterrupt
 
     assert main.guarded(interrupted, []) == ExitCode.INTERRUPTED == 130
-    assert capsys.readouterr().err.count("\n") == 1
+    assert capsys.readouterr().err == "rethink_tf: interrupted before anything was trained\n"
+
+    def saying(words):
+        raise KeyboardInterrupt(words)
+
+    assert main.guarded(interrupted, [], main.NOTHING_KEPT) == 130
+    assert capsys.readouterr().err == f"rethink_tf: {main.NOTHING_KEPT}\n"
+    assert main.guarded(saying, "half is done", main.NOTHING_KEPT) == 130
+    assert capsys.readouterr().err == "rethink_tf: half is done\n"
     with pytest.raises(SystemExit) as ended:
         main.guarded(lambda _: os.kill(os.getpid(), signal.SIGTERM), [])
     assert ended.value.code == ExitCode.TERMINATED == 143

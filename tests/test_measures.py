@@ -34,6 +34,13 @@ def test_of_margins():
     assert unfitted["log10_spectral_complexity"] is None and unfitted["margin_p10"] == -2.5
 
 
+def test_a_product_that_no_float_holds_is_no_ratio():
+    deep = {"log10_spectral_product": 309.0, "log10_path": np.inf, "log10_spectral_distance": 700.0}
+    found = measures.of_margins(np.arange(1.0, 12.0), deep)
+    assert found["margin_over_spectral"] is None and found["margin_over_path"] is None
+    assert found["log10_spectral_complexity"] == pytest.approx(700 - 2 * np.log10(2))
+
+
 def test_sharpness_finds_the_noise_that_costs_a_tenth():
     """A classifier by the sign of one weight: its accuracy under noise is known."""
     seen = []
@@ -49,7 +56,9 @@ def test_sharpness_finds_the_noise_that_costs_a_tenth():
     assert found["sigma_relative"] == pytest.approx(1 / 1.2816, rel=0.02)
     assert found["sharpness"] == pytest.approx(1 / found["sigma"])
     assert (weights[0] == 2).all() and set(map(tuple, seen)) == {(np.dtype(np.float32),)}
-    assert sharpness.of(weights, accuracy, draws=2, seed=0) == found
+    shares = []
+    assert sharpness.of(weights, accuracy, draws=2, seed=0, progress=shares.append) == found
+    assert len(shares) == 2 * 2 * 13 and shares == sorted(shares) and shares[-1] == 1
     assert sharpness.of(weights, lambda _: 0.3, draws=1, seed=0)["sigma"] == sharpness.HIGHEST
 
 
@@ -69,6 +78,7 @@ def test_a_run_measured(tiny):
     assert len(text.splitlines()) == 2 + 2 + len(measures.ROWS)
     assert f"{100 * found['train_accuracy']:.2f}" in text
     assert set(measures.ROWS) <= set(found)
+    assert measures._written(19.0, "plain") == "19.00" and measures._written(None, "plain") == "-"
 
 
 def test_the_initial_weights_are_those_that_training_started_from(tmp_path, offline, tensorflow):
@@ -169,7 +179,47 @@ def test_random_signs_are_fitted(tmp_path, own_signals, capsys, tensorflow, offl
     )
     assert [epoch for epoch, _ in found["draws"][0]["by_epoch"]] == [20, 40]
     assert 0.9 < found["complexity"] <= 1 and (found["examples"], found["epochs"]) == (60, 40)
-    assert f"at least {found['complexity']:.4f}" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert out.startswith("mlp_1x512 with two outputs on random signs of 60 images of digits, 40 ")
+    assert f"at least {found['complexity']:.4f}" in out
+
+
+def test_signs_that_diverge_are_no_complexity(tmp_path, own_signals, capsys, tensorflow, offline):
+    from rethink_tf import rademacher
+
+    out = tmp_path / "signs.json"
+    argv = ["--model=mlp_3x512", "--dataset=digits", "--examples=60", "--epochs=9"]
+    assert guarded(rademacher.main, [*argv, "--learning_rate=100", f"--out={out}"]) == 4
+    err = capsys.readouterr().err
+    assert "the loss on the signs of draw 1 became NaN" in err and err.count("\n") == 1
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("command", ["measures", "rademacher"])
+def test_what_cannot_be_written_is_refused_first(command, tiny, tmp_path, own_signals, capsys,
+                                                 no_training):  # fmt: skip
+    from rethink_tf import rademacher
+
+    main, argv = {
+        "measures": (measures.main, [str(tiny.run_dir)]),
+        "rademacher": (rademacher.main, ["--model=mlp_1x512", "--dataset=digits"]),
+    }[command]
+    assert guarded(main, [*argv, f"--out={tmp_path}/none/a.json"]) == 6
+    assert capsys.readouterr().err == (
+        f"rethink_tf: {tmp_path}/none/a.json: No such file or directory; "
+        "nothing finished was lost\n"
+    )
+
+
+def test_streamed_images_are_refused_in_words(tiny, tmp_path, monkeypatch):
+    from rethink_tf import tables, trained
+
+    real = tables.info
+    monkeypatch.setattr(
+        tables, "info", lambda *args: dataclasses.replace(real(*args), streamed=True)
+    )
+    with pytest.raises(RequestError, match="expected a run on images that are held in memory"):
+        trained.read(tiny.run_dir, say=quiet)
 
 
 def test_signs_are_even_and_their_own(tensorflow):

@@ -95,3 +95,42 @@ def test_the_device_gives_the_same(images, white, tensorflow):
     host = random_conv.on_host(images, weights, LAYOUT)
     device = random_conv.on_device(images, weights, LAYOUT, device="/CPU:0")
     np.testing.assert_allclose(device, host, atol=2e-5)
+
+
+def test_progress_comes_now_and_then_and_at_the_end(images, white, monkeypatch):
+    weights, seen = random_conv.filters(images, LAYOUT, white, 0, 5, seed=3), []
+    monkeypatch.setattr(random_conv, "LOOK_SECONDS", 1e-4)
+    many = np.repeat(images, 30, axis=0)
+    random_conv.on_host(many, weights, LAYOUT, threads=2, progress=seen.append)
+    assert seen == sorted(seen) and seen[-1] == 900 and len(seen) > 1
+    assert random_conv.on_host(images[:0], weights, LAYOUT, threads=2).shape == (0, 40)
+
+
+def test_an_interrupt_does_not_wait_for_the_images_that_are_left(images, white, monkeypatch):
+    weights = random_conv.filters(images, LAYOUT, white, 0, 5, seed=3)
+    many, done, real = np.repeat(images, 200, axis=0), [], random_conv.normalised
+
+    def normalised(patches):
+        done.append(1)
+        return real(patches)
+
+    monkeypatch.setattr(random_conv, "normalised", normalised)
+    monkeypatch.setattr(random_conv, "LOOK_SECONDS", 0.01)
+
+    def interrupt(_count):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        random_conv.on_host(many, weights, LAYOUT, threads=2, progress=interrupt)
+    assert 0 < len(done) < len(many)
+
+
+def test_an_error_in_one_thread_ends_all(images, white, monkeypatch):
+    weights = random_conv.filters(images, LAYOUT, white, 0, 5, seed=3)
+
+    def normalised(patches):
+        raise ValueError("no patch")
+
+    monkeypatch.setattr(random_conv, "normalised", normalised)
+    with pytest.raises(ValueError, match="no patch"):
+        random_conv.on_host(images, weights, LAYOUT, threads=3)

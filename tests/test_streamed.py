@@ -87,11 +87,11 @@ def kept(folder, images, said, clock=None, facts=("facts",)):
 def test_an_interrupted_stream_goes_on_and_ends_as_an_undisturbed_one(images, tmp_path):
     said, made, real = [], [], random_conv.on_host
 
-    def responses(part, weights, layout):
+    def responses(part, weights, layout, progress):
         made.append(weights.shape[1])
         if len(made) == 5:
             raise KeyboardInterrupt
-        return real(part, weights, layout)
+        return real(part, weights, layout, progress=progress)
 
     with pytest.raises(KeyboardInterrupt):
         list(sums_at(images, [8, 20], responses=responses, kept=kept(tmp_path, images, said)))
@@ -113,7 +113,7 @@ def test_an_interrupted_stream_goes_on_and_ends_as_an_undisturbed_one(images, tm
 def test_it_is_kept_now_and_then_between(images, tmp_path):
     clock, seen = Clock(), []
 
-    def responses(part, weights, layout):
+    def responses(part, weights, layout, progress):
         clock.now += 200  # twice a block: training and test images
         seen.append(sorted(path.name for path in tmp_path.glob("gram-*/*")))
         return random_conv.on_host(part, weights, layout)
@@ -121,6 +121,36 @@ def test_it_is_kept_now_and_then_between(images, tmp_path):
     list(sums_at(images, [30], responses=responses, kept=kept(tmp_path, images, [], clock)))
     assert seen[::2] == [[], [], ["filters_000016"], ["filters_000016"]]
     assert [path.name for path in tmp_path.glob("gram-*/*")] == ["filters_000030"]
+
+
+def test_progress_is_the_share_of_all_filters_and_images(images):
+    seen = []
+
+    def responses(part, weights, layout, progress):
+        progress(len(part) // 2)
+        return random_conv.on_host(part, weights, layout, progress=progress)
+
+    list(sums_at(images, [8, 16], responses=responses,
+                 progress=lambda *share: seen.append(share)))  # fmt: skip
+    assert {stage for stage, _ in seen} == {"features"}
+    shares = [25, 50, 60, 70, 95, 120, 130, 140]  # of 70 images for each of two blocks
+    np.testing.assert_allclose([share for _, share in seen], np.array(shares) / 140)
+
+
+def test_what_else_lies_in_the_folder_is_no_harm(images, tmp_path):
+    (sums,) = sums_at(images, [8], kept=kept(tmp_path, images, []))
+    (folder,) = tmp_path.iterdir()
+    for name in ("filters_", "filters_old", ".filters_000009.1-2"):
+        (folder / name).mkdir()
+    assert kept(tmp_path, images, []).newest(8).features == sums.features
+
+
+def test_where_nothing_can_be_kept_it_says_so_and_goes_on(images, tmp_path):
+    (tmp_path / "file").write_text("")
+    said = []
+    (sums,) = sums_at(images, [8], kept=kept(tmp_path / "file" / "below", images, said))
+    assert sums.filters == 8
+    assert len(said) == 1 and said[0].startswith("cannot keep the kernel matrix in ")
 
 
 def test_other_facts_or_images_or_more_filters_than_asked_find_nothing(images, tmp_path):

@@ -46,6 +46,8 @@ def test_a_default_that_is_typed_is_the_same_run():
     def named(*more):
         return theory_runs.identify(["--experiment=implicit", "--dataset=cifar10", *more])[1]
 
+    digits, _ = theory_runs.identify(["--experiment=implicit", "--dataset=digits"])
+    assert digits["settings"] == {"examples": 15, "steps": 20_000, "choice_examples": 50}
     same = {named(*more) for more in [(), ("--images=100", "--steps=20000"), ("--threads=3",)]}
     assert same == {"implicit-a9b5cd47ada6"}
     assert len({named(), named("--images=99"), named("--seed=1")}) == 3
@@ -132,10 +134,12 @@ def test_the_report_of_the_least_norm(tmp_path):
         {"name": name, "norm": norm, "norm_random": 9.0, "test_error": error, "residual": 1e-9,
          "dimensions": 768} for name, norm, error in (("pixels", 5.0, 0.6), ("centred", 4.0, 0.7))
     ]  # fmt: skip
+    choices.append({**choices[0], "name": "few", "residual": 0.2})
     found = {"sgd": sgd, "choices": choices, "rank_correlation": None, "choice_examples": 40}
     rows, _, out = reported("implicit", found, tmp_path)
     shown = {(row["preprocessing"], row["quantity"]): row["mean"] for row in rows}
     assert shown["centred", "test error (%)"] == "70" and shown["pixels", "norm"] == "5"
+    assert shown["few (does not interpolate)", "norm"] == "5"
     for title in ("sgd", "norm"):
         assert (out / f"implicit_cifar10_{title}.png").stat().st_size > 10_000
 

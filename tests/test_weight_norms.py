@@ -72,27 +72,70 @@ def test_the_path_norm_is_the_sum_over_all_paths(tensorflow):
     assert weight_norms.path_norm(model, (1, 1, 3)) == pytest.approx(np.log10(np.sqrt(total)))
 
 
-@pytest.mark.parametrize("name", ["inception", "alexnet", "wrn_10_1", "mlp_3x512"])
-def test_the_path_norm_does_not_change_where_the_function_does_not(tensorflow, name):
-    """Scaling a layer up and the next one down moves the l2 norm and leaves the paths alone."""
+def test_the_path_norm_through_convolution_normalisation_and_pooling(tensorflow):
+    import keras
+
+    from rethink_tf import weight_norms
+    from rethink_tf.models.layers import FusedBatchNorm
+
+    keras.utils.set_random_seed(1)
+    x = keras.Input(SHAPE)
+    convolution = keras.layers.Conv2D(3, 3, 2, padding="same", bias_initializer="normal")
+    norm = FusedBatchNorm(scale=True, epsilon=0.25)
+    dense = keras.layers.Dense(2)
+    y = norm(convolution(x))
+    model = keras.Model(x, dense(keras.layers.GlobalAveragePooling2D()(y)))
+    for variable, values in ((norm.gamma, [1.0, -3.0, 2.0]), (norm.beta, [0.5, 0.0, -1.0]),
+                             (norm.moving_mean, [0.1, 2.0, -3.0]),
+                             (norm.moving_variance, [2.0, 6.0, 0.5])):  # fmt: skip
+        variable.assign(values)
+    bias = convolution.bias.numpy().astype(float)
+    paths = (matrix_of(convolution, SHAPE).astype(float) ** 2).sum(axis=0).reshape(-1, 3) + bias**2
+    factor = np.array([1.0, -3.0, 2.0]) / np.sqrt(np.array([2.0, 6.0, 0.5]) + 0.25)
+    offset = np.array([0.5, 0.0, -1.0]) - np.array([0.1, 2.0, -3.0]) * factor
+    paths = (paths * factor**2 + offset**2).mean(axis=0)
+    total = (paths @ dense.kernel.numpy().astype(float) ** 2).sum()
+    found = weight_norms.path_norm(model, SHAPE)
+    assert found == pytest.approx(np.log10(np.sqrt(total)), abs=1e-6)
+
+
+def halved(model):
+    """Halves kernels without changing the function; returns how many."""
+    layers = [x for x in model.layers if x.weights]
+    if not any(hasattr(x, "moving_variance") for x in layers):
+        earlier, last = layers[-2:]
+        earlier.set_weights([w / 2 for w in earlier.get_weights()])
+        kernel, bias = last.get_weights()
+        last.set_weights([kernel * 2, bias])
+        return 1
+    count = 0
+    for norm in (x for x in layers if hasattr(x, "moving_variance")):
+        before = norm.input._keras_history.operation
+        if type(before).__name__ != "Conv2D" or len(before._outbound_nodes) > 1:
+            continue
+        before.set_weights([w / 2 for w in before.get_weights()])
+        norm.moving_mean.assign(norm.moving_mean / 2)
+        norm.moving_variance.assign((norm.moving_variance + norm.epsilon) / 4 - norm.epsilon)
+        count += 1
+    return count
+
+
+@pytest.mark.parametrize(
+    "name, least", [("inception", 19), ("alexnet", 1), ("wrn_10_1", 3), ("mlp_3x512", 1)]
+)
+def test_the_path_norm_does_not_change_where_the_function_does_not(tensorflow, name, least):
+    """Scaling a layer down and the next one up moves the l2 norm and leaves the paths alone."""
     from rethink_tf import models, weight_norms
 
     shape = (8, 8, 3)
     model = models.build(name, shape, 4, seed=1)
-    before = weight_norms.path_norm(model, shape)
-    assert np.isfinite(before)
-    norms = [v for v in model.non_trainable_variables if v.path.endswith("moving_variance")]
-    for variable in norms:  # as an epsilon much smaller than the variance leaves it
-        variable.assign(variable * 4)
-    *_, last = [x for x in model.layers if x.weights]
-    if not norms:
-        earlier = [x for x in model.layers if x.weights][-2]
-        earlier.set_weights([w * 8 for w in earlier.get_weights()])
-        kernel, bias = last.get_weights()
-        last.set_weights([kernel / 8, bias])
-        assert weight_norms.path_norm(model, shape) == pytest.approx(before, abs=1e-4)
-    else:
-        assert weight_norms.path_norm(model, shape) < before - 0.1
+    x = np.random.default_rng(0).normal(size=[2, *shape]).astype(np.float32)
+    before, outputs = weight_norms.path_norm(model, shape), model(x, training=False).numpy()
+    l2 = np.linalg.norm(weight_norms.flat(model.trainable_variables))
+    assert np.isfinite(before) and halved(model) >= least
+    np.testing.assert_allclose(model(x, training=False).numpy(), outputs, rtol=1e-3, atol=1e-4)
+    assert weight_norms.path_norm(model, shape) == pytest.approx(before, abs=1e-5)
+    assert abs(np.linalg.norm(weight_norms.flat(model.trainable_variables)) / l2 - 1) > 0.01
 
 
 def test_all_norms_of_a_network(tensorflow):

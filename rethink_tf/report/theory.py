@@ -8,6 +8,7 @@ from rethink_tf.report.drawing import Figure, Series
 from rethink_tf.report.gather import Found, Gathered
 from rethink_tf.report.paper_tables import row
 from rethink_tf.report.table import Cell, Row, Table
+from rethink_tf.theory.norm_choices import EXACT
 
 
 def _of(found: Found, select) -> Cell:
@@ -92,6 +93,8 @@ def implicit(gathered: Gathered, _first: float):
                 "norm, random labels": Cell(values("norm_random"), None, 1),
                 "test error (%)": Cell(values("test_error", 100.0), None, 2),
             }
+            if max(values("residual"), default=0.0) >= EXACT:
+                name += " (does not interpolate)"
             rows.append(row((found.plan.config["dataset"], name), cells, found))
         for run in found.runs[:1]:
             of = f"implicit_{found.plan.row}"
@@ -104,7 +107,8 @@ def implicit(gathered: Gathered, _first: float):
             ]  # fmt: skip
     notes = (
         "All are solutions of least norm on the same images, features scaled to mean squared "
-        "length 1; figures are of the first seed.",
+        "length 1; where there are fewer dimensions than images they do not interpolate, and their "
+        "norm is not to be compared. Figures are of the first seed.",
     )
     labels = ("data set", "preprocessing")
     return [Table("implicit", "Least norm", labels, tuple(rows), notes=notes)], figures

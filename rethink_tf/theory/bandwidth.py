@@ -78,6 +78,6 @@ def errors(
 
 if __name__ == "__main__":
     from rethink_tf import bandwidth_command
-    from rethink_tf.main import guarded
+    from rethink_tf.main import NOTHING_KEPT, guarded
 
-    sys.exit(guarded(bandwidth_command.main, sys.argv[1:]))
+    sys.exit(guarded(bandwidth_command.main, sys.argv[1:], NOTHING_KEPT))

@@ -89,8 +89,11 @@ def _slopes(t, b, y) -> np.ndarray:
 
 def _checked(x, y) -> tuple[np.ndarray, np.ndarray]:
     """Points float64 [n, d] and labels float64 [n], all different, all finite."""
-    x, y = np.asarray(x), np.asarray(y)
-    if x.ndim < 1 or len(x) == 0 or y.shape != x.shape[:1]:
+    try:
+        x, y = np.asarray(x), np.asarray(y)
+    except ValueError:  # rows of different lengths
+        raise RequestError("memorise: expected arrays, received lists that make none") from None
+    if x.ndim < 1 or x.size == 0 or y.shape != x.shape[:1]:
         raise RequestError(
             "memorise: expected points [n, ...] and one label for each, [n]; received "
             f"{list(x.shape)} and {list(y.shape)}"
@@ -156,8 +159,8 @@ def memorise(x, y, *, depth: int = 2, seed: int = 0):
     Raises:
         RequestError: shapes do not match, a number is not finite, or two points are equal.
     """
-    x = np.asarray(x)
     found = interpolate(x, y, seed=seed)
+    x = np.asarray(x)
     if not 2 <= depth <= len(found.t) + 1:
         raise RequestError(
             f"depth: expected from 2 to n + 1 = {len(found.t) + 1} layers, received {depth}"

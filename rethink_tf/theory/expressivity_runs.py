@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from rethink_tf import corruptions, datasets
+from rethink_tf.errors import RequestError
 from rethink_tf.theory import expressivity
 
 COUNTS = (50, 500, 2000)
@@ -16,6 +17,11 @@ LADDER = (1000, 3000, 10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10
 LOOKED_AT = 200
 WRONG = 0.5  # an error of a label, a whole number, that rounding does not undo
 BATCH = 500
+
+
+def sizes(num_train: int) -> dict[str, tuple[int, ...]]:
+    """The `counts` that `run` takes of a set of `num_train` images where none are asked for."""
+    return {"counts": tuple(sorted({min(count, num_train) for count in COUNTS}))}
 
 
 def fit(x: np.ndarray, y: np.ndarray, *, depth: int = 2, seed: int = 0) -> dict[str, Any]:
@@ -112,6 +118,16 @@ def run(
     Raises:
         RequestError: n out of range, or equal images.
     """
+    if max(counts) > train.num_examples:
+        raise RequestError(
+            f"--counts: expected at most the {train.num_examples} training images, received "
+            f"{max(counts)}"
+        )
+    if max(depths) > min(counts) + 1:
+        raise RequestError(
+            f"--depths: expected at most n + 1 = {min(counts) + 1} for n = {min(counts)} points, "
+            f"received {max(depths)}"
+        )
     fits, conditions = [], []
     for n in counts:
         part = datasets.take(train, n, seed=seed)

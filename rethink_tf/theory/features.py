@@ -9,7 +9,7 @@ from rethink_tf.theory import gabor
 STREAMED = ("random_conv",)  # of `random_conv.py`: never all in memory
 
 
-def pixels(images: np.ndarray) -> np.ndarray:
+def pixels(images: np.ndarray, progress=lambda share: None) -> np.ndarray:
     """All pixels of each image over 255: [n, height, width, channels] -> float32 [n, d]."""
     flat = images.reshape(len(images), -1).astype(np.float32)
     flat /= 255

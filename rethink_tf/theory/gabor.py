@@ -3,6 +3,8 @@
 The kernels are scikit-image's; the paper says "Gabor filters" and no more, so the bank is ours.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from rethink_tf.errors import RequestError
@@ -52,6 +54,7 @@ def responses(
     frequencies=FREQUENCIES,
     orientations: int = ORIENTATIONS,
     cell: int = CELL,
+    progress: Callable[[float], object] = lambda share: None,
 ) -> np.ndarray:
     """Magnitudes of the responses of each channel over 255, averaged over cells.
 
@@ -60,6 +63,7 @@ def responses(
         frequencies: in cycles per pixel, above 0 and at most 0.5.
         orientations: how many, evenly from 0 to 180 degrees.
         cell: side of a cell in pixels; cells at the border may be smaller.
+        progress: gets the share of the images that is done.
 
     Returns:
         float32 [n, `dimensions`].
@@ -90,4 +94,5 @@ def responses(
     for start in range(0, n, BATCH):
         part = images[start : start + BATCH]
         out[start : start + BATCH] = of_batch(part).numpy().reshape(len(part), -1)
+        progress(min(start + BATCH, n) / n)
     return out

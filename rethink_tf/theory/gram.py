@@ -165,11 +165,14 @@ def times(
     return out
 
 
-def test_times(gram: Gram, rows: list[tuple[int, int]], x: np.ndarray) -> np.ndarray:
+def test_times(
+    gram: Gram, rows: list[tuple[int, int]], x: np.ndarray, progress=lambda share: None
+) -> np.ndarray:
     """K(test, train) x in float64: [n, k] -> [m, k]."""
     out = np.zeros((gram.m, x.shape[1]))
     for start in range(0, gram.m, TEST_ROWS):
         here = (start, min(start + TEST_ROWS, gram.m))
         for there in rows:
             out[slice(*here)] += gram.test_tile(here, there, np.float64) @ x[slice(*there)]
+            progress((start + (here[1] - start) * there[1] / gram.n) / gram.m)
     return out

@@ -13,17 +13,22 @@ from typing import Any
 
 import numpy as np
 
-from rethink_tf import corruptions, datasets
+from rethink_tf import datasets
 from rethink_tf.errors import RequestError
-from rethink_tf.theory import preprocessing
+from rethink_tf.theory import norm_choices, preprocessing
+from rethink_tf.theory.minimum_norm import one_hot
 
 RECORDED = 60  # points of a curve, evenly spaced in log steps
 RANK = 1e-10  # singular values below this part of the largest count as zero
+FITTED = 1e-2  # relative residual of SGD above which it is said that it did not fit
 
 
-def one_hot(labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Targets 0 and 1: float64 [N, K]."""
-    return np.eye(num_classes)[labels]
+def sizes(num_train: int) -> dict[str, int]:
+    """The numbers of images that `run` takes of a set of `num_train` where none are asked for."""
+    return {
+        "examples": min(100, max(10, num_train // 100), num_train),
+        "choice_examples": min(1000, max(50, num_train // 30), num_train),
+    }
 
 
 def minimum_norm(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -40,6 +45,7 @@ def descend(
     batch: int = 10,
     rate: float | None = None,
     seed: int = 0,
+    progress: Callable[[float], object] = lambda share: None,
 ) -> dict[str, list[float]]:
     """SGD on the halved mean squared error, watched by its distance to the least-norm solution.
 
@@ -50,6 +56,7 @@ def descend(
         batch: examples a step, without replacement within an epoch.
         rate: constant learning rate; default 1 / max ||x_i||^2, with which no batch can diverge.
         seed: of the order.
+        progress: gets the share of the steps that is done, now and then.
 
     Returns:
         Lists over the recorded steps: `steps`; `distance` ||w - w*|| / ||w*||; `residual`
@@ -57,9 +64,10 @@ def descend(
         the examples, which no step can change.
     """
     best = minimum_norm(x, y)
-    span = np.linalg.qr(x.T)[0]
+    _, singular, vectors = np.linalg.svd(x, full_matrices=False)
+    span = vectors[singular > RANK * singular[0]].T  # equal images span no more than one
     rate = 1 / np.square(x).sum(axis=1).max() if rate is None else rate
-    marks = np.unique(np.round(np.geomspace(1, steps, RECORDED)).astype(int))
+    marks = set(np.round(np.geomspace(1, steps, RECORDED)).astype(int).tolist())
     draw, w, order = np.random.default_rng(seed), start.copy(), np.empty(0, int)
     curves = {key: [] for key in ("steps", "distance", "residual", "norm", "outside")}
 
@@ -78,11 +86,19 @@ def descend(
         w -= rate / len(rows) * (x[rows].T @ (x[rows] @ w - y[rows]))
         if step in marks:
             record(step)
+        if step % 100 == 0:
+            progress(step / steps)
     return curves
 
 
 def sgd(
-    train: datasets.Split, *, examples: int = 100, steps: int = 20_000, batch: int = 10, seed=0
+    train: datasets.Split,
+    *,
+    examples: int = 100,
+    steps: int = 20_000,
+    batch: int = 10,
+    seed: int = 0,
+    progress: Callable[[str, float], object] = lambda stage, share: None,
 ) -> dict[str, Any]:
     """SGD from zero and from elsewhere, on standardised images with their true labels.
 
@@ -90,124 +106,47 @@ def sgd(
         train: the examples, of which a class-balanced part is taken.
         examples: n, less than the number of pixels.
         steps, batch, seed: see `descend`; the other start is normal, as long as the solution.
+        progress: gets a stage and the share of it that is done, now and then.
 
     Returns:
-        `examples`, `dimensions`, `condition` of x x', `minimum_norm`, `zero` and `elsewhere` (see
-        `descend`), `limit`: the distance at which the second must end.
+        `examples`, `dimensions`, `rank` and `condition` of x x' (None where it has no full rank),
+        `minimum_norm`, `least_residual` (of the least-norm solution: above 0 where no weights fit
+        the labels), `zero` and `elsewhere` (see `descend`), `limit`: the distance at which the
+        second must end.
     """
     dimensions = int(np.prod(train.image_shape))
-    if not 2 <= examples < dimensions:
+    most = min(dimensions - 1, train.num_examples)
+    if not 2 <= examples <= most:
         raise RequestError(
-            f"--images: expected from 2 to {dimensions - 1}, fewer images than pixels, "
-            f"received {examples}"
+            f"--images: expected from 2 to {most}, fewer images than pixels, received {examples}"
         )
     part = datasets.take(train, examples, seed=seed)
     x = preprocessing.standardised(part.images)
+    if not x.any():
+        raise RequestError(f"--images: expected images that vary, all {examples} are constant")
     y = one_hot(part.labels, part.num_classes)
     best, singular = minimum_norm(x, y), np.linalg.svd(x, compute_uv=False)
     elsewhere = np.random.default_rng(seed).standard_normal(best.shape)
     elsewhere *= np.linalg.norm(best) / np.linalg.norm(elsewhere)
     kinds = {"steps": steps, "batch": min(batch, examples), "seed": seed}
     curves = {
-        "zero": descend(x, y, np.zeros_like(best), **kinds),
-        "elsewhere": descend(x, y, elsewhere, **kinds),
+        name: descend(
+            x, y, start, **kinds, progress=lambda share, of=f"SGD from {name}": progress(of, share)
+        )
+        for name, start in (("zero", np.zeros_like(best)), ("elsewhere", elsewhere))
     }
+    rank = int(np.sum(singular > RANK * singular[0]))
     return {
         "examples": examples,
         "dimensions": dimensions,
         "batch": kinds["batch"],
-        "condition": float((singular[0] / singular[-1]) ** 2),
+        "rank": rank,
+        "condition": float((singular[0] / singular[-1]) ** 2) if rank == examples else None,
+        "least_residual": float(np.linalg.norm(x @ best - y) / np.linalg.norm(y)),
         "minimum_norm": float(np.linalg.norm(best)),
         "limit": curves["elsewhere"]["outside"][0] / float(np.linalg.norm(best)),
         **curves,
     }
-
-
-def solve(features: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, float, float]:
-    """Least-norm coefficients on the span of the examples, by the Gram matrix.
-
-    Args:
-        features: float64 [n, D].
-        targets: float64 [n, K].
-
-    Returns:
-        alpha [n, K] (w = features' alpha); ||w||; the relative residual, which is not 0 where the
-        Gram matrix has no full rank.
-    """
-    values, vectors = np.linalg.eigh(features @ features.T)
-    kept = values > RANK * values[-1]
-    inverse = np.where(kept, 1 / np.where(kept, values, 1), 0)
-    parts = vectors.T @ targets
-    alpha = vectors @ (inverse[:, None] * parts)
-    norm = float(np.sqrt((inverse[:, None] * parts**2).sum()))
-    residual = float(np.linalg.norm(parts[~kept]) / np.linalg.norm(targets))
-    return alpha, norm, residual
-
-
-def choices(
-    train: datasets.Split,
-    test: datasets.Split,
-    *,
-    examples: int = 1000,
-    seed: int = 0,
-    say: Callable[[str], None] = print,
-) -> list[dict[str, Any]]:
-    """Norm and test error of the least-norm solution, for each choice of preprocessing.
-
-    Features are scaled so that the mean of ||x||^2 over the training examples is 1: a norm says
-    something only beside the length of what it multiplies.
-
-    Args:
-        train, test: the examples; a class-balanced part of `train` is taken.
-        examples: n.
-        seed: of the part taken, of random features, of random labels.
-        say: takes a line for each choice.
-
-    Returns:
-        One dict each: `name`, `dimensions`, `norm`, `norm_random` (of the solution for random
-        labels), `norm_unscaled`, `test_error`, `train_error`, `residual`. Choices with fewer
-        dimensions than examples interpolate nothing and are marked by `residual` above 0.
-    """
-    part = datasets.take(train, min(examples, train.num_examples), seed=seed)
-    given = corruptions.corrupt_labels(
-        part.labels, part.index, probability=1.0, num_classes=part.num_classes, seed=seed
-    )
-    targets, drawn = (one_hot(labels, part.num_classes) for labels in (part.labels, given))
-    found = []
-    for name, function in preprocessing.CHOICES.items():
-        x, seen = function(part.images, test.images, seed)
-        scale = np.sqrt(np.square(x).sum(axis=1).mean())
-        x, seen = x / scale, seen / scale
-        alpha, norm, residual = solve(x, targets)
-        w = x.T @ alpha
-        errors = [
-            float(np.mean((inputs @ w).argmax(axis=1) != labels))
-            for inputs, labels in ((x, part.labels), (seen, test.labels))
-        ]
-        found.append(
-            {
-                "name": name,
-                "dimensions": x.shape[1],
-                "norm": norm,
-                "norm_random": solve(x, drawn)[1],
-                "norm_unscaled": norm / float(scale),
-                "test_error": errors[1],
-                "train_error": errors[0],
-                "residual": residual,
-            }
-        )
-        say(f"{name}: norm {norm:.1f}, test error {100 * errors[1]:.2f}%")
-    return found
-
-
-def rank_correlation(found: list[dict[str, Any]]) -> float:
-    """Spearman's correlation of norm and test error over the choices that interpolate."""
-    from scipy.stats import spearmanr
-
-    exact = [choice for choice in found if choice["residual"] < 1e-6]
-    if len(exact) < 3:
-        return float("nan")
-    return float(spearmanr(*([c[k] for c in exact] for k in ("norm", "test_error"))).statistic)
 
 
 def run(
@@ -219,24 +158,59 @@ def run(
     choice_examples: int = 1000,
     seed: int = 0,
     say: Callable[[str], None] = print,
+    progress: Callable[[str, float], object] = lambda stage, share: None,
 ) -> dict[str, Any]:
     """The experiment: `sgd` (which see), `choices` and their `rank_correlation`; plain values."""
-    curves = sgd(train, examples=examples, steps=steps, seed=seed)
+    norm_choices.require(choice_examples, train)
+    curves = sgd(train, examples=examples, steps=steps, seed=seed, progress=progress)
     for name in ("zero", "elsewhere"):
         ends = curves[name]
         say(
             f"SGD from {name}: distance to the least-norm solution {ends['distance'][-1]:.2e}, "
             f"residual {ends['residual'][-1]:.2e} after {ends['steps'][-1]:,} steps"
+            + (f"; its start has {curves['limit']:.3f} outside of the span of the images"
+               if name == "elsewhere" else "")
+        )  # fmt: skip
+    note = unfitted(curves)
+    if note:
+        say(note)
+    kinds = {"seed": seed, "say": say, "progress": progress}
+    found = norm_choices.choices(train, test, examples=choice_examples, **kinds)
+    missed = [choice for choice in found if choice["residual"] >= norm_choices.EXACT]
+    if missed:
+        say(
+            f"{len(missed)} of {len(found)} choices do not interpolate {choice_examples:,} images: "
+            "their norms are no interpolants'; fewer --choice_images may do"
         )
-    found = choices(train, test, examples=choice_examples, seed=seed, say=say)
+    correlation = norm_choices.rank_correlation(found)
+    if np.isfinite(correlation):
+        count = len(found) - len(missed)
+        say(f"rank correlation of norm and test error over {count} choices: {correlation:.2f}")
     return {
         "experiment": "implicit",
         "seed": seed,
         "sgd": curves,
-        "choice_examples": min(choice_examples, train.num_examples),
+        "choice_examples": choice_examples,
         "choices": found,
-        "rank_correlation": rank_correlation(found),
+        "rank_correlation": correlation,
     }
+
+
+def unfitted(found: dict[str, Any]) -> str:
+    """Why SGD did not fit the labels, of what `sgd` returned; nothing where it did."""
+    n = found["examples"]
+    if found["least_residual"] >= norm_choices.EXACT:
+        return (
+            f"not fitted: these {n} images span {found['rank']} dimensions, so no weights fit "
+            f"their labels (residual at least {found['least_residual']:.2g}); type fewer --images"
+        )
+    worst = max(found[name]["residual"][-1] for name in ("zero", "elsewhere"))
+    if worst < FITTED:
+        return ""
+    return (
+        f"not fitted: SGD still has a residual of {worst:.2g} after "
+        f"{found['zero']['steps'][-1]:,} steps; type more --steps or fewer --images"
+    )
 
 
 if __name__ == "__main__":

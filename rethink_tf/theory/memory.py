@@ -21,16 +21,30 @@ def available() -> int | None:
         pass
     try:
         limit = int((_CGROUP / "memory.max").read_text())
-        found.append(limit - int((_CGROUP / "memory.current").read_text()))
-    except (OSError, ValueError):  # no such group, or "max"
+        taken = int((_CGROUP / "memory.current").read_text())
+        # What files that were read left in memory counts, but makes room when it is wanted.
+        lines = (_CGROUP / "memory.stat").read_text().splitlines()
+        kept = [int(line.split()[1]) for line in lines if line.startswith("inactive_file ")]
+        found.append(limit - taken + sum(kept))
+    except (OSError, ValueError, IndexError):  # no such group, or "max"
         pass
     return min(found) if found else None
 
 
 def text(parts: dict[str, int]) -> str:
-    """`kernel matrix 7.4 GB, features 0.2 GB: 7.6 GB` of named sizes, in 10**9 bytes."""
-    listed = ", ".join(f"{name} {size / 1e9:.2f} GB" for name, size in parts.items())
-    return f"{listed}: {sum(parts.values()) / 1e9:.2f} GB"
+    """`kernel matrix 7.40 GB, features 12 MB: 7.41 GB` of named sizes, in 10**9 or 10**6 bytes."""
+    listed = ", ".join(f"{name} {amount(size)}" for name, size in parts.items())
+    return f"{listed}: {amount(sum(parts.values()))}"
+
+
+def amount(size: int) -> str:
+    """Bytes in words: `7.40 GB`, `12 MB`."""
+    return f"{size / 1e9:.2f} GB" if size >= 1e8 else f"{size / 1e6:.3g} MB"
+
+
+def announced(parts: dict[str, int], free: int | None) -> str:
+    """The line that says what will be taken and, where it is known, what there is."""
+    return f"memory: {text(parts)}" + ("" if free is None else f"; {amount(free)} available")
 
 
 def require(parts: dict[str, int], free: int | None, suggestion: str) -> None:
@@ -45,6 +59,4 @@ def require(parts: dict[str, int], free: int | None, suggestion: str) -> None:
         RequestError: the sum is larger than `free`.
     """
     if free is not None and sum(parts.values()) > free:
-        raise RequestError(
-            f"memory: needed {text(parts)}, available {free / 1e9:.2f} GB; {suggestion}"
-        )
+        raise RequestError(f"memory: needed {text(parts)}, available {amount(free)}; {suggestion}")

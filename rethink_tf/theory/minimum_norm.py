@@ -101,7 +101,7 @@ def solve(
         eliminate: see `cholesky.factorise`.
         cache: folder that keeps the factor's rows, of this very K, ridge, dtype and block.
         report: gets a line where the cache is damaged or cannot be written.
-        progress: gets a stage (`factor`, `residual`) and the share of it that is done.
+        progress: gets a stage (`factor`, `residual`, `test set`) and the share of it that is done.
 
     Raises:
         RequestError: K has no inverse and ridge is 0, or K is not positive definite.
@@ -126,7 +126,7 @@ def solve(
             eliminate=eliminate,
             load=kept.load,
             keep=kept.keep,
-            progress=lambda flops: progress("factor", flops / (n**3 // 3)),
+            progress=lambda flops: progress("factor", flops / max(1, n**3 // 3)),
         )
     except cholesky.NotPositiveDefinite:
         raise RequestError(
@@ -149,7 +149,7 @@ def solve(
     )
     seconds["refine"] = time.perf_counter() - began
     began = time.perf_counter()
-    predicted = gram.test_times(matrix, rows, alpha)
+    predicted = gram.test_times(matrix, rows, alpha, lambda share: progress("test set", share))
     seconds["predict"] = time.perf_counter() - began
     fitted = targets - residual - ridge * alpha
     flops = (n**3 - kept.cubes) // 3

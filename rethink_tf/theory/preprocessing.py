@@ -70,7 +70,7 @@ def _random_relu(train, test, seed):
     return tuple(np.maximum(part @ directions, 0) for part in (x, seen))
 
 
-def _random_patches(train, test, seed):
+def _random_patches(train, test, seed, progress=lambda share: None):
     """Responses to random patches of the training images, rectified on both sides, then pooled."""
     draw = np.random.default_rng(seed)
     windows = _windows(standardised(train).reshape(train.shape))
@@ -78,11 +78,14 @@ def _random_patches(train, test, seed):
     chosen = [draw.integers(limit, size=PATCHES) for limit in (count, down, across)]
     filters = _contrast(windows[tuple(chosen)].reshape(PATCHES, -1)).T
 
-    def of(images):
-        windows = _windows(standardised(images).reshape(images.shape))
-        return np.stack([_pooled(window, filters) for window in windows])
+    def of(images, before):
+        windows, found = _windows(standardised(images).reshape(images.shape)), []
+        for window in windows:
+            found.append(_pooled(window, filters))
+            progress((before + len(found)) / (len(train) + len(test)))
+        return np.stack(found)
 
-    return of(train), of(test)
+    return of(train, 0), of(test, len(train))
 
 
 def _windows(images: np.ndarray) -> np.ndarray:
@@ -117,3 +120,4 @@ CHOICES = {
     "random ReLU features": _random_relu,
     "random patches, pooled": _random_patches,
 }
+LONG = ("random patches, pooled",)  # these take `progress`, which gets the share of the images

@@ -7,7 +7,9 @@ instead of by k-means". Filter j is the same whatever the number of filters.
 """
 
 import dataclasses
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -21,6 +23,7 @@ from rethink_tf.theory.gram import blas_threads
 CONTRAST = 10.0  # added to a patch's variance, of values 0 to 255 (Coates & Ng)
 WHITENING_PATCHES = 200_000
 DEVICE_BATCH = 16
+LOOK_SECONDS = 0.5  # between two looks at how far the threads are
 CHUNK = 256  # filters whose responses to an image stay in a core's cache
 
 
@@ -120,7 +123,13 @@ def pooling(image_shape: tuple[int, int, int], layout: Layout) -> np.ndarray:
     return (cells / cells.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def on_host(images: np.ndarray, weights: np.ndarray, layout: Layout, threads: int = 0):
+def on_host(
+    images: np.ndarray,
+    weights: np.ndarray,
+    layout: Layout,
+    threads: int = 0,
+    progress: Callable[[int], object] = lambda images: None,
+) -> np.ndarray:
     """The features of a block of filters, image by image so that responses stay in the cache.
 
     Args:
@@ -128,6 +137,7 @@ def on_host(images: np.ndarray, weights: np.ndarray, layout: Layout, threads: in
         weights: of `filters`.
         layout: the Layout.
         threads: 0 for as many as BLAS has.
+        progress: gets the number of images that are done, now and then and at the end.
 
     Returns:
         float32 [n, 2 * cells**2 * filters]: all positive parts, then all negative parts.
@@ -139,7 +149,9 @@ def on_host(images: np.ndarray, weights: np.ndarray, layout: Layout, threads: in
     starts = range(0, count, CHUNK)
     chunks = [(s, np.ascontiguousarray(weights[:, s : s + CHUNK])) for s in starts]
 
-    def work(part):
+    ended, done = threading.Event(), [0] * threads
+
+    def work(number, part):
         # Positions run fastest, so that whatever is done to all patches runs through memory.
         rows, columns = layout.positions(images.shape[1:])
         patches = np.ones((len(weights), rows * columns), np.float32)
@@ -155,6 +167,8 @@ def on_host(images: np.ndarray, weights: np.ndarray, layout: Layout, threads: in
             ends = zero[: columns * wide], low[: columns * wide]
             plan.append((chunk, slice(start, start + wide), z, z.reshape(-1, wide), *ends))
         for i in part:
+            if ended.is_set():
+                return
             image = images[i].astype(np.float32)
             windows[:] = sliding_window_view(image, (rows, columns), axis=(0, 1))
             normalised(inside.T)
@@ -166,13 +180,31 @@ def on_host(images: np.ndarray, weights: np.ndarray, layout: Layout, threads: in
                 np.subtract(pool @ by_position, pooled @ chunk, out=out[i, 1, :, here])
                 np.maximum(z, zeros, out=z)
                 np.matmul(pool, by_position, out=out[i, 0, :, here])
+            done[number] += 1
 
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as workers:
-        list(workers.map(work, np.array_split(np.arange(len(images)), threads)))
-    return out.reshape(len(images), -1)
+        parts = enumerate(np.array_split(np.arange(len(images)), threads))
+        running = [workers.submit(work, *part) for part in parts]
+        try:
+            while wait(running, LOOK_SECONDS, FIRST_EXCEPTION).not_done:
+                if any(part.done() and part.exception() for part in running):
+                    break
+                progress(sum(done))
+        finally:
+            ended.set()  # or a Ctrl-C would wait for all images
+        for part in running:
+            part.result()
+    progress(len(images))
+    return out.reshape(len(images), 2 * cells * count)
 
 
-def on_device(images: np.ndarray, weights: np.ndarray, layout: Layout, device: str = "/GPU:0"):
+def on_device(
+    images: np.ndarray,
+    weights: np.ndarray,
+    layout: Layout,
+    device: str = "/GPU:0",
+    progress: Callable[[int], object] = lambda images: None,
+) -> np.ndarray:
     """As `on_host`, by TensorFlow on a device."""
     import tensorflow as tf
 
@@ -196,4 +228,5 @@ def on_device(images: np.ndarray, weights: np.ndarray, layout: Layout, device: s
         for start in range(0, len(images), DEVICE_BATCH):
             part = slice(start, start + DEVICE_BATCH)
             out[part] = of_batch(images[part]).numpy().reshape(-1, out.shape[1])
+            progress(min(part.stop, len(images)))
     return out

@@ -22,6 +22,7 @@ from rethink_tf.theory.gram import Gram, Kernel
 from rethink_tf.theory.random_conv import Layout
 
 FILTERS_AT_ONCE = 1024
+ENTRY = re.compile(r"filters_(\d+)")
 SMALLEST_DEVIATION = 1e-2  # added to a feature's deviation (Coates & Ng)
 
 
@@ -161,11 +162,19 @@ def accumulate(
         while sums.filters < target:
             stop = min(sums.filters + FILTERS_AT_ONCE, target)
             weights = random_conv.filters(train, layout, white, sums.filters, stop, seed)
-            blocks = [responses(images, weights, layout) for images in (train, test)]
+            before, more = sums.filters, stop - sums.filters
+
+            def share(images_done, before=before, more=more):
+                part = images_done / (len(train) + len(test))
+                progress("features", (before + more * part) / targets[-1])
+
+            blocks = [
+                responses(images, weights, layout, progress=lambda i, past=past: share(past + i))
+                for past, images in ((0, train), (len(train), test))
+            ]
             standardise(*blocks)
             add(sums, *blocks, stop - sums.filters, add_products)
             del blocks
-            progress("features", sums.filters / targets[-1])
             if kept:
                 kept.keep(sums, at_once=sums.filters == target)
         yield sums
@@ -187,8 +196,11 @@ class Kept:
         self.last = clock()
 
     def _entries(self) -> list[tuple[int, Path]]:
-        found = self.folder.glob("filters_*") if self.folder.is_dir() else []
-        return sorted((int(re.sub(r"\D", "", path.name)), path) for path in found)
+        try:
+            found = [(ENTRY.fullmatch(path.name), path) for path in self.folder.iterdir()]
+        except OSError:  # there is none, or it cannot be looked at: `keep` then says why
+            return []
+        return sorted((int(name[1]), path) for name, path in found if name)
 
     def newest(self, most: int) -> Sums | None:
         """The sums of the largest number of filters up to `most`; None where there are none."""
@@ -208,6 +220,15 @@ class Kept:
             features = int(arrays["features"])
             return Sums(bounds, train, test, arrays["squares"], filters, features)
         return None
+
+    def factor(self, filters: int, facts: tuple) -> Path:
+        """The folder for the factor of these sums under `facts`; those of others are taken away."""
+        digest = hashlib.sha256(repr((filters, *facts)).encode()).hexdigest()[:16]
+        own = self.folder / f"factor-{digest}"
+        for path in self.folder.glob("factor-*"):  # each is as large as the sums
+            if path != own:
+                shutil.rmtree(path, ignore_errors=True)
+        return own
 
     def keep(self, sums: Sums, at_once: bool) -> None:
         """Writes the sums if it is time, and takes older ones away."""
