@@ -55,11 +55,11 @@ def measure(runs_dir: Path, models: Iterable[str], threads: int = 0) -> dict[tup
                 key = kind(record["config"]) if record else None
                 if key is None or len(found.get(key, ())) >= _NEWEST:
                     continue
-                rate = _of_run(folder, record)
+                threads_used, rate = record["threads"], _of_run(folder, record)
             except (StorageError, KeyError, TypeError):  # its own command tells of the damage
                 continue
             if rate is not None:
-                found.setdefault(key, []).append((record["threads"], rate))
+                found.setdefault(key, []).append((threads_used, rate))
     return {key: _median(entries, threads) for key, entries in found.items()}
 
 
@@ -98,8 +98,8 @@ def _of_run(folder: Path, record: dict[str, Any]) -> Rate | None:
     summary = results.read_summary(folder)
     if summary is not None and not record.get("resumed"):  # or its seconds are of the last part
         tested = sum(line["train_accuracy"] is not None for line in lines)
-        steady = len(lines) * examples * rate.train + tested * seconds
-        rate = dataclasses.replace(rate, rest=max(0.0, summary["timing"]["seconds"] - steady))
+        counted = len(lines) * examples * rate.train + tested * seconds
+        rate = dataclasses.replace(rate, rest=max(0.0, summary["timing"]["seconds"] - counted))
     return rate
 
 

@@ -73,6 +73,16 @@ def test_many_runs_of_one_kind_hide_no_other(tmp_path):
     assert sorted(rate.train for rate in found.values()) == [0.001, 0.002]
 
 
+@pytest.mark.parametrize("gone", ["threads", "config"])
+def test_a_damaged_record_is_left_out(gone, tmp_path):
+    folder = write(tmp_path, 0)
+    write(tmp_path, 1, 4000.0)
+    record = {k: v for k, v in results.read_config(folder).items() if k != gone}
+    results.write_json(folder / results.CONFIG, record)
+    (rate,) = rates.measure(tmp_path, ["mlp_1x512"]).values()
+    assert rate.train == 1 / 4000
+
+
 def test_a_folder_that_vanishes_is_left_out(tmp_path):
     write(tmp_path)
     (tmp_path / "mlp_1x512-gone").symlink_to(tmp_path / "nowhere")
