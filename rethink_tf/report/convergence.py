@@ -101,7 +101,7 @@ def figure1b(gathered: Gathered, first: float):
             ]
             values = [v for found in times[threshold].values() for v in found]
             if values and not based:
-                missed[threshold].append(f"{model}, {NO_BASE}")
+                missed[threshold].append(f"{model}: {NO_BASE}")
             elif None in values:
                 missed[threshold].append(_missed_words(model, values))
             papers = sorted(printed.items()) if _is_papers(threshold) else ()
@@ -123,7 +123,7 @@ def figure1b(gathered: Gathered, first: float):
     def draw():
         figure, every = drawing.axes_grid(2, -(-len(shown) // 2), 6.0)
         for axes, threshold in zip(every, shown, strict=False):
-            words = "\n".join(["not reached:", *missed[threshold]]) if missed[threshold] else ""
+            words = "\n".join(missed[threshold])
             drawing.draw_series(axes, series[threshold], empty="" if words else "no run yet")
             drawing.label_axes(axes, "Label corruption p", "Relative time", threshold.words)
             top = max(2.1, axes.get_ylim()[1])
@@ -163,7 +163,7 @@ def _relative(found, times, based: bool, printed: float | None = None) -> Cell:
 def _missed_words(model: str, values: list[float | None]) -> str:
     """How many of a network's runs have no relative time."""
     count = sum(value is None for value in values)
-    return f"{model}, {count} of {counted(len(values), 'run')}"
+    return f"{model}: not reached by {count} of {counted(len(values), 'run')}"
 
 
 def _is_papers(threshold: derived.Threshold) -> bool:
