@@ -114,6 +114,16 @@ def test_another_name_of_a_run_is_not_another_run(report, tmp_path):
     assert f"Finished runs in {tmp_path / 'runs'}: 1." in report("table1")[2]
 
 
+def test_a_damaged_run_by_another_name_is_not_counted(report, tmp_path):
+    (folder,) = seeds(tmp_path / "elsewhere", "DONE")
+    results.rewrite_history(folder, lines(MLP)[:3])
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "linked").symlink_to(folder)
+    _, said, text = report("table1")
+    assert f"cannot be read: {folder.name}: history.jsonl: expected the run's epochs" in said
+    assert "runs: 0; cannot be read: 1." in text
+
+
 def test_strict_fails_where_a_run_is_invalid(report, tmp_path):
     (folder,) = seeds(tmp_path / "runs", "INVALID")
     asked = ("table1", "--rows=mlp_1x512_random", "--strict")

@@ -68,7 +68,7 @@ class Collection:
         """Whether the history is there as a whole; where it is not, the run is broken."""
         why = lacks(run)
         if why:
-            self.broken[run.place.name if run.place else run.run_id] = why
+            self.broken[run.run_id] = why  # its folder may have another name, as a link
         return not why
 
     def _seeds(self) -> list[int]:

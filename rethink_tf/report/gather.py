@@ -168,7 +168,7 @@ def scale_words(gathered: Gathered) -> str:
     parts = []
     for words, of in kinds.items():
         others = [other for other in kinds.values() if other is not of]
-        apart = all(of["both"].isdisjoint(other["both"]) for other in others)
+        apart = by and all(of["both"].isdisjoint(other["both"]) for other in others)
         whose = ", ".join(_joined(name)(of) for name in by) if apart else _few(sorted(of["row"]))
         parts.append(f"{whose}: {words}" if others else words)
     return f"Scale {gathered.scale}: {'; '.join(parts)}."
