@@ -203,8 +203,8 @@ def main(argv: list[str]) -> int:
     devices.start()
     folder = Path(asked.runs_dir) / FOLDER
     write(folder, runs)
-    count = "run" if len(runs) == 1 else "runs"
-    console.say(f"{folder}: {len(runs)} {count}; tensorboard --logdir {asked.runs_dir}")
+    count = console.counted(len(runs), "run")
+    console.say(f"{folder}: {count}; tensorboard --logdir {asked.runs_dir}")
     return ExitCode.DONE
 
 
