@@ -10,12 +10,12 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from rethink_tf import datasets, devices, ray_tasks, slots, sweep_view
+from rethink_tf import datasets, devices, ray_tasks, results, slots, sweep_view, train
 from rethink_tf.arguments import Parser
 from rethink_tf.console import counted, duration, say
 from rethink_tf.errors import ExitCode, RequestError
 from rethink_tf.experiments import EXPERIMENTS, SCALES, planned, require_rows, rows, setting
-from rethink_tf.run_progress import INCOMPLETE, MISSING, RUNNING
+from rethink_tf.run_progress import DAMAGED, INCOMPLETE, MISSING, RUNNING
 from rethink_tf.sweep_jobs import ENDED, Job, jobs_of
 from rethink_tf.sweep_loop import drive
 
@@ -145,10 +145,17 @@ def _slots(asked, gpus: list[str]) -> int:
 
 
 def _require_data(jobs, data_dir) -> None:
-    """Refuses, once and before anything is trained, data sets that are not there."""
-    open_jobs = [job for job in jobs if job.state() in (MISSING, INCOMPLETE, RUNNING)]
-    names = {setting(job.plan.config, "dataset") for job in open_jobs} - {None}
-    for name in sorted(names):
+    """Refuses, once and before anything is trained, data sets that are not there, and finished
+    runs on another part of a set than is."""
+    needed = set()
+    for job in jobs:
+        name, state = setting(job.plan.config, "dataset"), job.state()
+        if state in (MISSING, INCOMPLETE, RUNNING):
+            needed.add(name)
+        elif state != DAMAGED:
+            summary = results.read_summary(job.run_dir)
+            train.refuse_other_images(name, summary, job.run_dir, data_dir)
+    for name in sorted(needed - {None}):
         datasets.require(name, data_dir)
 
 

@@ -73,7 +73,7 @@ def run(
 
         summary = json.loads(workers.ask_chief(claim))
         if summary is not None:
-            _refuse_other_images(config, summary, run_dir, options.data_dir)
+            refuse_other_images(config.dataset, summary, run_dir, options.data_dir)
             say(f"{run_dir}: finished already; this is its summary")
             if missed := results.missing_snapshots(run_dir, options.keep_epochs, summary["epochs"]):
                 say(console.not_kept(missed))
@@ -100,9 +100,19 @@ def check(config: RunConfig, options: Options) -> None:
         )
 
 
-def _refuse_other_images(config: RunConfig, summary, run_dir: Path, data_dir) -> None:
-    """Of sets that may lie here in part, whose parts have the same run ids."""
-    known = datasets.DATASETS.get(config.dataset)
+def refuse_other_images(dataset: str | None, summary, run_dir: Path, data_dir) -> None:
+    """Refuses a finished run on another part of a streamed set than lies here.
+
+    Args:
+        dataset: of the run; others than streamed ones are not looked at.
+        summary: of the run, whose id the parts of a set share.
+        run_dir: for the message.
+        data_dir: see `places`.
+
+    Raises:
+        RequestError: says how many images there were, and how many there are.
+    """
+    known = datasets.DATASETS.get(dataset)
     if known is not None and known.streamed:
         words = tfrecord_index.made_of_others(summary, data_dir)
         if words:

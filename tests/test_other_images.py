@@ -3,11 +3,15 @@
 import json
 
 import pytest
+from report_runs import write_run
 
-from rethink_tf import results, tfrecord_index, train
+from rethink_tf import experiments, results, sweep, tfrecord_index, train
 from rethink_tf.command_line import Options
 from rethink_tf.config import RunConfig, resolve, run_id
 from rethink_tf.errors import RequestError
+from rethink_tf.main import guarded
+from rethink_tf.report import measured, sections
+from rethink_tf.report.collection import collect, read_folder
 
 
 @pytest.fixture
@@ -61,3 +65,35 @@ def test_such_a_run_is_refused_and_not_taken_for_done(folder, tmp_path, monkeypa
     summary["train_examples"] = 3_000
     assert train.run(config, run_dir, options=options, say=lines.append) == summary
     assert lines[0] == f"{run_dir}: finished already; this is its summary"
+
+
+def test_a_sweep_refuses_it_too(folder, tmp_path, capsys, own_signals):
+    (plan,) = experiments.planned("table2", only="random")
+    asked = ["table2", "--rows=random", "--slots=1"]
+    asked += [f"--runs_dir={tmp_path / 'runs'}", f"--data_dir={folder.parents[1]}"]
+    run_dir = write_run(tmp_path / "runs", plan.config, train_examples=30)
+    assert guarded(sweep.main, asked) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"rethink_tf: {run_dir}: finished on 30 training images of imagenet2012,")
+    results.finish(run_dir, results.read_summary(run_dir) | {"train_examples": 3_000})
+    assert guarded(sweep.main, asked) == 0
+    assert "1 run: 1 done, 0 failed, 0 left" in capsys.readouterr().out
+
+
+def test_a_report_says_of_which_part_it_is_and_it_is_not_shipped(tmp_path):
+    (plan,) = experiments.planned("table2", only="random")
+
+    def notes(done):
+        run_dir = tmp_path / plan.run_id
+        results.finish(run_dir, results.read_summary(run_dir) | {"train_examples": done})
+        asked = {"scale": "paper", "seeds": None, "threshold": 0.05, "runs_dir": str(tmp_path)}
+        found = sections.build("table2", collect(tmp_path, []), **asked, only="random").notes
+        return [note for note in found if "whole" in note]
+
+    write_run(tmp_path, plan.config)
+    words = "30 of imagenet2012's 1,281,167 training images"
+    assert notes(1_281_167) == notes(1_280_000) == [], "some cannot be read"
+    assert notes(30) == [f"Not whole: {plan.run_id} was trained on {words}."]
+    with pytest.raises(RequestError, match=f"expected a run on all images, this one is on {words}"):
+        measured.record(read_folder(tmp_path / plan.run_id), None)

@@ -9,10 +9,12 @@ from typing import Any
 
 from rethink_tf import config as configuration
 from rethink_tf import experiments, results, run_progress
+from rethink_tf.datasets import DATASETS
 from rethink_tf.errors import RequestError, StorageError
 from rethink_tf.fields import from_stored
 from rethink_tf.report import plain_summaries
 from rethink_tf.resolution import PARENT
+from rethink_tf.tfrecord_index import MOST_UNREADABLE
 
 OWN, MEASURED = "runs", "measured"
 MOST_SEEDS = 50  # tables and figures are made of seeds below this
@@ -96,6 +98,19 @@ def lacks(run: Run) -> str:
     until, there = (f" up to {epochs}", f"those up to {last}") if last else ("", "none")
     why = f"{results.HISTORY}: expected the run's epochs{until}, found {there}"
     return "" if last == epochs else f"{why}; delete the run"
+
+
+def part_of(run: Run) -> str:
+    """Of a run on a part of a streamed set, whose id is that of a run on the whole, how large the
+    part was; empty of others, and where --examples chose it."""
+    info = DATASETS.get(experiments.setting(run.config, "dataset"))
+    done = run.summary.get("train_examples")
+    chosen = experiments.setting(run.config, "examples") is not None
+    if info is None or not info.streamed or done is None or chosen:
+        return ""
+    lost = MOST_UNREADABLE * (info.num_train + info.num_test)
+    of = f"{done:,.0f} of {info.name}'s {info.num_train:,} training images"
+    return "" if done >= info.num_train - lost else of
 
 
 def key_of(config: Any, run_id: str | None) -> str | None:

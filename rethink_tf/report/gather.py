@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from rethink_tf import experiments, results
 from rethink_tf.console import counted
 from rethink_tf.errors import RequestError
-from rethink_tf.report.collection import MEASURED, OWN, Collection, Run
+from rethink_tf.report.collection import MEASURED, OWN, Collection, Run, part_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,12 +206,15 @@ def runs_words(gathered: Gathered) -> str:
 
 
 def inexact_words(gathered: Gathered) -> list[str]:
-    """A line for each run that may not be what an uninterrupted one is."""
-    lines = (
-        f"Not exact: {run.run_id} went on in a changed environment (--resume=anyway)."
-        for run in gathered.runs
-        if run.summary.get("exact") is False
-    )
+    """A line for each run that counts, but is not surely as an uninterrupted one on all images."""
+    lines = []
+    for run in gathered.runs:
+        if run.summary.get("exact") is False:
+            lines.append(
+                f"Not exact: {run.run_id} went on in a changed environment (--resume=anyway)."
+            )
+        if part := part_of(run):
+            lines.append(f"Not whole: {run.run_id} was trained on {part}.")
     return list(dict.fromkeys(lines))
 
 

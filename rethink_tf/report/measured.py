@@ -15,7 +15,7 @@ from rethink_tf import console, records, results
 from rethink_tf.arguments import Parser
 from rethink_tf.errors import ExitCode, RequestError, StorageError
 from rethink_tf.report import derived
-from rethink_tf.report.collection import MEASURED, Run, as_run, collect, lacks, read_folder
+from rethink_tf.report.collection import MEASURED, Run, as_run, collect, lacks, part_of, read_folder
 from rethink_tf.resolution import CONTENT, PARENT
 
 FOLDER = Path(__file__).resolve().parent / "measured"
@@ -54,7 +54,7 @@ def record(run: Run, machine: str | None) -> dict[str, Any]:
         machine: what it was trained on, in words; None: as config.json says.
 
     Raises:
-        RequestError: it is not DONE, or is not exact.
+        RequestError: it is not DONE, is not exact, or is of a part of its data set.
         StorageError: its history is damaged, or not there as a whole.
     """
     if run.status != results.DONE:
@@ -64,6 +64,8 @@ def record(run: Run, machine: str | None) -> dict[str, Any]:
             f"{run.place}: expected a run that went on in the environment it began in; this one "
             "did not (--resume=anyway)"
         )
+    if part := part_of(run):
+        raise RequestError(f"{run.place}: expected a run on all images, this one is on {part}")
     if why := lacks(run):
         raise StorageError(f"{run.place}/{why}")
     lines = kept_lines(run.history())
