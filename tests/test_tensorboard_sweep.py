@@ -43,8 +43,9 @@ def served(tensorflow, tmp_path_factory):
         log.close()
     assert guarded(tensorboard_sweep.main, [f"--runs_dir={runs_dir}"]) == 0
     server = program.TensorBoard()
+    # It reads once: a thread that still reads when the process ends takes that down with a signal.
     server.configure(argv=["tensorboard", f"--logdir={runs_dir}", "--host=127.0.0.1", "--port=0",
-                           "--load_fast=false"])  # fmt: skip
+                           "--load_fast=false", "--reload_interval=0"])  # fmt: skip
     address = server.launch()
     deadline = time.monotonic() + 60
     # It lists a run before it has read its events.
