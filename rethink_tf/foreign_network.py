@@ -41,8 +41,8 @@ def build(
         precision: the dtype policy in force; a FILE.keras brings its own, so float32 only.
 
     Returns:
-        A keras.Model; its `arrival` says in words what was made of it, its `scaling` names the
-        layer with which it scales its images itself, or is None.
+        A keras.Model; its `rethink_arrival` says in words what was made of it, `rethink_scaling`
+        names the layer with which it scales its images itself, or is None.
 
     Raises:
         RequestError: it is not what a run needs; says what was expected and what came.
@@ -72,7 +72,8 @@ def build(
             f"--model: expected weights in float32, {name} has {', '.join(sorted(kinds))}; layers "
             "may compute in less by --precision=mixed_bfloat16"
         )
-    model.arrival, model.scaling = "; ".join([*notes, *more]), scaling
+    # A class of its own may well have a layer that is called `scaling`.
+    model.rethink_arrival, model.rethink_scaling = "; ".join([*notes, *more]), scaling
     return model
 
 

@@ -198,7 +198,7 @@ def _head_builder(head, whole) -> Callable:
     model, of which it says the same."""
     import keras
 
-    said = {name: getattr(whole, name, None) for name in ("arrival", "scaling")}
+    said = {name: getattr(whole, name, None) for name in ("rethink_arrival", "rethink_scaling")}
     settings, weights = head.get_config(), head.get_weights()
     inputs = (1, 1, head.input.shape[-1])
 
@@ -207,7 +207,8 @@ def _head_builder(head, whole) -> Callable:
         x = keras.Input(inputs)
         model = keras.Model(x, layer(keras.layers.Flatten()(x)))
         layer.set_weights(weights)
-        model.arrival, model.scaling = said["arrival"], said["scaling"]
+        for name, words in said.items():
+            setattr(model, name, words)
         return model
 
     return build

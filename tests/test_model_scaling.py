@@ -28,6 +28,18 @@ def divided(shape, classes):
     x = images = keras.Input(shape)
     return keras.Model(images, layers.Dense(classes)(layers.Flatten()((x - 127.5) / 127.5)))
 
+class Own(keras.Model):
+    def __init__(self, classes):
+        super().__init__()
+        self.scaling, self.arrival = layers.Rescaling(1 / 255), layers.Flatten()
+        self.last = layers.Dense(classes)
+
+    def call(self, images):
+        return self.last(self.arrival(self.scaling(images)))
+
+def own(shape, classes):
+    return Own(classes)
+
 def later(shape, classes):
     x = images = keras.Input(shape)
     x = layers.Rescaling(0.5)(layers.Conv2D(2, 3)(x))
@@ -70,6 +82,16 @@ def test_a_file_that_scales_is_named(own, tensorflow):
     (words,) = said(own / "net.keras", "inception")
     assert words.startswith("it scales its images itself (Normalization), but gets them scaled")
     assert "at -1 to 1; " in words
+
+
+def test_layers_of_any_name_stay_what_they_are(own, tensorflow):
+    built = models.build(foreign_models.resolved("scaling:own"), (8, 8, 1), 2)
+    images = np.random.default_rng(0).uniform(0, 255, (3, 8, 8, 1)).astype(np.float32)
+    kernel = built.last.kernel.numpy()
+    assert np.allclose(built(images), images.reshape(3, -1) / 255 @ kernel, atol=1e-5)
+    assert models.arrival(built, "none")[1:] == [
+        "it scales its images itself (Rescaling) and gets pixels from 0 to 255"
+    ]
 
 
 def test_scaling_behind_weights_is_none_of_the_images(own, tensorflow):

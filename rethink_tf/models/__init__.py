@@ -103,9 +103,9 @@ def layers_of(model) -> list:
 
 def arrival(model, preprocess: str) -> list[str]:
     """What was made of a foreign model, and what it gets, in words; nothing of our own."""
-    said = [model.arrival] if getattr(model, "arrival", "") else []
-    if getattr(model, "scaling", None):
-        said.append(model_scaling.what_it_gets(model.scaling, preprocess))
+    said = [model.rethink_arrival] if getattr(model, "rethink_arrival", "") else []
+    if getattr(model, "rethink_scaling", None):
+        said.append(model_scaling.what_it_gets(model.rethink_scaling, preprocess))
     return said
 
 
