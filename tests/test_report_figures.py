@@ -21,13 +21,13 @@ def test_a_panel_of_figure_1b_says_what_was_not_reached(tmp_path):
     write_experiment(tmp_path, "figure1b", only="mlp")
     assert panels(tmp_path)["loss ≤ 0.05"] == []
     # After 7.8 halvings, of which 70 epochs have 7.8 at p = 0.79.
-    assert panels(tmp_path)["accuracy ≥ 0.99"] == ["mlp_1x512: not reached by 3 of 11 runs"]
+    assert panels(tmp_path)["accuracy ≥ 0.99"] == ["not reached:\nmlp_1x512, 3 of 11 runs"]
     last = next(p for p in experiments.planned("figure1b") if p.row == "mlp_1x512"
                 and p.config.corrupt == 1)  # fmt: skip
     folder = tmp_path / last.run_id
     slow = [line | {"loss": 0.2} for line in results.read_history(folder)]
     results.rewrite_history(folder, slow)
-    assert panels(tmp_path)["loss ≤ 0.1"] == ["mlp_1x512: not reached by 1 of 11 runs"]
+    assert panels(tmp_path)["loss ≤ 0.1"] == ["not reached:\nmlp_1x512, 1 of 11 runs"]
     assert panels(tmp_path)["loss ≤ 0.3"] == []
 
 
@@ -39,7 +39,7 @@ def test_without_true_labels_that_is_said_and_not_that_it_was_not_reached(tmp_pa
     (row,) = (row for row in section.tables[0].rows if row.run_ids)
     assert row.cells["relative time"].ours_text() == "no run at p = 0"
     assert row.cells["epochs to loss ≤ 0.05"].ours_text() == "42.0 (n = 1)"
-    assert panels(tmp_path)["loss ≤ 0.1"] == [f"{plan.row}: no run at p = 0"]
+    assert panels(tmp_path)["loss ≤ 0.1"] == [f"no run at p = 0:\n{plan.row}"]
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def figure1b(gathered: Gathered, first: float):
     """Relative convergence time against label corruption, at several thresholds."""
     shown = derived.thresholds(first)
     main, rest, series = [], [], {threshold: [] for threshold in shown}
-    missed = {threshold: [] for threshold in shown}
+    missed = {threshold: {} for threshold in shown}  # why: of which networks
     for number, (model, levels) in enumerate(_by_model(gathered).items()):
         histories = {p: [run.history() for run in f.runs] for p, f in levels.items()}
         printed = dict(derived.paper_curve("fig1b", _FIGURE1BC[model]))
@@ -101,9 +101,10 @@ def figure1b(gathered: Gathered, first: float):
             ]
             values = [v for found in times[threshold].values() for v in found]
             if values and not based:
-                missed[threshold].append(f"{model}: {NO_BASE}")
+                missed[threshold].setdefault(NO_BASE, []).append(model)
             elif None in values:
-                missed[threshold].append(_missed_words(model, values))
+                words = _missed_words(model, values)
+                missed[threshold].setdefault("not reached", []).append(words)
             papers = sorted(printed.items()) if _is_papers(threshold) else ()
             series[threshold].append(Series(model, seeds, papers, number))
         for p, found in levels.items():
@@ -123,7 +124,8 @@ def figure1b(gathered: Gathered, first: float):
     def draw():
         figure, every = drawing.axes_grid(2, -(-len(shown) // 2), 6.0)
         for axes, threshold in zip(every, shown, strict=False):
-            words = "\n".join(missed[threshold])
+            parts = (line for why, of in missed[threshold].items() for line in (f"{why}:", *of))
+            words = "\n".join(parts)
             drawing.draw_series(axes, series[threshold], empty="" if words else "no run yet")
             drawing.label_axes(axes, "Label corruption p", "Relative time", threshold.words)
             top = max(2.1, axes.get_ylim()[1])
@@ -163,7 +165,7 @@ def _relative(found, times, based: bool, printed: float | None = None) -> Cell:
 def _missed_words(model: str, values: list[float | None]) -> str:
     """How many of a network's runs have no relative time."""
     count = sum(value is None for value in values)
-    return f"{model}: not reached by {count} of {counted(len(values), 'run')}"
+    return f"{model}, {count} of {counted(len(values), 'run')}"
 
 
 def _is_papers(threshold: derived.Threshold) -> bool:
