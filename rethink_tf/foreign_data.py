@@ -221,8 +221,8 @@ def _images(name: str, x: np.ndarray) -> tuple[np.ndarray, list[str]]:
         return x.astype(np.uint8), []
     parts = ", not all whole" if x.dtype.kind == "f" and 0 <= low and high <= 255 else ""
     raise RequestError(
-        f"--dataset: {name}: expected 0 to 255, or floats from 0 to 1 (above 1 whole numbers, "
-        f"np.round(x)), received {x.dtype} from {low:g} to {high:g}{parts}"
+        f"--dataset: {name}: expected whole numbers from 0 to 255, as np.round(x) gives, or floats "
+        f"from 0 to 1, received {x.dtype} from {low:g} to {high:g}{parts}"
     )
 
 

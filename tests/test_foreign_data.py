@@ -135,7 +135,7 @@ X = np.zeros((4, 8, 8), np.uint8)
         ({"x_train": X.astype(str)}, "expected images .*, received <U3 "),
         ({"x_train": X[:, :0]}, r"expected images .*, received uint8 \[4, 0, 8, 1\]"),
         ({"x_train": X[0]}, r"x_train of .*expected images \[N, H, W\] .*received uint8 \[8, 8\]"),
-        ({"x_train": X - 1.0}, "expected 0 to 255, or floats .*, received float64 from -1"),
+        ({"x_train": X - 1.0}, "expected whole numbers from 0 to 255.*, received float64 from -1"),
         ({"x_train": X + np.linspace(0, 255, 8)}, "received float64 from 0 to 255, not all whole$"),
         ({"x_train": X + np.float32([0, 1, 2, 3, 4, 5, 6, 256])}, "float32 from 0 to 256$"),
         ({"x_train": X * np.nan}, "received float64 from nan to nan$"),

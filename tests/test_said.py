@@ -76,6 +76,6 @@ def test_other_ranges_are_refused_in_one_line(scale, offset, words, tmp_path):
     with pytest.raises(RequestError) as caught:
         randomisation_test._stored(arrays(x), tmp_path)
     assert str(caught.value) == (
-        "--dataset: x_train of the arrays: expected 0 to 255, or floats from 0 to 1 (above 1 whole "
-        f"numbers, np.round(x)), received float64 {words}"
+        "--dataset: x_train of the arrays: expected whole numbers from 0 to 255, as np.round(x) "
+        f"gives, or floats from 0 to 1, received float64 {words}"
     )
