@@ -153,7 +153,7 @@ def read(found: Listing, side: int) -> tuple[dict[str, np.ndarray], list[str]]:
     if colour and grey:
         notes.append(f"{grey} grey images among {len(files) - grey} in colour: all brought to RGB")
     if deep := bits.count(16):
-        notes.append(f"{deep} images of 16 bits a pixel: their upper 8 bits are taken")
+        notes.append(f"images of 16 bits a pixel: {deep}; their upper 8 bits are taken")
     if found.unused:
         notes.append(f"folders used for neither training nor testing: {some(found.unused)}")
     if found.ignored:

@@ -51,7 +51,7 @@ def test_images_of_16_bits_are_said(offline):
     root = class_folders.draw(offline / "shapes", classes=2)
     deep = Image.fromarray(np.full((12, 12), 0x1234, np.uint16))
     deep.save(root / "class_0" / "deep.png")
-    said = "1 images of 16 bits a pixel: their upper 8 bits are taken"
+    said = "images of 16 bits a pixel: 1; their upper 8 bits are taken"
     assert said in datasets.info(f"folder:{root}").notes
     train, test = datasets.load(f"folder:{root}")
     images = np.concatenate([train.images, test.images])
