@@ -178,7 +178,7 @@ def _written(value, kind: str) -> str:
         return "-"
     if kind == "percent":
         return f"{100 * value:.2f}"
-    return f"{value:,}" if kind == "count" else f"{value:#.4g}"
+    return f"{value:,}" if kind == "count" else f"{value:#.4g}".rstrip(".")
 
 
 def table(found: dict[str, Any]) -> str:

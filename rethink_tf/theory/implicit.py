@@ -16,7 +16,6 @@ import numpy as np
 from rethink_tf import datasets
 from rethink_tf.errors import RequestError
 from rethink_tf.theory import norm_choices, preprocessing
-from rethink_tf.theory.minimum_norm import one_hot
 
 RECORDED = 60  # points of a curve, evenly spaced in log steps
 RANK = 1e-10  # singular values below this part of the largest count as zero
@@ -114,6 +113,8 @@ def sgd(
         the labels), `zero` and `elsewhere` (see `descend`), `limit`: the distance at which the
         second must end.
     """
+    from rethink_tf.theory.minimum_norm import one_hot  # its solver takes SciPy; a sweep's list not
+
     dimensions = int(np.prod(train.image_shape))
     most = min(dimensions - 1, train.num_examples)
     if not 2 <= examples <= most:
