@@ -224,9 +224,9 @@ COMMANDS: dict[str, tuple[dict[str, str], Callable, Callable]] = {
     ),
     "implicit": (
         {
-            "images": "Images that SGD fits, fewer than pixels. [100, at most 1 in 100]",
+            "images": "Images that SGD fits, fewer than pixels. [100, or 1 in 100 and at least 10]",
             "steps": "Steps of SGD. [20000]",
-            "choice_images": "Images to compare preprocessings on. [1000, at most 1 in 30]",
+            "choice_images": "Images for preprocessings. [1000, or 1 in 30 and at least 50]",
             "out": _OUT,
         },
         _implicit,

@@ -137,18 +137,17 @@ def test_progress_and_constant_images():
         implicit.sgd(flat, examples=5)
 
 
-def test_small_products_are_left_to_one_thread(monkeypatch):
-    seen, real = [], preprocessing._pooled
+def test_small_products_are_left_to_one_thread():
+    seen, (x, y) = [], system()
 
-    def pooled(*args):
+    def look(_share):
         seen.extend(lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas")
-        return real(*args)
 
-    monkeypatch.setattr(preprocessing, "_pooled", pooled)
     images = datasets.load("digits")[0].images
     with threadpool_limits(2, "blas"):
-        preprocessing._random_patches(images[:3], images[3:5], 0)
-    assert len(seen) >= 5 and set(seen) == {1}
+        preprocessing._random_patches(images[:3], images[3:5], 0, progress=look)
+        implicit.descend(x, y, np.zeros([40, 3]), steps=200, progress=look)
+    assert len(seen) >= 7 and set(seen) == {1}
 
 
 def test_memory_is_asked_for_first(monkeypatch):
