@@ -104,7 +104,7 @@ def _saying_what_is_kept(settings: Settings, runs_dir: str | None):
         if settings.cache_dir is not None:
             folder = places.cache_directory(settings.cache_dir)
             found = [*folder.glob("factor-*/row_*"), *folder.glob("gram-*/filters_*")]
-            what = "what was kept of the kernel matrix is" if found else "nothing was kept yet"
+            what = "what was kept of kernel matrices is" if found else "nothing was kept yet"
             kept.append(f"{what} in {settings.cache_dir}")
         words = "; ".join(kept) + "; the same command goes on" if kept else (
             "nothing is kept: type --cache_dir=DIR, with which the same command goes on"

@@ -96,7 +96,7 @@ def test_an_interrupted_factor_of_random_filters_goes_on_and_the_last_is_kept(
     "argv, words",
     [
         ([], "nothing is kept: type --cache_dir=DIR, with which the same command goes on"),
-        (["--cache_dir=KEPT"], "what was kept of the kernel matrix is in KEPT; the same command"),
+        (["--cache_dir=KEPT"], "what was kept of kernel matrices is in KEPT; the same command"),
         (["--json=a.json"], "what was solved is in a.json; the same command goes on"),
         (["--runs_dir=runs", "--cache_dir=KEPT"], "what was solved is in runs; what was kept of "),
     ],
