@@ -42,8 +42,7 @@ norms. K is never held in whole; --cache_dir keeps what is done when the solve i
 
 
 _MORE = {
-    "runs_dir": fields.field(None, str, plain_runs.RUNS_DIR + " Default: none.",
-                             group="Where and how"),
+    "runs_dir": fields.field(None, str, plain_runs.RUNS_DIR, group="Where and how", by="none"),
 }  # fmt: skip
 
 

@@ -147,8 +147,8 @@ def main(argv: list[str]) -> int:
     from rethink_tf.main import prepare
 
     extra = {
-        "out": "The JSON file to write; default: rademacher.json.",
-        "draws": "How many times the signs are drawn, each a training. [1]",
+        "out": "the JSON file to write [rademacher.json]",
+        "draws": "how many times the signs are drawn, each a training [1]",
     }
     request = command_line.parse_with(argv, extra)
     if request is None:
