@@ -20,21 +20,22 @@ ABOUT = """Tries bandwidths of the gaussian kernel: solves on a part of the trai
 on another part of it, and names the best. The test set has no part in it."""
 MORE = {
     "gammas": fields.field(
-        None, str, "Bandwidths to try.", group="Choice",
+        None, str, "bandwidths to try.", group="Choice",
         by="1/16 to 16 over the median squared distance",
     ),
     "held_out": fields.field(
-        None, int, "Training examples to measure on.", group="Choice", low=10, high=1_000_000,
+        None, int, "training examples to measure on.", group="Choice", low=10, high=1_000_000,
         by="2,000, at most a third of the examples",
     ),
 }  # fmt: skip
 EXAMPLES, HELD_OUT = 10_000, 2000
+DEFAULTS = {"examples": f"{EXAMPLES:,}, or all where there are fewer"}
 NONE = "             -  (not positive definite in this precision)"
 
 
 def main(argv: list[str]) -> int:
     """Runs one command line (without the program's name) and returns its exit code."""
-    request = kernel_settings.parse(argv, "rethink_tf.theory.bandwidth", ABOUT, MORE)
+    request = kernel_settings.parse(argv, "rethink_tf.theory.bandwidth", ABOUT, MORE, DEFAULTS)
     if request is None:
         return ExitCode.DONE
     run, settings, more = request

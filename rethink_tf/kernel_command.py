@@ -42,8 +42,7 @@ norms. K is never held in whole; --cache_dir keeps what is done when the solve i
 
 
 _MORE = {
-    "runs_dir": fields.field(None, str, plain_runs.RUNS_DIR + " Default: none.",
-                             group="Where and how"),
+    "runs_dir": fields.field(None, str, plain_runs.RUNS_DIR, group="Where and how", by="none"),
 }  # fmt: skip
 
 
@@ -61,17 +60,22 @@ def main(argv: list[str]) -> int:
     if request is None:
         return ExitCode.DONE
     run, settings, more = request
+    with _saying_what_is_kept(settings, more["runs_dir"]):
+        return _carry_out(run, settings, more["runs_dir"], argv)
+
+
+def _carry_out(run, settings: Settings, runs_dir: str | None, argv: list[str]) -> int:
+    """Solves what is asked for, as a run where there is a folder of runs; the exit code."""
     kernel_solutions.steps(settings)  # refuses what is no number before any data is read
     kernel_solutions.feature_options(settings)
     run, why = kernel_data.resolved(run, settings.data_dir, settings.cache_dir, console.say)
     kernel_settings.kernel_of(settings, run.dataset)
     if why:
         console.say(why)
-    if more["runs_dir"] is None:
+    if runs_dir is None:
         if settings.json is not None:
             results.require_writable(Path(settings.json))
-        with _saying_what_is_kept(settings, settings.json):
-            return finish(_solve(run, settings), settings)
+        return finish(_solve(run, settings), settings)
     if settings.json is not None:
         raise RequestError(f"--json: expected none with --runs_dir, received {settings.json}")
     datasets.require(run.dataset, settings.data_dir)
@@ -83,22 +87,23 @@ def main(argv: list[str]) -> int:
         return kernel_summary.summary_of(record)
 
     values = kernel_settings.configuration(run, settings)
-    with _saying_what_is_kept(settings, more["runs_dir"]):
-        return plain_runs.carry_out(more["runs_dir"], KIND, values, compute, argv=argv,
-                                    threads=settings.threads)  # fmt: skip
+    return plain_runs.carry_out(runs_dir, KIND, values, compute, argv=argv,
+                                threads=settings.threads)  # fmt: skip
 
 
 @contextlib.contextmanager
-def _saying_what_is_kept(settings: Settings, solved_in: str | None):
+def _saying_what_is_kept(settings: Settings, runs_dir: str | None):
     """Gives a Ctrl-C within the words of what it left, and how to go on."""
     try:
         yield
     except KeyboardInterrupt:
+        written = settings.json is not None and Path(settings.json).is_file()
+        solved_in = settings.json if written else runs_dir
         kept = [f"what was solved is in {solved_in}"] if solved_in else []
         if settings.cache_dir is not None:
             folder = places.cache_directory(settings.cache_dir)
             found = [*folder.glob("factor-*/row_*"), *folder.glob("gram-*/filters_*")]
-            what = "what was kept of the kernel matrix is" if found else "nothing was kept yet"
+            what = "what was kept of kernel matrices is" if found else "nothing was kept yet"
             kept.append(f"{what} in {settings.cache_dir}")
         words = "; ".join(kept) + "; the same command goes on" if kept else (
             "nothing is kept: type --cache_dir=DIR, with which the same command goes on"

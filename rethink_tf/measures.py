@@ -178,7 +178,7 @@ def _written(value, kind: str) -> str:
         return "-"
     if kind == "percent":
         return f"{100 * value:.2f}"
-    return f"{value:,}" if kind == "count" else f"{value:#.4g}"
+    return f"{value:,}" if kind == "count" else f"{value:#.4g}".rstrip(".")
 
 
 def table(found: dict[str, Any]) -> str:
@@ -199,10 +199,10 @@ def table(found: dict[str, Any]) -> str:
 
 
 _EXTRA = {
-    "out": "The JSON file to write; default: measures.json.",
-    "sharpness_examples": f"Training examples on which sharpness is taken. [{EXAMPLES}]",
-    "sharpness_draws": f"Draws of the noise. [{DRAWS}]",
-    "signs": "Draws of random signs, each a training as long as the run's own. [0]",
+    "out": "the JSON file to write [measures.json]",
+    "sharpness_examples": f"training examples on which sharpness is taken [{EXAMPLES}]",
+    "sharpness_draws": f"draws of the noise [{DRAWS}]",
+    "signs": "draws of random signs, each a training as long as the run's own [0]",
 }
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from rethink_tf import console, devices, results, run_lock
 from rethink_tf.errors import ExitCode, RequestError
 
-RUNS_DIR = "Folder of runs: results go to RUNS_DIR/<run id>, once."
+RUNS_DIR = "folder of runs: results go to RUNS_DIR/<run id>, once"
 
 
 def with_flagfiles(argv: Sequence[str]) -> list[str]:

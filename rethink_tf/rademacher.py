@@ -21,7 +21,6 @@ from rethink_tf.config import RunConfig, run_id
 from rethink_tf.errors import DivergedError, RequestError
 
 MOST_DRAWS = 100
-DISPATCH_SECONDS = 0.5
 # What a run can choose that has no meaning for signs.
 LABELS = ("corrupt", "label_noise", "labels_from", "init_from", "init_epoch", "freeze")
 
@@ -73,6 +72,7 @@ def run(
     require_no_labels(config)
     from rethink_tf import devices, schedule, session, tables
     from rethink_tf.evaluation import Evaluation
+    from rethink_tf.loop import DISPATCH_SECONDS
     from rethink_tf.steps import Steps
 
     source = tables.load(config, data_dir=data_dir, cache_dir=cache_dir, say=say)
@@ -147,8 +147,8 @@ def main(argv: list[str]) -> int:
     from rethink_tf.main import prepare
 
     extra = {
-        "out": "The JSON file to write; default: rademacher.json.",
-        "draws": "How many times the signs are drawn, each a training. [1]",
+        "out": "the JSON file to write [rademacher.json]",
+        "draws": "how many times the signs are drawn, each a training [1]",
     }
     request = command_line.parse_with(argv, extra)
     if request is None:

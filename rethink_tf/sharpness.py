@@ -45,9 +45,9 @@ def largest_sigma(
         nonlocal done
         draw, total = np.random.default_rng(seed), 0.0
         for _ in range(draws):
+            total += accuracy([w + np.float32(sigma) * _noise(draw, w, relative) for w in weights])
             done += 1
             progress(done / (draws * (HALVINGS + 1)))
-            total += accuracy([w + np.float32(sigma) * _noise(draw, w, relative) for w in weights])
         return total / draws >= least
 
     low, high = np.log10(LOWEST), np.log10(HIGHEST)

@@ -24,12 +24,12 @@ class Progress:
     def __call__(self, stage: str, share: float) -> None:
         """One step of `stage` is done, of which `share` (0 to 1) is done altogether."""
         now = self.clock()
-        again = share <= self.before  # the same stage once more
+        again = share < self.before or self.before >= 1  # the same stage once more
         self.before = share
         if stage != self.stage or again:
             self.stage, self.began, self.first = stage, now, share
             self.last = now - self.interval + min(FIRST_AFTER, self.interval)
-        elif now - self.last >= self.interval and share < 1:
+        elif now - self.last >= self.interval and self.first < share < 1:
             left = (now - self.began) * (1 - share) / (share - self.first)
             self.say(f"  {stage}: {100 * share:.0f}%, {console.duration(left)} left")
             self.last = now

@@ -6,6 +6,7 @@ The theory itself knows no flags, no files and no data sets by name.
 import functools
 import inspect
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -169,11 +170,18 @@ def sizes(name: str, num_train: int, given: dict[str, Any], say=console.say) -> 
 
 
 def _usage(name: str, extra: dict[str, str]) -> str:
-    shared = {n: FIELDS[n].metadata["help"] for n in OF_DATA} | PLACES
+    fields = {n: FIELDS[n] for n in OF_DATA}
+    shared = {
+        name: f"{field.metadata['help']} [{field.metadata['by'] or field.default}]"
+        for name, field in fields.items()
+    } | PLACES
     del shared["runs_dir"]
     return "\n".join(
         [f"python -m rethink_tf.theory.{name} [--name=value ...]", ""]
-        + [f"  --{flag:<16}{text}" for flag, text in (extra | shared).items()]
+        + [
+            textwrap.fill(text, 98, initial_indent=f"  --{flag:<16}", subsequent_indent=" " * 20)
+            for flag, text in (extra | shared).items()
+        ]
     )
 
 
@@ -204,19 +212,19 @@ def _draw_implicit(found) -> dict[str, Any]:
 _NEED_TENSORFLOW = ("expressivity",)
 # Where things lie; help of the flags that all these commands take.
 PLACES = {
-    "runs_dir": "Folder of the runs; each has its own folder RUNS_DIR/<run_id>.",
-    "data_dir": "Folder of TFDS-prepared sets; default: TFDS_DATA_DIR or ~/tensorflow_datasets.",
-    "cache_dir": "Folder of decoded sets; default: ~/.cache/rethink_tf.",
-    "threads": "Threads for TensorFlow's arithmetic; 0: as many as there are cores.",
+    "runs_dir": "folder of the runs; each has its own folder RUNS_DIR/<run_id> [runs]",
+    "data_dir": "folder of TFDS-prepared sets [TFDS_DATA_DIR, else ~/tensorflow_datasets]",
+    "cache_dir": "folder of decoded sets [~/.cache/rethink_tf]",
+    "threads": "threads for TensorFlow's arithmetic; 0: as many as there are cores [0]",
 }
-_OUT = "Folder for the JSON file and the figures; default: the command's name."
+_OUT = "folder for the JSON file and the figures [the command's name]"
 # command: its flags, its function of two Splits, its figures.
 COMMANDS: dict[str, tuple[dict[str, str], Callable, Callable]] = {
     "expressivity": (
         {
-            "counts": "Numbers of images, each of which is memorised. [50,500,2000, or all]",
-            "depths": "Depths of the networks: 2 is Theorem 1, others Corollary 1. [2,3,6]",
-            "largest": "n up to which it is sought where float64 fails. [10000000]",
+            "counts": "numbers of images, each of which is memorised [50,500,2000, or all]",
+            "depths": "depths of the networks: 2 is Theorem 1, others Corollary 1 [2,3,6]",
+            "largest": "n up to which it is sought where float64 fails [10000000]",
             "out": _OUT,
         },
         _expressivity,
@@ -224,9 +232,9 @@ COMMANDS: dict[str, tuple[dict[str, str], Callable, Callable]] = {
     ),
     "implicit": (
         {
-            "images": "Images that SGD fits, fewer than pixels. [100, at most 1 in 100]",
-            "steps": "Steps of SGD. [20000]",
-            "choice_images": "Images to compare preprocessings on. [1000, at most 1 in 30]",
+            "images": "images that SGD fits, fewer than pixels [100, or 1 in 100 and at least 10]",
+            "steps": "steps of SGD [20000]",
+            "choice_images": "images for preprocessings [1000, or 1 in 30 and at least 50]",
             "out": _OUT,
         },
         _implicit,

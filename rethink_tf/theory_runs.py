@@ -35,12 +35,12 @@ NAMES = (*theory_commands.COMMANDS, SIGNS, MEASURES)
 
 def _flags() -> dict[str, str]:
     """Name and help of the flags beyond a run's."""
-    found = {"experiment": f"What is done: one of {', '.join(NAMES)}."}
+    found = {"experiment": f"what is done: one of {', '.join(NAMES)}"}
     for extra, _, _ in theory_commands.COMMANDS.values():
         found |= {flag: text for flag, text in extra.items() if flag != "out"}
     return found | {
-        "draws": "Of rademacher: how often signs are drawn, each a training. [1]",
-        "of": "Of measures: a finished run, its folder or id, or the flagfile that trains it.",
+        "draws": "of rademacher: how often signs are drawn, each a training [1]",
+        "of": "of measures: a finished run, its folder or id, or the flagfile that trains it",
     }
 
 

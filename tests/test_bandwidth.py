@@ -109,3 +109,10 @@ def test_images_that_are_mostly_equal_have_no_bandwidth_of_their_own(
     assert guarded(bandwidth_command.main, argv) == 2
     assert "--gammas: expected some, since the median distance" in capsys.readouterr().err
     assert guarded(bandwidth_command.main, [*argv, "--gammas=0.02"]) == 0
+
+
+def test_help_says_the_defaults_that_are_its_own(own_signals, capsys):
+    assert guarded(bandwidth_command.main, ["--help"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    for words in ("[10,000, or all where there are fewer]", "[whole images]", "[2,000, at most a"):
+        assert words in out

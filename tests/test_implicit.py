@@ -4,10 +4,18 @@ import dataclasses
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from rethink_tf import datasets
 from rethink_tf.errors import RequestError
 from rethink_tf.theory import implicit, memory, norm_choices, preprocessing
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """On busy cores BLAS's threads wait for each other longer than small products take."""
+    with threadpool_limits(1, "blas"):
+        yield
 
 
 def system(n=12, d=40, k=3, seed=0):
@@ -127,6 +135,19 @@ def test_progress_and_constant_images():
     flat = dataclasses.replace(train, images=np.full_like(train.images, 7))
     with pytest.raises(RequestError, match="expected images that vary, all 5 are constant"):
         implicit.sgd(flat, examples=5)
+
+
+def test_small_products_are_left_to_one_thread():
+    seen, (x, y) = [], system()
+
+    def look(_share):
+        seen.extend(lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas")
+
+    images = datasets.load("digits")[0].images
+    with threadpool_limits(2, "blas"):
+        preprocessing._random_patches(images[:3], images[3:5], 0, progress=look)
+        implicit.descend(x, y, np.zeros([40, 3]), steps=200, progress=look)
+    assert len(seen) >= 7 and set(seen) == {1}
 
 
 def test_memory_is_asked_for_first(monkeypatch):

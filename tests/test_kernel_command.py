@@ -221,3 +221,4 @@ def test_help_names_every_flag_and_its_default(run):
     assert code == 0
     for words in ("--features", "--filters", "[1024]", "--cache_dir", "--corrupt", "--refinements"):
         assert words in out
+    assert "cropped from the centre [whole images]" in " ".join(out.split())

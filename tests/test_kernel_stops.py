@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from rethink_tf import kernel_command
-from rethink_tf.kernel_command import Progress
+from rethink_tf import kernel_command, kernel_data
 from rethink_tf.main import guarded
+from rethink_tf.stages import Progress
 from rethink_tf.theory import cholesky, random_conv, streamed
 
 DIGITS = ["--dataset=digits", "--examples=400", "--threads=2"]
@@ -45,6 +45,15 @@ def test_progress_says_how_long_it_will_take_now_and_then():
     now[0] = 233.0
     progress("test set", 1.0)
     assert len(said) == 6, "an end needs no line either"
+
+
+def test_progress_waits_where_nothing_is_done_and_begins_anew_after_an_end():
+    said, now = [], [0.0]
+    progress = Progress(said.append, lambda: now[0], interval=15)
+    for seconds, share in ((0, 0.2), (3, 0.2), (6, 0.2), (8, 0.4), (60, 1.0), (61, 1.0), (65, 1.0)):
+        now[0] = seconds
+        progress("features", share)
+    assert said == ["  features: 40%, 24 s left"], "the standstill counts"
 
 
 def test_every_stage_that_takes_long_says_how_far_it_is(run, monkeypatch):
@@ -87,7 +96,7 @@ def test_an_interrupted_factor_of_random_filters_goes_on_and_the_last_is_kept(
     "argv, words",
     [
         ([], "nothing is kept: type --cache_dir=DIR, with which the same command goes on"),
-        (["--cache_dir=KEPT"], "what was kept of the kernel matrix is in KEPT; the same command"),
+        (["--cache_dir=KEPT"], "what was kept of kernel matrices is in KEPT; the same command"),
         (["--json=a.json"], "what was solved is in a.json; the same command goes on"),
         (["--runs_dir=runs", "--cache_dir=KEPT"], "what was solved is in runs; what was kept of "),
     ],
@@ -112,6 +121,15 @@ def test_ctrl_c_while_solving_says_what_is_left(argv, words, run, monkeypatch, t
     solved = any(word.startswith(("--json", "--runs_dir")) for word in argv)
     again = [] if solved or "--cache_dir=KEPT" in argv else [0, 1, 2, 3]
     assert rows[6:] == again + ([1, 2, 3] if "--cache_dir=KEPT" in argv else [0, 1, 2, 3])
+
+
+def test_ctrl_c_while_data_are_read_claims_no_result(run, monkeypatch, tmp_path):
+    def interrupt(*_args, **_kinds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(kernel_data, "resolved", interrupt)
+    code, _, err = run(f"--json={tmp_path}/a.json")
+    assert code == 130 and err.startswith("rethink_tf: interrupted; nothing is kept: type --cache")
 
 
 def test_ctrl_c_before_anything_is_kept_claims_nothing(run, monkeypatch, tmp_path):

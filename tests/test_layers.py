@@ -115,6 +115,12 @@ def test_importing_it_imports_no_tensorflow(module):
     assert not guilty
 
 
+@pytest.mark.parametrize("module", ["rethink_tf.report.sections", "rethink_tf.theory.implicit"])
+def test_reports_and_plans_import_no_solver(module):
+    guilty = {m for m in reached(module) if "scipy" in roots(imports(m, in_functions=False))}
+    assert not guilty
+
+
 @pytest.mark.parametrize("module", named(NEVER_HEAVY))
 def test_it_never_imports_tensorflow(module):
     assert not roots(imports(module, in_functions=True)) & HEAVY

@@ -78,7 +78,8 @@ def test_a_run_measured(tiny):
     assert len(text.splitlines()) == 2 + 2 + len(measures.ROWS)
     assert f"{100 * found['train_accuracy']:.2f}" in text
     assert set(measures.ROWS) <= set(found)
-    assert measures._written(19.0, "plain") == "19.00" and measures._written(None, "plain") == "-"
+    for value, text in ((19.0, "19.00"), (1234.6, "1235"), (0.5, "0.5000"), (None, "-")):
+        assert measures._written(value, "plain") == text
 
 
 def test_the_initial_weights_are_those_that_training_started_from(tmp_path, offline, tensorflow):

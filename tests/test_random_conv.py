@@ -90,6 +90,13 @@ def test_the_number_of_threads_changes_nothing(images, white):
     np.testing.assert_array_equal(one, three)
 
 
+def test_chunks_of_filters_change_nothing(images, white, monkeypatch):
+    weights = random_conv.filters(images, LAYOUT, white, 0, 7, seed=3)
+    whole = random_conv.on_host(images, weights, LAYOUT)
+    monkeypatch.setattr(random_conv, "CHUNK", 3)  # the last has one filter
+    np.testing.assert_allclose(random_conv.on_host(images, weights, LAYOUT), whole, atol=1e-6)
+
+
 def test_the_device_gives_the_same(images, white, tensorflow):
     weights = random_conv.filters(images, LAYOUT, white, 0, 7, seed=3)
     host = random_conv.on_host(images, weights, LAYOUT)

@@ -133,8 +133,12 @@ def test_progress_is_the_share_of_all_filters_and_images(images):
     list(sums_at(images, [8, 16], responses=responses,
                  progress=lambda *share: seen.append(share)))  # fmt: skip
     assert {stage for stage, _ in seen} == {"features"}
-    shares = [25, 50, 60, 70, 95, 120, 130, 140]  # of 70 images for each of two blocks
-    np.testing.assert_allclose([share for _, share in seen], np.array(shares) / 140)
+    making, adding = 70 * 49 * 16, 8 * (50 * 50 / 2 + 20 * 50)  # products, of a filter
+    made = making / (making + adding)
+    block = [made * count / 70 for count in (25, 50, 60, 70)]  # of 70 images
+    block += [made + (1 - made) * area / 2636 for area in (256, 768, 1536, 1636, 2636)]
+    shares = [(number + share) / 2 for number in (0, 1) for share in block]
+    np.testing.assert_allclose([share for _, share in seen], shares)
 
 
 def test_what_else_lies_in_the_folder_is_no_harm(images, tmp_path):

@@ -101,7 +101,10 @@ def test_on_a_small_set_the_defaults_fit(tmp_path, own_signals, capsys, no_train
 def test_help_names_every_flag(name, own_signals, capsys, no_training):
     assert command(name, "--help") == 0
     out = capsys.readouterr().out
-    flags = [line.split()[0] for line in out.splitlines()[2:]]
+    assert max(map(len, out.splitlines())) < 100
+    entries = " ".join(out.splitlines()[2:]).split("  --")[1:]
+    assert all(entry.rstrip().endswith("]") for entry in entries), "each default is said"
+    flags = [f"--{entry.split()[0]}" for entry in entries]
     extra = [f"--{flag}" for flag in theory_commands.COMMANDS[name][0]]
     assert flags == [*extra, "--dataset", "--seed", "--data_dir", "--cache_dir", "--threads"]
     assert set(theory_commands._ARGUMENTS[name]) == set(theory_commands.COMMANDS[name][0]) - {"out"}

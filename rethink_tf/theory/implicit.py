@@ -12,19 +12,24 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from rethink_tf import datasets
 from rethink_tf.errors import RequestError
 from rethink_tf.theory import norm_choices, preprocessing
-from rethink_tf.theory.minimum_norm import one_hot
 
 RECORDED = 60  # points of a curve, evenly spaced in log steps
 RANK = 1e-10  # singular values below this part of the largest count as zero
 FITTED = 1e-2  # relative residual of SGD above which it is said that it did not fit
+# Matrices of few examples are so small that BLAS's threads would mostly wait for each other.
+_one_thread = threadpool_limits.wrap(limits=1, user_api="blas")
 
 
 def sizes(num_train: int) -> dict[str, int]:
-    """The numbers of images that `run` takes of a set of `num_train` where none are asked for."""
+    """The numbers of images that `run` takes of a set of `num_train` where none are asked for.
+
+    Small sets mostly have small images, which span few dimensions: more could not be fitted.
+    """
     return {
         "examples": min(100, max(10, num_train // 100), num_train),
         "choice_examples": min(1000, max(50, num_train // 30), num_train),
@@ -36,6 +41,7 @@ def minimum_norm(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.linalg.lstsq(x, y, rcond=RANK)[0]
 
 
+@_one_thread
 def descend(
     x: np.ndarray,
     y: np.ndarray,
@@ -91,6 +97,7 @@ def descend(
     return curves
 
 
+@_one_thread
 def sgd(
     train: datasets.Split,
     *,
@@ -114,6 +121,8 @@ def sgd(
         the labels), `zero` and `elsewhere` (see `descend`), `limit`: the distance at which the
         second must end.
     """
+    from rethink_tf.theory.minimum_norm import one_hot  # its solver takes SciPy; a sweep's list not
+
     dimensions = int(np.prod(train.image_shape))
     most = min(dimensions - 1, train.num_examples)
     if not 2 <= examples <= most:

@@ -12,7 +12,6 @@ import numpy as np
 from rethink_tf import corruptions, datasets
 from rethink_tf.errors import RequestError
 from rethink_tf.theory import memory, preprocessing
-from rethink_tf.theory.minimum_norm import one_hot
 
 RANK = 1e-10  # eigenvalues of the Gram matrix below this part of the largest count as zero
 EXACT = 1e-6  # relative residual below which a solution counts as interpolating
@@ -77,6 +76,8 @@ def choices(
     Raises:
         RequestError: more examples than there are, or than fit into memory.
     """
+    from rethink_tf.theory.minimum_norm import one_hot  # its solver takes SciPy; a report does not
+
     require(examples, train)
     parts = _memory(examples, test.num_examples, train.image_shape)
     memory.require(parts, memory.available(), "type a smaller --choice_images")

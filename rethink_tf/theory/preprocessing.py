@@ -1,10 +1,11 @@
 """Choices of preprocessing for linear regression on images: functions of training and test images.
 
 Each takes uint8 images [N, H, W, C] and [M, H, W, C] and a seed, and gives float64 features [N, D]
-and [M, D]. What is fitted is fitted to the training images. NumPy alone.
+and [M, D]. What is fitted is fitted to the training images.
 """
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 RANDOM_FEATURES = 4000
 PATCHES, SIDE, POOLS = 300, 5, 2
@@ -85,7 +86,9 @@ def _random_patches(train, test, seed, progress=lambda share: None):
             progress((before + len(found)) / (len(train) + len(test)))
         return np.stack(found)
 
-    return of(train, 0), of(test, len(train))
+    # An image's products are so small that BLAS's threads would mostly wait for each other.
+    with threadpool_limits(1, "blas"):
+        return of(train, 0), of(test, len(train))
 
 
 def _windows(images: np.ndarray) -> np.ndarray:

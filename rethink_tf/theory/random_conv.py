@@ -29,7 +29,7 @@ CHUNK = 256  # filters whose responses to an image stay in a core's cache
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """Side of a patch, cells per side, bias of the rectifiers, addend of the whitening spectrum."""
+    """Side of a patch, cells per side, bias of the rectifiers (0 or more), addend of whitening."""
 
     patch: int = 6
     cells: int = 2

@@ -89,13 +89,23 @@ def add_on_host(out: np.ndarray, left: np.ndarray, right: np.ndarray) -> None:
 
 
 def add(
-    sums: Sums, train: np.ndarray, test: np.ndarray, filters: int, add_products=add_on_host
+    sums: Sums,
+    train: np.ndarray,
+    test: np.ndarray,
+    filters: int,
+    add_products=add_on_host,
+    progress: Callable[[float], object] = lambda share: None,
 ) -> None:
     """Adds the products of a block of features, float32 [n, d] and [m, d], to the sums."""
-    for (start, stop), row in zip(sums.rows, sums.train, strict=True):
-        add_products(row, train[start:stop], train[:stop])
-    for i, row in enumerate(sums.test):
-        add_products(row, test[i * gram.TEST_ROWS : i * gram.TEST_ROWS + len(row)], train)
+    parts = [(row, train[start:stop], train[:stop])
+             for (start, stop), row in zip(sums.rows, sums.train, strict=True)]  # fmt: skip
+    parts += [(row, test[i * gram.TEST_ROWS : i * gram.TEST_ROWS + len(row)], train)
+              for i, row in enumerate(sums.test)]  # fmt: skip
+    done, whole = 0, sum(row.size for row, *_ in parts)
+    for row, left, right in parts:
+        add_products(row, left, right)
+        done += row.size
+        progress(done / whole)
     sums.test_squares += gram.squared_norms(test)
     sums.filters += filters
     sums.features += train.shape[1]
@@ -153,31 +163,45 @@ def accumulate(
         responses: `random_conv.on_host` or `on_device`.
         add_products: `add_on_host` or a device's.
         kept: keeps the sums on disk now and then, and gives those of an earlier process.
-        progress: gets ("features", share of all filters).
+        progress: gets ("features", the share of all work that is done).
     """
     white = random_conv.whitening(train, layout, seed)
     sums = kept.newest(targets[0]) if kept else None
     sums = sums or empty(len(train), len(test), block)
+    count, made = len(train) + len(test), _making(train, test, layout)
     for target in targets:
         while sums.filters < target:
             stop = min(sums.filters + FILTERS_AT_ONCE, target)
             weights = random_conv.filters(train, layout, white, sums.filters, stop, seed)
-            before, more = sums.filters, stop - sums.filters
+            first, more = sums.filters, stop - sums.filters
 
-            def share(images_done, before=before, more=more):
-                part = images_done / (len(train) + len(test))
-                progress("features", (before + more * part) / targets[-1])
+            def share(part, first=first, more=more):
+                progress("features", (first + more * part) / targets[-1])
 
             blocks = [
-                responses(images, weights, layout, progress=lambda i, past=past: share(past + i))
+                responses(
+                    images,
+                    weights,
+                    layout,
+                    progress=lambda i, past=past: share(made * (past + i) / count),
+                )
                 for past, images in ((0, train), (len(train), test))
             ]
             standardise(*blocks)
-            add(sums, *blocks, stop - sums.filters, add_products)
+            add(sums, *blocks, more, add_products, lambda part: share(made + (1 - made) * part))
             del blocks
             if kept:
                 kept.keep(sums, at_once=sums.filters == target)
         yield sums
+
+
+def _making(train: np.ndarray, test: np.ndarray, layout: Layout) -> float:
+    """The part that making a block of features has in the arithmetic; their products the rest."""
+    n, m = len(train), len(test)
+    rows, columns = layout.positions(train.shape[1:])
+    making = (n + m) * rows * columns * layout.patch**2 * train.shape[3]
+    adding = layout.features(1) * (n * n / 2 + m * n)
+    return making / (making + adding)
 
 
 class Kept:
