@@ -18,7 +18,7 @@ def main(argv: list[str]) -> int:
     wanted, options = request
     resolved = prepare(wanted, options)
     if words := config.smaller_batch(wanted, resolved):
-        console.warn(words)
+        console.say(words)
     train.check(resolved, options)
     run_dir = Path(options.runs_dir) / config.run_id(resolved)
     if not options.dry_run and results.read_summary(run_dir) is None:

@@ -125,7 +125,7 @@ def run(
         (case, config.resolve(each, *places)) for case, each in cases(wanted, tuple(pixels), seeds)
     ]
     if words := config.smaller_batch(wanted, planned[0][1]):
-        console.warn(words)
+        say(words)
     runs, left_out = [], []
     for position, (case, each) in enumerate(planned):
         say(f"\n{case}, seed {each.seed} ({position + 1} of {len(planned)})")
