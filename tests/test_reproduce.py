@@ -37,11 +37,26 @@ def run(tmp_path):
 
 def test_a_sweep_and_its_report(run):
     code, said = run("reproduce_table1.sh", SEEDS="3", SCALE="cpu", DATA="/data", SWEEP="--slots=2")
-    asked = "table1 --seeds=3 --scale=cpu --runs_dir=runs"
+    asked = "--seeds=3 --scale=cpu --runs_dir=runs"
     assert said == [
-        f"-m rethink_tf.sweep {asked} --data_dir=/data --slots=2", f"-m rethink_tf.report {asked}"
-    ]  # fmt: skip
+        f"-m rethink_tf.sweep {asked} --data_dir=/data --slots=2 table1",
+        f"-m rethink_tf.report {asked} table1",
+    ]
     assert code == 0
+
+
+def test_what_is_typed_holds_against_the_variables_and_a_dry_run_has_no_report(run):
+    _, said = run("reproduce_table1.sh", "--scale=smoke", "--rows=mlp_*", "--dry_run", SCALE="cpu")
+    typed = "--seeds=1 --scale=cpu --runs_dir=runs table1 --scale=smoke --rows=mlp_* --dry_run"
+    assert said == [f"-m rethink_tf.sweep {typed}"]
+
+
+def test_help_says_what_the_script_does():
+    asked = [SCRIPTS / "reproduce_table1.sh", "--help"]
+    said = subprocess.run(asked, capture_output=True, text=True)
+    assert said.returncode == 0 and said.stderr == ""
+    assert said.stdout.startswith("Trains what is missing of tables and figures, then writes")
+    assert said.stdout.endswith("is\nthe sweep's.\n") and "#" not in said.stdout.split("\n")[0]
 
 
 @pytest.mark.parametrize("first, commands, code", [(4, 2, 4), (130, 1, 130), (2, 1, 2)])

@@ -67,7 +67,9 @@ def main(argv: list[str]) -> int:
                        threshold=asked.threshold, runs_dir=asked.runs_dir, only=asked.rows)
         for name in names
     ]  # fmt: skip
-    _write(Path(asked.out), made, runs, asked)
+    top = heading(runs, asked)
+    console.say(top)
+    _write(Path(asked.out), made, runs, top)
     missing = [f"{s.name}: {words}" for s in made for words in s.gathered.missing]
     missing += [f"{s.name}: {s.gathered.why_none}" for s in made if s.gathered.why_none]
     out = [run for section in made for run in section.gathered.left_out]
@@ -107,11 +109,10 @@ def heading(runs: Collection, asked) -> str:
     return f"{'; '.join(words)}."
 
 
-def _write(out: Path, made: list[sections.Section], runs: Collection, asked) -> None:
+def _write(out: Path, made: list[sections.Section], runs: Collection, top: str) -> None:
     """All files of a report."""
     with results.storage(out):
         out.mkdir(parents=True, exist_ok=True)
-    top = heading(runs, asked)
     text = [f"# Paper and ours\n\n{top}\n"]
     for section in made:
         text.append(_markdown(section))

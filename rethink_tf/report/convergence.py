@@ -141,8 +141,8 @@ def figure1b(gathered: Gathered, first: float):
     labels = ("model", "p")
     notes = (
         "Relative to the mean epoch of true labels (p = 0) at the same threshold; the paper states "
-        "no threshold, 0.05 is the one that fits its curves. “Not reached”: within the run's "
-        "epochs, or not at p = 0.",
+        "no threshold, 0.05 is the one at which its Figure 1a gives the times of its Figure 1b. "
+        "“Not reached”: within the run's epochs, or not at p = 0.",
     )
     tables = [
         Table("figure1b", "Figure 1b in numbers", labels, tuple(main), notes=notes),
