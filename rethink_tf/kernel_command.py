@@ -218,7 +218,7 @@ def described(solution: Solution, data: Data, filters: int, tolerance: float) ->
 def say_solution(values: dict[str, Any]) -> None:
     """One solution in lines."""
     seconds, norms = values["seconds"], values["norms"]
-    rate = f" at {values['gflops']:.0f} GFLOP/s" if values["gflops"] > 0 else " (kept before)"
+    rate = f" at {values['gflops']:.3g} GFLOP/s" if values["gflops"] > 0 else " (kept before)"
     of = f"{values['filters']:,} filters, " if values["filters"] else ""
     console.say(
         f"{of}ridge {values['ridge']:g}: train error {100 * values['train_error']:.2f}%, "

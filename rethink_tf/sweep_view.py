@@ -15,7 +15,7 @@ from rethink_tf.errors import ExitCode, StorageError
 from rethink_tf.sweep_jobs import ENDED, STARTED, Job
 
 MEASURED_EVERY = 60.0  # seconds between measurements of the rates
-TOLD_EVERY = 600.0  # seconds between plain lines of progress
+TOLD_EVERY = 60.0  # seconds between plain lines of progress
 
 
 class Clock:
@@ -86,7 +86,7 @@ def _epoch(job: Job, before: str) -> str:
 
 
 class Plain:
-    """A line at each start and end, and one of progress every ten minutes."""
+    """A line at each start and end, and one of progress every minute."""
 
     def __init__(self, runs_dir: Path, tell: Callable[[str], None] = say):
         self.runs_dir, self.say = runs_dir, tell
@@ -121,7 +121,7 @@ class Plain:
         self.say(f"{self._place(job)} {done}  {job.name}  {took}{job.why or outcome(job)}")
 
     def tick(self, jobs: Sequence[Job]) -> None:
-        """Says how far it is, every ten minutes."""
+        """Says how far it is, every minute."""
         if time.monotonic() - self.said_at < TOLD_EVERY:
             return
         self.said_at = time.monotonic()
