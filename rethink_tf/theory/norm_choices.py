@@ -28,7 +28,16 @@ def solve(features: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, float,
         alpha [n, K] (w = features' alpha); ||w||; the relative residual, which is not 0 where the
         Gram matrix has no full rank.
     """
-    values, vectors = np.linalg.eigh(features @ features.T)
+    return _on_span(*_spectrum(features), targets)
+
+
+def _spectrum(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues [n], ascending, and eigenvectors [n, n] of the Gram matrix: what takes long."""
+    return np.linalg.eigh(features @ features.T)
+
+
+def _on_span(values, vectors, targets) -> tuple[np.ndarray, float, float]:
+    """What `solve` returns, of the Gram matrix' eigenvalues and eigenvectors."""
     kept = values > RANK * values[-1]
     inverse = np.where(kept, 1 / np.where(kept, values, 1), 0)
     parts = vectors.T @ targets
@@ -93,7 +102,8 @@ def choices(
         x, seen = function(part.images, test.images, seed, **shown)
         scale = np.sqrt(np.square(x).sum(axis=1).mean())
         x, seen = x / scale, seen / scale
-        alpha, norm, residual = solve(x, targets)
+        spectrum = _spectrum(x)  # one for both kinds of labels
+        alpha, norm, residual = _on_span(*spectrum, targets)
         w = x.T @ alpha
         errors = [
             float(np.mean((inputs @ w).argmax(axis=1) != labels))
@@ -104,7 +114,7 @@ def choices(
                 "name": name,
                 "dimensions": x.shape[1],
                 "norm": norm,
-                "norm_random": solve(x, drawn)[1],
+                "norm_random": _on_span(*spectrum, drawn)[1],
                 "norm_unscaled": norm / float(scale),
                 "test_error": errors[1],
                 "train_error": errors[0],
