@@ -48,10 +48,10 @@ def main(argv: list[str]) -> int:
     gammas = kernel_settings.numbers("gammas", more["gammas"], 1e-12) if more["gammas"] else None
     places = {"data_dir": settings.data_dir, "cache_dir": settings.cache_dir}
     run, why = kernel_data.resolved(run, **places, say=console.say)
-    if run.examples is None:
+    count = run.examples
+    if count is None:
         count = min(EXAMPLES, kernel_data.size(run, **places))
         run, _ = kernel_data.resolved(dataclasses.replace(run, examples=count), **places)
-    count = run.examples or kernel_data.size(run, **places)
     more["held_out"] = held_out = _held_out(more["held_out"], count)
     if settings.json is not None:
         results.require_writable(Path(settings.json))

@@ -137,11 +137,16 @@ def numbers(name: str, extras: dict[str, str | None]) -> dict[str, Any]:
     return found
 
 
-def function(name: str) -> Callable:
-    """What computes a command's experiment; its defaults are those of the flags."""
+def _science(name: str):
+    """The module of a command's experiment."""
     from rethink_tf.theory import expressivity_runs, implicit
 
-    return {"expressivity": expressivity_runs, "implicit": implicit}[name].run
+    return {"expressivity": expressivity_runs, "implicit": implicit}[name]
+
+
+def function(name: str) -> Callable:
+    """What computes a command's experiment; its defaults are those of the flags."""
+    return _science(name).run
 
 
 def sizes(name: str, num_train: int, given: dict[str, Any], say=console.say) -> dict[str, Any]:
@@ -153,12 +158,11 @@ def sizes(name: str, num_train: int, given: dict[str, Any], say=console.say) -> 
         given: arguments that flags set.
         say: takes the line; None for none.
     """
-    from rethink_tf.theory import expressivity_runs, implicit
-
-    module = {"expressivity": expressivity_runs, "implicit": implicit}[name]
-    found = {key: value for key, value in module.sizes(num_train).items() if key not in given}
+    found = {
+        key: value for key, value in _science(name).sizes(num_train).items() if key not in given
+    }
     flags = {argument: flag for flag, (argument, *_) in _ARGUMENTS[name].items()}
-    usual = inspect.signature(module.run).parameters
+    usual = inspect.signature(function(name)).parameters
     other = [
         f"--{flags[key]}={','.join(map(str, value)) if isinstance(value, tuple) else value}"
         for key, value in found.items()
