@@ -14,10 +14,10 @@ __version__ = "0.1.0"
 os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")  # 2**4 cycles
 
 _PUBLIC = {
-    "RunConfig": "rethink_tf.config",
-    "load_runs": "rethink_tf.results",
-    "run": "rethink_tf.train",
-    "corrupted_dataset": "rethink_tf.own_training",
+    "RunConfig": "rethink_tf.config.run_config",
+    "load_runs": "rethink_tf.runs.results",
+    "run": "rethink_tf.training.run",
+    "corrupted_dataset": "rethink_tf.training.corrupted_dataset",
     "audit": None,
     "datasets": None,
     "corruptions": None,

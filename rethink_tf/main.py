@@ -5,22 +5,26 @@ import signal
 import sys
 from pathlib import Path
 
-from rethink_tf import command_line, config, console, datasets, parents, results, train
+from rethink_tf import console
+from rethink_tf.config import flags, run_config
+from rethink_tf.data import registry as datasets
 from rethink_tf.errors import ExitCode, RethinkError
+from rethink_tf.runs import pretrained, results
+from rethink_tf.training import run as train
 
 
 def main(argv: list[str]) -> int:
     """Runs one command line (without the program's name) and returns its exit code."""
-    request = command_line.parse(argv)
+    request = flags.parse(argv)
     if request is None:
-        console.say(command_line.usage())
+        console.say(flags.usage())
         return ExitCode.DONE
     wanted, options = request
     resolved = prepare(wanted, options)
-    if words := config.smaller_batch(wanted, resolved):
+    if words := run_config.smaller_batch(wanted, resolved):
         console.say(words)
     train.check(resolved, options)
-    run_dir = Path(options.runs_dir) / config.run_id(resolved)
+    run_dir = Path(options.runs_dir) / run_config.run_id(resolved)
     if not options.dry_run and results.read_summary(run_dir) is None:
         datasets.require(resolved.dataset, options.data_dir)
     if options.dry_run:
@@ -30,16 +34,16 @@ def main(argv: list[str]) -> int:
     return ExitCode.DONE
 
 
-def prepare(wanted: config.RunConfig, options: command_line.Options) -> config.RunConfig:
+def prepare(wanted: run_config.RunConfig, options: flags.Options) -> run_config.RunConfig:
     """The resolved configuration of a request; a data set left open is chosen and said."""
-    wanted = parents.adopt(wanted, options.runs_dir)
-    for name in config.FIELDS:  # before the data set is looked for, which can take seconds
-        config.check_field(name, getattr(wanted, name))
+    wanted = pretrained.adopt(wanted, options.runs_dir)
+    for name in run_config.FIELDS:  # before the data set is looked for, which can take seconds
+        run_config.check_field(name, getattr(wanted, name))
     if wanted.dataset is None:
         chosen, why = datasets.choose_default(options.data_dir)
         console.say(why)
         wanted = dataclasses.replace(wanted, dataset=chosen)
-    return config.resolve(wanted, options.data_dir, options.cache_dir, console.say)
+    return run_config.resolve(wanted, options.data_dir, options.cache_dir, console.say)
 
 
 # Of commands that keep nothing before their end.

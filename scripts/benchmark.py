@@ -34,8 +34,8 @@ import benchmark_step  # noqa: E402
 import benchmark_tables  # noqa: E402
 import benchmark_torch  # noqa: E402
 
-from rethink_tf import devices  # noqa: E402
-from rethink_tf.config import PRECISIONS  # noqa: E402
+from rethink_tf.config.run_config import PRECISIONS  # noqa: E402
+from rethink_tf.training.devices import setup as devices  # noqa: E402
 
 
 def machine(options) -> dict:

@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
-from rethink_tf import pipeline
-from rethink_tf.steps import Steps
+from rethink_tf.data import pipeline
+from rethink_tf.training.train_step import Steps
 
 SHUFFLED, PREFETCHED = 10_000, 2
 

@@ -17,7 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 @pytest.fixture(scope="session")
 def tensorflow():
     """TensorFlow, started as a run starts it, once."""
-    from rethink_tf import devices
+    from rethink_tf.training.devices import setup as devices
 
     devices.start(THREADS)
     import tensorflow as tf
@@ -47,10 +47,10 @@ def offline(monkeypatch, tmp_path):
 @pytest.fixture(scope="session", autouse=True)
 def patience():
     """A signal to the tests' own process: a slow machine's answer must not end all the tests."""
-    from rethink_tf import stopping
+    from rethink_tf.training import preemption
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stopping, "GRACE_SECONDS", 120.0)
+        patch.setattr(preemption, "GRACE_SECONDS", 120.0)
         yield
 
 
@@ -70,9 +70,9 @@ def no_training(monkeypatch):
     def fail(*_, **__):
         raise AssertionError("nothing is to be trained here")
 
-    monkeypatch.setattr("rethink_tf.devices.start", fail)
-    if "rethink_tf.session" in sys.modules:
-        monkeypatch.setattr("rethink_tf.session.train", fail)
+    monkeypatch.setattr("rethink_tf.training.devices.setup.start", fail)
+    if "rethink_tf.training.trainer" in sys.modules:
+        monkeypatch.setattr("rethink_tf.training.trainer.train", fail)
 
 
 @pytest.fixture

@@ -11,12 +11,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rethink_tf import console, records, results
-from rethink_tf.arguments import Parser
+from rethink_tf import console
+from rethink_tf.config.arguments import Parser
+from rethink_tf.config.resolution import CONTENT, PARENT
 from rethink_tf.errors import ExitCode, RequestError, StorageError
 from rethink_tf.report import derived
 from rethink_tf.report.collection import MEASURED, Run, as_run, collect, lacks, part_of, read_folder
-from rethink_tf.resolution import CONTENT, PARENT
+from rethink_tf.runs import results
+from rethink_tf.runs import schema as records
 
 FOLDER = Path(__file__).resolve().parent / "measured"
 MOST_EPOCHS = 100

@@ -9,11 +9,13 @@ import re
 import sys
 from pathlib import Path
 
-from rethink_tf import console, results
-from rethink_tf.arguments import Parser
+from rethink_tf import console
+from rethink_tf.config.arguments import Parser
 from rethink_tf.errors import ExitCode, RequestError
-from rethink_tf.report import derived, measured, sections, table
+from rethink_tf.report import derived, measured, table
 from rethink_tf.report.collection import Collection, Run, collect
+from rethink_tf.report.sections import build as sections
+from rethink_tf.runs import results
 
 _BLOCK = re.compile(r"(<!-- measured: (\w+)(?: (\w+))? -->\n)(.*?)(<!-- end -->)", re.S)
 

@@ -207,6 +207,6 @@ def conditioning(found: Interpolant, dense: int = 2000) -> dict[str, float | Non
 
 
 if __name__ == "__main__":
-    from rethink_tf import theory_commands
+    from rethink_tf.experiments import theory_studies
 
-    sys.exit(theory_commands.start("expressivity"))
+    sys.exit(theory_studies.start("expressivity"))

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from rethink_tf import corruptions, datasets
+from rethink_tf.corruptions import labels as corruptions
+from rethink_tf.data import registry as datasets
 from rethink_tf.errors import RequestError
 from rethink_tf.theory import expressivity
 

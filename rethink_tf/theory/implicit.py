@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from rethink_tf import datasets
+from rethink_tf.data import registry as datasets
 from rethink_tf.errors import RequestError
 from rethink_tf.theory import norm_choices, preprocessing
 
@@ -121,7 +121,9 @@ def sgd(
         the labels), `zero` and `elsewhere` (see `descend`), `limit`: the distance at which the
         second must end.
     """
-    from rethink_tf.theory.minimum_norm import one_hot  # its solver takes SciPy; a sweep's list not
+    from rethink_tf.theory.kernels.minimum_norm import (
+        one_hot,  # its solver takes SciPy; a sweep's list not
+    )
 
     dimensions = int(np.prod(train.image_shape))
     most = min(dimensions - 1, train.num_examples)
@@ -223,6 +225,6 @@ def unfitted(found: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    from rethink_tf import theory_commands
+    from rethink_tf.experiments import theory_studies
 
-    sys.exit(theory_commands.start("implicit"))
+    sys.exit(theory_studies.start("implicit"))

@@ -1,0 +1,297 @@
+"""The command of Table 3: `python -m rethink_tf.theory.kernels.interpolate`."""
+
+import contextlib
+import dataclasses
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+from rethink_tf import __version__, console
+from rethink_tf.audit import dataset as audit
+from rethink_tf.config import fields, paper
+from rethink_tf.data import registry as datasets
+from rethink_tf.errors import ExitCode, RequestError, StorageError
+from rethink_tf.experiments.kernels import (
+    data as kernel_data,
+)
+from rethink_tf.experiments.kernels import (
+    request as kernel_settings,
+)
+from rethink_tf.experiments.kernels import (
+    solutions as kernel_solutions,
+)
+from rethink_tf.experiments.kernels import (
+    summary as kernel_summary,
+)
+from rethink_tf.experiments.kernels.data import Data
+from rethink_tf.experiments.kernels.request import Settings
+from rethink_tf.runs import results
+from rethink_tf.runs import schema as records
+from rethink_tf.runs import task as plain_runs
+from rethink_tf.stages import Progress
+from rethink_tf.storage import content_hash, paths
+from rethink_tf.theory.kernels import memory, minimum_norm
+from rethink_tf.theory.kernels.gram import Kernel
+from rethink_tf.theory.kernels.minimum_norm import Solution
+from rethink_tf.training.devices import setup as devices
+
+KIND, SOLUTIONS = "kernels", "solutions.json"
+# Results of which all these are equal may stand in one file.
+OF_A_SOLUTION = ("version", "data", "settings", "gamma", "labels_hash")
+ABOUT = """Solves K alpha = y for the kernel of a training set, one-hot targets and no ridge: the
+interpolant of minimum norm (section 5 of the paper, Table 3). Prints test error, residual and
+norms. K is never held in whole; --cache_dir keeps what is done when the solve is interrupted."""
+
+
+_MORE = {
+    "runs_dir": fields.field(None, str, plain_runs.RUNS_DIR, group="Where and how", by="none"),
+}  # fmt: skip
+
+
+def identify(argv: list[str]) -> tuple[dict[str, Any], str]:
+    """What a command line asks for: (its plain configuration, run id)."""
+    run, settings, _ = kernel_settings.parse(
+        argv, "rethink_tf.theory.kernels.interpolate", ABOUT, _MORE
+    )
+    run, _ = kernel_data.resolved(run, settings.data_dir, settings.cache_dir)
+    values = kernel_settings.configuration(run, settings)
+    return values, plain_runs.run_id(KIND, values)
+
+
+def main(argv: list[str]) -> int:
+    """Runs one command line (without the program's name) and returns its exit code."""
+    request = kernel_settings.parse(argv, "rethink_tf.theory.kernels.interpolate", ABOUT, _MORE)
+    if request is None:
+        return ExitCode.DONE
+    run, settings, more = request
+    with _saying_what_is_kept(settings, more["runs_dir"]):
+        return _carry_out(run, settings, more["runs_dir"], argv)
+
+
+def _carry_out(run, settings: Settings, runs_dir: str | None, argv: list[str]) -> int:
+    """Solves what is asked for, as a run where there is a folder of runs; the exit code."""
+    kernel_solutions.steps(settings)  # refuses what is no number before any data is read
+    kernel_solutions.feature_options(settings)
+    run, why = kernel_data.resolved(run, settings.data_dir, settings.cache_dir, console.say)
+    kernel_settings.kernel_of(settings, run.dataset)
+    if why:
+        console.say(why)
+    if runs_dir is None:
+        if settings.json is not None:
+            results.require_writable(Path(settings.json))
+        return finish(_solve(run, settings), settings)
+    if settings.json is not None:
+        raise RequestError(f"--json: expected none with --runs_dir, received {settings.json}")
+    datasets.require(run.dataset, settings.data_dir)
+
+    def compute(folder: Path) -> dict[str, Any]:
+        own = dataclasses.replace(settings, json=str(folder / SOLUTIONS))
+        record = _solve(run, own)
+        finish(record, own)
+        return kernel_summary.summary_of(record)
+
+    values = kernel_settings.configuration(run, settings)
+    return plain_runs.carry_out(runs_dir, KIND, values, compute, argv=argv,
+                                threads=settings.threads)  # fmt: skip
+
+
+@contextlib.contextmanager
+def _saying_what_is_kept(settings: Settings, runs_dir: str | None):
+    """Gives a Ctrl-C within the words of what it left, and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        written = settings.json is not None and Path(settings.json).is_file()
+        solved_in = settings.json if written else runs_dir
+        kept = [f"what was solved is in {solved_in}"] if solved_in else []
+        if settings.cache_dir is not None:
+            folder = paths.cache_directory(settings.cache_dir)
+            found = [*folder.glob("factor-*/row_*"), *folder.glob("gram-*/filters_*")]
+            what = "what was kept of kernel matrices is" if found else "nothing was kept yet"
+            kept.append(f"{what} in {settings.cache_dir}")
+        words = "; ".join(kept) + "; the same command goes on" if kept else (
+            "nothing is kept: type --cache_dir=DIR, with which the same command goes on"
+        )  # fmt: skip
+        raise KeyboardInterrupt(f"interrupted; {words}") from None
+
+
+def _solve(run, settings: Settings) -> dict[str, Any]:
+    """Solves what is asked for and says it; returns the record."""
+    name, gamma, source = kernel_settings.kernel_of(settings, run.dataset)
+    kernel = Kernel(name, gamma)
+    where = {"data_dir": settings.data_dir, "cache_dir": settings.cache_dir}
+    data = kernel_data.load(run, **where, threads=settings.threads, say=console.say)
+    n = data.train.num_examples
+    words = f"gaussian kernel, gamma {gamma:g} ({source})" if gamma else "linear kernel"
+    console.say(
+        f"{content_hash.shown(run.dataset)}: {n:,} examples to interpolate, "
+        f"{data.test.num_examples:,} to test on; {settings.features}, {words}"
+    )
+    console.say(
+        f"{100 * kernel_data.changed_fraction(data.train):.2f}% of the labels changed; audit: "
+        f"{len(data.checks)} checks passed"
+    )
+    equal, contradicting = kernel_data.equal_images(data.train)
+    if equal:
+        console.say(
+            f"{equal} images equal an earlier one, {contradicting} of them with another label: "
+            f"{'these cannot be interpolated' if contradicting else 'no harm'}"
+        )
+    record = _record(run, settings, kernel, source, data)
+    record |= {"equal_images": equal, "contradicting_images": contradicting}
+    wanted = kernel_solutions.steps(settings)
+    record["solutions"] = _solved_before(settings, record)
+    solved = {(values["filters"], values["ridge"]): values for values in record["solutions"]}
+    for step in [step for step in wanted if step in solved]:
+        console.say(f"from {settings.json}:")
+        say_solution(solved[step])
+    wanted = [step for step in wanted if step not in solved]
+    wanted = kernel_solutions.possible(settings, kernel, wanted, n, data.train.images.shape[1:])
+    if wanted:
+        kernel_solutions.require_memory(settings, data)
+    progress = Progress()
+    for filters, solution in kernel_solutions.solutions(settings, data, kernel, wanted, progress):
+        record["solutions"].append(described(solution, data, filters, settings.tolerance))
+        _write(settings, record)
+        say_solution(record["solutions"][-1])
+    say_paper(run, settings)
+    return record
+
+
+def _record(run, settings: Settings, kernel: Kernel, source: str, data) -> dict[str, Any]:
+    return {
+        "version": __version__,
+        "data": {name: getattr(run, name) for name in kernel_settings.OF_A_RUN},
+        "settings": {
+            name: value
+            for name, value in dataclasses.asdict(settings).items()
+            if name not in kernel_settings.FREE
+        },
+        "threads": settings.threads or devices.cores(),
+        "kernel": kernel.name,
+        "gamma": kernel.gamma,
+        "gamma_from": source,
+        "examples": data.train.num_examples,
+        "test_examples": data.test.num_examples,
+        "labels_hash": audit.labels_hash(data.train.index, data.train.given),
+        "changed_fraction": kernel_data.changed_fraction(data.train),
+        "audit": [dataclasses.asdict(check) for check in data.checks],
+        "solutions": [],
+    }
+
+
+def _solved_before(settings: Settings, record: dict[str, Any]) -> list[dict[str, Any]]:
+    """The solutions in --json, if they are of the same data and settings."""
+    try:
+        old = records.parse(Path(settings.json).read_bytes()) if settings.json else {}
+    except OSError:  # not there; what cannot be written is said when it is
+        return []
+    except ValueError:
+        raise StorageError(f"{settings.json}: expected JSON, found something else") from None
+    same = isinstance(old, dict) and all(old.get(key) == record[key] for key in OF_A_SOLUTION)
+    if old and not same:
+        raise RequestError(
+            f"--json={settings.json}: it holds results of other data or settings; type another "
+            "name, or delete it"
+        )
+    return old.get("solutions", [])
+
+
+def described(solution: Solution, data: Data, filters: int, tolerance: float) -> dict[str, Any]:
+    """All that a solution says, as JSON has it. Errors are fractions."""
+    values = {
+        "filters": filters,
+        "ridge": solution.ridge,
+        "train_error": minimum_norm.errors(solution.fitted, data.train.given),
+        "test_error": minimum_norm.errors(solution.predicted, data.test.true),
+        "norms": minimum_norm.norms(solution),
+        "residuals": solution.residuals,
+        "solved": solution.residuals[-1] <= tolerance,
+        "shift": solution.shift,
+        "seconds": solution.seconds,
+        "gflops": solution.new_flops / solution.seconds["factor"] / 1e9,
+        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    }
+    if data.run.corrupt == 1 and data.run.label_noise == "uniform":
+        predicted = solution.predicted.argmax(axis=1)
+        check = audit.after_training(data.test.true, predicted, data.train.num_classes)
+        values["test_at_chance"] = dataclasses.asdict(check)
+    return values
+
+
+def say_solution(values: dict[str, Any]) -> None:
+    """One solution in lines."""
+    seconds, norms = values["seconds"], values["norms"]
+    rate = f" at {values['gflops']:.3g} GFLOP/s" if values["gflops"] > 0 else " (kept before)"
+    of = f"{values['filters']:,} filters, " if values["filters"] else ""
+    console.say(
+        f"{of}ridge {values['ridge']:g}: train error {100 * values['train_error']:.2f}%, "
+        f"test error {100 * values['test_error']:.2f}%"
+    )
+    console.say(
+        "  l2 norm: "
+        + ", ".join(
+            f"{key.replace('_', ' ')} {norms[key]:.4g}"
+            for key in ("all_classes", "class_mean", "class_largest", "coefficients")
+        )
+    )
+    first, *refined = (f"{r:.1e}" for r in values["residuals"])
+    words = f"  relative residual {first}"
+    if refined:
+        *steps, last = refined
+        words += f", after each refinement {', '.join(steps)}, as recomputed at the end {last}"
+    console.say(words)
+    if not values["solved"]:
+        console.say(
+            "  NOT SOLVED to --tolerance: more --refinements, --dtype=float64 or a --ridge may do"
+        )
+    if values["shift"]:
+        console.say(
+            f"  the factor is of K with up to {values['shift']:.1e} added to a diagonal block (not "
+            "positive definite in its precision); refinement works on the unshifted system"
+        )
+    console.say(
+        f"  factor {_short(seconds['factor'])}{rate}, refinement "
+        f"{_short(seconds['refine'])}, test set {_short(seconds['predict'])}; "
+        f"peak memory {memory.amount(values['peak_bytes'])}"
+    )
+
+
+def _short(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 10 else console.duration(seconds)
+
+
+def say_paper(run, settings: Settings) -> None:
+    """The paper's numbers, where this is a row of its Table 3 at whatever scale."""
+    row = paper.TABLE3.get((run.dataset, settings.features))
+    if row is None or run.corrupt or run.labels_from or run.pixels != "original":
+        return
+    more = "" if row.norm is None else f", l2 norm {row.norm:g}"
+    if settings.features == "random_conv":
+        more = f" ({100 * row.ridge_test_error:g}% with ridge), at 32,000 filters"
+    scale = "" if run.examples is None else ", on all examples"
+    console.say(f"paper, Table 3: test error {100 * row.test_error:g}%{more}{scale}")
+
+
+def _write(settings: Settings, record: dict[str, Any]) -> None:
+    if settings.json is not None:
+        results.write_json(Path(settings.json), record)
+
+
+def finish(record: dict[str, Any], settings: Settings) -> int:
+    """Writes the record's status and returns the exit code: INVALID where chance was tested."""
+    checks = [values.get("test_at_chance") for values in record["solutions"]]
+    failed = [check["detail"] for check in checks if check and check["passed"] is False]
+    record["status"] = results.INVALID if failed else results.DONE
+    _write(settings, record)
+    if failed:
+        console.say(f"INVALID: random labels, but the test error is not chance: {failed[0]}")
+        return ExitCode.INVALID
+    return ExitCode.DONE
+
+
+if __name__ == "__main__":
+    from rethink_tf.main import guarded
+
+    sys.exit(guarded(main, sys.argv[1:]))
