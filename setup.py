@@ -14,6 +14,7 @@ setup(
     description="Does a network learn, or does it memorise? Zhang et al. (ICLR 2017), reproduced.",
     long_description=(here / "README.md").read_text(),
     long_description_content_type="text/markdown",
+    entry_points={"console_scripts": ["rethink-tf = rethink_tf.cli.app:main"]},
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["rethink_tf", "rethink_tf.*"]),
     package_data={"rethink_tf.report": ["paper/*.csv", "measured/*.jsonl", "page/*"]},

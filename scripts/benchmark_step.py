@@ -34,7 +34,7 @@ def flops_per_image(model) -> int:
 
 def random_table(options):
     """A resident set of noise: a `pipeline.Table` of uint8 [examples, size, size, 3]."""
-    from rethink_tf.data.pipeline import Table
+    from rethink_tf.data.types import Table
 
     size = 32 if options.augment == "crop" else options.input_size
     draw = np.random.default_rng(0)
@@ -93,7 +93,7 @@ def our_step(name, precision, table, options, jit, strategy=None, kind=None):
     """
     import tensorflow as tf
 
-    from rethink_tf.data.pipeline import accelerator
+    from rethink_tf.corruptions.pixels import accelerator
     from rethink_tf.training.train_step import Steps
 
     shape = (options.input_size, options.input_size, CHANNELS)

@@ -26,8 +26,8 @@ sys.path.insert(0, str(ROOT))
 from run_outcome import differences, outcome  # noqa: E402
 
 from rethink_tf.cli import sweep  # noqa: E402
+from rethink_tf.cli.app import guarded  # noqa: E402
 from rethink_tf.experiments import plan  # noqa: E402
-from rethink_tf.main import guarded  # noqa: E402
 
 AXES = {"model": "mlp_1x512", "dataset": "digits", "corrupt": "0 0.5 1"}
 TRIAL = plan.Experiment(

@@ -79,10 +79,11 @@ def no_training(monkeypatch):
 def call(capsys, own_signals):
     """(exit code, stdout, stderr) of one command line."""
     from rethink_tf import main
+    from rethink_tf.cli import app
 
     def run(*argv):
         capsys.readouterr()
-        code = main.guarded(main.main, list(argv))
+        code = app.guarded(main.main, list(argv))
         return (code, *capsys.readouterr())
 
     return run
@@ -105,6 +106,7 @@ def refused(call):
 def tiny(tensorflow, tmp_path_factory):
     """A real run of seconds, its data set left open, offline: where it lies and what it said."""
     from rethink_tf import main
+    from rethink_tf.cli import app
 
     folder = tmp_path_factory.mktemp("tiny")
     argv = ["--model=mlp_1x512", "--epochs=2", "--corrupt=1.0", "--examples=300"]
@@ -113,7 +115,7 @@ def tiny(tensorflow, tmp_path_factory):
         _cut_off(patch, folder)
         before = signal.getsignal(signal.SIGTERM)
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            code = main.guarded(main.main, [*argv, f"--runs_dir={folder}/runs"])
+            code = app.guarded(main.main, [*argv, f"--runs_dir={folder}/runs"])
         signal.signal(signal.SIGTERM, before)
     run_id = "mlp_1x512-d1be464e270a"
     return SimpleNamespace(

@@ -1,6 +1,6 @@
 """What distinguishes a network that learnt from one that memorised? Measures of finished runs.
 
-    python -m rethink_tf.analysis.measures RUN [RUN ...] [--out=measures.json]
+    rethink-tf measures RUN [RUN ...] [--out=measures.json]
 
 Norms, margins, distance from initialisation, sharpness and, with --signs, the empirical Rademacher
 complexity of each run's network, side by side: for example of a run on true labels and one on
@@ -8,18 +8,16 @@ random labels. Every number is measured now, from the weights that the run ended
 """
 
 import math
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rethink_tf import console, stages
-from rethink_tf.cli import show
+from rethink_tf import console
 from rethink_tf.config.run_config import FIELDS
 from rethink_tf.errors import RequestError
-from rethink_tf.runs import results
+from rethink_tf.runs import description
 
 EXAMPLES, DRAWS = 1000, 5  # of sharpness
 MARGIN = 10  # percentile, as in Jiang et al. (2020)
@@ -152,7 +150,7 @@ def of_run(
         complexity = drawn["complexity"]
     return {
         "run_id": run.summary["run_id"],
-        "name": show.run_name(Path(run_dir)),
+        "name": description.run_name(Path(run_dir)),
         "run_dir": str(run_dir),
         "changed_fraction": run.summary["changed_fraction"],
         "train_accuracy": float(np.mean(logits.argmax(axis=1) == given)),
@@ -172,7 +170,7 @@ def run(run_dirs: Sequence[Path | str], *, say=console.say, **kinds) -> dict[str
     found = []
     for run_dir in run_dirs:
         say(f"{run_dir}: measuring")
-        found.append(of_run(run_dir, say=say, progress=stages.Progress(say), **kinds))
+        found.append(of_run(run_dir, say=say, progress=console.StageProgress(say), **kinds))
     return {"experiment": "measures", "runs": found}
 
 
@@ -199,64 +197,3 @@ def table(found: dict[str, Any]) -> str:
         cells = (column[row].rjust(w) for column, w in zip(columns, widths, strict=True))
         lines.append(words.ljust(left) + "".join(cells))
     return "\n".join(lines)
-
-
-_EXTRA = {
-    "out": "the JSON file to write [measures.json]",
-    "sharpness_examples": f"training examples on which sharpness is taken [{EXAMPLES}]",
-    "sharpness_draws": f"draws of the noise [{DRAWS}]",
-    "signs": "draws of random signs, each a training as long as the run's own [0]",
-}
-
-
-def main(argv: list[str]) -> int:
-    """The command: measures of runs, as a table and a JSON file."""
-    from rethink_tf.config import flags
-    from rethink_tf.experiments import theory_studies
-    from rethink_tf.training.devices import setup as devices
-
-    named = [word for word in argv if not word.startswith("-")]
-    request = flags.parse_with([word for word in argv if word.startswith("-")], _EXTRA)
-    if request is None:
-        console.say("python -m rethink_tf.analysis.measures RUN [RUN ...] [--name=value ...]\n")
-        places = ("runs_dir", "data_dir", "cache_dir", "threads")
-        for name, text in (_EXTRA | {n: theory_studies.PLACES[n] for n in places}).items():
-            console.say(f"  --{name:<20}{text}")
-        return 0
-    wanted, options, extras = request
-    theory_studies.refuse_others(wanted, ())
-    if not named:
-        raise RequestError("expected the folder of a finished run, or several; received none")
-    if len(named) > show.MOST_RUNS:
-        raise RequestError(f"expected at most {show.MOST_RUNS} RUN folders, received {len(named)}")
-    out = Path(extras["out"] or "measures.json")
-    if out.suffix != ".json":
-        raise RequestError(f"--out: expected a name that ends in .json, received {out}")
-    limits = {"sharpness_examples": ("examples", 1, 10**6), "sharpness_draws": ("draws", 1, 1000),
-              "signs": ("signs", 0, 100)}  # fmt: skip
-    kinds = {
-        argument: theory_studies.whole(flag, extras[flag], low, high)
-        for flag, (argument, low, high) in limits.items()
-        if extras[flag] is not None
-    }
-    folders = [_folder(name, Path(options.runs_dir)) for name in named]
-    results.require_writable(out)
-    devices.start(options.threads)
-    found = run(folders, data_dir=options.data_dir, cache_dir=options.cache_dir, **kinds)
-    results.write_json(out, found)
-    console.say(f"{table(found)}\n{out}")
-    return 0
-
-
-def _folder(name: str, runs_dir: Path) -> Path:
-    """A run's folder, named by its path or by its id below the folder of the runs."""
-    for folder in (Path(name), runs_dir / name):
-        if results.read_summary(folder) is not None:
-            return folder
-    raise RequestError(f"{name}: expected the folder or the id of a finished run; there is none")
-
-
-if __name__ == "__main__":
-    from rethink_tf.main import NOTHING_KEPT, guarded
-
-    sys.exit(guarded(main, sys.argv[1:], NOTHING_KEPT))

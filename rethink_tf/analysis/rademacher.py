@@ -1,6 +1,6 @@
 """Empirical Rademacher complexity by fitting random signs: equation 1 of the paper.
 
-    python -m rethink_tf.analysis.rademacher --model=mlp_1x512 --dataset=cifar10 --examples=5000
+    rethink-tf rademacher --model=mlp_1x512 --dataset=cifar10 --examples=5000
 
 Equation 1 is the expectation over signs s, each +1 or -1 with probability 1/2, of the supremum over
 functions h of the mean of s_i h(x_i). The functions here are sign(logit 1 - logit 0) of the
@@ -9,7 +9,6 @@ is measured is a lower bound. It is 1 where every sign is fitted.
 """
 
 import dataclasses
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -141,45 +140,3 @@ def run(
         "complexity": float(np.mean([one["correlation"] for one in found])),
         "draws": found,
     }
-
-
-def main(argv: list[str]) -> int:
-    """The command: a configuration's complexity, as a line and a JSON file."""
-    from pathlib import Path
-
-    from rethink_tf import stages
-    from rethink_tf.config import flags
-    from rethink_tf.data import registry as datasets
-    from rethink_tf.experiments import theory_studies
-    from rethink_tf.main import prepare
-    from rethink_tf.runs import results
-    from rethink_tf.training.devices import setup as devices
-
-    extra = {
-        "out": "the JSON file to write [rademacher.json]",
-        "draws": "how many times the signs are drawn, each a training [1]",
-    }
-    request = flags.parse_with(argv, extra)
-    if request is None:
-        console.say(flags.usage("rethink_tf.analysis.rademacher", extra))
-        return 0
-    wanted, options, extras = request
-    draws = theory_studies.whole("draws", extras["draws"] or "1", 1, MOST_DRAWS)
-    out = Path(extras["out"] or "rademacher.json")
-    if out.suffix != ".json":
-        raise RequestError(f"--out: expected a name that ends in .json, received {out}")
-    resolved = prepare(wanted, options)
-    datasets.require(resolved.dataset, options.data_dir)
-    results.require_writable(out)
-    devices.start(options.threads)
-    places = {"data_dir": options.data_dir, "cache_dir": options.cache_dir}
-    found = run(resolved, draws=draws, **places, progress=stages.Progress())
-    results.write_json(out, found)
-    console.say(f"empirical Rademacher complexity at least {found['complexity']:.4f}\n{out}")
-    return 0
-
-
-if __name__ == "__main__":
-    from rethink_tf.main import NOTHING_KEPT, guarded
-
-    sys.exit(guarded(main, sys.argv[1:], NOTHING_KEPT))

@@ -13,7 +13,6 @@ import numpy as np
 
 from rethink_tf.analysis.randomisation_figures import Run, number
 from rethink_tf.plotting import style as pictures
-from rethink_tf.runs import results
 
 REPORT = "report"
 # Okabe and Ito, and a line style and marker each, so that no colour is needed.
@@ -49,7 +48,7 @@ def write(out: Path, figures: dict[str, Any], runs: list[Run]) -> list[str]:
         f"{REPORT}.html": page(figures, light, dark).encode(errors="backslashreplace"),
     }
     for name, content in files.items():
-        results.write_atomically(out / name, content)
+        files.write_atomically(out / name, content)
     return [str(out / name) for name in files]
 
 

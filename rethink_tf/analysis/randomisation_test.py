@@ -1,6 +1,6 @@
 """The test of Zhang et al. on anyone's model and data: does it fit the truth, does it fit noise?
 
-    python -m rethink_tf.analysis.randomisation_test --model=package.module:function \
+    rethink-tf randomisation-test --model=package.module:function \
         --dataset=folder:PATH
 
 Trains on true labels, on random labels, and where asked on corrupted pixels, over several seeds,
@@ -9,7 +9,6 @@ report.png and report.html, and ends with a verdict in words.
 """
 
 import dataclasses
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -25,10 +24,10 @@ from rethink_tf.config import run_config
 from rethink_tf.config.flags import Options
 from rethink_tf.config.run_config import RunConfig
 from rethink_tf.data import registry as datasets
-from rethink_tf.errors import AuditError, DivergedError, ExitCode, RequestError
+from rethink_tf.errors import AuditError, DivergedError, RequestError
 from rethink_tf.models.custom.keras_file import first_line
 from rethink_tf.runs import results
-from rethink_tf.storage import content_hash
+from rethink_tf.storage import content_hash, files
 from rethink_tf.training import run as train
 
 TRUE, RANDOM = "true labels", "random labels"
@@ -38,11 +37,6 @@ PIXELS = {
     "gaussian": "Gaussian pixels",
 }
 _OWN = ("corrupt", "label_noise", "labels_from", "pixel_mix", "shuffle_fraction")
-_EXTRA = {
-    "seeds": "how many seeds, from --seed on [1]",
-    "threshold": "training accuracy that counts as fitted [0.99]",
-    "out": "folder of the report [randomisation_test]",
-}
 
 
 def cases(wanted: RunConfig, pixels: tuple[str, ...], seeds: int) -> list[tuple[str, RunConfig]]:
@@ -121,7 +115,7 @@ def run(
     unknown = [name for name in fields if name not in run_config.FIELDS]
     if unknown:
         raise RequestError(f"expected fields of RunConfig, received {', '.join(unknown)}")
-    with results.storage(out):
+    with files.storage(out):
         out.mkdir(parents=True, exist_ok=True)
     name, notes = _stored(dataset, out)
     for note in notes:
@@ -247,51 +241,5 @@ def _stored(dataset, out: Path) -> tuple[str | None, tuple[str, ...]]:
         with tempfile.TemporaryFile() as file:
             np.savez(file, **{k: arrays[n] for k, n in zip(keys, names, strict=True)})
             file.seek(0)
-            results.write_atomically(path, file.read())
+            files.write_atomically(path, file.read())
     return f"npz:{path}", opened.notes
-
-
-def main(argv: list[str]) -> int:
-    """The command."""
-    from rethink_tf.config import flags
-    from rethink_tf.main import prepare
-
-    request = flags.parse_with(argv, _EXTRA)
-    if request is None:
-        console.say(flags.usage("rethink_tf.analysis.randomisation_test", _EXTRA))
-        return ExitCode.DONE
-    wanted, options, extras = request
-    numbers = {}
-    for name, kind, default in (("seeds", int, 1), ("threshold", float, 0.99)):
-        try:
-            numbers[name] = kind(extras[name] or default)
-        except ValueError:
-            raise RequestError(f"--{name}: expected a number, received {extras[name]}") from None
-    asked = "" if wanted.pixels == run_config.FIELDS["pixels"].default else wanted.pixels
-    pixels = tuple(kind.strip() for kind in asked.split(",") if kind.strip())
-    wanted = dataclasses.replace(wanted, pixels="original")
-    planned = cases(wanted, pixels, numbers["seeds"])  # which refuses before anything is looked for
-    if wanted.dataset is None:
-        wanted = dataclasses.replace(wanted, dataset=prepare(wanted, options).dataset)
-        planned = cases(wanted, pixels, numbers["seeds"])
-    if options.dry_run:
-        for case, each in planned:
-            found = run_config.resolve(each, options.data_dir, options.cache_dir, console.say)
-            console.say(f"{case}, seed {found.seed}: {run_config.run_id(found)}")
-        return ExitCode.DONE
-    if not datasets.is_on_disk(wanted.dataset, options.data_dir):
-        datasets.require(wanted.dataset, options.data_dir)
-    values = {name: getattr(wanted, name) for name in run_config.FIELDS}
-    model, dataset = values.pop("model"), values.pop("dataset")
-    del values["pixels"]
-    run(
-        model, dataset, pixels=pixels, out=extras["out"] or "randomisation_test", options=options,
-        **numbers, **values,
-    )  # fmt: skip
-    return ExitCode.DONE
-
-
-if __name__ == "__main__":
-    from rethink_tf.main import guarded
-
-    sys.exit(guarded(main, sys.argv[1:]))

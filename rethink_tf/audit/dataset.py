@@ -4,7 +4,6 @@ The strongest checks come first: every given label against the NumPy twin, every
 the source. The others need no twin, so they hold for anyone's labels. Imports no TensorFlow.
 """
 
-import hashlib
 from typing import Any
 
 import numpy as np
@@ -66,31 +65,6 @@ def refuse_failures(checks: list[Check]) -> None:
                          + "; ".join(failed))  # fmt: skip
 
 
-def labels_hash(index: np.ndarray, given: np.ndarray) -> str:
-    """sha256 over (index, given), 16 hex digits: what the model was asked to learn."""
-    digest = hashlib.sha256(np.ascontiguousarray(index, np.int64).tobytes())
-    digest.update(np.ascontiguousarray(given, np.int32).tobytes())
-    return digest.hexdigest()[:16]
-
-
-def label_words(index: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """One int64 word for each (example, label): NumPy twin of `steps.label_words`.
-
-    Multiplications and shifts mix the two, so a sum of words betrays exchanged labels as well.
-    """
-    with np.errstate(over="ignore"):
-        words = np.asarray(index, np.int64) * 0x9E3779B97F4A7C1 + np.asarray(labels, np.int64)
-        words = (words ^ (words >> 29)) * 0x3F58476D1CE4E5B9
-        words = (words ^ (words >> 32)) * 0x14D049BB133111EB
-        return words ^ (words >> 29)
-
-
-def label_checksum(index: np.ndarray, labels: np.ndarray) -> int:
-    """The sum of the words of all examples, modulo 2**64, as a signed number."""
-    with np.errstate(over="ignore"):
-        return int(label_words(index, labels).sum(dtype=np.int64))
-
-
 def after_training(true: np.ndarray, predicted: np.ndarray, num_classes: int) -> Check:
     """Whether chance explains the accuracy on clean test labels of a run on random labels.
 
@@ -121,22 +95,3 @@ def after_training(true: np.ndarray, predicted: np.ndarray, num_classes: int) ->
         bool(abs(z) <= Z_LIMIT),
         f"test accuracy {accuracy:.4f}, chance {q:.4f} +- {deviation:.4f}, z = {z:.1f}",
     )
-
-
-def labels(*args, **kwargs):
-    """Says in words what anyone's labels are: `label_audit.labels`, which see.
-
-    `labels(true, given, p=0.5)` returns its Verdict. Raises RequestError.
-    """
-    from rethink_tf.audit import verdict  # no run needs it
-
-    return verdict.labels(*args, **kwargs)
-
-
-if __name__ == "__main__":
-    import sys
-
-    from rethink_tf.audit import verdict
-    from rethink_tf.main import guarded
-
-    sys.exit(guarded(verdict.main, sys.argv[1:]))

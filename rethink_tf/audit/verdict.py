@@ -1,6 +1,6 @@
 """Says in words what anyone's labels are, by the true labels beside them.
 
-    python -m rethink_tf.audit.dataset labels.csv --p=0.5
+    rethink-tf audit labels.csv --p=0.5
 
 From a notebook `audit.labels(true, given, p=0.5)`. Untouched, redrawn, renamed, permuted or
 misaligned labels all train without an error; here each has a name. Imports no TensorFlow.
@@ -11,16 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from rethink_tf import console
 from rethink_tf.audit.check import Check, equal
 from rethink_tf.audit.label_checks import Labels, changed_count, of_noise
 from rethink_tf.audit.label_kinds import KINDS, Found, find
-from rethink_tf.config.arguments import Parser
 from rethink_tf.corruptions.labels import LABEL_NOISE, expected_changed
-from rethink_tf.data.label_file import as_labels, read_again, read_labels
-from rethink_tf.errors import ExitCode, RequestError
+from rethink_tf.data.label_file import as_labels, read_labels
+from rethink_tf.errors import RequestError
 
-__all__ = ["KINDS", "Verdict", "labels", "main", "read_labels"]
+__all__ = ["KINDS", "Verdict", "labels", "labels", "read_labels"]
 
 _ASKED = {
     "uniform": "uniform at p = {:.2f}",
@@ -184,49 +182,3 @@ def _hint(found: Found, case: Labels, p: float, noise: str) -> str:
     why = min(known, key=lambda name: abs(known[name] - share))
     deviation = np.sqrt(known[why] * (1 - known[why]) / len(case.true))
     return f"; as with {why}" if abs(known[why] - share) <= 4 * deviation else ""
-
-
-def _parser() -> Parser:
-    parser = Parser(
-        "rethink_tf.audit.dataset",
-        "Says in words what the labels in FILE are: untouched, uniform at some p, the "
-        "true class excluded, renamed, permuted, misaligned, redrawn between passes, ... "
-        "Exit code: 0 described (and as asked for, with --p); 3 not what --p asks for; 2 a wrong "
-        "request.",
-    )
-    parser.add_argument(
-        "file",
-        metavar="FILE",
-        help=".csv or .npz with true and given (index optional), such as a noise file; .npy of "
-        "shape [N, 2] (true, given); with --true, the given labels alone",
-    )
-    parser.add_argument("--true", metavar="FILE", help="the true labels, .npy (one-hot too)")
-    parser.add_argument("--again", metavar="FILE", help="the given labels in a second pass")
-    parser.add_argument("--p", type=float, help="probability of replacement that was asked for")
-    parser.add_argument("--noise", choices=LABEL_NOISE, help="asked for at --p [uniform]")
-    parser.add_argument("--num_classes", type=int, metavar="K", help="[largest label + 1]")
-    return parser
-
-
-def main(argv: list[str]) -> int:
-    """Runs one command line (without the program's name) and returns its exit code."""
-    asked = _parser().parsed(argv)
-    if asked is None:
-        return ExitCode.DONE
-    if asked.noise and asked.p is None:
-        raise RequestError("--noise: expected --p with it")
-    read = read_labels(asked.file, asked.true)
-    again = None
-    if asked.again:
-        again = read_again(asked.again, read["index"], paired=asked.true is None)
-    verdict = labels(
-        read["true"],
-        read["given"],
-        p=asked.p,
-        noise=asked.noise or "uniform",
-        num_classes=asked.num_classes,
-        index=read["index"],
-        again=again,
-    )
-    console.say(str(verdict))
-    return ExitCode.INVALID if verdict.ok is False else ExitCode.DONE

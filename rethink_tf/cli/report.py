@@ -1,4 +1,4 @@
-"""The command `python -m rethink_tf.report`: which experiments, what is written where."""
+"""The command `rethink-tf report`: which experiments, what is written where."""
 
 import math
 from pathlib import Path
@@ -12,11 +12,12 @@ from rethink_tf.report import derived, drawing, html, measured, table
 from rethink_tf.report.collection import MEASURED, MOST_SEEDS, Collection, collect
 from rethink_tf.report.sections import build as sections
 from rethink_tf.runs import results
+from rethink_tf.storage import files
 
 
 def _parser() -> Parser:
     parser = Parser(
-        "rethink_tf.report",
+        "rethink-tf report",
         "Tables and figures, the paper's beside ours: Markdown, CSV, PNG, PDF, and report.html, "
         "one page that needs nothing else.",
     )
@@ -114,22 +115,22 @@ def heading(runs: Collection, asked) -> str:
 
 def _write(out: Path, made: list[sections.Section], runs: Collection, top: str) -> None:
     """All files of a report."""
-    with results.storage(out):
+    with files.storage(out):
         out.mkdir(parents=True, exist_ok=True)
     text = [f"# Paper and ours\n\n{top}\n"]
     for section in made:
         text.append(_markdown(section))
         for one in section.tables:
-            results.write_atomically(out / f"{one.name}.csv", table.csv_text(one).encode())
+            files.write_atomically(out / f"{one.name}.csv", table.csv_text(one).encode())
         for figure in section.figures:
             for ending, content in drawing.files(figure).items():
-                results.write_atomically(out / f"{figure.name}.{ending}", content)
+                files.write_atomically(out / f"{figure.name}.{ending}", content)
     if runs.broken:
         lines = [f"- {name}: {why}" for name, why in runs.broken.items()]
         text.append("\n".join(["## What cannot be read", "", *lines]) + "\n")
-    results.write_atomically(out / "report.md", "\n".join(text).encode())
+    files.write_atomically(out / "report.md", "\n".join(text).encode())
     page = html.page(made, runs, top)
-    results.write_atomically(out / "report.html", page.encode())
+    files.write_atomically(out / "report.html", page.encode())
 
 
 def _markdown(section: sections.Section) -> str:

@@ -1,4 +1,4 @@
-"""Trains what is missing of tables and figures: python -m rethink_tf.cli.sweep table1 figure1b
+"""Trains what is missing of tables and figures: rethink-tf sweep table1 figure1b
 
 Each run is a process of its own; a run that fails ends no other, and the same command goes on.
 Imports no TensorFlow.
@@ -6,10 +6,10 @@ Imports no TensorFlow.
 
 import argparse
 import math
-import sys
 from collections import Counter
 from pathlib import Path
 
+from rethink_tf import environment
 from rethink_tf.config.arguments import Parser
 from rethink_tf.console import counted, duration, say
 from rethink_tf.data import registry as datasets
@@ -23,7 +23,6 @@ from rethink_tf.experiments.sweep.scheduler import drive
 from rethink_tf.runs import results
 from rethink_tf.runs.status import DAMAGED, INCOMPLETE, MISSING, RUNNING
 from rethink_tf.training import run as train
-from rethink_tf.training.devices import setup as devices
 
 EXECUTORS = ("local", "ray")
 LAST_LINES = 6
@@ -36,7 +35,7 @@ MOST_TASKS = 1000
 
 def _parser() -> Parser:
     raw = argparse.RawDescriptionHelpFormatter
-    parser = Parser("rethink_tf.cli.sweep", __doc__, formatter_class=raw, epilog=_TIME_LEFT)
+    parser = Parser("rethink-tf sweep", __doc__, formatter_class=raw, epilog=_TIME_LEFT)
     add = parser.add_argument
     add("names", nargs="*", metavar="EXPERIMENT", help="such as table1; --list names them")
     add("--list", action="store_true", help="list the experiments and stop")
@@ -147,7 +146,7 @@ def _executor(asked):
 
 
 def _slots(asked, gpus: list[str]) -> int:
-    return asked.slots or slots.default_slots(devices.cores(), len(gpus))
+    return asked.slots or slots.default_slots(environment.cores(), len(gpus))
 
 
 def _require_data(jobs, data_dir) -> None:
@@ -225,9 +224,3 @@ def _end_of(log: Path) -> list[str]:
     except OSError as error:
         return [f"cannot be read: {error.strerror}"]
     return [line for line in lines if line.strip()][-LAST_LINES:]
-
-
-if __name__ == "__main__":
-    from rethink_tf.main import guarded
-
-    sys.exit(guarded(main, sys.argv[1:]))

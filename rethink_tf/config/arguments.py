@@ -8,8 +8,8 @@ from rethink_tf.errors import RequestError
 class Parser(argparse.ArgumentParser):
     """A parser that raises RequestError where argparse would print its usage and end."""
 
-    def __init__(self, module: str, description: str, **more):
-        named = {"prog": f"python -m {module}", "description": description, **more}
+    def __init__(self, command: str, description: str, **more):
+        named = {"prog": command, "description": description, **more}
         super().__init__(allow_abbrev=False, **named)
 
     def error(self, message: str):

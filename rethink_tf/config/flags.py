@@ -16,7 +16,8 @@ from absl import flags
 from rethink_tf.config.fields import check_choice, described
 from rethink_tf.config.run_config import FIELDS, OF_THE_PARENT, RunConfig
 from rethink_tf.errors import RequestError
-from rethink_tf.training.devices.setup import STRATEGIES
+
+STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,9 +203,9 @@ def _entry(name: str, help: str, choices=None, default=None) -> str:
     return textwrap.fill(text, 98, initial_indent=f"  --{name:<24}", subsequent_indent=" " * 28)
 
 
-def usage(module: str = "rethink_tf.main", extra: dict[str, str] | None = None) -> str:
+def usage(command: str = "python -m rethink_tf.main", extra: dict[str, str] | None = None) -> str:
     """The text of --help: our flags, in groups, each with its default in brackets."""
-    lines = [f"python -m {module} [--flagfile=FILE] [--name=value ...]", ""]
+    lines = [f"{command} [--flagfile=FILE] [--name=value ...]", ""]
     if extra:
         lines += ["This command:", *(_entry(name, help) for name, help in extra.items())]
     else:

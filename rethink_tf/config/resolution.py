@@ -3,10 +3,10 @@
 from typing import Any
 
 from rethink_tf.config import schedule
-from rethink_tf.data import noise_file
-from rethink_tf.data import registry as datasets
-from rethink_tf.data.registry import DATASETS, DatasetInfo
+from rethink_tf.data import noise_file, types
+from rethink_tf.data.registry import DATASETS
 from rethink_tf.data.sources import image_folder
+from rethink_tf.data.types import DatasetInfo
 from rethink_tf.errors import RequestError
 from rethink_tf.models import SMALLEST_INPUT
 from rethink_tf.models.custom import name as foreign_models
@@ -77,7 +77,7 @@ def check_schedule(values: dict[str, Any]) -> None:
     values["lr_milestones"] = found
 
 
-def check_sizes(values: dict[str, Any], info: datasets.DatasetInfo) -> None:
+def check_sizes(values: dict[str, Any], info: types.DatasetInfo) -> None:
     """Refuses inputs larger than the images, and more examples than there are."""
     size, smallest = values["input_size"], min(info.image_shape[:2])
     if size < SMALLEST_INPUT.get(values["model"], 0):

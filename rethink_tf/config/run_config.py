@@ -67,7 +67,7 @@ class RunConfig:
     labels_from: str | None = fields.field(
         None,
         str,
-        "file that gives the training labels, such as rethink_tf.noise writes [none]",
+        "file that gives the training labels, such as rethink-tf noise writes [none]",
         group="What is corrupted",
     )
     pixels: str = fields.field(

@@ -180,3 +180,10 @@ def corrupt_pixels_tf(
     else:
         moved = tf.gather(flat, chosen, axis=1, batch_dims=1)
     return tf.reshape(moved, tf.shape(images))
+
+
+def accelerator() -> str:
+    """The device that corruption runs on: the first GPU, else the CPU."""
+    import tensorflow as tf
+
+    return "/GPU:0" if tf.config.list_logical_devices("GPU") else "/CPU:0"

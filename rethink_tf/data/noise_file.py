@@ -1,6 +1,6 @@
 """Noise files: labels as given, beside the true ones, keyed by example.
 
-    python -m rethink_tf.data.noise_file --export=noise.csv --dataset=cifar10 --corrupt=0.5
+    rethink-tf noise --export=noise.csv --dataset=cifar10 --corrupt=0.5
 
 Columns (arrays) `index`, `true`, `given`; a header with dataset, seed, p, definition and version.
 CSV or .npz by the file's ending; both are read with NumPy alone. Imports no TensorFlow.
@@ -9,13 +9,11 @@ CSV or .npz by the file's ending; both are read with NumPy alone. Imports no Ten
 import dataclasses
 import io
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rethink_tf import __version__
 from rethink_tf.data.label_file import COLUMNS, read_table, refuse_fractions
 from rethink_tf.errors import RequestError
 
@@ -36,7 +34,7 @@ def write(path: Path | str, noise: Noise) -> None:
 
     In a CSV the header stands in lines `# key=value` above the column names.
     """
-    from rethink_tf.runs import results
+    from rethink_tf.storage import files
 
     path = Path(path)
     columns = {name: getattr(noise, name) for name in COLUMNS}
@@ -51,7 +49,7 @@ def write(path: Path | str, noise: Noise) -> None:
         content = ("\n".join(lines) + "\n").encode()
     else:
         raise RequestError(f"--export: expected a name that ends in .csv or .npz, received {path}")
-    results.write_atomically(path, content)
+    files.write_atomically(path, content)
 
 
 def read(path: Path | str) -> Noise:
@@ -120,68 +118,7 @@ def for_training(path: Path | str, split, name: str = "--labels_from") -> np.nda
 
 def content_hash(path: Path | str) -> str:
     """16 hex digits over a file's (index, given), the same for CSV and .npz."""
-    from rethink_tf.audit.dataset import labels_hash
+    from rethink_tf.corruptions.checksum import labels_hash
 
     noise = read(path)
     return labels_hash(noise.index, noise.given)
-
-
-def main(argv: list[str]) -> int:
-    """The command: corrupts the labels of a configuration and writes them."""
-    from rethink_tf import console
-    from rethink_tf.config import flags
-    from rethink_tf.corruptions import labels as corruptions
-    from rethink_tf.data import registry as datasets
-    from rethink_tf.main import prepare
-    from rethink_tf.storage import content_hash as contents
-    from rethink_tf.training.devices import setup as devices
-
-    extra = {"export": "the file to write, .csv or .npz by its ending (required)"}
-    request = flags.parse_with(argv, extra)
-    if request is None:
-        console.say(flags.usage("rethink_tf.data.noise_file", extra))
-        return 0
-    wanted, options, extras = request
-    if not extras["export"]:
-        raise RequestError("--export: expected a file to write, .csv or .npz; received none")
-    if Path(extras["export"]).suffix not in (".csv", ".npz"):
-        raise RequestError(f"--export: expected .csv or .npz, received {extras['export']}")
-    if wanted.labels_from is not None:
-        raise RequestError("--labels_from: expected --corrupt for labels to export, not a file")
-    config = prepare(wanted, options)
-    split, _ = datasets.load(
-        config.dataset,
-        data_dir=options.data_dir,
-        cache_dir=options.cache_dir,
-        report=console.say,
-        start=lambda: devices.start(options.threads),
-        input_size=config.input_size,
-        augment=config.augment,
-    )
-    if config.examples is not None:
-        split = datasets.take(split, config.examples, seed=config.seed)
-    given = corruptions.corrupt_labels(
-        split.labels,
-        split.index,
-        probability=config.corrupt,
-        num_classes=split.num_classes,
-        seed=config.seed,
-        noise=config.label_noise,
-    )
-    header = {
-        "dataset": contents.shown(config.dataset),
-        "seed": config.seed,
-        "p": config.corrupt,
-        "definition": config.label_noise,
-        "version": __version__,
-    }
-    write(extras["export"], Noise(split.index, split.labels, given, header))
-    changed = float(np.mean(given != split.labels))
-    console.say(f"{extras['export']}: {len(given)} labels, {100 * changed:.2f}% changed")
-    return 0
-
-
-if __name__ == "__main__":
-    from rethink_tf.main import guarded
-
-    sys.exit(guarded(main, sys.argv[1:]))

@@ -5,7 +5,6 @@ into a Table, which stays resident on the device. What happens per step (`order`
 `standardise`) is a pure function of (seed, epoch, example index).
 """
 
-import dataclasses
 import functools
 
 import numpy as np
@@ -14,50 +13,12 @@ import tensorflow as tf
 from rethink_tf.corruptions import labels as corruptions
 from rethink_tf.corruptions import pixels as pixel_corruptions
 from rethink_tf.corruptions import threefry
+from rethink_tf.corruptions.pixels import accelerator
 from rethink_tf.corruptions.threefry import SplitId, Stream
-from rethink_tf.data.registry import Split
+from rethink_tf.data.types import Split, Table
 
 CORRUPTION_BATCH = 1000
 MAX_ROTATION_DEGREES = 25
-
-
-@dataclasses.dataclass(frozen=True)
-class Table:
-    """An in-memory set as the model gets it: read-only arrays over the same N examples.
-
-    Attributes:
-        index: int64 [N], identities.
-        images: uint8 or float32 [N, H, W, C], corrupted, not yet standardised;
-            `streaming.StreamedImages` where they stay on disk.
-        true: int32 [N], the data set's own labels.
-        given: int32 [N], the labels to learn.
-        num_classes: K.
-    """
-
-    index: np.ndarray
-    images: np.ndarray
-    true: np.ndarray
-    given: np.ndarray
-    num_classes: int
-
-    def __post_init__(self):
-        for array in (self.index, self.images, self.true, self.given):
-            if isinstance(array, np.ndarray):
-                array.flags.writeable = False
-
-    @property
-    def num_examples(self) -> int:
-        return len(self.index)
-
-    @property
-    def streamed(self) -> bool:
-        """Whether the images stay on disk."""
-        return not isinstance(self.images, np.ndarray)
-
-
-def accelerator() -> str:
-    """The device that corruption runs on: the first GPU, else the CPU."""
-    return "/GPU:0" if tf.config.list_logical_devices("GPU") else "/CPU:0"
 
 
 def corrupted(

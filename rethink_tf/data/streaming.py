@@ -16,10 +16,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from rethink_tf.corruptions import pixels, threefry
 from rethink_tf.corruptions import pixels as pixel_corruptions
-from rethink_tf.corruptions import threefry
 from rethink_tf.corruptions.threefry import SplitId, Stream
-from rethink_tf.data import pipeline
 from rethink_tf.data.sources import jpeg, tfrecord_index
 from rethink_tf.data.sources.tfrecord_index import SPLITS
 from rethink_tf.errors import StorageError
@@ -140,7 +139,7 @@ class StreamedImages:
 
         def corrupt(own, images):
             # Inside the map's body, or it would silently stay on the CPU.
-            with tf.device(pipeline.accelerator()):
+            with tf.device(pixels.accelerator()):
                 return pixel_corruptions.corrupt_pixels_tf(
                     images, own, split=self.split, **self.corruption
                 )

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 SCALES = ("paper", "cpu", "smoke")
 SCALED = ("examples", "epochs", "eval_every")
-MAIN = "rethink_tf.main"
+TRAINING = ("rethink_tf.main",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,9 +20,11 @@ class Experiment:
             no training {flag: value} in place of these; the first that fits counts, where none
             fits the run is at the paper's scale.
         children: the experiment whose runs start from these; says which epochs to keep.
-        module: what is run. One other than rethink_tf.main is given the flags of the file, not its
-            name, with --seed, --runs_dir, --threads and what the sweep was given; has a function
-            `identify(argv)` -> (configuration, run id); writes RUNS_DIR/<run id>/summary.json last.
+        command: what follows `python -m`: a module, and the command that it is asked for. One other
+            than TRAINING is given the flags of the file, not its name, with --seed, --runs_dir,
+            --threads and what the sweep was given; it writes RUNS_DIR/<run id>/summary.json last.
+        identified_by: of a task that is no training, the module whose `identify(argv)` returns
+            (configuration, run id).
     """
 
     title: str
@@ -30,9 +32,18 @@ class Experiment:
     axes: Mapping[str, str] = dataclasses.field(default_factory=dict)
     scales: Mapping[str, Mapping] = dataclasses.field(default_factory=dict)
     children: str | None = None
-    module: str = MAIN
+    command: tuple[str, ...] = TRAINING
+    identified_by: str | None = None
 
 
+_KERNEL_TASK = {
+    "command": ("rethink_tf", "kernels"),
+    "identified_by": "rethink_tf.experiments.kernels.task",
+}
+_THEORY_TASK = {
+    "command": ("rethink_tf", "theory"),
+    "identified_by": "rethink_tf.experiments.theory_tasks",
+}
 # `cpu`: each experiment ends in a night (10 hours) on two cores, which train so many images/s: MLPs
 # 40,000 (hence at the paper's scale), AlexNet 1,500, Inception and WRN-28-1 150, ResNet-18 40,
 # ResNet-50 20, Inception v3 7. Experiments that share runs share the scale.
@@ -87,7 +98,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     ),
     "table3": Experiment(
         "Kernel interpolation of MNIST and CIFAR-10", ("table3/*.flags",), scales=_KERNELS,
-        module="rethink_tf.experiments.kernels.task",
+        **_KERNEL_TASK,
     ),
     "table4": Experiment(
         "Random labels of CIFAR-10 with explicit regularisers", ("table4/*.flags",), scales=_CIFAR,
@@ -125,18 +136,18 @@ EXPERIMENTS: dict[str, Experiment] = {
     ),
     "rademacher": Experiment(
         "Equation 1: random signs are fitted", ("rademacher/*.flags",), scales=_SIGNS,
-        module="rethink_tf.experiments.theory_tasks",
+        **_THEORY_TASK,
     ),
     "expressivity": Experiment(
         "Theorem 1: 2n + d weights fit any n labels", ("expressivity/*.flags",), scales=_THEOREM,
-        module="rethink_tf.experiments.theory_tasks",
+        **_THEORY_TASK,
     ),
     "implicit": Experiment(
         "SGD finds the least norm, which does not tell who predicts", ("implicit/*.flags",),
-        scales=_DESCENT, module="rethink_tf.experiments.theory_tasks",
+        scales=_DESCENT, **_THEORY_TASK,
     ),
     "measures": Experiment(
         "Norms, margins and sharpness of networks that learnt or memorised", ("measures/*.flags",),
-        module="rethink_tf.experiments.theory_tasks",
+        **_THEORY_TASK,
     ),
 }  # fmt: skip

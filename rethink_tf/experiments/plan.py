@@ -6,6 +6,7 @@ values typed by hand are the same run. Imports no TensorFlow.
 """
 
 import dataclasses
+import difflib
 import fnmatch
 import functools
 import importlib
@@ -17,9 +18,9 @@ from typing import Any
 from rethink_tf.config import flags, resolution, run_config
 from rethink_tf.errors import RequestError
 from rethink_tf.experiments.catalogue import EXPERIMENTS as EXPERIMENTS
-from rethink_tf.experiments.catalogue import MAIN as MAIN
 from rethink_tf.experiments.catalogue import SCALED as SCALED
 from rethink_tf.experiments.catalogue import SCALES as SCALES
+from rethink_tf.experiments.catalogue import TRAINING as TRAINING
 from rethink_tf.experiments.catalogue import Experiment as Experiment
 from rethink_tf.runs import pretrained
 from rethink_tf.runs.status import state as state
@@ -37,11 +38,11 @@ class Planned:
         experiment, row: its name, and the flagfile's without folder and ending.
         axes: flag: value, as text.
         seed, scale: see `planned`.
-        argv: what the module is given to train it, but for where things lie.
+        argv: its flags, but for where things lie.
         config: resolved; of a run whose parent is not finished, with the weights hash left open; of
             what is no training a dict.
         run_id: None where its parent is not finished, since its weights are part of what it is.
-        module: what is run.
+        command: see `Experiment`.
         parent: the run that it starts from.
         waits: why there is no run_id, in words; None where there is one.
     """
@@ -54,7 +55,7 @@ class Planned:
     argv: tuple[str, ...]
     config: Any
     run_id: str | None
-    module: str = MAIN
+    command: tuple[str, ...] = TRAINING
     parent: "Planned | None" = None
     waits: str | None = None
 
@@ -62,7 +63,9 @@ class Planned:
 def experiment(name: str) -> Experiment:
     """The experiment of a name; RequestError with the known ones otherwise."""
     if name not in EXPERIMENTS:
-        raise RequestError(f"expected one of {', '.join(EXPERIMENTS)}; received {name}")
+        near = difflib.get_close_matches(name, EXPERIMENTS, n=1, cutoff=0.6)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise RequestError(f"expected one of {', '.join(EXPERIMENTS)}; received {name}{hint}")
     return EXPERIMENTS[name]
 
 
@@ -70,10 +73,10 @@ def rows(name: str) -> list[Path]:
     """The flagfiles of an experiment, in the order of their names.
 
     Raises:
-        RequestError: unknown name; there are none; its module is not there.
+        RequestError: unknown name; there are none; the module that identifies its runs is missing.
     """
     found = experiment(name)
-    if found.module != MAIN:
+    if found.command != TRAINING:
         _identify(name)
     paths = _paths(found)
     if not paths:
@@ -84,11 +87,11 @@ def rows(name: str) -> list[Path]:
 
 
 def _identify(name: str):
-    """The function of an experiment's module that names a run by its flags."""
+    """The function that names a run by its flags."""
     try:
-        return importlib.import_module(EXPERIMENTS[name].module).identify
+        return importlib.import_module(EXPERIMENTS[name].identified_by).identify
     except (ModuleNotFoundError, AttributeError) as error:
-        raise RequestError(f"{name}: needs {EXPERIMENTS[name].module}: {error}") from None
+        raise RequestError(f"{name}: needs {EXPERIMENTS[name].identified_by}: {error}") from None
 
 
 def planned(
@@ -152,7 +155,7 @@ def _plan(name: str, path: Path, axes, seed: int, scale: str, runs_dir: Path) ->
     found = EXPERIMENTS[name]
     point = tuple(f"--{flag}={value}" for flag, value in axes.items())
     common = {"experiment": name, "row": path.stem, "axes": axes, "seed": seed, "scale": scale}
-    if found.module != MAIN:
+    if found.command != TRAINING:
         asked = tuple(x for x in path.read_text().splitlines() if x.startswith("--")) + point
         of = [word.partition("=")[2] for word in asked if word.startswith(OF)]
         parent = _parent(of[0], seed, scale, runs_dir) if of else None
@@ -161,7 +164,7 @@ def _plan(name: str, path: Path, axes, seed: int, scale: str, runs_dir: Path) ->
             asked += (f"{OF}{parent.run_id}",)
         argv = (*asked, *_scale_flags(_scaled(found, scale, path.stem, "")), f"--seed={seed}")
         resolved, run_id = _identify(name)(list(argv))
-        more = {"module": found.module, "parent": parent}
+        more = {"command": found.command, "parent": parent}
         return Planned(**common, argv=argv, config=resolved, run_id=run_id, **more)
     asked = (f"--flagfile={_shown(path)}", *point)
     wanted = _parsed(asked)

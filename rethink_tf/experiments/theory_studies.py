@@ -3,68 +3,20 @@
 The theory itself knows no flags, no files and no data sets by name.
 """
 
-import functools
 import inspect
-import sys
-import textwrap
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from rethink_tf import console, stages
-from rethink_tf.config import flags as command_line
+from rethink_tf import console
 from rethink_tf.config import run_config
 from rethink_tf.config.flags import Options
 from rethink_tf.config.run_config import FIELDS, RunConfig
 from rethink_tf.data import registry as datasets
+from rethink_tf.data import types
 from rethink_tf.errors import RequestError
 from rethink_tf.experiments.kernels import data as kernel_data
-from rethink_tf.plotting import style as pictures
-from rethink_tf.runs import results
 
 OF_DATA = ("dataset", "seed")  # the flags of a run that these commands take
-
-
-def start(name: str) -> int:
-    """Runs the command of a module of `rethink_tf.theory`; returns its exit code."""
-    from rethink_tf.main import NOTHING_KEPT, guarded
-
-    return guarded(functools.partial(main, name), sys.argv[1:], NOTHING_KEPT)
-
-
-def main(name: str, argv: list[str]) -> int:
-    """One command line (without the program's name).
-
-    Args:
-        name: a key of COMMANDS.
-        argv: its flags.
-    """
-    extra, run, draw = COMMANDS[name]
-    request = command_line.parse_with(argv, extra)
-    if request is None:
-        console.say(_usage(name, extra))
-        return 0
-    wanted, options, extras = request
-    refuse_others(wanted, OF_DATA)
-    seed = run_config.check_field("seed", wanted.seed)
-    out = Path(extras["out"] or name)
-    if out.suffix:
-        raise RequestError(f"--out: expected a folder, received {out}")
-    kinds = numbers(name, extras)
-    # Before anything is computed: an hour's work is not to end at a folder that cannot be made.
-    with results.storage(out):
-        out.mkdir(parents=True, exist_ok=True)
-    results.require_writable(out / f"{name}.json")
-    splits = load(wanted, options)
-    kinds = sizes(name, splits[0].num_examples, kinds) | kinds
-    if name in _NEED_TENSORFLOW:
-        from rethink_tf.training.devices import setup as devices
-
-        devices.start(options.threads)
-    found = run(*splits, **kinds, seed=seed, say=console.say, progress=stages.Progress())
-    write(out, name, found, draw(found))
-    console.say(f"{out}/{name}.json")
-    return 0
 
 
 def refuse_others(wanted: RunConfig, taken) -> None:
@@ -77,7 +29,7 @@ def refuse_others(wanted: RunConfig, taken) -> None:
         )
 
 
-def load(wanted: RunConfig, options: Options) -> tuple[datasets.Split, datasets.Split]:
+def load(wanted: RunConfig, options: Options) -> tuple[types.Split, types.Split]:
     """The training and the test Split that the flags name; a data set left open is chosen, said."""
     name = run_config.check_field("dataset", wanted.dataset)
     if name is None:
@@ -94,15 +46,6 @@ def load(wanted: RunConfig, options: Options) -> tuple[datasets.Split, datasets.
         report=console.say,
         start=lambda: devices.start(options.threads),
     )
-
-
-def write(folder: Path, name: str, found: dict[str, Any], figures: dict[str, Any]) -> None:
-    """Writes FOLDER/NAME.json and a picture for each figure, FOLDER/NAME_TITLE.png."""
-    for title, figure in figures.items():
-        path = folder / f"{name}_{title}.png"
-        results.write_atomically(path, pictures.png(pictures.pixels_of(figure)))
-        console.say(str(path))
-    results.write_json(folder / f"{name}.json", found)
 
 
 def whole(name: str, text: str, low: int, high: int) -> int:
@@ -170,22 +113,6 @@ def sizes(name: str, num_train: int, given: dict[str, Any], say=console.say) -> 
     return found
 
 
-def _usage(name: str, extra: dict[str, str]) -> str:
-    fields = {n: FIELDS[n] for n in OF_DATA}
-    shared = {
-        name: f"{field.metadata['help']} [{field.metadata['by'] or field.default}]"
-        for name, field in fields.items()
-    } | PLACES
-    del shared["runs_dir"]
-    return "\n".join(
-        [f"python -m rethink_tf.theory.{name} [--name=value ...]", ""]
-        + [
-            textwrap.fill(text, 98, initial_indent=f"  --{flag:<16}", subsequent_indent=" " * 20)
-            for flag, text in (extra | shared).items()
-        ]
-    )
-
-
 def _expressivity(train, test, *, progress, **kinds) -> dict[str, Any]:
     from rethink_tf.theory import expressivity_runs
 
@@ -206,11 +133,12 @@ def _draw_expressivity(found) -> dict[str, Any]:
 
 def _draw_implicit(found) -> dict[str, Any]:
     from rethink_tf.plotting import theory_figures
+    from rethink_tf.theory.norm_choices import EXACT
 
-    return {"sgd": theory_figures.descent(found["sgd"]), "norm": theory_figures.norms(found)}
+    return {"sgd": theory_figures.descent(found["sgd"]), "norm": theory_figures.norms(found, EXACT)}
 
 
-_NEED_TENSORFLOW = ("expressivity",)
+NEED_TENSORFLOW = ("expressivity",)
 # Where things lie; help of the flags that all these commands take.
 PLACES = {
     "runs_dir": "folder of the runs; each has its own folder RUNS_DIR/<run_id> [runs]",

@@ -1,6 +1,6 @@
 """Theorem 1, implicit regularisation, equation 1 and measures as runs, for sweeps and reports.
 
-    python -m rethink_tf.experiments.theory_tasks --experiment=rademacher --model=mlp_1x512 \
+    rethink-tf theory --experiment=rademacher --model=mlp_1x512 \
         --dataset=cifar10
 
 does what the command of that name does, and writes RUNS_DIR/<run id>/summary.json. Imports no
@@ -8,20 +8,19 @@ TensorFlow before it computes.
 """
 
 import inspect
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rethink_tf import console, stages
+from rethink_tf import console
 from rethink_tf.config import flags, run_config
 from rethink_tf.config.flags import Options
 from rethink_tf.data import registry as datasets
-from rethink_tf.errors import ExitCode, RequestError
+from rethink_tf.errors import RequestError
 from rethink_tf.experiments import theory_studies
-from rethink_tf.main import prepare
 from rethink_tf.runs import pretrained, results
 from rethink_tf.runs import task as plain_runs
+from rethink_tf.runs.request import prepare
 from rethink_tf.storage import content_hash
 from rethink_tf.training.devices import setup as devices
 
@@ -29,7 +28,7 @@ SIGNS, MEASURES = "rademacher", "measures"
 NAMES = (*theory_studies.COMMANDS, SIGNS, MEASURES)
 
 
-def _flags() -> dict[str, str]:
+def flag_help() -> dict[str, str]:
     """Name and help of the flags beyond a run's."""
     found = {"experiment": f"what is done: one of {', '.join(NAMES)}"}
     for extra, _, _ in theory_studies.COMMANDS.values():
@@ -40,9 +39,9 @@ def _flags() -> dict[str, str]:
     }
 
 
-def _request(argv: Sequence[str]):
+def request_of(argv: Sequence[str]):
     """(name, wanted, options, the flags beyond a run's); None where it asks for help."""
-    request = flags.parse_with(list(argv), _flags())
+    request = flags.parse_with(list(argv), flag_help())
     if request is None:
         return None
     wanted, options, extras = request
@@ -71,7 +70,7 @@ def _signs(wanted, options: Options, extras) -> tuple[dict[str, Any], Callable]:
     def compute() -> dict[str, Any]:
         devices.start(options.threads)
         places = {"data_dir": options.data_dir, "cache_dir": options.cache_dir}
-        return rademacher.run(run, draws=draws, **places, progress=stages.Progress())
+        return rademacher.run(run, draws=draws, **places, progress=console.StageProgress())
 
     return values, compute
 
@@ -90,7 +89,7 @@ def _measures(wanted, options: Options, extras) -> tuple[dict[str, Any], Callabl
             raise RequestError(f"--of={extras['of']}: there is no finished run in {folder}")
         devices.start(options.threads)
         places = {"data_dir": options.data_dir, "cache_dir": options.cache_dir}
-        found = measures.of_run(folder, **places, progress=stages.Progress())
+        found = measures.of_run(folder, **places, progress=console.StageProgress())
         return {key: value for key, value in found.items() if key != "run_dir"}
 
     return {"experiment": MEASURES, "of": folder.name, "seed": seed}, compute
@@ -114,7 +113,7 @@ def _theory(name: str, wanted, options: Options, extras) -> tuple[dict[str, Any]
         splits = theory_studies.load(wanted, options)
         if name == "expressivity":
             devices.start(options.threads)
-        say = {"say": console.say, "progress": stages.Progress()}
+        say = {"say": console.say, "progress": console.StageProgress()}
         return theory_studies.COMMANDS[name][1](*splits, **kinds, seed=seed, **say)
 
     # Named as no setting of a training, since these are numbers of points, not of a training set.
@@ -122,7 +121,7 @@ def _theory(name: str, wanted, options: Options, extras) -> tuple[dict[str, Any]
     return {"experiment": name, "dataset": of, "seed": seed, "settings": plain}, compute
 
 
-def _asked(name: str, wanted, options: Options, extras) -> tuple[dict[str, Any], Callable]:
+def planned(name: str, wanted, options: Options, extras) -> tuple[dict[str, Any], Callable]:
     if name == SIGNS:
         return _signs(wanted, options, extras)
     if name == MEASURES:
@@ -132,30 +131,6 @@ def _asked(name: str, wanted, options: Options, extras) -> tuple[dict[str, Any],
 
 def identify(argv: Sequence[str]) -> tuple[dict[str, Any], str]:
     """What a command line asks for: (its plain configuration, run id)."""
-    request = _request(argv)
-    values, _ = _asked(*request)
+    request = request_of(argv)
+    values, _ = planned(*request)
     return values, plain_runs.run_id(request[0], values)
-
-
-def main(argv: list[str]) -> int:
-    """Runs one command line (without the program's name) and returns its exit code."""
-    request = _request(argv)
-    if request is None:
-        console.say(flags.usage("rethink_tf.experiments.theory_tasks", _flags()))
-        return ExitCode.DONE
-    name, _, options, _ = request
-    values, compute = _asked(*request)
-    if values.get("dataset") in datasets.DATASETS:
-        datasets.require(values["dataset"], options.data_dir)
-
-    def carried_out(_folder: Path) -> dict[str, Any]:
-        return {"audit": [], **compute()}
-
-    return plain_runs.carry_out(options.runs_dir, name, values, carried_out, argv=argv,
-                                threads=options.threads)  # fmt: skip
-
-
-if __name__ == "__main__":
-    from rethink_tf.main import NOTHING_KEPT, guarded
-
-    sys.exit(guarded(main, sys.argv[1:], NOTHING_KEPT))

@@ -4,7 +4,6 @@ import textwrap
 from typing import Any
 
 from rethink_tf.plotting.style import COLOURS, DPI, GREY, WIDTH, own_style
-from rethink_tf.theory.norm_choices import EXACT
 
 BLUE, RED = COLOURS[:2]
 
@@ -62,7 +61,7 @@ def descent(found: dict[str, Any]):
 
 
 @own_style()
-def norms(found: dict[str, Any]):
+def norms(found: dict[str, Any], exact_below: float):
     """Norm of the least-norm solution against its test error, a point a preprocessing.
 
     Args:
@@ -73,8 +72,8 @@ def norms(found: dict[str, Any]):
     """
     from matplotlib.figure import Figure
 
-    exact = [choice for choice in found["choices"] if choice["residual"] < EXACT]
-    left_out = [choice["name"] for choice in found["choices"] if choice["residual"] >= EXACT]
+    exact = [choice for choice in found["choices"] if choice["residual"] < exact_below]
+    left_out = [choice["name"] for choice in found["choices"] if choice["residual"] >= exact_below]
     figure = Figure(figsize=(WIDTH, 5.6), dpi=DPI, layout="constrained")
     axes = figure.subplots()
     colours = (*COLOURS, GREY)

@@ -17,6 +17,7 @@ from rethink_tf.experiments import plan
 from rethink_tf.report import plain_summaries
 from rethink_tf.runs import results
 from rethink_tf.runs import status as run_progress
+from rethink_tf.storage import files
 
 OWN, MEASURED = "runs", "measured"
 MOST_SEEDS = 50  # tables and figures are made of seeds below this
@@ -227,5 +228,5 @@ def collect(runs_dir: Path | str | None, measured: list[Run]) -> Collection:
 def _folders(folder: Path | None) -> list[Path]:
     if folder is None or not folder.exists():
         return []
-    with results.storage(folder):
+    with files.storage(folder):
         return sorted(path for path in folder.iterdir() if path.is_dir())

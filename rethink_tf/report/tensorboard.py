@@ -1,26 +1,21 @@
-"""TensorBoard of many runs: python -m rethink_tf.report.tensorboard [--runs_dir=DIR]
+"""TensorBoard of many runs: rethink-tf tensorboard [--runs_dir=DIR]
 
 Writes RUNS_DIR/tensorboard beside the runs: the columns of the HParams table, a layout for Custom
 Scalars (training against test in one card), and curves by the share of corrupted labels, means over
 seeds. Then: tensorboard --logdir RUNS_DIR
 """
 
-import argparse
 import dataclasses
 import shutil
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from rethink_tf import console
-from rethink_tf.config.arguments import Parser
 from rethink_tf.config.run_config import FIELDS, RunConfig
-from rethink_tf.errors import ExitCode, RequestError
 from rethink_tf.report import derived
-from rethink_tf.report.collection import Collection, Run, collect
+from rethink_tf.report.collection import Collection, Run
 from rethink_tf.report.listing import regulariser_words
 from rethink_tf.runs import results
-from rethink_tf.training.devices import setup as devices
+from rethink_tf.storage import files
 
 FOLDER = "tensorboard"
 ALWAYS = ("model", "dataset", "corrupt", "seed")
@@ -106,7 +101,7 @@ def write(folder: Path, runs: list[Run]) -> None:
 
     from rethink_tf.training.recording.tensorboard import storage
 
-    with results.storage(folder):
+    with files.storage(folder):
         if folder.exists():
             shutil.rmtree(folder)
 
@@ -176,41 +171,3 @@ def trained(found: Collection) -> list[Run]:
         for run in found.runs
         if run.status == results.DONE and isinstance(run.config, RunConfig)
     ]
-
-
-def _parser() -> Parser:
-    parser = Parser(
-        "rethink_tf.report.tensorboard",
-        "Writes what TensorBoard shows of all finished runs of a folder together: the HParams "
-        "table, Custom Scalars, curves by corruption.",
-    )
-    parser.add_argument("--runs_dir", default="runs", metavar="DIR", help="[runs]")
-    return parser
-
-
-def main(argv: list[str]) -> int:
-    """The command."""
-    asked: argparse.Namespace | None = _parser().parsed(argv)
-    if asked is None:
-        return ExitCode.DONE
-    found = collect(asked.runs_dir, [])
-    runs = [run for run in trained(found) if found.readable(run)]
-    for run in found.runs:
-        if run.status != results.DONE:
-            console.say(f"left out: {run.run_id} is {run.status}: {run.summary['reason']}")
-    for name, why in found.broken.items():
-        console.say(f"left out: {name} cannot be read: {why}")
-    if not runs:
-        raise RequestError(f"--runs_dir={asked.runs_dir}: expected finished runs, found none")
-    devices.start()
-    folder = Path(asked.runs_dir) / FOLDER
-    write(folder, runs)
-    count = console.counted(len(runs), "run")
-    console.say(f"{folder}: {count}; tensorboard --logdir {asked.runs_dir}")
-    return ExitCode.DONE
-
-
-if __name__ == "__main__":
-    from rethink_tf.main import guarded
-
-    sys.exit(guarded(main, sys.argv[1:]))

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from rethink_tf.runs import schema as records, results
 from rethink_tf.errors import StorageError
+from rethink_tf.storage import files
 
 _MAGIC = b"rethink_tf checkpoint 1 sha256 "
 _HEADER = "header"
@@ -35,7 +35,7 @@ def unpack(content: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Takes `pack` back."""
     with np.load(io.BytesIO(content), allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
-    return records.parse(str(arrays.pop(_HEADER))), arrays
+    return files.parse(str(arrays.pop(_HEADER))), arrays
 
 
 def save(folder: Path, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Path:
@@ -54,13 +54,13 @@ def save(folder: Path, header: dict[str, Any], arrays: dict[str, np.ndarray]) ->
     content = pack(header, arrays)
     digest = hashlib.sha256(content).hexdigest().encode()
     path = folder / f"{header['epoch']:06d}-{header['step']:08d}.ckpt"
-    with results.storage(folder):
+    with files.storage(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    results.write_atomically(path, _MAGIC + digest + b"\n" + content)
+    files.write_atomically(path, _MAGIC + digest + b"\n" + content)
     found = stored(folder)
     kept = [old for old in found if _place(old) <= _place(path)][-KEPT:]
     # The run's lock is held: what lies beside is a killed process's.
-    with results.storage(folder):
+    with files.storage(folder):
         for old in [*found, *folder.glob(".*.ckpt.*")]:
             if old not in kept:
                 old.unlink(missing_ok=True)

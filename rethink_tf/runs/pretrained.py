@@ -11,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from rethink_tf.runs import checkpoint, results
-from rethink_tf.config import flags, run_config, resolution
-from rethink_tf.storage import content_hash
-from rethink_tf.data import registry as datasets
-from rethink_tf.data.sources import custom as foreign_data
+from rethink_tf.config import flags, resolution, run_config
 from rethink_tf.config.run_config import FIELDS, OF_THE_PARENT, RunConfig
+from rethink_tf.data import registry as datasets
 from rethink_tf.data.registry import DATASETS
+from rethink_tf.data.sources import custom as foreign_data
 from rethink_tf.errors import RequestError, StorageError
+from rethink_tf.runs import checkpoint, results
+from rethink_tf.storage import content_hash
 
 
 @dataclasses.dataclass(frozen=True)

@@ -44,11 +44,8 @@ lock           held by the living process that trains here.
 Accuracies are fractions from 0 to 1; null stands where there is none. Imports no TensorFlow.
 """
 
-import contextlib
-import errno
 import io
 import json
-import math
 import os
 import shutil
 from pathlib import Path
@@ -56,9 +53,9 @@ from typing import Any
 
 import numpy as np
 
-from rethink_tf.storage import array_cache
-from rethink_tf.runs import schema as records
 from rethink_tf.errors import StorageError
+from rethink_tf.runs import schema as records
+from rethink_tf.storage import files
 
 CONFIG, HISTORY, SUMMARY = "config.json", "history.jsonl", "summary.json"
 EXAMPLES, SAMPLES, TENSORBOARD, LOCK = "examples.npz", "samples.png", "tb", "lock"
@@ -66,82 +63,15 @@ CHECKPOINTS, SNAPSHOTS = "checkpoints", "snapshots"
 DONE, INVALID, DIVERGED = records.DONE, records.INVALID, records.DIVERGED
 
 
-@contextlib.contextmanager
-def storage(path: Path):
-    """Turns a failing write or read below `path` into one clear line."""
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(
-            f"{path}: {error.strerror or error}; nothing finished was lost"
-        ) from None
-
-
-def _plain(value):
-    """JSON without NaN: no number is null."""
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    if hasattr(value, "item"):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Writes beside, fsyncs and renames: a reader sees the old content or the new, never half."""
-    with storage(path):
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            with open(beside, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(beside, path)
-            # Or a power cut may take the new name back.
-            array_cache.sync_folder(path.parent)
-        finally:
-            beside.unlink(missing_ok=True)
-
-
-def require_writable(path: Path) -> None:
-    """Refuses, before an hour's work, a file that it could not be written to (StorageError)."""
-    with storage(path):
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
-        beside.touch()
-        beside.unlink()
-
-
-def write_json(path: Path, value: dict[str, Any]) -> None:
-    """A JSON file, atomically."""
-    write_atomically(path, (json.dumps(_plain(value), indent=1) + "\n").encode())
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    try:
-        value = records.parse(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except ValueError:
-        raise StorageError(f"{path}: expected JSON, found something else; delete it") from None
-    except OSError as error:
-        raise StorageError(f"{path}: {error.strerror}") from None
-    if not isinstance(value, dict):
-        raise StorageError(f"{path}: expected a JSON object, found {type(value).__name__}")
-    return value
-
-
 def start(run_dir: Path, config: dict[str, Any]) -> None:
     """Begins a run afresh: removes what an unfinished run left, writes config.json."""
     for name in (HISTORY, SUMMARY, EXAMPLES, SAMPLES):
-        with storage(run_dir / name):
+        with files.storage(run_dir / name):
             (run_dir / name).unlink(missing_ok=True)
-    with storage(run_dir):
+    with files.storage(run_dir):
         for name in (TENSORBOARD, CHECKPOINTS, SNAPSHOTS):
             shutil.rmtree(run_dir / name, ignore_errors=True)
-    write_json(run_dir / CONFIG, config)
+    files.write_json(run_dir / CONFIG, config)
 
 
 def add_resumed(run_dir: Path, record: dict[str, Any], entry: dict[str, Any]) -> None:
@@ -156,13 +86,13 @@ def add_resumed(run_dir: Path, record: dict[str, Any], entry: dict[str, Any]) ->
         config = read_config(run_dir) or record
     except StorageError:
         config = record
-    write_json(run_dir / CONFIG, {**config, "resumed": [*config.get("resumed", []), entry]})
+    files.write_json(run_dir / CONFIG, {**config, "resumed": [*config.get("resumed", []), entry]})
 
 
 def append_history(run_dir: Path, line: dict[str, Any]) -> dict[str, Any]:
     """Adds one epoch's object to history.jsonl, flushes it to disk and returns it as written."""
-    line = _plain(line)
-    with storage(run_dir / HISTORY), open(run_dir / HISTORY, "ab") as file:
+    line = files.without_nan(line)
+    with files.storage(run_dir / HISTORY), open(run_dir / HISTORY, "ab") as file:
         file.write((json.dumps(line) + "\n").encode())
         file.flush()
         os.fsync(file.fileno())
@@ -171,20 +101,20 @@ def append_history(run_dir: Path, line: dict[str, Any]) -> dict[str, Any]:
 
 def rewrite_history(run_dir: Path, lines: list[dict[str, Any]]) -> None:
     """Replaces history.jsonl, atomically."""
-    content = "".join(json.dumps(_plain(line)) + "\n" for line in lines)
-    write_atomically(run_dir / HISTORY, content.encode())
+    content = "".join(json.dumps(files.without_nan(line)) + "\n" for line in lines)
+    files.write_atomically(run_dir / HISTORY, content.encode())
 
 
 def save_examples(run_dir: Path, **columns: np.ndarray) -> None:
     """Writes examples.npz."""
-    write_atomically(run_dir / EXAMPLES, _npz(columns))
+    files.write_atomically(run_dir / EXAMPLES, _npz(columns))
 
 
 def save_snapshot(run_dir: Path, epoch: int, weights: dict[str, np.ndarray]) -> None:
     """Keeps the weights after an epoch, as snapshots/epoch-000005.npz."""
-    with storage(run_dir / SNAPSHOTS):
+    with files.storage(run_dir / SNAPSHOTS):
         (run_dir / SNAPSHOTS).mkdir(exist_ok=True)
-    write_atomically(_snapshot(run_dir, epoch), _npz(weights))
+    files.write_atomically(_snapshot(run_dir, epoch), _npz(weights))
 
 
 def missing_snapshots(run_dir: Path, epochs: tuple[int, ...], done: int) -> list[int]:
@@ -225,13 +155,13 @@ def _npz(arrays: dict[str, np.ndarray]) -> bytes:
 
 def finish(run_dir: Path, summary: dict[str, Any]) -> None:
     """Writes summary.json, the mark of a finished run."""
-    write_json(run_dir / SUMMARY, summary)
+    files.write_json(run_dir / SUMMARY, summary)
 
 
 def read_config(run_dir: Path) -> dict[str, Any] | None:
     """config.json, or None where there is none; StorageError where it is damaged."""
     path = Path(run_dir) / CONFIG
-    config = _read_json(path)
+    config = files.read_json(path)
     if config is not None and not isinstance(config.get("resumed", []), list):
         raise StorageError(f"{path}: damaged: expected a list in resumed; delete it")
     return config
@@ -240,7 +170,7 @@ def read_config(run_dir: Path) -> dict[str, Any] | None:
 def read_summary(run_dir: Path) -> dict[str, Any] | None:
     """summary.json of a finished run, or None; StorageError where it is damaged."""
     path = Path(run_dir) / SUMMARY
-    summary = _read_json(path)
+    summary = files.read_json(path)
     if summary is not None:
         records.check_summary(path, summary)
     return summary
@@ -268,7 +198,7 @@ def read_history(run_dir: Path) -> list[dict[str, Any]]:
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}") from None
     try:
-        lines = [records.parse(line) for line in content.split(b"\n")[:-1]]
+        lines = [files.parse(line) for line in content.split(b"\n")[:-1]]
     except ValueError:
         raise StorageError(f"{path}: expected one JSON object a line") from None
     records.check_history(path, lines)

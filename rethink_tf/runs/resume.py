@@ -10,9 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rethink_tf.runs import checkpoint, schema as records, results
 from rethink_tf.config.run_config import RunConfig, run_id
 from rethink_tf.errors import RequestError, StorageError
+from rethink_tf.runs import checkpoint, results
+from rethink_tf.runs import schema as records
 
 
 @dataclasses.dataclass(frozen=True)

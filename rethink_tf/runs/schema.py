@@ -3,7 +3,6 @@
 Knows keys and values, no file names. Imports nothing of the package but its errors.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -22,32 +21,6 @@ LATER_NUMBERS = (
     "test_examples",
 )  # fmt: skip
 LARGEST = 1e40  # single precision ends below; a whole number in JSON may have any length
-DEEPEST = 16  # levels of JSON; our files have five
-
-
-def parse(content: bytes | str) -> Any:
-    """JSON of few levels.
-
-    Raises:
-        ValueError: it is none, or deeper than any file of ours: what is read is written again, and
-            that must not end in a RecursionError.
-    """
-    try:
-        value = json.loads(content)
-    except RecursionError:
-        raise ValueError("nested too deep") from None
-    level = [value]
-    for _ in range(DEEPEST):
-        level = [inner for v in level for inner in _parts(v)]
-    if level:
-        raise ValueError("nested too deep")
-    return value
-
-
-def _parts(value: Any):
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
 
 
 def _is_number(value: Any) -> bool:

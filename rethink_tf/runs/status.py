@@ -4,8 +4,8 @@ import fcntl
 import os
 from pathlib import Path
 
-from rethink_tf.runs import results
 from rethink_tf.errors import StorageError
+from rethink_tf.runs import results
 
 MISSING, RUNNING, INCOMPLETE, DAMAGED = "missing", "running", "incomplete", "damaged"
 FINISHED, INVALID, DIVERGED = "done", results.INVALID, results.DIVERGED

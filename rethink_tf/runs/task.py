@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rethink_tf import console
-from rethink_tf.training.devices import setup as devices
-from rethink_tf.runs import results
-from rethink_tf.storage import lock as run_lock
+from rethink_tf import console, environment
 from rethink_tf.errors import ExitCode, RequestError
+from rethink_tf.runs import results
+from rethink_tf.storage import files
+from rethink_tf.storage import lock as run_lock
 
 RUNS_DIR = "folder of runs: results go to RUNS_DIR/<run id>, once"
 
@@ -81,9 +81,9 @@ def carry_out(
             say(f"finished before: {folder}, {summary['status']}")
         else:
             facts = {"run_id": named, "config": values}
-            results.write_json(folder / results.CONFIG, facts | {
-                "argv": list(argv), "threads": threads or devices.cores(),
-                "git_commit": devices.git_commit(),
+            files.write_json(folder / results.CONFIG, facts | {
+                "argv": list(argv), "threads": threads or environment.cores(),
+                "git_commit": environment.git_commit(),
             })  # fmt: skip
             found = compute(folder)
             summary = {"status": results.DONE, "reason": None, "kind": kind, **found, **facts}

@@ -10,7 +10,9 @@ import time
 from pathlib import Path
 
 from rethink_tf.errors import InUseError, StorageError
-from rethink_tf.runs.results import LOCK, storage
+from rethink_tf.storage.files import storage
+
+NAME = "lock"
 
 
 @contextlib.contextmanager
@@ -30,14 +32,14 @@ def locked(run_dir: Path):
         finally:
             # A request that was refused before anything was written leaves nothing behind.
             with contextlib.suppress(OSError):
-                if [path.name for path in run_dir.iterdir()] == [LOCK]:
-                    (run_dir / LOCK).unlink()
+                if [path.name for path in run_dir.iterdir()] == [NAME]:
+                    (run_dir / NAME).unlink()
                     run_dir.rmdir()
 
 
 def _lock_file(run_dir: Path):
     """The lock file, open and locked, in a folder that is made if need be."""
-    path = run_dir / LOCK
+    path = run_dir / NAME
     with storage(run_dir):
         for _ in range(100):
             run_dir.mkdir(parents=True, exist_ok=True)

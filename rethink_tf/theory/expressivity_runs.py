@@ -8,6 +8,7 @@ import numpy as np
 
 from rethink_tf.corruptions import labels as corruptions
 from rethink_tf.data import registry as datasets
+from rethink_tf.data import types
 from rethink_tf.errors import RequestError
 from rethink_tf.theory import expressivity
 
@@ -98,7 +99,7 @@ def limits(*, largest: int, seed: int = 0, say: Callable[[str], None] = print) -
 
 
 def run(
-    train: datasets.Split,
+    train: types.Split,
     *,
     counts: Sequence[int] = COUNTS,
     depths: Sequence[int] = DEPTHS,

@@ -11,6 +11,7 @@ import numpy as np
 
 from rethink_tf.corruptions import labels as corruptions
 from rethink_tf.data import registry as datasets
+from rethink_tf.data import types
 from rethink_tf.errors import RequestError
 from rethink_tf.theory import preprocessing
 from rethink_tf.theory.kernels import memory
@@ -49,7 +50,7 @@ def _on_span(values, vectors, targets) -> tuple[np.ndarray, float, float]:
     return alpha, norm, residual
 
 
-def require(examples: int, train: datasets.Split) -> None:
+def require(examples: int, train: types.Split) -> None:
     """Refuses more examples than there are (RequestError)."""
     if examples > train.num_examples:
         raise RequestError(
@@ -59,8 +60,8 @@ def require(examples: int, train: datasets.Split) -> None:
 
 
 def choices(
-    train: datasets.Split,
-    test: datasets.Split,
+    train: types.Split,
+    test: types.Split,
     *,
     examples: int = 1000,
     seed: int = 0,

@@ -5,8 +5,7 @@ import tensorflow as tf
 
 from rethink_tf.audit.dataset import Check
 from rethink_tf.config.run_config import check_field
-from rethink_tf.data import label_file, pipeline
-from rethink_tf.data import registry as datasets
+from rethink_tf.data import label_file, pipeline, types
 from rethink_tf.data.sources import custom as foreign_data
 from rethink_tf.errors import RequestError
 from rethink_tf.training import input_pipeline
@@ -49,7 +48,7 @@ def corrupted_dataset(
     arrays = foreign_data.from_arrays(*first, *second).load()
     classes = int(arrays["train_labels"].max()) + 1
     splits = [
-        datasets.Split(
+        types.Split(
             part, *(arrays[f"{part}_{name}"] for name in ("index", "images", "labels")), classes
         )
         for part in ("train", "test")
@@ -106,7 +105,7 @@ def _arrays(name: str, given) -> tuple[np.ndarray, np.ndarray]:
     return x, label_file.as_labels(f"{name}: y", y)
 
 
-def _dataset(table: pipeline.Table, scale: float | None) -> tf.data.Dataset:
+def _dataset(table: types.Table, scale: float | None) -> tf.data.Dataset:
     images = table.images if scale is None else table.images * np.float32(scale)
     made = tf.data.Dataset.from_tensor_slices((images, table.given.astype(np.int64)))
     options = tf.data.Options()

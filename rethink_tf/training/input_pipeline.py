@@ -11,11 +11,10 @@ from rethink_tf.audit import pixels as pixel_audit
 from rethink_tf.audit.dataset import Check
 from rethink_tf.config.run_config import RunConfig, labels_path
 from rethink_tf.corruptions import labels as corruptions
-from rethink_tf.data import noise_file, pipeline, resize
+from rethink_tf.data import noise_file, pipeline, resize, types
 from rethink_tf.data import registry as datasets
-from rethink_tf.data.pipeline import Table
-from rethink_tf.data.registry import Split
 from rethink_tf.data.sources import custom as foreign_data
+from rethink_tf.data.types import Split, Table
 from rethink_tf.errors import RequestError
 from rethink_tf.runs import pretrained
 from rethink_tf.runs.pretrained import Parent
@@ -130,13 +129,13 @@ def _moments_of(parent: Parent, places: dict[str, Any]):
         ) from None
 
 
-def info(config: RunConfig, data_dir=None, cache_dir=None) -> datasets.DatasetInfo:
+def info(config: RunConfig, data_dir=None, cache_dir=None) -> types.DatasetInfo:
     """What is known of the data set of a resolved configuration."""
     size = {"input_size": config.input_size, "augment": config.augment}
     return datasets.info(config.dataset, data_dir, cache_dir, **size)
 
 
-def arrivals(source: Source, known: datasets.DatasetInfo, model: list[str]) -> list[str]:
+def arrivals(source: Source, known: types.DatasetInfo, model: list[str]) -> list[str]:
     """What is to be said of a model and a data set that are not ours.
 
     Args:
@@ -168,7 +167,7 @@ def _window(images: np.ndarray, config: RunConfig, parent: Parent | None) -> np.
     return resize.resized(images, config.input_size)
 
 
-def memory(config: RunConfig, info: datasets.DatasetInfo, channels: int) -> str:
+def memory(config: RunConfig, info: types.DatasetInfo, channels: int) -> str:
     """The memory that the data of a run take, in words; `channels` are those of its images."""
     entries = np.prod(info.image_shape)
     if config.augment == "none" or info.streamed:

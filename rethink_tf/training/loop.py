@@ -6,11 +6,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from rethink_tf import console
-from rethink_tf.audit import dataset as audit
 from rethink_tf.config.run_config import RunConfig
+from rethink_tf.corruptions import checksum
 from rethink_tf.runs import results
 from rethink_tf.training import metrics
+from rethink_tf.training.recording import messages
 from rethink_tf.training.state import Session
 
 DISPATCH_SECONDS = 0.4  # a dispatch is not interruptible; a signal is to be answered soon
@@ -27,9 +27,9 @@ def train_epochs(session: Session) -> tuple[str, str | None]:
     """
     config, steps = session.config, session.steps
     resident_test = steps.place(session.test)
-    expected = audit.label_checksum(session.train.index, session.train.given)
-    progress = console.Progress(session.train.num_examples, shown=session.workers.chief)
-    session.say(f"{console.LEGEND}\n{console.header()}")
+    expected = checksum.label_checksum(session.train.index, session.train.given)
+    progress = messages.Progress(session.train.num_examples, shown=session.workers.chief)
+    session.say(f"{messages.LEGEND}\n{messages.header()}")
     # At the top, so that a run killed before its summary ends as it would have ended.
     while (ended := _ended(session, expected)) is None:
         session.give_way()
@@ -65,7 +65,7 @@ def train_epochs(session: Session) -> tuple[str, str | None]:
         }
         session.epoch, session.step, session.line = epoch, 0, line
         _keep(session, last=_ended(session, expected) is not None)
-        session.say(console.epoch_line(line))
+        session.say(messages.epoch_line(line))
     return ended
 
 
@@ -121,7 +121,7 @@ def _train_epoch(session: Session, progress) -> int | None:
             count = session.workers.gather(max(1, round(DISPATCH_SECONDS / each)))[0]
         else:
             progress.clear()
-            session.say(console.compiled(lasted, session.environment["xla"]))
+            session.say(messages.compiled(lasted, session.environment["xla"]))
             session.compiled = True
             session.stop.trained()
         if dispatches and not session.estimated and session.step <= whole:
@@ -177,4 +177,4 @@ def _say_estimate(session: Session, seconds_per_step: float) -> None:
     seconds = count * seconds_per_step * (1 + 0.4 / config.eval_every)
     on_cpu = not tf.config.list_logical_devices("GPU")
     rate = steps.batch_size / seconds_per_step
-    session.say(console.estimate(seconds, rate, on_cpu, session.resumed))
+    session.say(messages.estimate(seconds, rate, on_cpu, session.resumed))

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from rethink_tf.audit import dataset as audit
 from rethink_tf.config.run_config import RunConfig, from_dict
-from rethink_tf.data import pipeline
+from rethink_tf.corruptions import checksum
+from rethink_tf.data import pipeline, types
 from rethink_tf.errors import RequestError, StorageError
 from rethink_tf.runs import results
 from rethink_tf.runs.pretrained import Parent
@@ -41,7 +41,7 @@ class Trained:
     summary: dict[str, Any]
     model: Any
     initial: list[np.ndarray]
-    table: pipeline.Table
+    table: types.Table
     preprocess: Callable
 
     @property
@@ -134,7 +134,7 @@ def read(run_dir: Path | str, *, data_dir=None, cache_dir=None, say=print) -> Tr
     model.set_weights(weights)
     source = input_pipeline.load(config, data_dir=data_dir, cache_dir=cache_dir, say=say)
     table, _, _ = input_pipeline.corrupt(source)
-    found = audit.labels_hash(table.index, table.given)
+    found = checksum.labels_hash(table.index, table.given)
     if found != summary["labels_hash"]:
         raise StorageError(
             f"{run_dir}: expected labels of hash {summary['labels_hash']}, these data give {found}"

@@ -20,6 +20,7 @@ from rethink_tf.runs import results
 from rethink_tf.storage import lock as run_lock
 from rethink_tf.training.devices.workers import WorkerLostError, Workers
 from rethink_tf.training.preemption import Stop
+from rethink_tf.training.recording import messages
 
 DEFAULTS = Options()
 # What TensorFlow raises from a collective whose other end is gone.
@@ -80,13 +81,13 @@ def run(
             refuse_other_images(config.dataset, summary, run_dir, options.data_dir)
             say(f"{run_dir}: finished already; this is its summary")
             if missed := results.missing_snapshots(run_dir, options.keep_epochs, summary["epochs"]):
-                say(console.not_kept(missed))
+                say(messages.not_kept(missed))
         else:
             if started is None:
                 stop, started = stack.enter_context(Stop()), _start(options, say)
             summary = _train(config, run_dir, options, argv, say, stop, started)
 
-    say(f"{console.verdict(summary, config)}\n{run_dir}")
+    say(f"{messages.verdict(summary, config)}\n{run_dir}")
     if summary["status"] == results.INVALID:
         raise AuditError(f"INVALID: {summary['reason']}")
     if summary["status"] == results.DIVERGED:

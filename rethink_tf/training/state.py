@@ -8,7 +8,7 @@ from typing import Any
 
 from rethink_tf.config.run_config import RunConfig, run_id
 from rethink_tf.config.schedule import learning_rate
-from rethink_tf.data.pipeline import Table
+from rethink_tf.data.types import Table
 from rethink_tf.errors import StorageError
 from rethink_tf.runs import checkpoint, results
 from rethink_tf.training import metrics

@@ -8,22 +8,13 @@ data lie on the device, and each replica gathers its own rows of the global batc
 import numpy as np
 import tensorflow as tf
 
+from rethink_tf.corruptions import checksum as label_checksums
 from rethink_tf.data import pipeline
 from rethink_tf.data.feed import Feed
-from rethink_tf.data.pipeline import Table
+from rethink_tf.data.types import Table
 from rethink_tf.training.devices.replica_variables import ReplicaVariables
 
 _NEVER = 2**62
-
-
-def label_words(index, labels):
-    """TensorFlow twin of `audit.label_words`: int64 [B] from integer [B] and [B]."""
-    shift = tf.bitwise.right_shift
-    words = tf.cast(index, tf.int64) * 0x9E3779B97F4A7C1 + tf.cast(labels, tf.int64)
-    for distance, factor in ((29, 0x3F58476D1CE4E5B9), (32, 0x14D049BB133111EB)):
-        words = tf.bitwise.bitwise_xor(words, shift(words, tf.constant(distance, tf.int64)))
-        words *= factor
-    return tf.bitwise.bitwise_xor(words, shift(words, tf.constant(29, tf.int64)))
 
 
 class Steps:
@@ -254,7 +245,7 @@ class Steps:
             objective, self.weights, unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
         hit = tf.argmax(logits, axis=-1) == given
-        checksum = tf.reduce_sum(label_words(index, given))
+        checksum = tf.reduce_sum(label_checksums.label_words_tf(index, given))
         return loss, tf.reduce_sum(tf.cast(hit, tf.int64)), checksum, gradients
 
 

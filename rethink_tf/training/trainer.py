@@ -12,16 +12,17 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from rethink_tf import console, models
+from rethink_tf import models
 from rethink_tf.audit import dataset as audit
-from rethink_tf.cli import show
 from rethink_tf.config.run_config import RunConfig, run_id
+from rethink_tf.corruptions import checksum
 from rethink_tf.errors import RequestError
 from rethink_tf.runs import checkpoint, pretrained, results, resume
 from rethink_tf.training import input_pipeline, metrics, transfer
 from rethink_tf.training.devices import setup as devices
 from rethink_tf.training.loop import train_epochs
 from rethink_tf.training.per_example import Record
+from rethink_tf.training.recording import messages, samples
 from rethink_tf.training.recording.profiling import Profile
 from rethink_tf.training.recording.tensorboard import TensorBoardLog
 from rethink_tf.training.state import Session
@@ -65,7 +66,7 @@ def plan(config: RunConfig, options) -> str:
     }
     if said := models.arrival(model, config.preprocess):
         facts["Model"] = "; ".join(said)
-    return console.configuration(config, run_id(config), facts)
+    return messages.configuration(config, run_id(config), facts)
 
 
 def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started) -> dict[str, Any]:
@@ -93,7 +94,7 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
         config, parent, images, test_images, source.preprocess, build=build_model, say=say
     )
     train, test = learner.train, learner.test
-    labels = audit.label_checksum(train.index, train.given)
+    labels = checksum.label_checksum(train.index, train.given)
     if len(set(workers.gather(labels))) > 1:
         raise RequestError("the workers have different labels; give all the same command and data")
     # XLA is off where ops must be deterministic, and cannot compile a synchronising layer.
@@ -117,7 +118,7 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
         "workers": workers.count,
         "parameters": models.count_trainable(steps.model),
         "classes": train.num_classes,
-        "labels_hash": audit.labels_hash(train.index, train.given),
+        "labels_hash": checksum.labels_hash(train.index, train.given),
         "train_examples": train.num_examples,
         "test_examples": test.num_examples,
         "changed_fraction": float(np.mean(train.given != train.true)),
@@ -143,7 +144,7 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
         **facts,
         **environment,
         "argv": argv,
-        "git_commit": devices.git_commit(),
+        "git_commit": environment.git_commit(),
     }
 
     def begin() -> bytes:
@@ -180,7 +181,7 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
     )
     try:
         if workers.chief:
-            show.record_samples(config, source, images, run_dir, log, say)
+            samples.record_samples(config, source, images, run_dir, log, say)
         if found:
             header, arrays = checkpoint.unpack(found)
             for line in header["history"]:
@@ -192,7 +193,7 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
             restore_seconds += time.monotonic() - restoring
             say(f"goes on after epoch {session.epoch}, step {session.step} of the next")
             if missed := results.missing_snapshots(run_dir, options.keep_epochs, session.epoch):
-                say(console.not_kept(missed))
+                say(messages.not_kept(missed))
         status, reason = train_epochs(session)
     except BaseException:
         profile.stop()
@@ -288,4 +289,4 @@ def _introduction(config, facts, train, test, checks, platform, threads, jit) ->
         lines["On GPUs"] = settings
     for number, words in enumerate(facts["arrivals"]):
         lines["On arrival" if number == 0 else " " * number] = words
-    return console.configuration(config, facts["run_id"], lines)
+    return messages.configuration(config, facts["run_id"], lines)

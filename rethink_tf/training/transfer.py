@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from rethink_tf import models
 from rethink_tf.config.run_config import RunConfig
-from rethink_tf.data import pipeline
-from rethink_tf.data.pipeline import Table
+from rethink_tf.corruptions import pixels
+from rethink_tf.data.types import Table
 from rethink_tf.errors import RequestError, StorageError
 from rethink_tf.runs import checkpoint, pretrained
 from rethink_tf.runs.pretrained import Parent
@@ -189,7 +189,7 @@ def _features_of(model, table: Table, preprocess) -> Table:
 
     @tf.function
     def of(images):
-        with tf.device(pipeline.accelerator()):
+        with tf.device(pixels.accelerator()):
             return tf.cast(trunk(preprocess(images), training=False), tf.float32)
 
     starts = range(0, table.num_examples, FEATURE_BATCH)

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from rethink_tf.analysis import measures, sharpness
-from rethink_tf.audit import dataset as audit
+from rethink_tf.cli import measures as measures_command
+from rethink_tf.cli.app import guarded
 from rethink_tf.config import run_config
+from rethink_tf.corruptions import checksum
 from rethink_tf.errors import RequestError, StorageError
-from rethink_tf.main import guarded
 from rethink_tf.runs import results
+from rethink_tf.storage import files
 from rethink_tf.training import run as train
 
 
@@ -103,7 +105,7 @@ def test_the_initial_weights_are_those_that_training_started_from(tmp_path, offl
 def edited(tiny, folder, **changes):
     shutil.copytree(tiny.run_dir, folder)
     summary = results.read_summary(folder)
-    results.write_json(folder / results.SUMMARY, {**summary, **changes})
+    files.write_json(folder / results.SUMMARY, {**summary, **changes})
     return folder
 
 
@@ -136,7 +138,7 @@ def test_other_versions_are_said(tiny, tmp_path):
     assert said == []
     record = results.read_config(folder)
     record["versions"]["keras"] = "1.0"
-    results.write_json(folder / results.CONFIG, record)
+    files.write_json(folder / results.CONFIG, record)
     restore.read(folder, say=said.append)
     assert len(said) == 1 and "trained with keras 1.0, here is" in said[0]
 
@@ -144,7 +146,10 @@ def test_other_versions_are_said(tiny, tmp_path):
 def test_the_command(tiny, tmp_path, own_signals, capsys):
     out = tmp_path / "found.json"
     argv = [tiny.run_id, str(tiny.run_dir), f"--runs_dir={tiny.runs_dir}", f"--out={out}"]
-    assert guarded(measures.main, [*argv, "--sharpness_examples=50", "--sharpness_draws=1"]) == 0
+    assert (
+        guarded(measures_command.main, [*argv, "--sharpness_examples=50", "--sharpness_draws=1"])
+        == 0
+    )
     said = capsys.readouterr().out
     found = json.loads(out.read_text())
     assert [run["run_id"] for run in found["runs"]] == [tiny.run_id] * 2
@@ -167,17 +172,17 @@ def test_the_command(tiny, tmp_path, own_signals, capsys):
 def test_the_command_refuses_in_one_line(argv, code, message, tmp_path, own_signals, capsys,
                                          monkeypatch, no_training):  # fmt: skip
     monkeypatch.chdir(tmp_path)
-    assert guarded(measures.main, argv) == code
+    assert guarded(measures_command.main, argv) == code
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1) and message in err
 
 
 def test_random_signs_are_fitted(tmp_path, own_signals, capsys, tensorflow, offline):
-    from rethink_tf.analysis import rademacher
+    from rethink_tf.cli import rademacher as rademacher_command
 
     out = tmp_path / "signs.json"
     argv = ["--model=mlp_1x512", "--dataset=digits", "--examples=60", "--epochs=40", "--draws=2"]
-    assert guarded(rademacher.main, [*argv, "--eval_every=20", f"--out={out}"]) == 0
+    assert guarded(rademacher_command.main, [*argv, "--eval_every=20", f"--out={out}"]) == 0
     found = json.loads(out.read_text())
     assert found["complexity"] == pytest.approx(
         np.mean([draw["correlation"] for draw in found["draws"]])
@@ -190,11 +195,11 @@ def test_random_signs_are_fitted(tmp_path, own_signals, capsys, tensorflow, offl
 
 
 def test_signs_that_diverge_are_no_complexity(tmp_path, own_signals, capsys, tensorflow, offline):
-    from rethink_tf.analysis import rademacher
+    from rethink_tf.cli import rademacher as rademacher_command
 
     out = tmp_path / "signs.json"
     argv = ["--model=mlp_3x512", "--dataset=digits", "--examples=60", "--epochs=9"]
-    assert guarded(rademacher.main, [*argv, "--learning_rate=100", f"--out={out}"]) == 4
+    assert guarded(rademacher_command.main, [*argv, "--learning_rate=100", f"--out={out}"]) == 4
     err = capsys.readouterr().err
     assert "the loss on the signs of draw 1 became NaN" in err and err.count("\n") == 1
     assert not out.exists()
@@ -203,11 +208,11 @@ def test_signs_that_diverge_are_no_complexity(tmp_path, own_signals, capsys, ten
 @pytest.mark.parametrize("command", ["measures", "rademacher"])
 def test_what_cannot_be_written_is_refused_first(command, tiny, tmp_path, own_signals, capsys,
                                                  no_training):  # fmt: skip
-    from rethink_tf.analysis import rademacher
+    from rethink_tf.cli import rademacher as rademacher_command
 
     main, argv = {
-        "measures": (measures.main, [str(tiny.run_dir)]),
-        "rademacher": (rademacher.main, ["--model=mlp_1x512", "--dataset=digits"]),
+        "measures": (measures_command.main, [str(tiny.run_dir)]),
+        "rademacher": (rademacher_command.main, ["--model=mlp_1x512", "--dataset=digits"]),
     }[command]
     assert guarded(main, [*argv, f"--out={tmp_path}/none/a.json"]) == 6
     assert capsys.readouterr().err == (
@@ -236,8 +241,8 @@ def test_signs_are_even_and_their_own(tensorflow):
     assert abs((drawn[0] == drawn[1]).mean() - 0.5) < 0.025
     part = rademacher.signs(index[500:600], seed=0, draw=0)
     np.testing.assert_array_equal(part, drawn[0][500:600])
-    labels = audit.labels_hash(index, rademacher.signs(index, seed=1, draw=0))
-    assert labels != audit.labels_hash(index, drawn[0])
+    labels = checksum.labels_hash(index, rademacher.signs(index, seed=1, draw=0))
+    assert labels != checksum.labels_hash(index, drawn[0])
 
 
 @pytest.mark.parametrize("field, value", [("corrupt", 0.5), ("init_from", "random")])

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 import rethink_tf
-from rethink_tf import main
 from rethink_tf.analysis import randomisation_figures, randomisation_page, randomisation_test
 from rethink_tf.analysis.randomisation_figures import Run
+from rethink_tf.cli import app
+from rethink_tf.cli import randomisation_test as test_command
 from rethink_tf.runs import results
 
 RECIPE = {"epochs": 40, "batch_size": 8, "eval_every": 4, "learning_rate": 0.03}
@@ -29,13 +30,15 @@ def tested(tensorflow, tmp_path_factory):
         patch.syspath_prepend(folder)
         patch.delitem(sys.modules, "five_lines", raising=False)
         patch.chdir(folder)
-        patch.setattr("rethink_tf.cli.show.record_samples", lambda *_: None)  # seconds for each run
+        patch.setattr(
+            "rethink_tf.training.recording.samples.record_samples", lambda *_: None
+        )  # seconds for each run
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         said = []
         patch.setattr("rethink_tf.console.say", said.append)
         patch.setattr(randomisation_test.run, "__kwdefaults__",
                       randomisation_test.run.__kwdefaults__ | {"say": said.append})  # fmt: skip
-        code = randomisation_test.main(argv)
+        code = test_command.main(argv)
         yield types.SimpleNamespace(folder=folder, argv=argv, code=code, said=said)
 
 
@@ -70,7 +73,7 @@ def test_the_page_asks_for_nothing_from_outside(tested):
 def test_finished_runs_are_read_back(tested, no_training):
     before = (tested.folder / "report" / "report.md").read_bytes()
     tested.said.clear()
-    assert randomisation_test.main(tested.argv) == 0
+    assert test_command.main(tested.argv) == 0
     assert sum("finished already" in line for line in tested.said) == 4
     assert (tested.folder / "report" / "report.md").read_bytes() == before
 
@@ -147,7 +150,7 @@ def test_a_model_is_saved_by_what_counts_of_it(tensorflow, tmp_path):
     ],
 )
 def test_requests_that_are_refused(argv, words, tested, own_signals, capsys, no_training):
-    code = main.guarded(randomisation_test.main, [*tested.argv, *argv])
+    code = app.guarded(test_command.main, [*tested.argv, *argv])
     assert code == 2
     assert capsys.readouterr().err.startswith(f"rethink_tf: {words}")
 

@@ -11,9 +11,10 @@ import pytest
 import tensorflow as tf
 
 from rethink_tf import main
-from rethink_tf.audit import dataset as audit
+from rethink_tf.cli import app
 from rethink_tf.config import run_config
 from rethink_tf.config.run_config import RunConfig
+from rethink_tf.corruptions import checksum
 from rethink_tf.corruptions import labels as corruptions
 from rethink_tf.data import pipeline
 from rethink_tf.data import registry as datasets
@@ -155,7 +156,7 @@ def test_the_refusal_names_the_numbers_and_exits_with_3(monkeypatch, tmp_path, c
     monkeypatch.setattr(pipeline, "corrupted", DEFECTS["corrupted copy not read"][0])
     argv = ["--model=mlp_1x512", "--dataset=digits", "--corrupt=0.5", f"--runs_dir={tmp_path}"]
     monkeypatch.setattr("signal.signal", lambda *_: None)
-    assert main.guarded(main.main, argv) == 3
+    assert app.guarded(main.main, argv) == 3
     error = capsys.readouterr().err
     assert "changed_count: FAILED (0.0000 changed, expected 0.4500 within 0.3" in error
     assert error.count("\n") == 1
@@ -197,7 +198,7 @@ def test_labels_right_at_the_audit_and_wrong_in_the_step_end_invalid(monkeypatch
     summary, history = results.read_summary(tmp_path), results.read_history(tmp_path)
     train_set, _ = datasets.load("digits")
     train_set = datasets.take(train_set, 300, seed=0)
-    right = audit.label_checksum(
+    right = checksum.label_checksum(
         train_set.index,
         corruptions.corrupt_labels(
             train_set.labels, train_set.index, probability=1.0, num_classes=10, seed=0

@@ -24,7 +24,7 @@ from rethink_tf.audit import pixels as pixel_audit
 from rethink_tf.corruptions import pixels
 from rethink_tf.corruptions.threefry import SplitId
 from rethink_tf.data import pipeline
-from rethink_tf.data.registry import Split
+from rethink_tf.data.types import Split
 from rethink_tf.errors import AuditError
 
 

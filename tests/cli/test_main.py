@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from rethink_tf import main
+from rethink_tf.cli import app
 from rethink_tf.errors import AuditError, DivergedError, ExitCode
 from rethink_tf.runs import results
 
@@ -186,13 +186,13 @@ def test_an_expected_failure_of_any_command_is_one_line(error, capsys, own_signa
     def command(argv):
         raise error(f"what went wrong with {argv[0]}")
 
-    assert main.guarded(command, ["x"]) == error.exit_code
+    assert app.guarded(command, ["x"]) == error.exit_code
     assert capsys.readouterr().err == "rethink_tf: what went wrong with x\n"
 
 
 def test_a_bug_is_not_hidden(capsys, own_signals):
     with pytest.raises(ZeroDivisionError):
-        main.guarded(lambda _: 1 // 0, [])
+        app.guarded(lambda _: 1 // 0, [])
     assert capsys.readouterr().err == ""
 
 
@@ -200,18 +200,18 @@ def test_signals_end_a_command_with_their_codes(capsys, own_signals):
     def interrupted(_):
         raise KeyboardInterrupt
 
-    assert main.guarded(interrupted, []) == ExitCode.INTERRUPTED == 130
+    assert app.guarded(interrupted, []) == ExitCode.INTERRUPTED == 130
     assert capsys.readouterr().err == "rethink_tf: interrupted before anything was trained\n"
 
     def saying(words):
         raise KeyboardInterrupt(words)
 
-    assert main.guarded(interrupted, [], main.NOTHING_KEPT) == 130
-    assert capsys.readouterr().err == f"rethink_tf: {main.NOTHING_KEPT}\n"
-    assert main.guarded(saying, "half is done", main.NOTHING_KEPT) == 130
+    assert app.guarded(interrupted, [], app.NOTHING_KEPT) == 130
+    assert capsys.readouterr().err == f"rethink_tf: {app.NOTHING_KEPT}\n"
+    assert app.guarded(saying, "half is done", app.NOTHING_KEPT) == 130
     assert capsys.readouterr().err == "rethink_tf: half is done\n"
     with pytest.raises(SystemExit) as ended:
-        main.guarded(lambda _: os.kill(os.getpid(), signal.SIGTERM), [])
+        app.guarded(lambda _: os.kill(os.getpid(), signal.SIGTERM), [])
     assert ended.value.code == ExitCode.TERMINATED == 143
 
 

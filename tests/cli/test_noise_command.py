@@ -8,20 +8,21 @@ import numpy as np
 import pytest
 from noise_files import written
 
+from rethink_tf.cli import noise as noise_command
+from rethink_tf.cli.app import guarded
 from rethink_tf.config import run_config
 from rethink_tf.config.run_config import RunConfig
 from rethink_tf.corruptions import labels as corruptions
 from rethink_tf.data import noise_file
 from rethink_tf.data import registry as datasets
 from rethink_tf.data.noise_file import Noise
-from rethink_tf.main import guarded
 from rethink_tf.training import run as train
 
 RUN = {"model": "mlp_1x512", "dataset": "digits", "examples": 200, "epochs": 2}
 
 
 def export(path, *argv):
-    return guarded(noise_file.main, [f"--export={path}", "--dataset=digits", *argv])
+    return guarded(noise_command.main, [f"--export={path}", "--dataset=digits", *argv])
 
 
 @pytest.mark.parametrize("kind", corruptions.LABEL_NOISE)
@@ -100,7 +101,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, own_signals, capsys, monke
 
 
 def test_help_names_the_flag(own_signals, capsys):
-    assert guarded(noise_file.main, ["--help"]) == 0
+    assert guarded(noise_command.main, ["--help"]) == 0
     out, err = capsys.readouterr()
     assert (
         out.startswith("python -m rethink_tf.data.noise_file ")

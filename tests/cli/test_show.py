@@ -11,12 +11,14 @@ import pytest
 from drawing import drawn, expected, history, legends, opened
 
 from rethink_tf.cli import show
+from rethink_tf.cli.app import guarded
 from rethink_tf.config import run_config
 from rethink_tf.errors import StorageError
-from rethink_tf.main import guarded
 from rethink_tf.plotting import curves
 from rethink_tf.plotting import style as pictures
-from rethink_tf.runs import results
+from rethink_tf.runs import description, results
+from rethink_tf.storage import files
+from rethink_tf.training.recording import samples
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -30,7 +32,7 @@ def refused(capsys, *argv) -> str:
 
 
 def test_every_class_has_a_name():
-    for name, names in show.CLASS_NAMES.items():
+    for name, names in samples.CLASS_NAMES.items():
         assert len(set(names)) == show.DATASETS[name].num_classes
 
 
@@ -52,7 +54,7 @@ def made(tmp_path, monkeypatch, **fields):
     source = input_pipeline.load(resolved, say=lambda _: None)
     dataset = pipeline.corrupted(source.train, **source.corruption)
     train = pipeline.collect(dataset, source.train.num_classes)
-    return resolved, source, train, seen, show.run_samples(resolved, source, train)
+    return resolved, source, train, seen, samples.run_samples(resolved, source, train)
 
 
 KINDS = [
@@ -90,21 +92,21 @@ def test_the_runs_own_column_is_what_it_trains_on(
     )  # fmt: skip
     np.testing.assert_array_equal(images, pipeline.standardise(own).numpy())
     np.testing.assert_array_equal(given, train.given[rows])
-    for number, (kind, title) in enumerate(zip(show._PIXELS, titles, strict=False)):
+    for number, (kind, title) in enumerate(zip(description._PIXELS, titles, strict=False)):
         images, given = seen["columns"][title]
         assert images.shape == (len(rows), resolved.input_size, resolved.input_size, 1)
         assert abs(images.mean()) < 1e-5 and abs(images.std() - 1) < 1e-3
         np.testing.assert_array_equal(given, (train.given if number else train.true)[rows])
-        assert show._PIXELS[kind] in title
+        assert description._PIXELS[kind] in title
         assert ("true labels" in title) == (number == 0 or not fields.get("corrupt"))
     assert drawn_axes == len(rows) * len(titles)
 
 
 def test_the_examples_shown_do_not_depend_on_the_corruption():
     labels = np.array([2, 2, 0, 1, 0, 2, 1])
-    assert show.choose(labels, 3).tolist() == [2, 3, 0]
-    assert show.choose(labels, 5).tolist() == [2, 3, 0, 4, 6]
-    assert sorted(show.choose(labels, 99)) == list(range(7))
+    assert samples.choose(labels, 3).tolist() == [2, 3, 0]
+    assert samples.choose(labels, 5).tolist() == [2, 3, 0, 4, 6]
+    assert sorted(samples.choose(labels, 99)) == list(range(7))
 
 
 def test_the_readers_own_settings_change_nothing():
@@ -135,19 +137,19 @@ def test_a_picture_that_cannot_be_drawn_costs_a_line_only(tmp_path, monkeypatch)
         raise ValueError("no font\nsecond line")
 
     said, log = [], Log()
-    monkeypatch.setattr(show, "run_samples", broken)
-    show.record_samples(None, None, None, tmp_path, log, said.append)
+    monkeypatch.setattr(samples, "run_samples", broken)
+    samples.record_samples(None, None, None, tmp_path, log, said.append)
     assert said == ["samples.png was not drawn: ValueError: no font"]
     assert list(tmp_path.iterdir()) == [] and log.images == []
 
 
 def test_a_picture_that_cannot_be_written_is_an_error(tmp_path, monkeypatch):
     picture = np.zeros([4, 5, 3], np.uint8)
-    monkeypatch.setattr(show, "run_samples", lambda *_: picture)
+    monkeypatch.setattr(samples, "run_samples", lambda *_: picture)
     log = Log()
     with pytest.raises(StorageError):
-        show.record_samples(None, None, None, tmp_path / "missing", log, print)
-    show.record_samples(None, None, None, tmp_path, log, print)
+        samples.record_samples(None, None, None, tmp_path / "missing", log, print)
+    samples.record_samples(None, None, None, tmp_path, log, print)
     assert opened((tmp_path / results.SAMPLES).read_bytes()).size == (5, 4)
     assert log.images == [("samples", (4, 5, 3))]
 
@@ -194,11 +196,11 @@ def test_the_command_draws_what_the_run_would(tmp_path, monkeypatch, offline, te
 
 
 def test_labels_from_a_file(tmp_path, monkeypatch, offline, tensorflow, capsys):
-    from rethink_tf.data import noise_file
+    from rethink_tf.cli import noise as noise_command
 
     path = tmp_path / "noise.csv"
     exported = [f"--export={path}", "--dataset=digits", "--corrupt=1", "--examples=100"]
-    assert guarded(noise_file.main, exported) == 0
+    assert guarded(noise_command.main, exported) == 0
     *_, picture = made(tmp_path, monkeypatch, labels_from=str(path), examples=100)
     monkeypatch.chdir(tmp_path)
     argv = ["--dataset=digits", f"--labels_from={path}", "--examples=100", "--model=mlp_1x512"]
@@ -233,8 +235,8 @@ def test_the_curves_of_folders(tmp_path):
         Path(a_run(tmp_path / "c", lines[2], **shuffled)),
         Path(a_run(tmp_path / "d", lines[3])),
     ]
-    results.write_json(folders[1] / results.SUMMARY, {"status": results.DONE})
-    results.write_json(folders[2] / results.SUMMARY, {"status": results.DONE})
+    files.write_json(folders[1] / results.SUMMARY, {"status": results.DONE})
+    files.write_json(folders[2] / results.SUMMARY, {"status": results.DONE})
     figure = show._curves(folders)
     assert [axes.get_title().replace("\n", " ") for axes in figure.axes] == [
         "inception, cifar100, 5,000 examples, random pixels, fraction 0.5, true labels, seed 3, "
@@ -279,7 +281,7 @@ def test_help_names_both_forms(capsys):
 
 def test_a_history_of_an_older_version_is_drawn(tmp_path):
     folder = Path(a_run(tmp_path / "a", history(2), model="alexnet", dataset="digits", new=1))
-    assert show.run_name(folder) == "alexnet, digits, true labels, unfinished"
+    assert description.run_name(folder) == "alexnet, digits, true labels, unfinished"
     fields = dataclasses.asdict(run_config.RunConfig(dataset="digits", labels_from="x.csv"))
     folder = Path(a_run(tmp_path / "b", history(2), **fields))
-    assert show.run_name(folder) == "inception, digits, labels from a file, unfinished"
+    assert description.run_name(folder) == "inception, digits, labels from a file, unfinished"

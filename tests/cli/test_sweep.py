@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from quick_command import TRIAL, finish
 
-from rethink_tf import main
-from rethink_tf.cli import sweep
+from rethink_tf.cli import app, sweep
 from rethink_tf.experiments.plan import EXPERIMENTS, planned
 from rethink_tf.experiments.sweep import display, scheduler
 from rethink_tf.experiments.sweep.jobs import STARTED, jobs_of
 from rethink_tf.experiments.sweep.local import Slots
 from rethink_tf.runs import results
+from rethink_tf.storage import files
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -28,7 +28,7 @@ def call(capsys, own_signals):
 
     def run(*argv):
         capsys.readouterr()
-        code = main.guarded(sweep.main, list(argv))
+        code = app.guarded(sweep.main, list(argv))
         return (code, *capsys.readouterr())
 
     return run
@@ -138,7 +138,7 @@ def test_a_dry_run_lists_states_and_time_left(call, tmp_path):
     folder = tmp_path / plan.run_id
     folder.mkdir()
     record = {"config": dataclasses.asdict(plan.config), "threads": 1}
-    results.write_json(folder / results.CONFIG, record)
+    files.write_json(folder / results.CONFIG, record)
     for epoch in range(1, 11):
         timing = {"train_seconds": 5.0, "eval_seconds": 6.0, "images_per_second": 10_000.0}
         line = {"epoch": epoch, "train_accuracy": 0.5, "timing": timing}

@@ -5,13 +5,14 @@ import json
 import pytest
 from drawing import opened
 
+from rethink_tf.cli import studies
+from rethink_tf.cli.app import guarded
 from rethink_tf.experiments import theory_studies
-from rethink_tf.main import guarded
 from rethink_tf.plotting import theory_figures
 
 
 def command(name, *argv):
-    return guarded(lambda argv: theory_studies.main(name, argv), list(argv))
+    return guarded(lambda argv: studies.main(name, argv), list(argv))
 
 
 def test_implicit_writes_figures_and_json(tmp_path, own_signals, capsys, no_training):
@@ -118,7 +119,7 @@ def test_the_figure_of_norms_leaves_out_what_does_not_interpolate():
 
     choices = [choice("a", 3.0, 0.5, 0.0), choice("b", 4.0, 0.4, 0.2), choice("c", 9.0, 0.1, 0.0)]
     found = {"choices": choices, "rank_correlation": float("nan"), "choice_examples": 10}
-    figure = theory_figures.norms(found)
+    figure = theory_figures.norms(found, 1e-6)
     (axes,) = figure.axes
     points = [tuple(map(float, line.get_xydata()[0])) for line in axes.lines]
     assert points == [(3.0, 50.0), (9.0, 10.0)]
@@ -129,7 +130,7 @@ def test_the_figure_of_norms_leaves_out_what_does_not_interpolate():
 def test_the_figure_of_norms_where_nothing_interpolates(caplog):
     choice = {"norm": 3.0, "test_error": 0.5, "residual": 0.1, "dimensions": 5}
     choices = [choice | {"name": f"a long name of a choice, {k}"} for k in range(8)]
-    figure = theory_figures.norms({"choices": choices, "choice_examples": 10})
+    figure = theory_figures.norms({"choices": choices, "choice_examples": 10}, 1e-6)
     title = figure.axes[0].get_title(loc="left")
     assert title.startswith("no interpolation with a long name of a choice, 0,")
     assert max(map(len, title.splitlines())) <= 110 and len(title.splitlines()) == 3
@@ -147,9 +148,9 @@ def test_ctrl_c_says_that_nothing_is_kept(own_signals, capsys, monkeypatch):
     def interrupted(_name, _argv):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(theory_studies, "main", interrupted)
+    monkeypatch.setattr(studies, "main", interrupted)
     monkeypatch.setattr("sys.argv", ["theory"])
-    assert theory_studies.start("implicit") == 130
+    assert studies.start("implicit") == 130
     assert capsys.readouterr().err == (
         "rethink_tf: interrupted; nothing is kept, the same command starts over\n"
     )

@@ -17,7 +17,7 @@ EVERY = sorted((REPOSITORY / "flags").rglob("*.flags"))
 OTHERS = {
     path
     for found in plan.EXPERIMENTS.values()
-    if found.module != plan.MAIN
+    if found.command != plan.TRAINING
     for path in plan._paths(found)
 }
 FILES = [path for path in EVERY if path not in OTHERS]

@@ -16,6 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rethink_tf import main
+from rethink_tf.cli import noise as noise_command
 from rethink_tf.cli import show
 from rethink_tf.config import flags as command_line
 from rethink_tf.config import run_config
@@ -161,7 +162,7 @@ def prepare(folder):
     (folder / "bad.npz").write_bytes(b"PK\x03\x04junk")
     for name, part in (("noise.csv", []), ("noise.npz", []), ("part.npz", ["--examples=100"])):
         argv = [f"--export={name}", "--dataset=digits", "--corrupt=0.5", *part]
-        assert call(noise_file.main, argv).code == 0
+        assert call(noise_command.main, argv).code == 0
     wanted = run_config.resolve(run_config.RunConfig("mlp_1x512", "digits"))
     for name in (run_config.run_id(wanted), "run", "$x$"):
         (folder / "done" / name).mkdir(parents=True)
@@ -239,7 +240,7 @@ def test_four_hundred_exports_of_noise(place):
     @given(lines([*starts, [], ["--export=out.csv"], ["--help"]], ["export"] * 4))
     @example(["--dataset=digits", "--export=file/out.csv"])
     def run(argv):
-        done = judged(noise_file.main, argv)
+        done = judged(noise_command.main, argv)
         codes.append(done.code)
         for path in list(contents(place.folder)):
             if path not in place.files:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from rethink_tf import console
 from rethink_tf.config import flags, paper
 from rethink_tf.config.run_config import RunConfig, resolve
 from rethink_tf.errors import RequestError
+from rethink_tf.training.recording import messages
 
 FLAGS = Path(__file__).resolve().parents[2] / "flags"
 # augmentation, dropout, weight decay, random labels; top-1 and top-5, train and test; the best two.
@@ -78,7 +78,7 @@ def test_the_verdict_shows_both():
         "best_test_top5_accuracy": 0.4, "changed_fraction": 0.0, "audit": [],
         "train_examples": 1000,
     }  # fmt: skip
-    assert console.verdict(summary, config).splitlines()[1:] == [
+    assert messages.verdict(summary, config).splitlines()[1:] == [
         "  paper, Table 2, 1,281,167 examples at 299x299: train 90.60%, top-5 100.00%; "
         "test 67.18% (72.57%), top-5 86.44% (91.31%)",
         "  ours, 1,000 examples at 96x96, 3 epochs: train 50.00%, top-5 75.00%; "

@@ -13,13 +13,13 @@ import streamed_set
 import tensorflow as tf
 from tiny_steps import same_bits
 
-from rethink_tf.audit import dataset as audit
 from rethink_tf.cli import show
 from rethink_tf.config.flags import Options
 from rethink_tf.config.run_config import RunConfig, resolve
+from rethink_tf.corruptions import checksum
 from rethink_tf.data import feed, pipeline
 from rethink_tf.data import registry as datasets
-from rethink_tf.data.pipeline import Table
+from rethink_tf.data.types import Table
 from rethink_tf.runs import results
 from rethink_tf.training import run as train
 from rethink_tf.training.evaluation import Evaluation
@@ -86,7 +86,7 @@ def test_streamed_training_is_that_of_resident_images_bit_for_bit(data_dir):
     assert epochs(found) == epochs(expected)
     assert same_bits(found, expected)
     assert isinstance(found.resident, feed.Feed)
-    assert found.online()["checksum"] == audit.label_checksum(table.index, table.given)
+    assert found.online()["checksum"] == checksum.label_checksum(table.index, table.given)
     for steps in (found, expected):
         Evaluation(steps).recalibrate()
     assert same_bits(found, expected)

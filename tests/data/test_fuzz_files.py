@@ -40,9 +40,10 @@ from made_run import (
 )  # fmt: skip
 
 from rethink_tf import main
+from rethink_tf.cli import noise as noise_command
 from rethink_tf.data import noise_file
-from rethink_tf.data.registry import Split
 from rethink_tf.data.sources import tfds as tfds_source
+from rethink_tf.data.types import Split
 from rethink_tf.errors import RequestError
 from rethink_tf.runs import checkpoint, results
 from rethink_tf.storage import array_cache
@@ -144,7 +145,7 @@ def cached(place, monkeypatch):
         arrays[f"{split}_labels"] = (np.arange(count) % 10).astype(np.int32)
     monkeypatch.setattr(tfds_source, "decode", lambda *_, **__: dict(arrays))
     argv = ["--dataset=mnist", "--export=out.csv", "--corrupt=1", f"--data_dir={place.folder}/data"]
-    assert call(noise_file.main, argv).code == 0
+    assert call(noise_command.main, argv).code == 0
     (entry,) = (place.folder / "cache" / "rethink_tf").iterdir()
     yield SimpleNamespace(entry=entry, argv=argv, exported=Path("out.csv").read_bytes())
     shutil.rmtree(place.folder / "data")
@@ -163,7 +164,7 @@ def test_a_damaged_cache_is_made_again(cached):
     def load(damage):
         path, changed = damage
         path.write_bytes(changed)
-        done = judged(noise_file.main, cached.argv, (0,))
+        done = judged(noise_command.main, cached.argv, (0,))
         assert Path("out.csv").read_bytes() == cached.exported
         said = "damaged and is made again" in done.out
         if said:
@@ -201,5 +202,5 @@ def test_no_pickle_is_ever_loaded(place, cached):
         facts["train_labels"]["sha256"] = hashlib.sha256(content).hexdigest()
         (cached.entry / array_cache.HASHES_FILE).write_text(json.dumps(facts))
         (cached.entry / "train_labels.npy").write_bytes(content)
-        assert "damaged and is made again" in judged(noise_file.main, cached.argv, (0,)).out
+        assert "damaged and is made again" in judged(noise_command.main, cached.argv, (0,)).out
     assert not marker.exists()

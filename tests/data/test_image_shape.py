@@ -8,6 +8,7 @@ import pytest
 from rethink_tf.config import run_config
 from rethink_tf.config.run_config import RunConfig
 from rethink_tf.data import registry as datasets
+from rethink_tf.data import types
 from rethink_tf.data.resize import resized, with_channels
 from rethink_tf.errors import RequestError
 from rethink_tf.runs import pretrained
@@ -80,7 +81,7 @@ def sets(monkeypatch):
     def split(name, shape, high):
         images = DRAW.integers(0, high, [40, *shape], dtype=np.uint8)
         labels = np.arange(40, dtype=np.int32) % 10
-        return datasets.Split(name, np.arange(40), images, labels, 10)
+        return types.Split(name, np.arange(40), images, labels, 10)
 
     made = {}
     for name, high in (("cifar10", 50), ("cifar100", 256), ("fashion_mnist", 256)):

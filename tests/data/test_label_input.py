@@ -8,9 +8,9 @@ import pytest
 from label_cases import noisy, true_labels
 
 from rethink_tf.audit import dataset as audit
-from rethink_tf.audit import verdict
+from rethink_tf.cli import audit as audit_command
+from rethink_tf.cli.app import guarded
 from rethink_tf.errors import RequestError
-from rethink_tf.main import guarded
 
 
 class Tensor:
@@ -153,7 +153,7 @@ def files(tmp_path):
 )
 def test_command(files, monkeypatch, capsys, argv, code, words):
     monkeypatch.chdir(files)
-    assert guarded(verdict.main, argv) == code
+    assert guarded(audit_command.main, argv) == code
     out, err = capsys.readouterr()
     assert words in (err if code == 2 else out)
     assert err.count("\n") == (code == 2)

@@ -7,7 +7,7 @@ import pytest
 from noise_files import GIVEN, HEADER, INDEX, TRUE, written
 
 from rethink_tf.data import label_file, noise_file
-from rethink_tf.data.registry import Split
+from rethink_tf.data.types import Split
 from rethink_tf.errors import RequestError
 
 SPLIT = Split("train", INDEX[:3], np.zeros([3, 2, 2, 1], np.uint8), TRUE[:3], 3)

@@ -6,12 +6,12 @@ import pytest
 from report_runs import write_run
 
 from rethink_tf.cli import sweep
+from rethink_tf.cli.app import guarded
 from rethink_tf.config.flags import Options
 from rethink_tf.config.run_config import RunConfig, resolve, run_id
 from rethink_tf.data.sources import tfrecord_index
 from rethink_tf.errors import RequestError
 from rethink_tf.experiments import plan as experiments
-from rethink_tf.main import guarded
 from rethink_tf.report import measured
 from rethink_tf.report.collection import collect, read_folder
 from rethink_tf.report.sections import build as sections
@@ -62,7 +62,7 @@ def test_such_a_run_is_refused_and_not_taken_for_done(folder, tmp_path, monkeypa
     summary = {"status": "DONE", "config": {"dataset": "imagenet2012", "examples": None},
                "train_examples": 30, "epochs": 1}  # fmt: skip
     monkeypatch.setattr(results, "read_finished", lambda *_: summary)
-    monkeypatch.setattr("rethink_tf.console.verdict", lambda *_: "a verdict")
+    monkeypatch.setattr("rethink_tf.training.recording.messages.verdict", lambda *_: "a verdict")
     options, lines = Options(data_dir=str(folder.parents[1])), []
     with pytest.raises(RequestError, match=f"{run_dir.name}: finished on 30 training images of "):
         train.run(config, run_dir, options=options, say=lines.append)

@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rethink_tf.audit import dataset as audit
+from rethink_tf.corruptions import checksum, pixels, threefry
 from rethink_tf.corruptions import labels as corruptions
-from rethink_tf.corruptions import threefry
 from rethink_tf.corruptions.threefry import SplitId, Stream
 from rethink_tf.data import pipeline
-from rethink_tf.data.registry import Split
+from rethink_tf.data.types import Split
 
 N, K = 203, 7
 
@@ -89,10 +88,8 @@ def test_the_source_is_not_written_to():
 
 
 def test_corruption_runs_on_the_accelerator():
-    assert pipeline.accelerator() in ("/CPU:0", "/GPU:0")
-    assert pipeline.accelerator() == (
-        "/GPU:0" if tf.config.list_logical_devices("GPU") else "/CPU:0"
-    )
+    assert pixels.accelerator() in ("/CPU:0", "/GPU:0")
+    assert pixels.accelerator() == ("/GPU:0" if tf.config.list_logical_devices("GPU") else "/CPU:0")
 
 
 # The labels' hash
@@ -100,17 +97,17 @@ def test_corruption_runs_on_the_accelerator():
 
 def test_labels_hash_is_pinned_and_notices_everything():
     index, given = np.arange(20), (np.arange(20) % 10).astype(np.int32)
-    found = audit.labels_hash(index, given)
+    found = checksum.labels_hash(index, given)
     assert found == "88924a686cf42e01"
-    assert audit.labels_hash(index, given.astype(np.int64)) == found  # a value, not a type
+    assert checksum.labels_hash(index, given.astype(np.int64)) == found  # a value, not a type
     exchanged = given[[1, 0, *range(2, 20)]]
     changed = np.where(index == 19, 8, given)
     hashes = {
         found,
-        audit.labels_hash(index, exchanged),
-        audit.labels_hash(index, changed),
-        audit.labels_hash(index + 1, given),
-        audit.labels_hash(index[:19], given[:19]),
+        checksum.labels_hash(index, exchanged),
+        checksum.labels_hash(index, changed),
+        checksum.labels_hash(index + 1, given),
+        checksum.labels_hash(index[:19], given[:19]),
     }
     assert len(hashes) == 5
 

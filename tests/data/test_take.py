@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from rethink_tf.data import registry as datasets
+from rethink_tf.data import types
 from rethink_tf.errors import RequestError
 
 TAKEN = {
@@ -16,7 +17,7 @@ def make_split(labels, index=None, num_classes=10):
     labels = np.asarray(labels, np.int32)
     index = np.arange(len(labels)) if index is None else np.asarray(index)
     images = np.broadcast_to(index.astype(np.uint8)[:, None, None, None], (len(labels), 2, 2, 1))
-    return datasets.Split("train", index.astype(np.int64), images, labels, num_classes)
+    return types.Split("train", index.astype(np.int64), images, labels, num_classes)
 
 
 def test_take_is_balanced_and_nested():
@@ -59,6 +60,6 @@ def test_take_refuses_what_is_not_there(count):
 def test_a_split_refuses_other_dtypes_and_lengths():
     good = make_split(np.zeros(4))
     with pytest.raises(ValueError, match="labels: expected int32 of length 4, got int64"):
-        datasets.Split("train", good.index, good.images, np.zeros(4, np.int64), 10)
+        types.Split("train", good.index, good.images, np.zeros(4, np.int64), 10)
     with pytest.raises(ValueError, match="images: expected uint8 of length 4, got .* length 3"):
-        datasets.Split("train", good.index, good.images[:3], good.labels, 10)
+        types.Split("train", good.index, good.images[:3], good.labels, 10)

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from rethink_tf.cli import bandwidth as bandwidth_choice
+from rethink_tf.cli.app import guarded
 from rethink_tf.errors import RequestError
-from rethink_tf.experiments.kernels import bandwidth_choice
-from rethink_tf.main import guarded
 from rethink_tf.theory.kernels import bandwidth
 from rethink_tf.theory.kernels import interpolate as kernels
 

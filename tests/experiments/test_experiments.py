@@ -13,6 +13,7 @@ from rethink_tf.experiments import plan, rates
 from rethink_tf.experiments.plan import EXPERIMENTS, ROOT, SCALES, planned
 from rethink_tf.runs import pretrained, results
 from rethink_tf.runs import status as run_progress
+from rethink_tf.storage import files
 
 NAMES = (
     "table1 table2 table3 table4 figure1a figure1b figure1c figure2a figure2b capacity "
@@ -174,25 +175,29 @@ def test_a_parent_that_is_no_row_is_refused(monkeypatch, tmp_path):
         planned("own")
 
 
-def test_an_experiment_may_run_another_module(monkeypatch, tmp_path):
+def test_an_experiment_may_run_another_command(monkeypatch, tmp_path):
     (tmp_path / "other_command.py").write_text(
         "def identify(argv):\n    return {'argv': argv}, f'other-{len(argv)}'\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     other = plan.Experiment(
-        "Other", ("figure2b/*.flags",), {"ridge": "0 1"}, module="other_command"
+        "Other",
+        ("figure2b/*.flags",),
+        {"ridge": "0 1"},
+        command=("other_command",),
+        identified_by="other_command",
     )
     monkeypatch.setitem(EXPERIMENTS, "other", other)
     runs = planned("other", seeds=2)
     assert len(runs) == 8
     assert runs[1].argv == ("--model=inception", "--dataset=cifar10", "--ridge=0", "--seed=1")
-    assert (runs[1].run_id, runs[1].module) == ("other-4", "other_command")
+    assert (runs[1].run_id, runs[1].command) == ("other-4", ("other_command",))
     assert runs[1].config == {"argv": list(runs[1].argv)}
-    gone = dataclasses.replace(other, module="no_such_module")
+    gone = dataclasses.replace(other, identified_by="no_such_module")
     monkeypatch.setitem(EXPERIMENTS, "other", gone)
     with pytest.raises(RequestError, match="other: needs no_such_module: No module named"):
         planned("other")
-    monkeypatch.setitem(EXPERIMENTS, "other", dataclasses.replace(other, module="json"))
+    monkeypatch.setitem(EXPERIMENTS, "other", dataclasses.replace(other, identified_by="json"))
     with pytest.raises(RequestError, match="other: needs json: module 'json' has no attribute"):
         planned("other")
 
@@ -205,7 +210,7 @@ def test_the_state_of_a_run(tmp_path):
     assert state(folder) == "missing"
     folder.mkdir()
     assert state(folder) == "missing"
-    results.write_json(folder / results.CONFIG, {})
+    files.write_json(folder / results.CONFIG, {})
     (folder / results.LOCK).write_bytes(b"1")
     assert state(folder) == "incomplete"
     code = (

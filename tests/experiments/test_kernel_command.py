@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 from sklearn.kernel_ridge import KernelRidge
 
-from rethink_tf.audit import dataset as audit
+from rethink_tf.cli import kernels as kernels_command
+from rethink_tf.cli.app import guarded
 from rethink_tf.config.run_config import RunConfig
+from rethink_tf.corruptions import checksum
 from rethink_tf.corruptions import labels as corruptions
 from rethink_tf.data import registry as datasets
 from rethink_tf.experiments.kernels import solutions as kernel_solutions
 from rethink_tf.experiments.kernels import task as kernel_command
 from rethink_tf.experiments.kernels.request import Settings
-from rethink_tf.main import guarded
 from rethink_tf.theory.kernels import memory, minimum_norm, random_conv
 from rethink_tf.theory.kernels.gram import Kernel
 
@@ -24,7 +25,7 @@ DIGITS = ["--dataset=digits", "--examples=400", "--threads=2"]
 def run(tensorflow, own_signals, capsys, offline):
     """(exit code, stdout, stderr) of one command line, on digits, offline."""
 
-    def call(*argv, command=kernel_command.main):
+    def call(*argv, command=kernels_command.main):
         capsys.readouterr()
         code = guarded(command, [*DIGITS, *argv])
         return (code, *capsys.readouterr())
@@ -57,7 +58,7 @@ def test_true_labels_give_scikit_learns_errors_and_a_whole_record(run, tmp_path)
         assert found["norms"]["all_classes"] == pytest.approx(norm, rel=1e-4)
         assert found["residuals"][-1] < 1e-6
     assert (record["status"], record["gamma"], record["examples"]) == ("DONE", 0.02, 400)
-    assert record["labels_hash"] == audit.labels_hash(train.index, train.labels)
+    assert record["labels_hash"] == checksum.labels_hash(train.index, train.labels)
     assert all(check["passed"] is not False for check in record["audit"])
     test_error = 100 * record["solutions"][0]["test_error"]
     assert f"ridge 0: train error 0.00%, test error {test_error:.2f}%" in out
@@ -76,7 +77,7 @@ def test_random_labels_are_interpolated_by_the_same_command(run, tmp_path):
     given = corruptions.corrupt_labels(
         train.labels, train.index, probability=1.0, num_classes=10, seed=0
     )
-    assert record["labels_hash"] == audit.labels_hash(train.index, given)
+    assert record["labels_hash"] == checksum.labels_hash(train.index, given)
     assert record["changed_fraction"] == np.mean(given != train.labels) > 0.85
     (found,) = record["solutions"]
     assert found["train_error"] == 0 and found["test_error"] > 0.7

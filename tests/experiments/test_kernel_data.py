@@ -6,9 +6,12 @@ import class_folders
 import numpy as np
 import pytest
 
+from rethink_tf.cli import kernels as kernels_command
+from rethink_tf.cli import studies
+from rethink_tf.cli.app import guarded
 from rethink_tf.config.run_config import RunConfig
-from rethink_tf.data.pipeline import Table
-from rethink_tf.experiments import theory_studies, theory_tasks
+from rethink_tf.data.types import Table
+from rethink_tf.experiments import theory_tasks
 from rethink_tf.experiments.kernels import (
     bandwidth_choice,
 )
@@ -18,7 +21,6 @@ from rethink_tf.experiments.kernels import (
 from rethink_tf.experiments.kernels import (
     task as kernel_command,
 )
-from rethink_tf.main import guarded
 
 
 def test_whole_images_are_used_unless_asked_otherwise():
@@ -49,7 +51,7 @@ def own(offline):
 
 def test_a_set_of_ones_own_is_solved(tensorflow, own, own_signals, capsys, tmp_path):
     argv = [f"--dataset={own[0]}", "--gamma=0.05", f"--json={tmp_path / 'out.json'}", "--ridge=0.1"]
-    assert guarded(kernel_command.main, argv) == 0
+    assert guarded(kernels_command.main, argv) == 0
     out = capsys.readouterr().out
     assert f"{own[0]}: " in out and "sha256" not in out
     (found,) = json.loads((tmp_path / "out.json").read_text())["solutions"]
@@ -72,10 +74,10 @@ def test_its_content_names_a_run_and_not_its_path(own):
 
 def test_what_is_wrong_with_it_is_one_line(own, own_signals, capsys, tmp_path):
     for main, name, message in (
-        (kernel_command.main, own[0], f"there is no default for pixels of {own[0]}; type python"),
-        (kernel_command.main, f"npz:{tmp_path}/none.npz", "none.npz"),
+        (kernels_command.main, own[0], f"there is no default for pixels of {own[0]}; type python"),
+        (kernels_command.main, f"npz:{tmp_path}/none.npz", "none.npz"),
         (bandwidth_choice.main, f"npz:{tmp_path}/none.npz", "none.npz"),
-        (lambda argv: theory_studies.main("implicit", argv), f"npz:{tmp_path}/none.npz",
+        (lambda argv: studies.main("implicit", argv), f"npz:{tmp_path}/none.npz",
          "none.npz"),
     ):  # fmt: skip
         assert guarded(main, [f"--dataset={name}"]) == 2

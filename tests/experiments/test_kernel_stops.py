@@ -4,10 +4,11 @@ import json
 
 import pytest
 
+from rethink_tf.cli import kernels as kernels_command
+from rethink_tf.cli.app import guarded
+from rethink_tf.console import StageProgress
 from rethink_tf.experiments.kernels import data as kernel_data
 from rethink_tf.experiments.kernels import task as kernel_command
-from rethink_tf.main import guarded
-from rethink_tf.stages import Progress
 from rethink_tf.theory.kernels import cholesky, random_conv, streamed
 
 DIGITS = ["--dataset=digits", "--examples=400", "--threads=2"]
@@ -19,7 +20,7 @@ def run(tensorflow, own_signals, capsys, offline):
 
     def call(*argv):
         capsys.readouterr()
-        code = guarded(kernel_command.main, [*DIGITS, *argv])
+        code = guarded(kernels_command.main, [*DIGITS, *argv])
         return (code, *capsys.readouterr())
 
     return call
@@ -27,7 +28,7 @@ def run(tensorflow, own_signals, capsys, offline):
 
 def test_progress_says_how_long_it_will_take_now_and_then():
     said, now = [], [0.0]
-    progress = Progress(said.append, lambda: now[0], interval=15)
+    progress = StageProgress(said.append, lambda: now[0], interval=15)
     for step in range(11):
         now[0] = 10.0 * step
         progress("factor", step / 10)
@@ -50,7 +51,7 @@ def test_progress_says_how_long_it_will_take_now_and_then():
 
 def test_progress_waits_where_nothing_is_done_and_begins_anew_after_an_end():
     said, now = [], [0.0]
-    progress = Progress(said.append, lambda: now[0], interval=15)
+    progress = StageProgress(said.append, lambda: now[0], interval=15)
     for seconds, share in ((0, 0.2), (3, 0.2), (6, 0.2), (8, 0.4), (60, 1.0), (61, 1.0), (65, 1.0)):
         now[0] = seconds
         progress("features", share)

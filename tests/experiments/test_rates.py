@@ -8,6 +8,7 @@ import pytest
 from rethink_tf.config.run_config import RunConfig, resolve, run_id
 from rethink_tf.experiments import rates
 from rethink_tf.runs import results
+from rethink_tf.storage import files
 
 CONFIG = resolve(RunConfig("mlp_1x512", "digits", epochs=10, eval_every=4))
 
@@ -18,7 +19,7 @@ def write(runs_dir, seed=0, speed=1000.0, threads=1, epochs=3, seconds=None, **f
     folder = runs_dir / run_id(config)
     folder.mkdir()
     record = {"config": dataclasses.asdict(config), "threads": threads}
-    results.write_json(folder / results.CONFIG, record)
+    files.write_json(folder / results.CONFIG, record)
     for epoch in range(1, epochs + 1):
         timing = {"train_seconds": 1.5, "eval_seconds": 0.36 if epoch == 2 else 0.0}
         timing["images_per_second"] = 1.0 if epoch == 1 else speed
@@ -79,7 +80,7 @@ def test_a_damaged_record_is_left_out(gone, tmp_path):
     folder = write(tmp_path, 0)
     write(tmp_path, 1, 4000.0)
     record = {k: v for k, v in results.read_config(folder).items() if k != gone}
-    results.write_json(folder / results.CONFIG, record)
+    files.write_json(folder / results.CONFIG, record)
     (rate,) = rates.measure(tmp_path, ["mlp_1x512"]).values()
     assert rate.train == 1 / 4000
 

@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 from quick_command import TRIAL
 
-from rethink_tf import main
-from rethink_tf.cli import sweep
+from rethink_tf.cli import app, sweep
 from rethink_tf.experiments.plan import EXPERIMENTS, planned
 from rethink_tf.experiments.sweep import ray as ray_tasks
 from rethink_tf.experiments.sweep import scheduler
@@ -26,7 +25,7 @@ SUPPORT = Path(__file__).resolve().parents[1] / "support"
 def test_without_ray_it_is_refused(monkeypatch, capsys, own_signals):
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.setitem(EXPERIMENTS, "trial", TRIAL)
-    assert main.guarded(sweep.main, ["trial", "--executor=ray"]) == 2
+    assert app.guarded(sweep.main, ["trial", "--executor=ray"]) == 2
     assert capsys.readouterr().err == (
         "rethink_tf: --executor=ray: Ray is not installed; type pip install -e '.[ray]'\n"
     )
@@ -125,7 +124,7 @@ def test_a_killed_worker_is_retried_and_all_ends_as_by_slots(
     monkeypatch.setattr("rethink_tf.experiments.sweep.display.Plain.tick", kill_once)
     argv = ["trial", f"--runs_dir={tmp_path}/ray", "--executor=ray"]
     began = time.monotonic()
-    assert main.guarded(sweep.main, argv) == 6
+    assert app.guarded(sweep.main, argv) == 6
     assert time.monotonic() - began < 50
     out = capsys.readouterr().out
     assert "Ray, 2 nodes, 2 CPUs; 1 thread a run" in out
@@ -136,7 +135,7 @@ def test_a_killed_worker_is_retried_and_all_ends_as_by_slots(
     assert "killed by signal" not in out
     monkeypatch.setitem(EXPERIMENTS, "trial", TRIAL)
     argv = ["trial", f"--runs_dir={tmp_path}/slots", "--slots=1", "--threads=1"]
-    assert main.guarded(sweep.main, argv) == 0
+    assert app.guarded(sweep.main, argv) == 0
     (by_slots,) = (tmp_path / "slots").glob("quick-*")
     assert timeless(tmp_path / "ray" / by_slots.name) == timeless(by_slots)
 
@@ -154,7 +153,7 @@ def test_an_interrupt_reaches_the_runs_on_all_nodes(
 
     monkeypatch.setattr("rethink_tf.experiments.sweep.display.Plain.tick", interrupt)
     argv = ["trial", f"--runs_dir={tmp_path}", "--executor=ray", "--seeds=2"]
-    assert main.guarded(sweep.main, argv) == 130
+    assert app.guarded(sweep.main, argv) == 130
     assert not list(tmp_path.glob(".sweep/stop-*"))
     stopped = [path.read_text() for path in tmp_path.glob("*/stopped")]
     assert stopped == [str(int(signal.SIGTERM))] * 2

@@ -13,6 +13,7 @@ from rethink_tf.experiments.plan import planned
 from rethink_tf.experiments.sweep import scheduler
 from rethink_tf.experiments.sweep.jobs import jobs_of
 from rethink_tf.runs import results
+from rethink_tf.storage import files
 
 
 class Told:
@@ -123,7 +124,7 @@ def test_a_run_that_is_locked_is_not_started(tmp_path, monkeypatch):
 def test_an_unfinished_run_keeps_its_threads(tmp_path):
     jobs, told = rows(tmp_path, MLPS[0]), Told()
     jobs[0].run_dir.mkdir()
-    results.write_json(jobs[0].run_dir / results.CONFIG, {"threads": 3})
+    files.write_json(jobs[0].run_dir / results.CONFIG, {"threads": 3})
     scheduler.drive(jobs, told, told, [])
     assert told.argv[-1] == "--threads=3"
 

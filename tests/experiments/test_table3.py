@@ -5,12 +5,13 @@ import json
 
 import pytest
 
+from rethink_tf.cli import kernels as kernels_command
 from rethink_tf.cli import report
+from rethink_tf.cli.app import guarded
 from rethink_tf.errors import RequestError
 from rethink_tf.experiments import plan as experiments
 from rethink_tf.experiments.kernels import task as kernel_command
 from rethink_tf.experiments.plan import planned
-from rethink_tf.main import guarded
 from rethink_tf.report import listing, measured
 from rethink_tf.report.collection import collect
 from rethink_tf.runs import results
@@ -22,13 +23,13 @@ SOLUTION = {"filters": 0, "ridge": 0.0, "train_error": 0.0, "test_error": 0.25,
 
 
 def test_the_rows_and_their_run_ids():
-    found = {run.row: (run.run_id, run.module) for run in planned("table3")}
+    found = {run.row: (run.run_id, run.command) for run in planned("table3")}
     # A changed id here means that no run of before is found again.
     assert found == {
-        "cifar10_none": ("kernels-bf52c63eece6", "rethink_tf.experiments.kernels.task"),
-        "cifar10_random_conv": ("kernels-b169fa84bf3f", "rethink_tf.experiments.kernels.task"),
-        "mnist_gabor": ("kernels-7ce9297a71db", "rethink_tf.experiments.kernels.task"),
-        "mnist_none": ("kernels-883104727e13", "rethink_tf.experiments.kernels.task"),
+        "cifar10_none": ("kernels-bf52c63eece6", ("rethink_tf", "kernels")),
+        "cifar10_random_conv": ("kernels-b169fa84bf3f", ("rethink_tf", "kernels")),
+        "mnist_gabor": ("kernels-7ce9297a71db", ("rethink_tf", "kernels")),
+        "mnist_none": ("kernels-883104727e13", ("rethink_tf", "kernels")),
     }
     (conv,) = (run for run in planned("table3") if run.row == "cifar10_random_conv")
     assert conv.config == {
@@ -75,7 +76,7 @@ def test_a_flagfile_stands_for_its_lines(tmp_path):
 
 def test_a_kernel_run_is_done_once(tensorflow, own_signals, capsys, offline, tmp_path):
     argv = [*DIGITS, f"--runs_dir={tmp_path}"]
-    assert guarded(kernel_command.main, argv) == 0
+    assert guarded(kernels_command.main, argv) == 0
     values, named = kernel_command.identify(argv)
     folder = tmp_path / named
     assert experiments.state(folder) == "done"
@@ -95,14 +96,14 @@ def test_a_kernel_run_is_done_once(tensorflow, own_signals, capsys, offline, tmp
     assert summary["config"] == values and summary["reason"] is None
     assert results.read_config(folder)["threads"] == 2
     assert json.loads((folder / "solutions.json").read_text())["solutions"] == summary["solutions"]
-    assert guarded(kernel_command.main, argv) == 0
+    assert guarded(kernels_command.main, argv) == 0
     assert capsys.readouterr().out == f"finished before: {folder}, DONE\n"
     (folder / results.SUMMARY).unlink()  # as if it had been killed before its end
     assert experiments.state(folder) == "incomplete"
-    assert guarded(kernel_command.main, argv) == 0
+    assert guarded(kernels_command.main, argv) == 0
     assert "from " in capsys.readouterr().out
     assert results.read_summary(folder)["solutions"] == summary["solutions"]
-    code = guarded(kernel_command.main, [*argv, "--json=x.json"])
+    code = guarded(kernels_command.main, [*argv, "--json=x.json"])
     assert (code, capsys.readouterr().err) == (
         2, "rethink_tf: --json: expected none with --runs_dir, received x.json\n"
     )  # fmt: skip

@@ -4,13 +4,13 @@ import csv
 
 import pytest
 
-from rethink_tf.cli import report
+from rethink_tf.cli import report, theory
+from rethink_tf.cli.app import guarded
 from rethink_tf.errors import RequestError
 from rethink_tf.experiments import plan as experiments
 from rethink_tf.experiments import theory_tasks
 from rethink_tf.experiments.plan import planned
 from rethink_tf.experiments.sweep import jobs as sweep_jobs
-from rethink_tf.main import guarded
 from rethink_tf.runs import results
 from rethink_tf.runs import task as plain_runs
 
@@ -74,7 +74,7 @@ def test_what_cannot_be_meant_is_refused(more, message):
 @pytest.mark.parametrize("name", NAMES)
 def test_each_is_done_once(name, tensorflow, own_signals, offline, capsys, tmp_path):
     line = argv(name, f"--runs_dir={tmp_path}", "--threads=2")
-    assert guarded(theory_tasks.main, line) == 0
+    assert guarded(theory.main, line) == 0
     values, named = theory_tasks.identify(line)
     folder = tmp_path / named
     assert capsys.readouterr().out.endswith(f"{folder}/summary.json\n")
@@ -89,7 +89,7 @@ def test_each_is_done_once(name, tensorflow, own_signals, offline, capsys, tmp_p
         assert all(fit["errors"] == 0 for fit in summary["fits"])
     else:
         assert summary["sgd"]["zero"]["steps"][-1] == 50
-    assert guarded(theory_tasks.main, line) == 0
+    assert guarded(theory.main, line) == 0
     assert capsys.readouterr().out == f"finished before: {folder}, DONE\n"
 
 
@@ -165,11 +165,11 @@ def test_measures_are_of_runs_that_are_trained_first(tmp_path):
 
 def test_measures_of_a_run_that_is_not_there_are_refused(tmp_path, own_signals, capsys):
     argv = ["--experiment=measures", "--of=some", f"--runs_dir={tmp_path}"]
-    assert guarded(theory_tasks.main, argv) == 2
+    assert guarded(theory.main, argv) == 2
     assert capsys.readouterr().err == (
         f"rethink_tf: --of=some: there is no finished run in {tmp_path}/some\n"
     )
-    assert guarded(theory_tasks.main, argv[:1]) == 2
+    assert guarded(theory.main, argv[:1]) == 2
     assert "--of: expected a finished run, or the flagfile" in capsys.readouterr().err
 
 

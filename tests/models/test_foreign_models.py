@@ -217,13 +217,13 @@ def test_statistics_of_normalisation_are_kept_from_the_file(own, tensorflow):
 
 
 def test_statistics_of_layers_that_gather_none_are_kept(own, tensorflow):
-    from rethink_tf.data import pipeline
+    from rethink_tf.data import types
     from rethink_tf.training.evaluation import Evaluation
     from rethink_tf.training.train_step import Steps
 
     x, y, *_ = class_folders.arrays()
     y = y.astype(np.int32)
-    table = pipeline.Table(np.arange(70), x, y, y, CLASSES)
+    table = types.Table(np.arange(70), x, y, y, CLASSES)
     steps = Steps(
         lambda: built("five_lines:normalised"),
         tensorflow.distribute.OneDeviceStrategy("/CPU:0"),

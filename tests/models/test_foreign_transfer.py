@@ -100,7 +100,9 @@ def trained(tensorflow, tmp_path_factory):
         patch.syspath_prepend(folder)
         patch.delitem(sys.modules, "five_lines", raising=False)
         patch.chdir(folder)
-        patch.setattr("rethink_tf.cli.show.record_samples", lambda *_: None)  # seconds for each run
+        patch.setattr(
+            "rethink_tf.training.recording.samples.record_samples", lambda *_: None
+        )  # seconds for each run
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         yield {
             name: run(RunConfig(model=f"five_lines:{name}", dataset="folder:shapes", epochs=2))[1]

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from drawing import KEYS, drawn, expected, grid, history, legends, overlapping
 
-from rethink_tf.cli import show
 from rethink_tf.plotting import curves
 from rethink_tf.plotting import style as pictures
+from rethink_tf.training.recording import samples
 
-NAMES = show.CLASS_NAMES["cifar10"]
+NAMES = samples.CLASS_NAMES["cifar10"]
 
 
 def test_the_grid_has_an_axes_for_each_picture_and_its_heading():

@@ -10,9 +10,9 @@ from PIL import Image
 from report_runs import write_experiment, write_run
 
 from rethink_tf.cli import report as command
+from rethink_tf.cli.app import guarded
 from rethink_tf.config import paper, run_config
 from rethink_tf.experiments import plan as experiments
-from rethink_tf.main import guarded
 from rethink_tf.report.collection import collect
 from rethink_tf.report.sections import build as sections
 

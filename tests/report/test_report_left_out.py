@@ -7,9 +7,9 @@ import pytest
 from report_runs import lines, write_experiment, write_run
 
 from rethink_tf.cli import report as command
+from rethink_tf.cli.app import guarded
 from rethink_tf.config import paper
 from rethink_tf.experiments import plan as experiments
-from rethink_tf.main import guarded
 from rethink_tf.report.collection import MOST_SEEDS, collect
 from rethink_tf.runs import results
 from rethink_tf.runs import task as plain_runs

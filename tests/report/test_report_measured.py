@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from report_runs import ENVIRONMENT, resolved, write_run
 
-from rethink_tf.cli import report
+from rethink_tf.cli import readme_tables, report, ship
+from rethink_tf.cli.app import guarded
 from rethink_tf.config import paper, run_config
 from rethink_tf.errors import StorageError
 from rethink_tf.experiments import plan
-from rethink_tf.main import guarded
 from rethink_tf.report import measured, readme
 from rethink_tf.report.collection import collect, read_folder
 
@@ -27,7 +27,7 @@ def shipped(tmp_path, capsys):
         write_run(tmp_path / "done", wanted)
     folders = [str(path) for path in (tmp_path / "done").iterdir()]
     argv = [*folders, f"--out={tmp_path / 'measured'}", "--machine=two cores"]
-    assert guarded(measured.main, argv) == 0
+    assert guarded(ship.main, argv) == 0
     assert capsys.readouterr().out.startswith(f"{tmp_path / 'measured'}/mlp_1x512.jsonl: ")
     return tmp_path / "measured"
 
@@ -83,7 +83,7 @@ def test_of_a_long_history_the_thresholds_the_best_and_the_end_stay(tmp_path):
 
 
 def refused(capsys, *argv):
-    code = guarded(measured.main, list(argv))
+    code = guarded(ship.main, list(argv))
     _, err = capsys.readouterr()
     assert err.count("\n") == 1
     return code, err
@@ -110,7 +110,7 @@ def test_what_is_not_done_is_refused(tmp_path, capsys):
 def test_of_a_folder_of_runs_those_that_are_done(tmp_path, capsys):
     done = write_run(tmp_path / "runs", MLP)
     other = write_run(tmp_path / "runs", OTHER, status="DIVERGED")
-    assert guarded(measured.main, [str(tmp_path / "runs"), f"--out={tmp_path / 'out'}"]) == 0
+    assert guarded(ship.main, [str(tmp_path / "runs"), f"--out={tmp_path / 'out'}"]) == 0
     assert f"{other}: not DONE, left out\n" in capsys.readouterr().out
     assert [run.run_id for run in measured.read(tmp_path / "out")] == [done.name]
 
@@ -178,12 +178,12 @@ def test_a_block_has_the_measured_rows_linked_to_their_flagfiles(shipped):
 def test_the_command_rewrites_a_file(tmp_path, capsys):
     path = tmp_path / "README.md"
     path.write_text("<!-- measured: table4 smoke -->\nstale\n<!-- end -->\n")
-    assert guarded(readme.main, [str(path)]) == 0
+    assert guarded(readme_tables.main, [str(path)]) == 0
     assert capsys.readouterr().out == f"{path}: 1 block\n"
     assert path.read_text() == "<!-- measured: table4 smoke -->\n<!-- end -->\n"
-    assert guarded(readme.main, [str(tmp_path / "none.md")]) == 2
+    assert guarded(readme_tables.main, [str(tmp_path / "none.md")]) == 2
     path.write_text("<!-- measured: table9 -->\n<!-- end -->\n")
-    assert guarded(readme.main, [str(path)]) == 2
+    assert guarded(readme_tables.main, [str(path)]) == 2
 
 
 def test_what_is_shipped_is_sound():

@@ -10,8 +10,8 @@ from PIL import Image
 from report_runs import write_experiment, write_run
 
 from rethink_tf.cli import report as command
+from rethink_tf.cli.app import guarded
 from rethink_tf.config import paper
-from rethink_tf.main import guarded
 
 PROGRAM = browser.find()
 needs_browser = pytest.mark.skipif(

@@ -9,7 +9,8 @@ import urllib.request
 import pytest
 from report_runs import lines, resolved, write_run
 
-from rethink_tf.main import guarded
+from rethink_tf.cli import tensorboard as tensorboard_command
+from rethink_tf.cli.app import guarded
 from rethink_tf.report import tensorboard
 from rethink_tf.report.collection import collect
 
@@ -41,7 +42,7 @@ def served(tensorflow, tmp_path_factory):
         for line in run.history():
             log.write(line)
         log.close()
-    assert guarded(tensorboard.main, [f"--runs_dir={runs_dir}"]) == 0
+    assert guarded(tensorboard_command.main, [f"--runs_dir={runs_dir}"]) == 0
     server = program.TensorBoard()
     # It reads once: a thread that still reads when the process ends takes that down with a signal.
     server.configure(argv=["tensorboard", f"--logdir={runs_dir}", "--host=127.0.0.1", "--port=0",
@@ -183,7 +184,7 @@ def test_what_is_left_out_is_named(tmp_path, monkeypatch, capsys):
         for seed, status in enumerate(("DONE", "INVALID", "DONE"))
     )
     (damaged / "history.jsonl").write_text("{}\n")
-    assert guarded(tensorboard.main, [f"--runs_dir={tmp_path}"]) == 0
+    assert guarded(tensorboard_command.main, [f"--runs_dir={tmp_path}"]) == 0
     assert [run.run_id for run in written] == [done.name]
     first, second, last = capsys.readouterr().out.splitlines()
     assert first == f"left out: {invalid.name} is INVALID: the made-up reason"
@@ -194,7 +195,7 @@ def test_what_is_left_out_is_named(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("folder", ["empty", "not_there"])
 def test_no_runs_are_one_clear_line(folder, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
-    assert guarded(tensorboard.main, [f"--runs_dir={tmp_path / folder}"]) == 2
+    assert guarded(tensorboard_command.main, [f"--runs_dir={tmp_path / folder}"]) == 2
     out, err = capsys.readouterr()
     assert err == (
         f"rethink_tf: --runs_dir={tmp_path / folder}: expected finished runs, found none\n"

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rethink_tf.runs import checkpoint, pretrained, results
 from rethink_tf.config import run_config
 from rethink_tf.config.run_config import RunConfig, resolve, run_id
 from rethink_tf.errors import RequestError, StorageError
+from rethink_tf.runs import checkpoint, pretrained, results
 
 HASH = "0123456789abcdef"
 KEPT = [np.arange(3, dtype=np.float32), np.ones([2, 2], np.float32)]

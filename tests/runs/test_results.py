@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from no_space import no_space, one_line
 
-from rethink_tf.runs import results
-from rethink_tf.storage import lock as run_lock
 from rethink_tf.errors import StorageError
+from rethink_tf.runs import results
+from rethink_tf.storage import files
+from rethink_tf.storage import lock as run_lock
 
 
 def test_the_file_names():
@@ -23,16 +24,16 @@ def test_the_file_names():
 def test_atomic_writing(tmp_path):
     path = tmp_path / "a.json"
     for content in (b"old", b"new and longer", b""):
-        results.write_atomically(path, content)
+        files.write_atomically(path, content)
         assert path.read_bytes() == content
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
 
 def test_a_write_that_fails_keeps_the_old_content(tmp_path):
     path = tmp_path / "a.json"
-    results.write_atomically(path, b"old")
+    files.write_atomically(path, b"old")
     with no_space(), pytest.raises(StorageError) as error:
-        results.write_atomically(path, b"new")
+        files.write_atomically(path, b"new")
     assert one_line(error) == f"{path}: File too large; nothing finished was lost"
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
@@ -40,7 +41,7 @@ def test_a_write_that_fails_keeps_the_old_content(tmp_path):
 
 def test_a_rename_that_fails_keeps_the_old_content(tmp_path, monkeypatch):
     path = tmp_path / "a.json"
-    results.write_atomically(path, b"old")
+    files.write_atomically(path, b"old")
 
     def fail(source, target):
         assert Path(source).read_bytes() == b"new", "written before it is renamed"
@@ -48,7 +49,7 @@ def test_a_rename_that_fails_keeps_the_old_content(tmp_path, monkeypatch):
 
     monkeypatch.setattr(results.os, "replace", fail)
     with pytest.raises(StorageError, match="Input/output error"):
-        results.write_atomically(path, b"new")
+        files.write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
@@ -62,7 +63,7 @@ def test_a_write_is_on_disk_before_its_name_and_its_name_before_it_returns(tmp_p
 
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(os, "replace", lambda a, b: (calls.append("renamed"), replace(a, b)))
-    results.write_atomically(tmp_path / "a.json", b"new")
+    files.write_atomically(tmp_path / "a.json", b"new")
     assert calls == [f".a.json.{os.getpid()}", "renamed", tmp_path.name]
 
 
@@ -77,18 +78,18 @@ def test_a_folder_that_cannot_be_synced_fails_only_where_the_disk_does(
     monkeypatch.setattr(os, "fsync", refuse)
     if fails:
         with pytest.raises(StorageError, match="Input/output error"):
-            results.write_atomically(tmp_path / "a.json", b"new")
+            files.write_atomically(tmp_path / "a.json", b"new")
     else:
-        results.write_atomically(tmp_path / "a.json", b"new")
+        files.write_atomically(tmp_path / "a.json", b"new")
     assert (tmp_path / "a.json").read_bytes() == b"new"
 
 
 def test_a_folder_that_is_none_is_a_storage_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="Not a directory"):
-        results.write_json(tmp_path / "file" / "a.json", {})
+        files.write_json(tmp_path / "file" / "a.json", {})
     with pytest.raises(StorageError, match="No such file or directory"):
-        results.write_json(tmp_path / "none" / "a.json", {})
+        files.write_json(tmp_path / "none" / "a.json", {})
     assert results.read_summary(tmp_path / "file") is None
     with pytest.raises(StorageError, match="Not a directory"), run_lock.locked(tmp_path / "file/x"):
         raise AssertionError("not to be held")
@@ -102,7 +103,7 @@ def test_what_is_no_number_is_null(tmp_path):
         "bool": np.bool_(True),
         "tuple": (1, None, "x"),
     }
-    results.write_json(tmp_path / "a.json", values)
+    files.write_json(tmp_path / "a.json", values)
     assert json.loads((tmp_path / "a.json").read_text()) == {
         "nan": None,
         "infinite": [None, None, 1.5],

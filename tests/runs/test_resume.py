@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from short_runs import ARRAYS, ENVIRONMENT, header, save, signal_after, timeless
 
-from rethink_tf.runs import checkpoint, results, resume
 from rethink_tf.config import run_config
-from rethink_tf.training.devices import setup as devices
-from rethink_tf.training import run as train
 from rethink_tf.config.flags import Options
 from rethink_tf.config.run_config import RunConfig
 from rethink_tf.errors import RequestError, StorageError
+from rethink_tf.runs import checkpoint, results, resume
+from rethink_tf.training import run as train
+from rethink_tf.training.devices import setup as devices
 from rethink_tf.training.preemption import StoppedError
 
 

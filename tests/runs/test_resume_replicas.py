@@ -16,12 +16,12 @@ LENGTH = {"examples": 200, "epochs": 2}  # in batches of 32: seven steps an epoc
 
 def across_replicas(folder):
     """Both ways, in a process of its own, which has two logical CPUs (the fixture starts it)."""
-    from rethink_tf.runs import checkpoint, results
     from rethink_tf.config import run_config
-    from rethink_tf.training.devices import setup as devices
-    from rethink_tf.training import run as train
     from rethink_tf.config.flags import Options
     from rethink_tf.errors import RequestError
+    from rethink_tf.runs import checkpoint, results
+    from rethink_tf.training import run as train
+    from rethink_tf.training.devices import setup as devices
     from rethink_tf.training.preemption import StoppedError
 
     devices.start(1, devices=2)

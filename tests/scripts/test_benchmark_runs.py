@@ -13,6 +13,7 @@ import pytest
 from tiny_benchmark import tiny_options
 
 from rethink_tf.runs import results
+from rethink_tf.storage import files
 
 TIMING = [
     {"train_seconds": 5.0, "eval_seconds": 2.0, "finished": 110.0},
@@ -105,7 +106,7 @@ def resumed_run(flags, scratch, stop_when=None):
     for epoch, timing in enumerate(TIMING, 2):
         line = {"epoch": epoch, "timing": {**timing, "images_per_second": 1.0}}
         results.append_history(run_dir, line)
-    results.write_json(run_dir / results.CONFIG, {"resumed": [{"epoch": 1, "step": 1}]})
+    files.write_json(run_dir / results.CONFIG, {"resumed": [{"epoch": 1, "step": 1}]})
     last = {
         "status": results.DONE,
         "timing": {"checkpoint_seconds": [0.5, 0.25], "restore_seconds": 0.125},

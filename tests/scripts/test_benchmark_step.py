@@ -103,7 +103,7 @@ def test_only_the_parts_asked_for_are_measured(tensorflow):
 def test_streamed_steps_train_on_every_example_of_the_table(tensorflow, augment):
     from benchmark_streamed import StreamedSteps
 
-    from rethink_tf.audit import dataset as audit
+    from rethink_tf.corruptions import checksum
 
     options = tiny_options(augment=augment)
     table = benchmark_step.random_table(options)
@@ -123,7 +123,7 @@ def test_streamed_steps_train_on_every_example_of_the_table(tensorflow, augment)
     assert steps.advance(0, 2) == 2
     online = steps.online()  # the whole of a table of 8, whatever its order
     assert online["seen"] == 8
-    assert online["checksum"] == audit.label_checksum(table.index, table.given)
+    assert online["checksum"] == checksum.label_checksum(table.index, table.given)
     after = steps.model.get_weights()
     assert any((a != b).any() for a, b in zip(after, before, strict=True))
 

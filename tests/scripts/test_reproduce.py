@@ -39,7 +39,7 @@ def test_a_sweep_and_its_report(run):
     code, said = run("reproduce_table1.sh", SEEDS="3", SCALE="cpu", DATA="/data", SWEEP="--slots=2")
     asked = "--seeds=3 --scale=cpu --runs_dir=runs"
     assert said == [
-        f"-m rethink_tf.cli.sweep {asked} --data_dir=/data --slots=2 table1",
+        f"-m rethink_tf sweep {asked} --data_dir=/data --slots=2 table1",
         f"-m rethink_tf.report {asked} table1",
     ]
     assert code == 0
@@ -48,7 +48,7 @@ def test_a_sweep_and_its_report(run):
 def test_what_is_typed_holds_against_the_variables_and_a_dry_run_has_no_report(run):
     _, said = run("reproduce_table1.sh", "--scale=smoke", "--rows=mlp_*", "--dry_run", SCALE="cpu")
     typed = "--seeds=1 --scale=cpu --runs_dir=runs table1 --scale=smoke --rows=mlp_* --dry_run"
-    assert said == [f"-m rethink_tf.cli.sweep {typed}"]
+    assert said == [f"-m rethink_tf sweep {typed}"]
 
 
 def test_help_says_what_the_script_does():
@@ -78,7 +78,7 @@ def test_a_task_of_an_array_sweeps_its_share(run):
             "SLURM_ARRAY_TASK_COUNT": "8"}  # fmt: skip
     code, (said,) = run("slurm_array.sbatch", "table1", "--seeds=3", **task)
     assert code == 0
-    assert said == "-m rethink_tf.cli.sweep table1 --seeds=3 --slots=1 --shard=2/8"
+    assert said == "-m rethink_tf sweep table1 --seeds=3 --slots=1 --shard=2/8"
     assert shard("2/8") == (2, 8)
 
 

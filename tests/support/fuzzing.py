@@ -12,8 +12,8 @@ import numpy as np
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from rethink_tf import main
-from rethink_tf.audit import verdict
+from rethink_tf.cli import app
+from rethink_tf.cli import audit as audit_command
 
 # Shown by no interpreter unless asked for.
 HIDDEN = (ResourceWarning, DeprecationWarning, PendingDeprecationWarning)
@@ -45,7 +45,7 @@ def call(command, argv):
         warnings.catch_warnings(record=True) as warned,
     ):
         warnings.simplefilter("always")
-        code = main.guarded(command, argv)
+        code = app.guarded(command, argv)
     texts = [stream.buffer.getvalue().decode() for stream in (out, err)]
     shown = [str(w.message) for w in warned if not issubclass(w.category, HIDDEN)]
     return SimpleNamespace(code=code, out=texts[0], err=texts[1] + "".join(shown))
@@ -68,7 +68,7 @@ def audited(argv):
 
     Labels that are not what was asked for (code 3) are an answer, on stdout.
     """
-    done = call(verdict.main, argv)
+    done = call(audit_command.main, argv)
     assert done.code in (0, 2, 3), (argv, done)
     assert ("NOT as asked for" in done.out) == (done.code == 3), argv
     assert done.err.count("\n") == done.err.startswith("rethink_tf: ") == (done.code == 2), argv

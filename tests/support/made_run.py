@@ -15,6 +15,7 @@ from fuzzing import contents
 from rethink_tf.config import run_config
 from rethink_tf.data.sources import digits
 from rethink_tf.runs import checkpoint, results, resume
+from rethink_tf.storage import files
 
 ARGV = ["--model=mlp_1x512", "--dataset=digits", "--epochs=3", "--corrupt=0.5"]
 CONFIG = run_config.resolve(run_config.RunConfig("mlp_1x512", "digits", epochs=3, corrupt=0.5))
@@ -53,7 +54,7 @@ def sealed(content):
 def write_run(run_dir, finished):
     """Three epochs with all files, in place of training."""
     run_dir.mkdir(parents=True)
-    results.write_json(run_dir / results.CONFIG, RECORD)
+    files.write_json(run_dir / results.CONFIG, RECORD)
     for epoch in (2, 3):
         checkpoint.save(run_dir / results.CHECKPOINTS, header(epoch), ARRAYS)
     results.rewrite_history(run_dir, LINES)

@@ -16,8 +16,15 @@ from rethink_tf.experiments.plan import Experiment
 from rethink_tf.runs import results
 from rethink_tf.runs import schema as records
 from rethink_tf.runs import status as run_progress
+from rethink_tf.storage import files
 
-TRIAL = Experiment("Quick runs", ("quickstart.flags",), {"do": "finish"}, module="quick_command")
+TRIAL = Experiment(
+    "Quick runs",
+    ("quickstart.flags",),
+    {"do": "finish"},
+    command=("quick_command",),
+    identified_by="quick_command",
+)
 
 
 def identify(argv):
@@ -52,7 +59,7 @@ def main(argv):
 
         signal.signal(signal.SIGTERM, stopped)
         signal.signal(signal.SIGINT, stopped)
-        results.write_json(run_dir / results.CONFIG, {})
+        files.write_json(run_dir / results.CONFIG, {})
         time.sleep(60)
     given = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")}
     given |= {"cores": sorted(os.sched_getaffinity(0)), "threads": flags["threads"]}

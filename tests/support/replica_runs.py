@@ -13,7 +13,9 @@ import numpy as np
 import tensorflow as tf
 
 from rethink_tf import main
+from rethink_tf.cli import app
 from rethink_tf.config import flags
+from rethink_tf.runs import request
 from rethink_tf.training import input_pipeline, trainer
 from rethink_tf.training.devices import setup as devices
 from rethink_tf.training.preemption import StoppedError
@@ -113,7 +115,7 @@ def train(name: str, folder: Path, replicas: int) -> None:
     Watched.stop_after = STOPPED.get((replicas, name))
     argv = [*RUNS[name], *COMMON, f"--runs_dir={folder / name}"]
     argv += [f"--devices={replicas}"] if replicas > 1 else []
-    code = main.guarded(main.main, argv)
+    code = app.guarded(main.main, argv)
     steps, table = Watched.made, Watched.made.train
     arrays = {f"table/{k}": getattr(table, k) for k in ("index", "images", "true", "given")}
     for steps.augment in ("crop", "flip_rotate") if name == "crop" else ():
@@ -128,7 +130,7 @@ def train(name: str, folder: Path, replicas: int) -> None:
 def random_pixels(folder: Path) -> None:
     """Writes a table of images that are each permuted by themselves; nothing is trained."""
     wanted, options = flags.parse([*RANDOM_PIXELS, *COMMON])
-    table, _, _ = input_pipeline.corrupt(input_pipeline.load(main.prepare(wanted, options)))
+    table, _, _ = input_pipeline.corrupt(input_pipeline.load(request.prepare(wanted, options)))
     np.savez(folder / "random.npz", images=table.images, given=table.given)
 
 

@@ -6,6 +6,7 @@ import math
 from rethink_tf.config import run_config
 from rethink_tf.experiments import plan as experiments
 from rethink_tf.runs import results
+from rethink_tf.storage import files
 
 CHECKS = [{"name": "given_equals_twin", "passed": True, "detail": ""}]
 ENVIRONMENT = {"devices": ["CPU x86_64"], "threads": 2, "versions": {"tensorflow": "2.21.0"}}
@@ -45,7 +46,7 @@ def write_run(runs_dir, wanted, *, speed=1.0, test=None, status="DONE", run_id=N
     folder = runs_dir / run_id
     folder.mkdir(parents=True)
     fields, history = dataclasses.asdict(wanted), lines(wanted, speed, test)
-    results.write_json(folder / results.CONFIG, {"config": fields, "run_id": run_id, "argv": ["x"],
+    files.write_json(folder / results.CONFIG, {"config": fields, "run_id": run_id, "argv": ["x"],
                                                  **ENVIRONMENT})  # fmt: skip
     results.rewrite_history(folder, history)
     reason = None if status == "DONE" else "the made-up reason"

@@ -6,7 +6,7 @@ import tensorflow as tf
 from rethink_tf.corruptions import threefry
 from rethink_tf.corruptions.threefry import SplitId, Stream
 from rethink_tf.data import pipeline
-from rethink_tf.data.pipeline import Table
+from rethink_tf.data.types import Table
 from rethink_tf.models.layers import l2
 from rethink_tf.training.train_step import Steps
 

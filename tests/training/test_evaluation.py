@@ -12,12 +12,12 @@ import tensorflow as tf
 from tiny_steps import BATCH, SEED, SIDE, K, N, make_steps, make_table, same_bits, train
 
 from rethink_tf import models
-from rethink_tf.audit import dataset as audit
+from rethink_tf.corruptions import checksum
+from rethink_tf.corruptions.checksum import label_words_tf
 from rethink_tf.data import pipeline
-from rethink_tf.data.pipeline import Table
+from rethink_tf.data.types import Table
 from rethink_tf.training import metrics
 from rethink_tf.training.evaluation import Evaluation
-from rethink_tf.training.train_step import label_words
 
 # Evaluation
 
@@ -105,35 +105,38 @@ def test_evaluation_changes_nothing():
 def test_label_words_are_equal_in_numpy_and_tensorflow(mode):
     index = np.concatenate([np.arange(2000), [2**31 - 1, 2**31, 2**32 - 1, 1_281_166]])
     labels = (index % 1000).astype(np.int32)
-    words = label_words
+    words = label_words_tf
     if mode != "eager":
         words = tf.function(words, jit_compile=mode == "xla")
     got = words(tf.constant(index), tf.constant(labels)).numpy()
     assert got.dtype == np.int64
-    np.testing.assert_array_equal(got, audit.label_words(index, labels))
+    np.testing.assert_array_equal(got, checksum.label_words(index, labels))
     assert len(np.unique(got)) == len(index)
 
 
 def test_label_words_are_pinned():
-    assert audit.label_words(np.arange(3), np.array([1, 2, 3])).tolist() == [
+    assert checksum.label_words(np.arange(3), np.array([1, 2, 3])).tolist() == [
         8517418915908675709, 8779538357775800849, 5225018007820003861,
     ]  # fmt: skip
-    assert audit.label_checksum(np.arange(20), np.arange(20) % 10) == 4876653368829457164
+    assert checksum.label_checksum(np.arange(20), np.arange(20) % 10) == 4876653368829457164
 
 
 def test_the_checksum_betrays_exchanged_changed_repeated_and_missing_labels():
     index, labels = np.arange(500) * 7, (np.arange(500) % 10).astype(np.int32)
-    right = audit.label_checksum(index, labels)
+    right = checksum.label_checksum(index, labels)
     moved = np.random.default_rng(0).permutation(500)
-    assert audit.label_checksum(index[moved], labels[moved]) == right
-    wrong = [audit.label_checksum(index, labels[moved]), audit.label_checksum(index, 9 - labels)]
+    assert checksum.label_checksum(index[moved], labels[moved]) == right
+    wrong = [
+        checksum.label_checksum(index, labels[moved]),
+        checksum.label_checksum(index, 9 - labels),
+    ]
     for i in range(1, 100):  # two labels exchanged; one changed; one example twice for another
         exchanged = labels.copy()
         exchanged[[0, i]] = exchanged[[i, 0]]
         if labels[0] != labels[i]:
-            wrong.append(audit.label_checksum(index, exchanged))
+            wrong.append(checksum.label_checksum(index, exchanged))
         twice = np.where(np.arange(500) == i, 0, np.arange(500))
-        wrong.append(audit.label_checksum(index[twice], labels[twice]))
+        wrong.append(checksum.label_checksum(index[twice], labels[twice]))
     assert len(wrong) == 191
     assert right not in wrong
 

@@ -15,12 +15,14 @@ from no_space import no_space
 from short_runs import timeless
 
 from rethink_tf import main
-from rethink_tf.cli import show
+from rethink_tf.cli import app
 from rethink_tf.config import flags, run_config
 from rethink_tf.errors import ExitCode, StorageError
 from rethink_tf.runs import checkpoint, results
+from rethink_tf.storage import files
 from rethink_tf.storage import lock as run_lock
 from rethink_tf.training import run as train
+from rethink_tf.training.recording import samples
 
 ARGV = ["--model=mlp_1x512", "--dataset=digits", "--examples=200", "--epochs=2", "--corrupt=0.5"]
 ARGV += ["--checkpoint_every=1", "--threads=2", "--keep_epochs=1"]
@@ -36,7 +38,7 @@ def findings(run_dir):
 def quick(tensorflow):
     """Runs of a second: no XLA to compile, a small picture."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(show, "run_samples", lambda *_: np.zeros([8, 8, 3], np.uint8))
+        patch.setattr(samples, "run_samples", lambda *_: np.zeros([8, 8, 3], np.uint8))
         patch.setattr("rethink_tf.training.trainer.compile_with_xla", lambda *_: False)
         yield
 
@@ -47,7 +49,7 @@ def command(capfd, own_signals):
 
     def run(runs_dir, *more):
         capfd.readouterr()
-        code = main.guarded(main.main, [*ARGV, f"--runs_dir={runs_dir}", *more])
+        code = app.guarded(main.main, [*ARGV, f"--runs_dir={runs_dir}", *more])
         return (code, *capfd.readouterr())
 
     return run
@@ -86,7 +88,7 @@ def fill_the_disk_at(patch, target):
 
         patch.setattr(owner, name, write)
 
-    wrap(results, "write_atomically", lambda given: given[0].name == target)
+    wrap(files, "write_atomically", lambda given: given[0].name == target)
     wrap(results, "append_history", lambda _: target == results.HISTORY)
     for method in ("__init__", "write"):
         wrap(TensorBoardLog, method, lambda _, method=method: target == f"tb {method}")
@@ -154,7 +156,7 @@ def test_what_stands_in_the_way_is_named_and_left_alone(command, undisturbed, tm
 def test_a_run_that_another_process_owns(command, undisturbed, tmp_path):
     run_dir = tmp_path / undisturbed[1]
     with run_lock.locked(run_dir):
-        results.write_json(run_dir / results.CONFIG, {"of": "the owner"})
+        files.write_json(run_dir / results.CONFIG, {"of": "the owner"})
         code, out, err = command(tmp_path)
         assert code == ExitCode.IN_USE == 5 and out == ""
         assert err.count("\n") == 1 and f"{run_dir}: in use by process " in err
@@ -194,7 +196,7 @@ def test_a_cache_that_cannot_be_written_is_no_failure(tmp_path):
 def test_output_that_cannot_be_written_is_one_line(command, tmp_path, monkeypatch, capfd):
     with open("/dev/full", "w") as full:
         monkeypatch.setattr("sys.stdout", full)
-        code = main.guarded(main.main, ["--help"])
+        code = app.guarded(main.main, ["--help"])
         with contextlib.suppress(OSError):  # what is left in its buffer
             full.close()
     assert code == ExitCode.STORAGE_FAILED
@@ -204,7 +206,7 @@ def test_output_that_cannot_be_written_is_one_line(command, tmp_path, monkeypatc
 def test_a_complaint_that_cannot_be_written_changes_no_code(monkeypatch, own_signals):
     with open("/dev/full", "w") as full:
         monkeypatch.setattr("sys.stderr", full)
-        code = main.guarded(main.main, ["--x"])
+        code = app.guarded(main.main, ["--x"])
         monkeypatch.undo()
         with contextlib.suppress(OSError):
             full.close()

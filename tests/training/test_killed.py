@@ -11,6 +11,7 @@ from short_runs import timeless
 
 import rethink_tf
 from rethink_tf import main
+from rethink_tf.cli import app
 from rethink_tf.config import run_config
 from rethink_tf.config.flags import Options
 from rethink_tf.config.run_config import RunConfig
@@ -97,7 +98,7 @@ def test_a_killed_run_goes_on_to_the_same_end(n, uninterrupted, killed, capsys, 
     if epochs > 1:  # as if killed within a write of the history
         with open(run_dir / results.HISTORY, "a") as file:
             file.write('{"epoch": 3, "lo')
-    assert main.guarded(main.main, [*ARGV, f"--runs_dir={killed[n]}"]) == 0
+    assert app.guarded(main.main, [*ARGV, f"--runs_dir={killed[n]}"]) == 0
     out, err = capsys.readouterr()
     assert err == ""
     assert (f"goes on after epoch {after}, step 0 of the next" in out) == (after is not None)

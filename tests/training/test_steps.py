@@ -19,9 +19,9 @@ from tiny_steps import (
 )
 
 from rethink_tf import models
-from rethink_tf.audit import dataset as audit
+from rethink_tf.corruptions import checksum
 from rethink_tf.data import pipeline
-from rethink_tf.data.pipeline import Table
+from rethink_tf.data.types import Table
 from rethink_tf.training.evaluation import Evaluation
 
 
@@ -72,11 +72,11 @@ def test_advance_stops_at_the_remainder_and_at_the_end():
 def test_every_example_enters_the_loss_once_an_epoch():
     table = make_table()
     steps = make_steps(table, augment="none")
-    expected = audit.label_checksum(table.index, table.given)
+    expected = checksum.label_checksum(table.index, table.given)
     for epochs in (1, 2):
         online = train(steps, epochs)
         assert (online["seen"], online["checksum"]) == (N, expected)
-    assert expected != audit.label_checksum(table.index, table.true)
+    assert expected != checksum.label_checksum(table.index, table.true)
 
 
 def test_the_sums_of_a_half_epoch_are_of_what_was_seen():
@@ -87,7 +87,7 @@ def test_the_sums_of_a_half_epoch_are_of_what_was_seen():
     seen = pipeline.order(SEED, 1, N)[: 2 * BATCH]
     online = steps.online()
     assert online["seen"] == 32
-    assert online["checksum"] == audit.label_checksum(table.index[seen], table.given[seen])
+    assert online["checksum"] == checksum.label_checksum(table.index[seen], table.given[seen])
     steps.begin_epoch(2, RATE)
     assert set(steps.online().values()) == {0}
 

@@ -11,7 +11,7 @@ from rethink_tf.corruptions import pixels
 from rethink_tf.corruptions.threefry import SplitId
 from rethink_tf.data import noise_file, pipeline
 from rethink_tf.data import registry as datasets
-from rethink_tf.data.registry import Split
+from rethink_tf.data.types import Split
 from rethink_tf.errors import AuditError, ExitCode, RequestError
 from rethink_tf.runs import results
 from rethink_tf.training import input_pipeline

@@ -139,7 +139,7 @@ def parse(
 
     Args:
         argv: arguments without the program's name.
-        command: the module's name.
+        command: its name, as typed.
         about: a paragraph of its help.
         more: fields of this command alone.
         defaults: what its help says of defaults that are not a run's.
@@ -151,7 +151,7 @@ def parse(
         RequestError: an unknown flag, or a value out of its bounds.
     """
     known = _known(more or {})
-    parser = _Parser(prog=f"python -m {command}", description=about, allow_abbrev=False)
+    parser = _Parser(prog=command, description=about, allow_abbrev=False)
     groups = {}
     for name, field in known.items():
         meta = field.metadata
@@ -231,7 +231,7 @@ def kernel_of(settings: Settings, dataset: str) -> tuple[str, float | None, str]
         dataset = content_hash.shown(dataset)
         raise RequestError(
             f"--gamma: expected a bandwidth, there is no default for {settings.features} of "
-            f"{dataset}; type python -m rethink_tf.theory.kernels.bandwidth --dataset={dataset} "
+            f"{dataset}; type rethink-tf bandwidth --dataset={dataset} "
             f"--features={settings.features} to choose one on held-out training examples"
         )
     return name, *GAMMAS[dataset, settings.features]

@@ -1,15 +1,16 @@
-"""The command of Table 3: `python -m rethink_tf.theory.kernels.interpolate`."""
+"""The command of Table 3: `rethink-tf kernels`."""
 
 import contextlib
 import dataclasses
 import resource
-import sys
 from pathlib import Path
 from typing import Any
 
-from rethink_tf import __version__, console
+from rethink_tf import __version__, console, environment
 from rethink_tf.audit import dataset as audit
 from rethink_tf.config import fields, paper
+from rethink_tf.console import StageProgress
+from rethink_tf.corruptions import checksum
 from rethink_tf.data import registry as datasets
 from rethink_tf.errors import ExitCode, RequestError, StorageError
 from rethink_tf.experiments.kernels import (
@@ -27,14 +28,11 @@ from rethink_tf.experiments.kernels import (
 from rethink_tf.experiments.kernels.data import Data
 from rethink_tf.experiments.kernels.request import Settings
 from rethink_tf.runs import results
-from rethink_tf.runs import schema as records
 from rethink_tf.runs import task as plain_runs
-from rethink_tf.stages import Progress
-from rethink_tf.storage import content_hash, paths
+from rethink_tf.storage import content_hash, files, paths
 from rethink_tf.theory.kernels import memory, minimum_norm
 from rethink_tf.theory.kernels.gram import Kernel
 from rethink_tf.theory.kernels.minimum_norm import Solution
-from rethink_tf.training.devices import setup as devices
 
 KIND, SOLUTIONS = "kernels", "solutions.json"
 # Results of which all these are equal may stand in one file.
@@ -44,32 +42,20 @@ interpolant of minimum norm (section 5 of the paper, Table 3). Prints test error
 norms. K is never held in whole; --cache_dir keeps what is done when the solve is interrupted."""
 
 
-_MORE = {
+OWN_FLAGS = {
     "runs_dir": fields.field(None, str, plain_runs.RUNS_DIR, group="Where and how", by="none"),
 }  # fmt: skip
 
 
 def identify(argv: list[str]) -> tuple[dict[str, Any], str]:
     """What a command line asks for: (its plain configuration, run id)."""
-    run, settings, _ = kernel_settings.parse(
-        argv, "rethink_tf.theory.kernels.interpolate", ABOUT, _MORE
-    )
+    run, settings, _ = kernel_settings.parse(argv, "rethink-tf kernels", ABOUT, OWN_FLAGS)
     run, _ = kernel_data.resolved(run, settings.data_dir, settings.cache_dir)
     values = kernel_settings.configuration(run, settings)
     return values, plain_runs.run_id(KIND, values)
 
 
-def main(argv: list[str]) -> int:
-    """Runs one command line (without the program's name) and returns its exit code."""
-    request = kernel_settings.parse(argv, "rethink_tf.theory.kernels.interpolate", ABOUT, _MORE)
-    if request is None:
-        return ExitCode.DONE
-    run, settings, more = request
-    with _saying_what_is_kept(settings, more["runs_dir"]):
-        return _carry_out(run, settings, more["runs_dir"], argv)
-
-
-def _carry_out(run, settings: Settings, runs_dir: str | None, argv: list[str]) -> int:
+def carry_out(run, settings: Settings, runs_dir: str | None, argv: list[str]) -> int:
     """Solves what is asked for, as a run where there is a folder of runs; the exit code."""
     kernel_solutions.steps(settings)  # refuses what is no number before any data is read
     kernel_solutions.feature_options(settings)
@@ -79,7 +65,7 @@ def _carry_out(run, settings: Settings, runs_dir: str | None, argv: list[str]) -
         console.say(why)
     if runs_dir is None:
         if settings.json is not None:
-            results.require_writable(Path(settings.json))
+            files.require_writable(Path(settings.json))
         return finish(_solve(run, settings), settings)
     if settings.json is not None:
         raise RequestError(f"--json: expected none with --runs_dir, received {settings.json}")
@@ -97,7 +83,7 @@ def _carry_out(run, settings: Settings, runs_dir: str | None, argv: list[str]) -
 
 
 @contextlib.contextmanager
-def _saying_what_is_kept(settings: Settings, runs_dir: str | None):
+def saying_what_is_kept(settings: Settings, runs_dir: str | None):
     """Gives a Ctrl-C within the words of what it left, and how to go on."""
     try:
         yield
@@ -150,7 +136,7 @@ def _solve(run, settings: Settings) -> dict[str, Any]:
     wanted = kernel_solutions.possible(settings, kernel, wanted, n, data.train.images.shape[1:])
     if wanted:
         kernel_solutions.require_memory(settings, data)
-    progress = Progress()
+    progress = StageProgress()
     for filters, solution in kernel_solutions.solutions(settings, data, kernel, wanted, progress):
         record["solutions"].append(described(solution, data, filters, settings.tolerance))
         _write(settings, record)
@@ -168,13 +154,13 @@ def _record(run, settings: Settings, kernel: Kernel, source: str, data) -> dict[
             for name, value in dataclasses.asdict(settings).items()
             if name not in kernel_settings.FREE
         },
-        "threads": settings.threads or devices.cores(),
+        "threads": settings.threads or environment.cores(),
         "kernel": kernel.name,
         "gamma": kernel.gamma,
         "gamma_from": source,
         "examples": data.train.num_examples,
         "test_examples": data.test.num_examples,
-        "labels_hash": audit.labels_hash(data.train.index, data.train.given),
+        "labels_hash": checksum.labels_hash(data.train.index, data.train.given),
         "changed_fraction": kernel_data.changed_fraction(data.train),
         "audit": [dataclasses.asdict(check) for check in data.checks],
         "solutions": [],
@@ -184,7 +170,7 @@ def _record(run, settings: Settings, kernel: Kernel, source: str, data) -> dict[
 def _solved_before(settings: Settings, record: dict[str, Any]) -> list[dict[str, Any]]:
     """The solutions in --json, if they are of the same data and settings."""
     try:
-        old = records.parse(Path(settings.json).read_bytes()) if settings.json else {}
+        old = files.parse(Path(settings.json).read_bytes()) if settings.json else {}
     except OSError:  # not there; what cannot be written is said when it is
         return []
     except ValueError:
@@ -276,7 +262,7 @@ def say_paper(run, settings: Settings) -> None:
 
 def _write(settings: Settings, record: dict[str, Any]) -> None:
     if settings.json is not None:
-        results.write_json(Path(settings.json), record)
+        files.write_json(Path(settings.json), record)
 
 
 def finish(record: dict[str, Any], settings: Settings) -> int:
@@ -289,9 +275,3 @@ def finish(record: dict[str, Any], settings: Settings) -> int:
         console.say(f"INVALID: random labels, but the test error is not chance: {failed[0]}")
         return ExitCode.INVALID
     return ExitCode.DONE
-
-
-if __name__ == "__main__":
-    from rethink_tf.main import guarded
-
-    sys.exit(guarded(main, sys.argv[1:]))

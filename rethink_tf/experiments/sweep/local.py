@@ -66,8 +66,9 @@ class Slots:
     def start(self, job, argv: Sequence[str], threads: int, log: Path) -> None:
         """Starts a run in a free slot."""
         slot = min(set(range(self.count)) - set(self.running))
+        module, *asked = job.plan.command
         process = child.start(
-            job.plan.module, argv, log,
+            module, [*asked, *argv], log,
             cores=self.cores[slot], threads=threads, gpu=self.gpus[slot],
         )  # fmt: skip
         self.running[slot] = job, process

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rethink_tf.errors import ExitCode
-from rethink_tf.runs import results
+from rethink_tf.storage import files
 
 ROOT = Path(__file__).resolve().parents[3]
 _PR_SET_PDEATHSIG = 1
@@ -62,7 +62,7 @@ def start(
         module,
         *argv,
     ]
-    with results.storage(log):
+    with files.storage(log):
         log.parent.mkdir(parents=True, exist_ok=True)
         out = open(log, "wb")
     with out:

@@ -17,7 +17,7 @@ from rethink_tf.console import counted
 from rethink_tf.errors import ExitCode, RequestError, StorageError
 from rethink_tf.experiments.sweep import process as child
 from rethink_tf.experiments.sweep.local import PATIENCE
-from rethink_tf.runs import results
+from rethink_tf.storage import files
 
 RETRIES = 3
 _LOCKED_FOR = 60.0  # seconds that a run of a killed worker may still take to save
@@ -115,7 +115,8 @@ class RayTasks:
         """Hands a run to Ray."""
         log = log.absolute()
         self.marker = log.with_name(f"stop-{self.token}")
-        given = (job.plan.module, list(argv), str(log), threads, os.getcwd(), str(self.marker))
+        module, *asked = job.plan.command
+        given = (module, [*asked, *argv], str(log), threads, os.getcwd(), str(self.marker))
         reference = self.task.remote(*given)
         self.running[reference] = job
 
@@ -140,7 +141,7 @@ class RayTasks:
         """Stops all runs, which save; those that are queued are not started."""
         if not self.running:
             return
-        with results.storage(self.marker):
+        with files.storage(self.marker):
             self.marker.parent.mkdir(parents=True, exist_ok=True)
             self.marker.touch()
         every = len(self.running)

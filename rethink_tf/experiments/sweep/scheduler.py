@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rethink_tf.errors import ExitCode, StorageError
-from rethink_tf.experiments.plan import MAIN
+from rethink_tf.experiments.plan import TRAINING
 from rethink_tf.experiments.sweep.jobs import ENDED, STARTED, WAITING, Job
 from rethink_tf.runs import results
 from rethink_tf.runs.status import RUNNING
@@ -115,7 +115,7 @@ def _start_ready(jobs: Sequence[Job], executor: Any, view: Any, flags: Sequence[
 
 def _taken(job: Job, flags: Sequence[str]) -> list[str]:
     """The flags that a job's module knows: what is no training writes no checkpoints."""
-    trains = job.plan.module == MAIN
+    trains = job.plan.command == TRAINING
     return [flag for flag in flags if trains or not flag.startswith("--checkpoint_every")]
 
 

@@ -1,5 +1,7 @@
 """Equation 1, Theorem 1, implicit regularisation, measures: what the runs of the theory found."""
 
+import functools
+
 from rethink_tf.analysis.measures import ROWS
 from rethink_tf.plotting import theory_figures
 from rethink_tf.report import drawing
@@ -103,7 +105,7 @@ def implicit(gathered: Gathered, _first: float):
                 _figure(f"{of}_sgd", f"{data}: SGD and the solution of least norm",
                         theory_figures.descent, run.summary["sgd"]),
                 _figure(f"{of}_norm", f"{data}: norm and test error of the least-norm solution",
-                        theory_figures.norms, run.summary),
+                        functools.partial(theory_figures.norms, exact_below=EXACT), run.summary),
             ]  # fmt: skip
     notes = (
         "All are solutions of least norm on the same images, features scaled to mean squared "

@@ -1,11 +1,10 @@
 """The bandwidth of the gaussian kernel, chosen on a held-out part of the training set.
 
-    python -m rethink_tf.theory.kernels.bandwidth --dataset=cifar10
+    rethink-tf bandwidth --dataset=cifar10
 
 The test set has no part in it.
 """
 
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -75,10 +74,3 @@ def errors(
                 continue
             error = minimum_norm.errors(found.predicted, labels[measured])
             yield gamma, ridge, error, found.residuals[-1]
-
-
-if __name__ == "__main__":
-    from rethink_tf.experiments.kernels import bandwidth_choice
-    from rethink_tf.main import NOTHING_KEPT, guarded
-
-    sys.exit(guarded(bandwidth_choice.main, sys.argv[1:], NOTHING_KEPT))

@@ -1,14 +1,13 @@
 """Table 3: the minimum-norm solution of a kernel problem on real labels or on random ones.
 
-    python -m rethink_tf.theory.kernels.interpolate --dataset=mnist
-    python -m rethink_tf.theory.kernels.interpolate --dataset=mnist --features=gabor --corrupt=1
+    rethink-tf kernels --dataset=mnist
+    rethink-tf kernels --dataset=mnist --features=gabor --corrupt=1
 
 `interpolate` is the whole computation with features in memory; `streamed.py` has the same for
 random convolutional features.
 """
 
 import hashlib
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -79,10 +78,3 @@ def interpolate(
     return minimum_norm.solve(
         matrix, targets, ridge=ridge, dtype=dtype, eliminate=eliminate, cache=cache, **options
     )
-
-
-if __name__ == "__main__":
-    from rethink_tf.experiments.kernels import task as kernel_command
-    from rethink_tf.main import guarded
-
-    sys.exit(guarded(kernel_command.main, sys.argv[1:]))

@@ -4,22 +4,13 @@ import functools
 import json
 import os
 import platform
-import subprocess
 import sys
 import tempfile
-from pathlib import Path
 
 from rethink_tf import __version__
+from rethink_tf.environment import cores
 from rethink_tf.errors import RequestError
 from rethink_tf.training.devices import workers
-
-
-def cores() -> int:
-    """Number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
 
 
 def start(
@@ -172,15 +163,6 @@ def capabilities() -> list[tuple[int, int]]:
     details = tf.config.experimental.get_device_details
     found = (details(g).get("compute_capability") for g in tf.config.get_visible_devices("GPU"))
     return [capability for capability in found if capability is not None]
-
-
-def git_commit() -> str | None:
-    """The commit of the checkout that this package runs from, if it is one."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
 
 
 def describe() -> dict:

@@ -9,6 +9,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from rethink_tf.runs import results
+from rethink_tf.storage import files
 
 DISPATCHES = 3
 
@@ -31,7 +32,7 @@ class Profile:
         self.say, self.left = say, 0 if wanted is None else DISPATCHES
         self.running, self.first_epoch = False, None
         if wanted:
-            with results.storage(self.folder):
+            with files.storage(self.folder):
                 self.folder.mkdir(parents=True, exist_ok=True)
 
     def before_dispatch(self, epoch: int, last_epoch: int, dispatches: int) -> None:

@@ -1,9 +1,9 @@
-"""Chooses a kernel's bandwidth: `python -m rethink_tf.theory.kernels.bandwidth`."""
+"""Chooses a kernel's bandwidth: `rethink-tf bandwidth`."""
 
 import dataclasses
 from pathlib import Path
 
-from rethink_tf import console, stages
+from rethink_tf import console
 from rethink_tf.config import fields
 from rethink_tf.errors import ExitCode, RequestError
 from rethink_tf.experiments.kernels import (
@@ -15,8 +15,7 @@ from rethink_tf.experiments.kernels import (
 from rethink_tf.experiments.kernels import (
     solutions as kernel_solutions,
 )
-from rethink_tf.runs import results
-from rethink_tf.storage import content_hash
+from rethink_tf.storage import content_hash, files
 from rethink_tf.theory.kernels import bandwidth, features, memory
 
 ABOUT = """Tries bandwidths of the gaussian kernel: solves on a part of the training set, measures
@@ -38,9 +37,7 @@ NONE = "             -  (not positive definite in this precision)"
 
 def main(argv: list[str]) -> int:
     """Runs one command line (without the program's name) and returns its exit code."""
-    request = kernel_settings.parse(
-        argv, "rethink_tf.theory.kernels.bandwidth", ABOUT, MORE, DEFAULTS
-    )
+    request = kernel_settings.parse(argv, "rethink-tf bandwidth", ABOUT, MORE, DEFAULTS)
     if request is None:
         return ExitCode.DONE
     run, settings, more = request
@@ -59,7 +56,7 @@ def main(argv: list[str]) -> int:
         run, _ = kernel_data.resolved(dataclasses.replace(run, examples=count), **places)
     more["held_out"] = held_out = _held_out(more["held_out"], count)
     if settings.json is not None:
-        results.require_writable(Path(settings.json))
+        files.require_writable(Path(settings.json))
     if why:
         console.say(why)
     data = kernel_data.load(run, **places, threads=settings.threads, say=console.say)
@@ -70,7 +67,7 @@ def main(argv: list[str]) -> int:
     free = memory.available()
     console.say(memory.announced(parts, free))
     memory.require(parts, free, "type a smaller --examples")
-    progress = stages.Progress()
+    progress = console.StageProgress()
     made = features.FEATURES[settings.features](
         data.train.images, **options, progress=lambda share: progress("features", share)
     )
@@ -118,7 +115,7 @@ def main(argv: list[str]) -> int:
     if settings.json is not None:
         data = {name: getattr(run, name) for name in kernel_settings.OF_A_RUN}
         record = {"data": data, "settings": dataclasses.asdict(settings), **more, "tried": rows}
-        results.write_json(Path(settings.json), record)
+        files.write_json(Path(settings.json), record)
     return ExitCode.DONE
 
 
