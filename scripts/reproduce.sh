@@ -26,5 +26,5 @@ code=0
 [[ -n $stop ]] && exit "$code"
 # 2: nothing could be asked for; 130 and 143: stopped, to go on.
 case $code in 2 | 130 | 143) exit "$code" ;; esac
-"$python" -m rethink_tf.report "${shared[@]}" "$@" || exit $?
+"$python" -m rethink_tf report "${shared[@]}" "$@" || exit $?
 exit "$code"

@@ -165,15 +165,6 @@ def of_run(
     }
 
 
-def run(run_dirs: Sequence[Path | str], *, say=console.say, **kinds) -> dict[str, Any]:
-    """The experiment: `runs`, what `of_run` (which takes the other arguments) says of each."""
-    found = []
-    for run_dir in run_dirs:
-        say(f"{run_dir}: measuring")
-        found.append(of_run(run_dir, say=say, progress=console.StageProgress(say), **kinds))
-    return {"experiment": "measures", "runs": found}
-
-
 def _written(value, kind: str) -> str:
     if value is None:
         return "-"
@@ -182,13 +173,19 @@ def _written(value, kind: str) -> str:
     return f"{value:,}" if kind == "count" else f"{value:#.4g}".rstrip(".")
 
 
-def table(found: dict[str, Any]) -> str:
-    """The measures as text, a row each and a column for every run."""
-    runs = found["runs"]
+def table(runs: Sequence[dict[str, Any]], places: Sequence[str]) -> str:
+    """The measures as text, a row each and a column for every run.
+
+    Args:
+        runs: what `of_run` returned of each.
+        places: where each run lies, as it was typed.
+    """
     columns = [[_written(run[key], kind) for key, (_, kind) in ROWS.items()] for run in runs]
     names = [f"[{number}]" for number in range(1, len(runs) + 1)]
-    lines = [f"{name} {run['name']}: {run['run_dir']}" for name, run in zip(names, runs,
-             strict=True)]  # fmt: skip
+    lines = [
+        f"{name} {run['name']}: {place}"
+        for name, run, place in zip(names, runs, places, strict=True)
+    ]
     widths = [max(map(len, [name, *column])) + 2 for name, column in zip(names, columns,
               strict=True)]  # fmt: skip
     left = max(len(words) for words, _ in ROWS.values())

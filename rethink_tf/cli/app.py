@@ -28,13 +28,11 @@ class Command:
         summary: what it does, in a line.
         module: where its `main(argv)` is.
         stopped: printed where Ctrl-C ends it.
-        first: arguments that `main` takes before those that are typed.
     """
 
     summary: str
     module: str
     stopped: str = NOTHING_TRAINED
-    first: tuple[str, ...] = ()
 
 
 _CLI = "rethink_tf.cli"
@@ -70,17 +68,14 @@ GROUPS: dict[str, dict[str, Command]] = {
             "chooses the width of a Gaussian kernel", f"{_CLI}.bandwidth", NOTHING_KEPT
         ),
         "expressivity": Command(
-            "a network of 2n + d weights fits any n labels (Theorem 1)", f"{_CLI}.studies",
-            NOTHING_KEPT, ("expressivity",),
+            "a network of 2n + d weights fits any n labels (Theorem 1)", f"{_CLI}.expressivity",
+            NOTHING_KEPT,
         ),
         "implicit": Command(
-            "SGD and the solution of least norm", f"{_CLI}.studies", NOTHING_KEPT, ("implicit",)
+            "SGD and the solution of least norm", f"{_CLI}.implicit", NOTHING_KEPT
         ),
         "rademacher": Command(
             "how well a network fits random signs (equation 1)", f"{_CLI}.rademacher", NOTHING_KEPT
-        ),
-        "theory": Command(
-            "one study as a run, as a sweep starts it", f"{_CLI}.theory", NOTHING_KEPT
         ),
     },
     "Maintain this project": {
@@ -146,7 +141,7 @@ def _dispatch(argv: list[str]) -> int:
         return ExitCode.DONE
     command = find_command(argv[0])
     main = importlib.import_module(command.module).main
-    return main(*command.first, argv[1:])
+    return main(argv[1:])
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -9,54 +9,69 @@ from rethink_tf.errors import ExitCode, RequestError
 from rethink_tf.experiments.kernels import (
     data as kernel_data,
 )
-from rethink_tf.experiments.kernels import (
-    request as kernel_settings,
-)
+from rethink_tf.experiments.kernels import request as kernel_settings
 from rethink_tf.experiments.kernels import (
     solutions as kernel_solutions,
 )
+from rethink_tf.experiments.kernels.request import Settings
 from rethink_tf.storage import content_hash, files
 from rethink_tf.theory.kernels import bandwidth, features, memory
 
 ABOUT = """Tries bandwidths of the gaussian kernel: solves on a part of the training set, measures
 on another part of it, and names the best. The test set has no part in it."""
-MORE = {
-    "gammas": fields.field(
-        None, str, "bandwidths to try.", group="Choice",
-        by="1/16 to 16 over the median squared distance",
-    ),
-    "held_out": fields.field(
-        None, int, "training examples to measure on.", group="Choice", low=10, high=1_000_000,
-        by="2,000, at most a third of the examples",
-    ),
-}  # fmt: skip
 EXAMPLES, HELD_OUT = 10_000, 2000
-DEFAULTS = {"examples": f"{EXAMPLES:,}, or all where there are fewer"}
+_GROUP = "This command"
+
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """Which bandwidths are tried, and on how many examples."""
+
+    gammas: str | None = fields.field(
+        None, str, "bandwidths to try", group=_GROUP,
+        by="1/16 to 16 over the median squared distance",
+    )  # fmt: skip
+    held_out: int | None = fields.field(
+        None, int, "training examples to measure on", group=_GROUP, low=10, high=1_000_000,
+        by="2,000, at most a third of the examples",
+    )  # fmt: skip
+    json: str | None = fields.field(
+        None, str, "file for what was tried", group=_GROUP, by="none",
+    )  # fmt: skip
+
+
 NONE = "             -  (not positive definite in this precision)"
+
+
+LINE = kernel_settings.line(
+    "rethink-tf bandwidth", ABOUT, Flags,
+    {"examples": f"{EXAMPLES:,}, or all where there are fewer"},
+)  # fmt: skip
 
 
 def main(argv: list[str]) -> int:
     """Runs one command line (without the program's name) and returns its exit code."""
-    request = kernel_settings.parse(argv, "rethink-tf bandwidth", ABOUT, MORE, DEFAULTS)
-    if request is None:
+    parsed = LINE.parse(argv)
+    if parsed is None:
+        console.say(LINE.help())
         return ExitCode.DONE
-    run, settings, more = request
+    run, settings, asked = kernel_settings.data_of(parsed), parsed[Settings], parsed[Flags]
     if settings.features in features.STREAMED or settings.kernel == "linear":
         raise RequestError(
             "--features: expected pixels or gabor, and the gaussian kernel; others have no "
             "bandwidth to choose"
         )
     ridges = kernel_settings.numbers("ridge", settings.ridge)
-    gammas = kernel_settings.numbers("gammas", more["gammas"], 1e-12) if more["gammas"] else None
+    gammas = kernel_settings.numbers("gammas", asked.gammas, 1e-12) if asked.gammas else None
     places = {"data_dir": settings.data_dir, "cache_dir": settings.cache_dir}
     run, why = kernel_data.resolved(run, **places, say=console.say)
     count = run.examples
     if count is None:
         count = min(EXAMPLES, kernel_data.size(run, **places))
         run, _ = kernel_data.resolved(dataclasses.replace(run, examples=count), **places)
-    more["held_out"] = held_out = _held_out(more["held_out"], count)
-    if settings.json is not None:
-        files.require_writable(Path(settings.json))
+    held_out = _held_out(asked.held_out, count)
+    if asked.json is not None:
+        files.require_writable(Path(asked.json))
     if why:
         console.say(why)
     data = kernel_data.load(run, **places, threads=settings.threads, say=console.say)
@@ -112,10 +127,16 @@ def main(argv: list[str]) -> int:
     )
     if best["residual"] > settings.tolerance:
         console.say("this one is not solved to --tolerance: --dtype=float64 or a --ridge may do")
-    if settings.json is not None:
+    if asked.json is not None:
         data = {name: getattr(run, name) for name in kernel_settings.OF_A_RUN}
-        record = {"data": data, "settings": dataclasses.asdict(settings), **more, "tried": rows}
-        files.write_json(Path(settings.json), record)
+        record = {
+            "data": data,
+            "settings": dataclasses.asdict(settings),
+            "gammas": asked.gammas,
+            "held_out": held_out,
+            "tried": rows,
+        }
+        files.write_json(Path(asked.json), record)
     return ExitCode.DONE
 
 

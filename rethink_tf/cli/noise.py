@@ -1,37 +1,54 @@
 """Writes corrupted labels to a file, for other frameworks: rethink-tf noise --export=noise.csv"""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 
-from rethink_tf import __version__
+from rethink_tf import __version__, console
+from rethink_tf.config import fields
+from rethink_tf.config.command_line import CommandLine
+from rethink_tf.config.flags import RUN, Options, wanted
+from rethink_tf.corruptions import labels as corruptions
 from rethink_tf.data import noise_file
-from rethink_tf.errors import RequestError
+from rethink_tf.data import registry as datasets
+from rethink_tf.errors import ExitCode, RequestError
+from rethink_tf.runs.request import prepare
+from rethink_tf.storage import content_hash
+from rethink_tf.training.devices import setup as devices
+
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """Where the labels go."""
+
+    export: str | None = fields.field(
+        None, str, "the file to write, .csv or .npz by its ending (required)", group="This command",
+    )  # fmt: skip
+
+
+LINE = CommandLine(
+    "rethink-tf noise",
+    "Corrupts the training labels of a data set as a run would, and writes index, true and given "
+    "label of every example.",
+    (Flags, RUN, Options),
+)
 
 
 def main(argv: list[str]) -> int:
     """The command: corrupts the labels of a configuration and writes them."""
-    from rethink_tf import console
-    from rethink_tf.config import flags
-    from rethink_tf.corruptions import labels as corruptions
-    from rethink_tf.data import registry as datasets
-    from rethink_tf.runs.request import prepare
-    from rethink_tf.storage import content_hash as contents
-    from rethink_tf.training.devices import setup as devices
-
-    extra = {"export": "the file to write, .csv or .npz by its ending (required)"}
-    request = flags.parse_with(argv, extra)
-    if request is None:
-        console.say(flags.usage("rethink-tf noise", extra))
-        return 0
-    wanted, options, extras = request
-    if not extras["export"]:
+    parsed = LINE.parse(argv)
+    if parsed is None:
+        console.say(LINE.help())
+        return ExitCode.DONE
+    asked, options, export = wanted(parsed), parsed[Options], parsed[Flags].export
+    if not export:
         raise RequestError("--export: expected a file to write, .csv or .npz; received none")
-    if Path(extras["export"]).suffix not in (".csv", ".npz"):
-        raise RequestError(f"--export: expected .csv or .npz, received {extras['export']}")
-    if wanted.labels_from is not None:
+    if Path(export).suffix not in (".csv", ".npz"):
+        raise RequestError(f"--export: expected .csv or .npz, received {export}")
+    if asked.labels_from is not None:
         raise RequestError("--labels_from: expected --corrupt for labels to export, not a file")
-    config = prepare(wanted, options)
+    config = prepare(asked, options)
     split, _ = datasets.load(
         config.dataset,
         data_dir=options.data_dir,
@@ -52,13 +69,13 @@ def main(argv: list[str]) -> int:
         noise=config.label_noise,
     )
     header = {
-        "dataset": contents.shown(config.dataset),
+        "dataset": content_hash.shown(config.dataset),
         "seed": config.seed,
         "p": config.corrupt,
         "definition": config.label_noise,
         "version": __version__,
     }
-    noise_file.write(extras["export"], noise_file.Noise(split.index, split.labels, given, header))
+    noise_file.write(export, noise_file.Noise(split.index, split.labels, given, header))
     changed = float(np.mean(given != split.labels))
-    console.say(f"{extras['export']}: {len(given)} labels, {100 * changed:.2f}% changed")
-    return 0
+    console.say(f"{export}: {len(given)} labels, {100 * changed:.2f}% changed")
+    return ExitCode.DONE

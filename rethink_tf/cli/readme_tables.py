@@ -3,20 +3,29 @@
 from pathlib import Path
 
 from rethink_tf import console
-from rethink_tf.config.arguments import Parser
+from rethink_tf.config.command_line import CommandLine
 from rethink_tf.errors import ExitCode, RequestError
 from rethink_tf.report import measured, readme
 from rethink_tf.storage import files
 
+LINE = CommandLine(
+    "rethink-tf readme-tables",
+    "Writes the tables of shipped runs between the marks of a Markdown file.",
+    (),
+    words="[FILE]",
+    word_help="FILE: the Markdown file [README.md]",
+)
+
 
 def main(argv: list[str]) -> int:
     """The command."""
-    parser = Parser("rethink-tf readme-tables", "Writes the README's tables of measured runs.")
-    parser.add_argument("file", nargs="?", default="README.md", metavar="FILE", help="[README.md]")
-    asked = parser.parsed(argv)
-    if asked is None:
+    parsed = LINE.parse(argv)
+    if parsed is None:
+        console.say(LINE.help())
         return ExitCode.DONE
-    path = Path(asked.file)
+    if len(parsed.words) > 1:
+        raise RequestError(f"expected one FILE, received {len(parsed.words)}")
+    path = Path(*parsed.words or ("README.md",))
     if not path.is_file():
         raise RequestError(f"{path}: expected a Markdown file with measured blocks; there is none")
     with files.storage(path):

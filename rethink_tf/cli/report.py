@@ -1,10 +1,11 @@
 """The command `rethink-tf report`: which experiments, what is written where."""
 
-import math
+import dataclasses
 from pathlib import Path
 
 from rethink_tf import console
-from rethink_tf.config.arguments import Parser
+from rethink_tf.config import fields
+from rethink_tf.config.command_line import CommandLine
 from rethink_tf.console import counted
 from rethink_tf.errors import ExitCode, RequestError
 from rethink_tf.experiments import plan
@@ -14,51 +15,67 @@ from rethink_tf.report.sections import build as sections
 from rethink_tf.runs import results
 from rethink_tf.storage import files
 
-
-def _parser() -> Parser:
-    parser = Parser(
-        "rethink-tf report",
-        "Tables and figures, the paper's beside ours: Markdown, CSV, PNG, PDF, and report.html, "
-        "one page that needs nothing else.",
-    )
-    names = ", ".join(plan.EXPERIMENTS)
-    parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help=names)
-    parser.add_argument("--all", action="store_true", help="all experiments")
-    parser.add_argument("--runs_dir", default="runs", metavar="DIR", help="[runs]")
-    parser.add_argument("--out", default="report", metavar="DIR", help="[report]")
-    parser.add_argument("--scale", default="paper", metavar="SCALE",
-                        help=f"{', '.join(plan.SCALES)} [paper]")  # fmt: skip
-    parser.add_argument("--seeds", type=int, metavar="N",
-                        help="0 to N - 1, each expected [those that are there]")  # fmt: skip
-    parser.add_argument("--rows", default="*", metavar="PATTERN",
-                        help="only these flagfiles, such as mlp_* [all]")  # fmt: skip
-    parser.add_argument("--threshold", type=float, default=derived.LOSSES[0], metavar="LOSS",
-                        help="online loss that counts as reached [0.05]")  # fmt: skip
-    parser.add_argument("--measured", metavar="DIR",
-                        help="other runs than the shipped ones; none: without any")  # fmt: skip
-    parser.add_argument("--strict", action="store_true",
-                        help="exit code 2 where a run is missing, INVALID or damaged")  # fmt: skip
-    return parser
+_GROUP = "This command"
 
 
-def _names(asked) -> list[str]:
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """What is reported, of which runs, and where to."""
+
+    all: bool = fields.field(False, bool, "all experiments", group=_GROUP)
+    runs_dir: str = fields.field("runs", str, "folder of the runs", group=_GROUP)
+    out: str = fields.field("report", str, "folder of the report", group=_GROUP)
+    scale: str = fields.field(
+        "paper", str, "epochs, examples, evaluations", group=_GROUP, choices=plan.SCALES,
+    )  # fmt: skip
+    seeds: int | None = fields.field(
+        None, int, "seeds 0 to N - 1, each expected", group=_GROUP, low=1, high=1000,
+        by="those that are there",
+    )  # fmt: skip
+    rows: str = fields.field(
+        "*", str, "pattern of flagfiles, such as mlp_*: only these", group=_GROUP, by="all",
+    )  # fmt: skip
+    threshold: float = fields.field(
+        derived.LOSSES[0], float, "running loss that counts as reached", group=_GROUP, low=0.0,
+        high=1e9, open_ends="low",
+    )  # fmt: skip
+    measured: str | None = fields.field(
+        None, str, "folder of other runs than the shipped ones; none: without any", group=_GROUP,
+        by="the shipped ones",
+    )  # fmt: skip
+    strict: bool = fields.field(
+        False, bool, "exit code 2 where a run is missing, INVALID or damaged", group=_GROUP,
+    )  # fmt: skip
+
+
+LINE = CommandLine(
+    "rethink-tf report",
+    "Tables and figures, the paper's beside ours: Markdown, CSV, PNG, PDF, and report.html, one "
+    "page that needs nothing else.",
+    (Flags,),
+    words="[EXPERIMENT ...]",
+    word_help=f"EXPERIMENT: {', '.join(plan.EXPERIMENTS)}",
+)
+
+
+def _names(words: tuple[str, ...], asked: Flags) -> list[str]:
     """The experiments asked for, in the order of the paper."""
-    for name in asked.experiments:
+    for name in words:
         plan.experiment(name)
-    if not asked.experiments and not asked.all:
+    if not words and not asked.all:
         known = ", ".join(plan.EXPERIMENTS)
         raise RequestError(f"expected --all, or some of {known}; received none")
-    return [n for n in plan.EXPERIMENTS if asked.all or n in asked.experiments]
+    return [n for n in plan.EXPERIMENTS if asked.all or n in words]
 
 
 def main(argv: list[str]) -> int:
     """Runs one command line (without the program's name) and returns its exit code."""
-    asked = _parser().parsed(argv)
-    if asked is None:
+    parsed = LINE.parse(argv)
+    if parsed is None:
+        console.say(LINE.help())
         return ExitCode.DONE
-    names = _names(asked)
-    if not (math.isfinite(asked.threshold) and asked.threshold > 0):
-        raise RequestError(f"--threshold: expected a loss above 0, received {asked.threshold}")
+    asked = parsed[Flags]
+    names = _names(parsed.words, asked)
     plan.require_rows(names, asked.rows)
     shipped = [] if asked.measured == "none" else measured.read(asked.measured)
     if not shipped and asked.measured not in (None, "none"):

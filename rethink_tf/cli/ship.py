@@ -1,26 +1,39 @@
 """Adds finished runs to the results that are shipped: rethink-tf ship RUN"""
 
-import argparse
+import dataclasses
 from pathlib import Path
 
 from rethink_tf import console
-from rethink_tf.config.arguments import Parser
+from rethink_tf.config import fields
+from rethink_tf.config.command_line import CommandLine
 from rethink_tf.errors import ExitCode, RequestError
 from rethink_tf.report import measured
 from rethink_tf.report.collection import Run, collect, read_folder
 from rethink_tf.runs import results
 
+_GROUP = "This command"
 
-def _parser() -> Parser:
-    parser = Parser("rethink-tf ship", "Adds finished runs to the data that is shipped.")
-    parser.add_argument(
-        "runs", nargs="+", metavar="RUN", help="folder of a finished run, or of runs"
-    )
-    parser.add_argument("--machine", metavar="WORDS", help="what they were trained on, in words")
-    parser.add_argument(
-        "--out", default=str(measured.FOLDER), metavar="DIR", help="[of this package]"
-    )
-    return parser
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """Where runs are shipped to, and what they were trained on."""
+
+    machine: str | None = fields.field(
+        None, str, "what they were trained on, in words", group=_GROUP, by="as config.json has it",
+    )  # fmt: skip
+    out: str = fields.field(
+        str(measured.FOLDER), str, "folder of the shipped results", group=_GROUP,
+        by="that of this package",
+    )  # fmt: skip
+
+
+LINE = CommandLine(
+    "rethink-tf ship",
+    "Adds finished runs to the results that are shipped with the package.",
+    (Flags,),
+    words="RUN [RUN ...]",
+    word_help="RUN: the folder of a finished run, or of runs",
+)
 
 
 def _found(folder: Path) -> list[Run]:
@@ -42,10 +55,14 @@ def _found(folder: Path) -> list[Run]:
 
 def main(argv: list[str]) -> int:
     """The command."""
-    asked: argparse.Namespace | None = _parser().parsed(argv)
-    if asked is None:
+    parsed = LINE.parse(argv)
+    if parsed is None:
+        console.say(LINE.help())
         return ExitCode.DONE
-    runs = [run for name in asked.runs for run in _found(Path(name))]
+    if not parsed.words:
+        raise RequestError("expected folders of finished runs, received none")
+    asked = parsed[Flags]
+    runs = [run for name in parsed.words for run in _found(Path(name))]
     for path in measured.add(runs, Path(asked.out), asked.machine):
         console.say(f"{path}: {path.stat().st_size:,} bytes")
     return ExitCode.DONE

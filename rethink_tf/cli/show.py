@@ -12,10 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from rethink_tf.config.fields import check_choice
-from rethink_tf.config.run_config import FIELDS, RunConfig
+from rethink_tf import console
+from rethink_tf.config import fields
+from rethink_tf.config.command_line import CommandLine
+from rethink_tf.config.flags import RUN, Options, refuse_fields, wanted
+from rethink_tf.config.run_config import RunConfig
 from rethink_tf.data.registry import DATASETS
-from rethink_tf.errors import RequestError
+from rethink_tf.errors import ExitCode, RequestError
 from rethink_tf.plotting import curves
 from rethink_tf.plotting import style as pictures
 from rethink_tf.runs import results
@@ -23,6 +26,7 @@ from rethink_tf.runs.description import (
     run_name,
     stored_config,
 )
+from rethink_tf.runs.request import prepare
 from rethink_tf.storage import files
 from rethink_tf.training.recording.samples import choose, moments_of, run_samples
 
@@ -82,50 +86,55 @@ def _grid(config: RunConfig, options, say) -> np.ndarray:
     return run_samples(config, part, input_pipeline.table(part.train, how))
 
 
-_CURVES = "curves.png"
-_EXTRA = {
-    "out": f"the picture to write, .png [{results.SAMPLES}, with RUN folders {_CURVES}]",
-    "curve": "with RUN folders: accuracy, or loss for the online training loss [accuracy]",
-}
+CURVES = "curves.png"
+_GROUP = "This command"
 
 
-def _usage() -> str:
-    from rethink_tf.config import flags
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """What is drawn, and where to."""
 
-    first, *rest = flags.usage("rethink-tf show", _EXTRA).splitlines()
-    return "\n".join(
-        [
-            f"{first}\n    a grid of examples as the model sees them, under each corruption",
-            "rethink-tf show RUN [RUN ...] [--out=FILE]",
-            "    accuracy on clean and corrupted training examples and on the test set, by epoch",
-            *rest,
-        ]
-    )
+    out: str | None = fields.field(
+        None, str, "the picture to write, .png", group=_GROUP,
+        by=f"{results.SAMPLES}, with RUN folders {CURVES}",
+    )  # fmt: skip
+    curve: str = fields.field(
+        "accuracy", str, "with RUN folders: accuracy, or the running training loss", group=_GROUP,
+        choices=("accuracy", "loss"),
+    )  # fmt: skip
+
+
+LINE = CommandLine(
+    "rethink-tf show",
+    """
+    Without RUN: a grid of examples as the model sees them, under each corruption; takes the flags
+    of a run.
+
+    With RUN folders: accuracy on clean and corrupted training examples and on the test set, by
+    epoch.
+    """,
+    (Flags, RUN, Options),
+    words="[RUN ...]",
+    word_help="RUN: the folder of a run",
+)
 
 
 def main(argv: list[str]) -> int:
     """The command: a grid of a configuration's examples, or the curves of runs."""
-    from rethink_tf import console
-    from rethink_tf.config import flags
-    from rethink_tf.runs.request import prepare
-
-    folders = [Path(word) for word in argv if not word.startswith("-")]
-    request = flags.parse_with([word for word in argv if word.startswith("-")], _EXTRA)
-    if request is None:
-        console.say(_usage())
-        return 0
-    wanted, options, extras = request
-    out = Path(extras["out"] or (_CURVES if folders else results.SAMPLES))
-    check_choice("curve", extras["curve"] or "accuracy", ("accuracy", "loss"))
+    parsed = LINE.parse(argv)
+    if parsed is None:
+        console.say(LINE.help())
+        return ExitCode.DONE
+    flags, folders = parsed[Flags], [Path(word) for word in parsed.words]
+    out = Path(flags.out or (CURVES if folders else results.SAMPLES))
     if out.suffix != ".png":
         raise RequestError(f"--out: expected a name that ends in .png, received {out}")
     if folders:
-        set_too = [name for name in FIELDS if getattr(wanted, name) != FIELDS[name].default]
-        if set_too:
-            raise RequestError(f"--{set_too[0]}: expected no flag of a run beside RUN folders")
-        picture = pictures.pixels_of(_curves(folders, extras["curve"] == "loss"))
+        refuse_fields(parsed, "no flag of a run beside RUN folders")
+        picture = pictures.pixels_of(_curves(folders, flags.curve == "loss"))
     else:
-        picture = _grid(prepare(wanted, options), options, console.say)
+        options = parsed[Options]
+        picture = _grid(prepare(wanted(parsed), options), options, console.say)
     files.write_atomically(out, pictures.png(picture))
     console.say(str(out))
-    return 0
+    return ExitCode.DONE

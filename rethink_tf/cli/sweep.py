@@ -4,13 +4,13 @@ Each run is a process of its own; a run that fails ends no other, and the same c
 Imports no TensorFlow.
 """
 
-import argparse
-import math
+import dataclasses
 from collections import Counter
 from pathlib import Path
 
 from rethink_tf import environment
-from rethink_tf.config.arguments import Parser
+from rethink_tf.config import fields
+from rethink_tf.config.command_line import CommandLine
 from rethink_tf.console import counted, duration, say
 from rethink_tf.data import registry as datasets
 from rethink_tf.errors import ExitCode, RequestError
@@ -26,47 +26,91 @@ from rethink_tf.training import run as train
 
 EXECUTORS = ("local", "ray")
 LAST_LINES = 6
-_TIME_LEFT = """
-The time left comes from runs in RUNS_DIR: their rates, and what each took besides (data,
-compiling). Not counted, since no run records it: the start of Python and TensorFlow, some seconds.
-"""
 MOST_TASKS = 1000
 
 
-def _parser() -> Parser:
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = Parser("rethink-tf sweep", __doc__, formatter_class=raw, epilog=_TIME_LEFT)
-    add = parser.add_argument
-    add("names", nargs="*", metavar="EXPERIMENT", help="such as table1; --list names them")
-    add("--list", action="store_true", help="list the experiments and stop")
-    add("--all", action="store_true", help="all experiments whose flagfiles are here")
-    add("--dry_run", action="store_true", help="list the runs, their state, the time left; stop")
-    add("--seeds", type=int, default=1, help="runs of each row: seeds 0, 1, ... [1]")
-    add("--scale", default="paper", choices=SCALES, help="epochs, examples, evaluations [paper]")
-    add("--runs_dir", default="runs", help="folder of the runs [runs]")
-    add("--data_dir", help="as of rethink_tf.main")
-    add("--cache_dir", help="as of rethink_tf.main")
-    add("--checkpoint_every", type=int, help="as of rethink_tf.main")
-    add("--executor", default="local", choices=EXECUTORS, help="this machine, or Ray [local]")
-    add("--slots", type=int, default=0,
-        help="runs side by side, on this machine [one a GPU, or for two cores]")  # fmt: skip
-    add("--threads", type=int, default=0, help="of each run [the cores of its slot; Ray: 1]")
-    add("--gpus_per_run", type=float, help="with Ray: a fraction shares a GPU [1 if there are any]")
-    add("--rows", default="*", metavar="PATTERN", help="only these flagfiles, such as mlp_* [all]")
-    add("--shard", default="0/1", help="i/n: the i-th part of n, i from 0 [0/1]")
-    return parser
+_GROUP = "This command"
+_RUNS = "Of every run"
+
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """Which runs, how many side by side, and where."""
+
+    list: bool = fields.field(False, bool, "list the experiments and stop", group=_GROUP)
+    all: bool = fields.field(
+        False, bool, "all experiments whose flagfiles are here", group=_GROUP,
+    )  # fmt: skip
+    dry_run: bool = fields.field(
+        False, bool, "list the runs, their state, the time left; stop", group=_GROUP,
+    )  # fmt: skip
+    seeds: int = fields.field(
+        1, int, "runs of each row: seeds 0, 1, ...", group=_GROUP, low=1, high=1000,
+    )  # fmt: skip
+    scale: str = fields.field(
+        "paper", str, "epochs, examples, evaluations", group=_GROUP, choices=SCALES,
+    )  # fmt: skip
+    rows: str = fields.field(
+        "*", str, "pattern of flagfiles, such as mlp_*: only these", group=_GROUP, by="all",
+    )  # fmt: skip
+    shard: str = fields.field(
+        "0/1", str, "i/n: the i-th part of n, i from 0", group=_GROUP,
+    )  # fmt: skip
+    executor: str = fields.field(
+        "local", str, "this machine, or Ray", group=_GROUP, choices=EXECUTORS,
+    )  # fmt: skip
+    slots: int = fields.field(
+        0, int, "runs side by side, on this machine", group=_GROUP, low=0, high=1_000_000,
+        by="one a GPU, or for two cores",
+    )  # fmt: skip
+    gpus_per_run: float | None = fields.field(
+        None, float, "with Ray: a fraction shares a GPU", group=_GROUP, low=0.0, high=10**6,
+        by="1 if there are any",
+    )  # fmt: skip
+    runs_dir: str = fields.field("runs", str, "folder of the runs", group=_RUNS)
+    data_dir: str | None = fields.field(
+        None, str, "folder of TFDS-prepared sets", group=_RUNS,
+        by="TFDS_DATA_DIR, else ~/tensorflow_datasets",
+    )  # fmt: skip
+    cache_dir: str | None = fields.field(
+        None, str, "folder of decoded sets", group=_RUNS, by="~/.cache/rethink_tf",
+    )  # fmt: skip
+    checkpoint_every: int | None = fields.field(
+        None, int, "epochs between checkpoints", group=_RUNS, low=0, high=1_000_000, by="5",
+    )  # fmt: skip
+    threads: int = fields.field(
+        0, int, "threads of each run", group=_RUNS, low=0, high=4096,
+        by="the cores of its slot; Ray: 1",
+    )  # fmt: skip
+
+
+LINE = CommandLine(
+    "rethink-tf sweep",
+    """
+    Trains what is missing of tables and figures. Each run is a process of its own; a run that
+    fails ends no other, and the same command resumes.
+
+    The time left comes from runs in RUNS_DIR: their rates, and what each took besides (data,
+    compiling). Not counted, since no run records it: the start of Python and TensorFlow, some
+    seconds.
+    """,
+    (Flags,),
+    words="[EXPERIMENT ...]",
+    word_help="EXPERIMENT: such as table1; --list names them",
+)
 
 
 def main(argv: list[str]) -> int:
     """The command; returns its exit code."""
-    if "--help" in argv:
-        say(_parser().format_help().rstrip())
+    parsed = LINE.parse(argv)
+    if parsed is None:
+        say(LINE.help())
         return ExitCode.DONE
-    asked = _parser().parse_args(argv)
+    asked = parsed[Flags]
     if asked.list:
         say(listing())
         return ExitCode.DONE
-    jobs = _jobs(asked)
+    jobs = _jobs(parsed.words, asked)
     if asked.dry_run:
         say(states(jobs, asked))
         return ExitCode.DONE
@@ -90,8 +134,8 @@ def main(argv: list[str]) -> int:
     return next((code if code > 0 else ExitCode.TERMINATED for code in codes), ExitCode.DONE)
 
 
-def _jobs(asked) -> list[Job]:
-    names = list(dict.fromkeys(asked.names))
+def _jobs(words: tuple[str, ...], asked: Flags) -> list[Job]:
+    names = list(dict.fromkeys(words))
     if asked.all:
         problems = {name: _problem(name) for name in EXPERIMENTS}
         names = [name for name, problem in problems.items() if problem is None]
@@ -101,10 +145,6 @@ def _jobs(asked) -> list[Job]:
         raise RequestError(f"expected experiments, such as table1; --list names all "
                            f"{len(EXPERIMENTS)}, --all runs them")  # fmt: skip
     require_rows(names, asked.rows)
-    for name, low in (("slots", 0), ("threads", 0), ("checkpoint_every", 0)):
-        value = getattr(asked, name)
-        if value is not None and not low <= value <= 1_000_000:
-            raise RequestError(f"--{name}: expected a whole number from {low}, received {value}")
     _check_executor(asked)
     plans = [
         plan
@@ -132,7 +172,7 @@ def _check_executor(asked) -> None:
                            "--threads and --gpus_per_run say what a run takes")  # fmt: skip
     if asked.executor != "ray" and gpus is not None:
         raise RequestError("--gpus_per_run: expected --executor=ray with it; --slots shares GPUs")
-    if gpus is not None and not (math.isfinite(gpus) and (0 <= gpus <= 1 or gpus == int(gpus) > 0)):
+    if gpus is not None and not (0 <= gpus <= 1 or gpus == int(gpus)):
         raise RequestError(
             f"--gpus_per_run: expected a share from 0 to 1, or whole GPUs, received {gpus:g}"
         )

@@ -1,32 +1,31 @@
 """What TensorBoard shows of many runs together: rethink-tf tensorboard --runs_dir=DIR"""
 
-import argparse
 from pathlib import Path
 
 from rethink_tf import console
-from rethink_tf.config.arguments import Parser
+from rethink_tf.config.command_line import CommandLine, FlagSet
+from rethink_tf.config.flags import Options
 from rethink_tf.errors import ExitCode, RequestError
 from rethink_tf.report import tensorboard
 from rethink_tf.report.collection import collect
 from rethink_tf.runs import results
 from rethink_tf.training.devices import setup as devices
 
-
-def _parser() -> Parser:
-    parser = Parser(
-        "rethink-tf tensorboard",
-        "Writes what TensorBoard shows of all finished runs of a folder together: the HParams "
-        "table, Custom Scalars, curves by corruption.",
-    )
-    parser.add_argument("--runs_dir", default="runs", metavar="DIR", help="[runs]")
-    return parser
+LINE = CommandLine(
+    "rethink-tf tensorboard",
+    "Writes what TensorBoard shows of all finished runs of a folder together: the HParams table, "
+    "Custom Scalars, curves by corruption. Then type: tensorboard --logdir RUNS_DIR",
+    (FlagSet(Options, only=("runs_dir",)),),
+)
 
 
 def main(argv: list[str]) -> int:
     """The command."""
-    asked: argparse.Namespace | None = _parser().parsed(argv)
-    if asked is None:
+    parsed = LINE.parse(argv)
+    if parsed is None:
+        console.say(LINE.help())
         return ExitCode.DONE
+    asked = parsed[Options]
     found = collect(asked.runs_dir, [])
     runs = [run for run in tensorboard.trained(found) if found.readable(run)]
     for run in found.runs:

@@ -23,8 +23,10 @@ def field(
 ) -> Any:
     """A field with its bounds.
 
-    `open_ends` names the ends that are not included, `by` what the field resolves by; `accepts`
-    says which values count as well that are not among the choices.
+    `kind` is str, int, float, bool, "optional" (text that may be left out: --name), "ints"
+    (whole numbers such as 5,1) or "epochs" (the same, ascending, each once). `open_ends` names the
+    ends that are not included, `by` what the field resolves by; `accepts` says which values count
+    as well that are not among the choices.
     """
     return dataclasses.field(
         default=default,
@@ -58,7 +60,7 @@ def from_stored(kind, values: dict[str, Any]):
     return kind(**{f.name: check(f.name, f, values.get(f.name, f.default)) for f in known})
 
 
-def _wanted(meta) -> str:
+def bounds(meta) -> str:
     """The bounds of a field in words."""
     kind = "a whole number" if meta["kind"] is int else "a number"
     low, high, open_ends = meta["low"], meta["high"], meta["open_ends"]
@@ -90,7 +92,12 @@ def check(name: str, field: dataclasses.Field, value) -> Any:
             check_choice(name, value, meta["choices"])
         return value
     kind, low, high, open_ends = meta["kind"], meta["low"], meta["high"], meta["open_ends"]
-    if kind is str:
+    if kind == "epochs":
+        return tuple(sorted(set(_whole_numbers(name, meta, value, "epochs such as 1,5,20"))))
+    if kind == "ints":
+        wanted = f"numbers from {low} to {high}, such as {low},{high}"
+        return _whole_numbers(name, meta, value, wanted)
+    if kind in (str, "optional"):
         if not isinstance(value, str):
             raise RequestError(f"--{name}: expected text, received {value}")
         return value
@@ -104,5 +111,18 @@ def check(name: str, field: dataclasses.Field, value) -> Any:
     good = good and (value > low if "low" in open_ends else value >= low)
     good = good and (high is None or (value < high if "high" in open_ends else value <= high))
     if not good:
-        raise RequestError(f"--{name}: expected {_wanted(meta)}, received {value}")
+        raise RequestError(f"--{name}: expected {bounds(meta)}, received {value}")
     return kind(value) + 0  # -0.0 is 0.0
+
+
+def _whole_numbers(name: str, meta, value: Any, wanted: str) -> tuple[int, ...]:
+    """Whole numbers within the bounds, separated by commas, in their order."""
+    if isinstance(value, tuple):
+        return value
+    listed = [item.strip() for item in value.split(",") if item.strip()]
+    good = all(item.isascii() and item.isdigit() and len(item) < 12 for item in listed)
+    numbers = tuple(int(item) for item in listed) if good else ()
+    low, high = meta["low"] or 0, meta["high"] or 10**9
+    if not good or not all(low <= number <= high for number in numbers):
+        raise RequestError(f"--{name}: expected {wanted}, received {value}")
+    return numbers

@@ -129,6 +129,14 @@ def require(name: str, data_dir: str | os.PathLike | None = None) -> None:
         tfds_source.require_host(name, data_directory(data_dir), _info(name).download_host_url)
 
 
+def require_in_memory(dataset: str) -> None:
+    """Refuses a data set whose images are streamed: the theory holds them all."""
+    if dataset in DATASETS and DATASETS[dataset].streamed:
+        raise RequestError(
+            f"--dataset: expected a set that is held in memory; the images of {dataset} are not"
+        )
+
+
 def load(
     name: str,
     *,

@@ -40,10 +40,15 @@ _KERNEL_TASK = {
     "command": ("rethink_tf", "kernels"),
     "identified_by": "rethink_tf.experiments.kernels.task",
 }
-_THEORY_TASK = {
-    "command": ("rethink_tf", "theory"),
-    "identified_by": "rethink_tf.experiments.theory_tasks",
-}
+
+
+def _study(name: str) -> dict:
+    return {
+        "command": ("rethink_tf", name),
+        "identified_by": f"rethink_tf.experiments.studies.{name}",
+    }
+
+
 # `cpu`: each experiment ends in a night (10 hours) on two cores, which train so many images/s: MLPs
 # 40,000 (hence at the paper's scale), AlexNet 1,500, Inception and WRN-28-1 150, ResNet-18 40,
 # ResNet-50 20, Inception v3 7. Experiments that share runs share the scale.
@@ -136,18 +141,18 @@ EXPERIMENTS: dict[str, Experiment] = {
     ),
     "rademacher": Experiment(
         "Equation 1: random signs are fitted", ("rademacher/*.flags",), scales=_SIGNS,
-        **_THEORY_TASK,
+        **_study("rademacher"),
     ),
     "expressivity": Experiment(
         "Theorem 1: 2n + d weights fit any n labels", ("expressivity/*.flags",), scales=_THEOREM,
-        **_THEORY_TASK,
+        **_study("expressivity"),
     ),
     "implicit": Experiment(
         "SGD finds the least norm, which does not tell who predicts", ("implicit/*.flags",),
-        scales=_DESCENT, **_THEORY_TASK,
+        scales=_DESCENT, **_study("implicit"),
     ),
     "measures": Experiment(
         "Norms, margins and sharpness of networks that learnt or memorised", ("measures/*.flags",),
-        **_THEORY_TASK,
+        **_study("measures"),
     ),
 }  # fmt: skip

@@ -10,35 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from rethink_tf import console, environment
-from rethink_tf.errors import ExitCode, RequestError
+from rethink_tf.errors import ExitCode
 from rethink_tf.runs import results
 from rethink_tf.storage import files
 from rethink_tf.storage import lock as run_lock
 
 RUNS_DIR = "folder of runs: results go to RUNS_DIR/<run id>, once"
-
-
-def with_flagfiles(argv: Sequence[str]) -> list[str]:
-    """A command line with the flags of each --flagfile=FILE in its place; # begins a comment.
-
-    Raises:
-        RequestError: a file cannot be read, or names another.
-    """
-    found = []
-    for word in argv:
-        name, _, path = word.partition("=")
-        if name != "--flagfile":
-            found.append(word)
-            continue
-        try:
-            lines = [line.strip() for line in Path(path).read_text().splitlines()]
-        except (OSError, ValueError) as error:
-            raise RequestError(f"--flagfile={path}: cannot be read: {error}") from None
-        lines = [line for line in lines if line and not line.startswith("#")]
-        if any(line.startswith("--flagfile") for line in lines):
-            raise RequestError(f"--flagfile={path}: expected a file that includes no other")
-        found += lines
-    return found
 
 
 def run_id(kind: str, values: dict[str, Any]) -> str:

@@ -103,11 +103,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, own_signals, capsys, monke
 def test_help_names_the_flag(own_signals, capsys):
     assert guarded(noise_command.main, ["--help"]) == 0
     out, err = capsys.readouterr()
-    assert (
-        out.startswith("python -m rethink_tf.data.noise_file ")
-        and "  --export " in out
-        and err == ""
-    )
+    assert out.startswith("rethink-tf noise ") and "  --export " in out and err == ""
 
 
 # Training

@@ -122,7 +122,7 @@ def test_help_is_text(call):
     code, out, _ = call("--help")
     assert code == 0
     assert "Not counted, since no run records it: the start of Python and TensorFlow" in out
-    assert "--shard" in out and "python -m rethink_tf.cli.sweep" in out
+    assert "--shard" in out and "rethink-tf sweep" in out
 
 
 def test_a_dry_run_lists_states_and_time_left(call, tmp_path):

@@ -203,8 +203,8 @@ def test_a_command_adds_flags_of_its_own():
         command_line.parse_with(["--exprt=1"], extra)
     with pytest.raises(RequestError, match="unknown flag --export"):
         parse(["--export=n.csv"])
-    text = command_line.usage("rethink_tf.data.noise_file", extra)
-    assert text.startswith("python -m rethink_tf.data.noise_file ")
+    text = command_line.usage("rethink-tf noise", extra)
+    assert text.startswith("rethink-tf noise ")
     assert "  --export                  the file to write\n" in text
 
 

@@ -160,7 +160,7 @@ def test_command(files, monkeypatch, capsys, argv, code, words):
 
 
 def test_command_as_a_process_without_tensorflow(files):
-    flags = [sys.executable, "-X", "importtime", "-m", "rethink_tf.audit.dataset"]
+    flags = [sys.executable, "-X", "importtime", "-m", "rethink_tf", "audit"]
     command = [*flags, str(files / "a.csv"), "--p=0.9"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 3 and "Asked for uniform at p = 0.90, but" in done.stdout

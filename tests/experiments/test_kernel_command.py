@@ -1,4 +1,4 @@
-"""`python -m rethink_tf.theory.kernels.interpolate`: audited data in, Table 3's numbers out."""
+"""`rethink-tf kernels`: audited data in, Table 3's numbers out."""
 
 import json
 

@@ -40,7 +40,7 @@ def test_a_sweep_and_its_report(run):
     asked = "--seeds=3 --scale=cpu --runs_dir=runs"
     assert said == [
         f"-m rethink_tf sweep {asked} --data_dir=/data --slots=2 table1",
-        f"-m rethink_tf.report {asked} table1",
+        f"-m rethink_tf report {asked} table1",
     ]
     assert code == 0
 

@@ -9,7 +9,6 @@ from threadpoolctl import threadpool_limits
 from rethink_tf.config import run_config
 from rethink_tf.config.run_config import RunConfig
 from rethink_tf.data import registry as datasets
-from rethink_tf.errors import RequestError
 from rethink_tf.training.devices import setup as devices
 
 
@@ -32,7 +31,7 @@ def resolved(
         chosen, why = datasets.choose_default(data_dir)
         run = dataclasses.replace(run, dataset=chosen)
     asked = run.input_size
-    require_in_memory(run.dataset)
+    datasets.require_in_memory(run.dataset)
     run = run_config.resolve(run, data_dir, cache_dir, say)
     if asked is None and run.dataset in datasets.DATASETS:
         # The paper crops for its networks; of its kernels it says nothing.
@@ -41,14 +40,6 @@ def resolved(
             dataclasses.replace(run, input_size=size), data_dir, cache_dir, say
         )
     return run, why
-
-
-def require_in_memory(dataset: str) -> None:
-    """Refuses a data set whose images are streamed: the theory holds them all."""
-    if dataset in datasets.DATASETS and datasets.DATASETS[dataset].streamed:
-        raise RequestError(
-            f"--dataset: expected a set that is held in memory; the images of {dataset} are not"
-        )
 
 
 def load(run: RunConfig, *, data_dir=None, cache_dir=None, threads: int = 0, say=print) -> Data:

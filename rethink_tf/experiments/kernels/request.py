@@ -1,22 +1,21 @@
 """The flags of the kernel commands, and the audited data that they ask for."""
 
-import argparse
 import dataclasses
-import difflib
+from collections.abc import Mapping
 
 from rethink_tf.config import fields, run_config
+from rethink_tf.config.command_line import CommandLine, FlagSet, Parsed
 from rethink_tf.config.run_config import RunConfig
 from rethink_tf.data.sources import custom as foreign_data
 from rethink_tf.errors import RequestError
-from rethink_tf.runs import task as plain_runs
 from rethink_tf.storage import content_hash
 from rethink_tf.theory.kernels.gram import KERNELS
 
 # As in a run; all other fields of a run have no meaning here.
 OF_A_RUN = ("dataset", "examples", "input_size", "corrupt", "label_noise", "labels_from", "pixels",
             "pixel_mix", "shuffle_fraction", "seed")  # fmt: skip
-# What may differ among results in one file.
-FREE = ("ridge", "filters", "data_dir", "cache_dir", "threads", "json")
+# What may differ among the solutions of one run.
+FREE = ("ridge", "filters", "data_dir", "cache_dir", "threads")
 FEATURES = ("pixels", "gabor", "random_conv")
 # Of exp(-gamma |x - y|^2); where there is none, --gamma must say it.
 GAMMAS = {
@@ -112,88 +111,27 @@ class Settings:
         0, int, "threads for arithmetic; 0: as many as there are cores for this process.",
         group="Where and how", low=0, high=4096,
     )  # fmt: skip
-    json: str | None = fields.field(
-        None, str, "file for all results; what it holds already of the same data and settings is "
-        "not solved again.", group="Where and how", by="none",
-    )  # fmt: skip
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise RequestError(message)
-
-
-def _known(more: dict[str, dataclasses.Field]) -> dict[str, dataclasses.Field]:
-    ours = {f.name: f for f in dataclasses.fields(Settings)}
-    return {name: run_config.FIELDS[name] for name in OF_A_RUN} | ours | more
-
-
-def parse(
-    argv: list[str],
-    command: str,
-    about: str,
-    more: dict[str, dataclasses.Field] | None = None,
-    defaults: dict[str, str] | None = None,
-) -> tuple[RunConfig, Settings, dict] | None:
-    """Turns a command line into a request; None where it asked for help, which is then printed.
+def line(
+    command: str, about: str, more: type, defaults: Mapping[str, str] | None = None
+) -> CommandLine:
+    """The command line of a kernel command.
 
     Args:
-        argv: arguments without the program's name.
-        command: its name, as typed.
+        command: as it is typed.
         about: a paragraph of its help.
-        more: fields of this command alone.
-        defaults: what its help says of defaults that are not a run's.
-
-    Returns:
-        The data as a RunConfig (not resolved), the Settings, and the values of `more`.
-
-    Raises:
-        RequestError: an unknown flag, or a value out of its bounds.
+        more: dataclass of the flags of this command alone.
+        defaults: words for defaults of the data that are not a run's.
     """
-    known = _known(more or {})
-    parser = _Parser(prog=command, description=about, allow_abbrev=False)
-    groups = {}
-    for name, field in known.items():
-        meta = field.metadata
-        title = "Data" if name in OF_A_RUN else meta["group"]
-        if title not in groups:
-            groups[title] = parser.add_argument_group(title)
-        default = meta["by"] or ("" if field.default is None else field.default)
-        default = {"input_size": "whole images", **(defaults or {})}.get(name, default)
-        text = fields.described(meta["help"], meta["choices"], default)
-        groups[title].add_argument(
-            f"--{name}", help=text.replace("%", "%%"), default=None, metavar="VALUE"
-        )
-    try:
-        asked, rest = parser.parse_known_args(plain_runs.with_flagfiles(argv))
-    except SystemExit:  # --help, printed by then
-        return None
-    if rest:
-        word = rest[0].partition("=")[0]
-        near = difflib.get_close_matches(word, [f"--{name}" for name in known], n=1, cutoff=0.5)
-        raise RequestError(
-            f"unknown flag {word:.60}; " + (f"did you mean {near[0]}?" if near else "see --help")
-        )
-    values = {}
-    for name, field in known.items():
-        text = getattr(asked, name)
-        value = field.default if text is None else _number(field, text)
-        values[name] = fields.check(name, field, value)
-    run = RunConfig(
-        model="mlp_1x512", **{n: values[n] for n in OF_A_RUN if getattr(asked, n) is not None}
-    )
-    settings = Settings(**{f.name: values[f.name] for f in dataclasses.fields(Settings)})
-    return run, settings, {name: values[name] for name in more or {}}
+    shown = {"input_size": "whole images", **(defaults or {})}
+    return CommandLine(command, about, (FlagSet(RunConfig, OF_A_RUN, shown), Settings, more))
 
 
-def _number(field: dataclasses.Field, text: str):
-    """The text of a flag as its field's type; what is no number stays text, and is refused."""
-    kinds = {"int": int, "float": float}
-    kind = kinds.get(field.metadata["kind"].__name__)
-    try:
-        return kind(text) if kind else text
-    except ValueError:
-        return text
+def data_of(parsed: Parsed) -> RunConfig:
+    """The data that a command line names, as a RunConfig (not resolved)."""
+    given = {name: getattr(parsed[RunConfig], name) for name in OF_A_RUN if name in parsed.typed}
+    return RunConfig(model="mlp_1x512", **given)
 
 
 def numbers(name: str, text: str, low: float = 0, high: float = 1e12, kind=float) -> list:

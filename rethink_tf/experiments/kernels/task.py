@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import resource
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from rethink_tf.config import fields, paper
 from rethink_tf.console import StageProgress
 from rethink_tf.corruptions import checksum
 from rethink_tf.data import registry as datasets
-from rethink_tf.errors import ExitCode, RequestError, StorageError
+from rethink_tf.errors import ExitCode, RequestError
 from rethink_tf.experiments.kernels import (
     data as kernel_data,
 )
@@ -28,7 +29,7 @@ from rethink_tf.experiments.kernels import (
 from rethink_tf.experiments.kernels.data import Data
 from rethink_tf.experiments.kernels.request import Settings
 from rethink_tf.runs import results
-from rethink_tf.runs import task as plain_runs
+from rethink_tf.runs import task as tasks
 from rethink_tf.storage import content_hash, files, paths
 from rethink_tf.theory.kernels import memory, minimum_norm
 from rethink_tf.theory.kernels.gram import Kernel
@@ -42,68 +43,78 @@ interpolant of minimum norm (section 5 of the paper, Table 3). Prints test error
 norms. K is never held in whole; --cache_dir keeps what is done when the solve is interrupted."""
 
 
-OWN_FLAGS = {
-    "runs_dir": fields.field(None, str, plain_runs.RUNS_DIR, group="Where and how", by="none"),
-}  # fmt: skip
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """Where the run lies."""
+
+    runs_dir: str = fields.field(
+        "runs", str, tasks.RUNS_DIR, group="Where and how",
+    )  # fmt: skip
 
 
-def identify(argv: list[str]) -> tuple[dict[str, Any], str]:
+LINE = kernel_settings.line("rethink-tf kernels", ABOUT, Flags)
+
+
+def identify(argv: Sequence[str]) -> tuple[dict[str, Any], str]:
     """What a command line asks for: (its plain configuration, run id)."""
-    run, settings, _ = kernel_settings.parse(argv, "rethink-tf kernels", ABOUT, OWN_FLAGS)
-    run, _ = kernel_data.resolved(run, settings.data_dir, settings.cache_dir)
+    parsed = LINE.parse(argv)
+    if parsed is None:
+        raise RequestError("kernels: expected flags of a run, received --help")
+    settings = parsed[Settings]
+    run, _ = kernel_data.resolved(
+        kernel_settings.data_of(parsed), settings.data_dir, settings.cache_dir
+    )
     values = kernel_settings.configuration(run, settings)
-    return values, plain_runs.run_id(KIND, values)
+    return values, tasks.run_id(KIND, values)
 
 
-def carry_out(run, settings: Settings, runs_dir: str | None, argv: list[str]) -> int:
-    """Solves what is asked for, as a run where there is a folder of runs; the exit code."""
+def main(argv: Sequence[str]) -> int:
+    """Solves what a command line asks for as a run; returns the exit code."""
+    parsed = LINE.parse(argv)
+    if parsed is None:
+        console.say(LINE.help())
+        return ExitCode.DONE
+    settings, runs_dir = parsed[Settings], parsed[Flags].runs_dir
     kernel_solutions.steps(settings)  # refuses what is no number before any data is read
     kernel_solutions.feature_options(settings)
-    run, why = kernel_data.resolved(run, settings.data_dir, settings.cache_dir, console.say)
+    where = settings.data_dir, settings.cache_dir
+    run, why = kernel_data.resolved(kernel_settings.data_of(parsed), *where, console.say)
     kernel_settings.kernel_of(settings, run.dataset)
     if why:
         console.say(why)
-    if runs_dir is None:
-        if settings.json is not None:
-            files.require_writable(Path(settings.json))
-        return finish(_solve(run, settings), settings)
-    if settings.json is not None:
-        raise RequestError(f"--json: expected none with --runs_dir, received {settings.json}")
     datasets.require(run.dataset, settings.data_dir)
+    values = kernel_settings.configuration(run, settings)
 
     def compute(folder: Path) -> dict[str, Any]:
-        own = dataclasses.replace(settings, json=str(folder / SOLUTIONS))
-        record = _solve(run, own)
-        finish(record, own)
+        path = folder / SOLUTIONS
+        record = _solve(run, settings, path)
+        finish(record, path)
         return kernel_summary.summary_of(record)
 
-    values = kernel_settings.configuration(run, settings)
-    return plain_runs.carry_out(runs_dir, KIND, values, compute, argv=argv,
-                                threads=settings.threads)  # fmt: skip
+    with _told_what_is_kept(settings, Path(runs_dir, tasks.run_id(KIND, values), SOLUTIONS)):
+        return tasks.carry_out(runs_dir, KIND, values, compute, argv=argv, threads=settings.threads)
 
 
 @contextlib.contextmanager
-def saying_what_is_kept(settings: Settings, runs_dir: str | None):
-    """Gives a Ctrl-C within the words of what it left, and how to go on."""
+def _told_what_is_kept(settings: Settings, solutions: Path):
+    """Adds to a Ctrl-C within what it left, and how to resume."""
     try:
         yield
     except KeyboardInterrupt:
-        written = settings.json is not None and Path(settings.json).is_file()
-        solved_in = settings.json if written else runs_dir
-        kept = [f"what was solved is in {solved_in}"] if solved_in else []
+        kept = [f"what was solved is in {solutions}"] if solutions.is_file() else []
         if settings.cache_dir is not None:
             folder = paths.cache_directory(settings.cache_dir)
             found = [*folder.glob("factor-*/row_*"), *folder.glob("gram-*/filters_*")]
             what = "what was kept of kernel matrices is" if found else "nothing was kept yet"
             kept.append(f"{what} in {settings.cache_dir}")
-        words = "; ".join(kept) + "; the same command goes on" if kept else (
-            "nothing is kept: type --cache_dir=DIR, with which the same command goes on"
+        words = "; ".join(kept) + "; the same command resumes" if kept else (
+            "nothing is kept: type --cache_dir=DIR, with which the same command resumes"
         )  # fmt: skip
         raise KeyboardInterrupt(f"interrupted; {words}") from None
 
 
-def _solve(run, settings: Settings) -> dict[str, Any]:
-    """Solves what is asked for and says it; returns the record."""
+def _solve(run, settings: Settings, path: Path) -> dict[str, Any]:
+    """Solves what is asked for and prints it; returns the record, which is kept in `path`."""
     name, gamma, source = kernel_settings.kernel_of(settings, run.dataset)
     kernel = Kernel(name, gamma)
     where = {"data_dir": settings.data_dir, "cache_dir": settings.cache_dir}
@@ -127,10 +138,10 @@ def _solve(run, settings: Settings) -> dict[str, Any]:
     record = _record(run, settings, kernel, source, data)
     record |= {"equal_images": equal, "contradicting_images": contradicting}
     wanted = kernel_solutions.steps(settings)
-    record["solutions"] = _solved_before(settings, record)
+    record["solutions"] = _solved_before(path, record)
     solved = {(values["filters"], values["ridge"]): values for values in record["solutions"]}
     for step in [step for step in wanted if step in solved]:
-        console.say(f"from {settings.json}:")
+        console.say(f"from {path}:")
         say_solution(solved[step])
     wanted = [step for step in wanted if step not in solved]
     wanted = kernel_solutions.possible(settings, kernel, wanted, n, data.train.images.shape[1:])
@@ -139,7 +150,7 @@ def _solve(run, settings: Settings) -> dict[str, Any]:
     progress = StageProgress()
     for filters, solution in kernel_solutions.solutions(settings, data, kernel, wanted, progress):
         record["solutions"].append(described(solution, data, filters, settings.tolerance))
-        _write(settings, record)
+        files.write_json(path, record)
         say_solution(record["solutions"][-1])
     say_paper(run, settings)
     return record
@@ -167,19 +178,13 @@ def _record(run, settings: Settings, kernel: Kernel, source: str, data) -> dict[
     }
 
 
-def _solved_before(settings: Settings, record: dict[str, Any]) -> list[dict[str, Any]]:
-    """The solutions in --json, if they are of the same data and settings."""
-    try:
-        old = files.parse(Path(settings.json).read_bytes()) if settings.json else {}
-    except OSError:  # not there; what cannot be written is said when it is
-        return []
-    except ValueError:
-        raise StorageError(f"{settings.json}: expected JSON, found something else") from None
-    same = isinstance(old, dict) and all(old.get(key) == record[key] for key in OF_A_SOLUTION)
+def _solved_before(path: Path, record: dict[str, Any]) -> list[dict[str, Any]]:
+    """The solutions that an interrupted run left, if they are of the same data and settings."""
+    old = files.read_json(path) or {}
+    same = all(old.get(key) == record[key] for key in OF_A_SOLUTION)
     if old and not same:
         raise RequestError(
-            f"--json={settings.json}: it holds results of other data or settings; type another "
-            "name, or delete it"
+            f"{path}: it holds results of other data or settings, or of another version; delete it"
         )
     return old.get("solutions", [])
 
@@ -260,18 +265,11 @@ def say_paper(run, settings: Settings) -> None:
     console.say(f"paper, Table 3: test error {100 * row.test_error:g}%{more}{scale}")
 
 
-def _write(settings: Settings, record: dict[str, Any]) -> None:
-    if settings.json is not None:
-        files.write_json(Path(settings.json), record)
-
-
-def finish(record: dict[str, Any], settings: Settings) -> int:
-    """Writes the record's status and returns the exit code: INVALID where chance was tested."""
+def finish(record: dict[str, Any], path: Path) -> None:
+    """Writes the record with its status: INVALID where random labels were predicted."""
     checks = [values.get("test_at_chance") for values in record["solutions"]]
     failed = [check["detail"] for check in checks if check and check["passed"] is False]
     record["status"] = results.INVALID if failed else results.DONE
-    _write(settings, record)
+    files.write_json(path, record)
     if failed:
         console.say(f"INVALID: random labels, but the test error is not chance: {failed[0]}")
-        return ExitCode.INVALID
-    return ExitCode.DONE
