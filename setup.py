@@ -17,7 +17,10 @@ setup(
     entry_points={"console_scripts": ["rethink-tf = rethink_tf.cli.app:main"]},
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["rethink_tf", "rethink_tf.*"]),
-    package_data={"rethink_tf.report": ["paper/*.csv", "measured/*.jsonl", "page/*"]},
+    package_data={
+        "rethink_tf.config": ["paper_numbers/*.csv"],
+        "rethink_tf.report": ["measured/*.jsonl", "page/*"],
+    },
     install_requires=[
         "tensorflow>=2.20,<2.22",
         "keras>=3.12,<3.16",

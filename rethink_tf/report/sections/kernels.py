@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from rethink_tf.config import paper
+from rethink_tf.config.paper import paper_table
 from rethink_tf.report import derived, drawing
-from rethink_tf.report.derived import paper_table
 from rethink_tf.report.drawing import Figure
 from rethink_tf.report.gather import Found, Gathered
 from rethink_tf.report.sections.paper_tables import row

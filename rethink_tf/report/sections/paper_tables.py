@@ -1,14 +1,13 @@
 """Tables 1, 2 and 4, paper beside ours."""
 
 from rethink_tf.config import paper
+from rethink_tf.config.paper import paper_table
 from rethink_tf.experiments import plan
-from rethink_tf.report.derived import paper_table
 from rethink_tf.report.gather import Found, Gathered
 from rethink_tf.report.table import Cell, Row, Table
 
 YES_NO = {True: "yes", False: "no"}
 LABELS = {0.0: "true", 1.0: "random"}
-FAILED = "failed to converge"
 
 
 def percent(found: Found, key: str, printed: float | str | None = None) -> Cell:
@@ -39,6 +38,7 @@ def table1(gathered: Gathered, _first: float):
         found = by_name[name]
         labels = (
             printed.model,
+            f"{printed.parameters:,}",
             YES_NO[printed.augment == "crop"],
             decay_words(found.plan.config),
             LABELS[printed.corrupt],
@@ -48,7 +48,7 @@ def table1(gathered: Gathered, _first: float):
             "test (%)": percent(found, "test_accuracy", 100 * printed.test_accuracy),
         }
         rows.append(row(labels, cells, found))
-    labels = ("model", "random crop", "weight decay", "labels")
+    labels = ("model", "parameters", "random crop", "weight decay", "labels")
     notes = (
         "Weight decay is λ of λ/2 |w|², ours: the paper states none. Accuracies after the last "
         "epoch, on every example of the set.",
@@ -77,7 +77,9 @@ def table2(gathered: Gathered, _first: float):
             number = float(printed[title]) if printed[title] else None
             ours = found.summaries(key, 100.0) if found else ()
             cells[f"{title} (%)"] = Cell(ours, number, 2, found.words if found else "")
-        words = tuple(printed[name] for name in ("labels", "augment", "dropout", "weight decay"))
+        words = tuple(
+            printed[name] or "–" for name in ("labels", "augment", "dropout", "weight decay")
+        )
         rows.append(row(words, cells, found) if found else Row(words, cells))
     labels = ("labels", "augmentation", "dropout", "weight decay")
     notes = (
@@ -103,7 +105,7 @@ def table4(gathered: Gathered, _first: float):
         found = by_name[name]
         config = found.plan.config
         regulariser = _REGULARISERS.get(config.augment, f"weight decay {config.weight_decay:g}")
-        number = FAILED if printed.accuracy is None else 100 * printed.accuracy
+        number = paper.FAILED if printed.accuracy is None else 100 * printed.accuracy
         cells = {
             "online accuracy (%)": percent(found, "accuracy", number),
             "exact, at the end (%)": percent(found, "train_accuracy"),

@@ -1,7 +1,7 @@
 """Figures 2a and 2b: implicit regularisation, with early stopping as cumulative best accuracy."""
 
+from rethink_tf.config.paper import paper_table
 from rethink_tf.report import derived, drawing
-from rethink_tf.report.derived import paper_table
 from rethink_tf.report.drawing import Figure, Series
 from rethink_tf.report.gather import Gathered
 from rethink_tf.report.sections.paper_tables import percent, row

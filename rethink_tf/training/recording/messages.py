@@ -226,7 +226,7 @@ def _shown(summary: dict[str, Any], config: RunConfig) -> str:
         words += _table2(row, summary, config)
     row = paper.table4_row(config)
     if row is not None:
-        expected = "failed to converge" if row.accuracy is None else _percent(row.accuracy)
+        expected = paper.FAILED if row.accuracy is None else _percent(row.accuracy)
         words += (
             f"\n  paper, Table 4, online accuracy on the training batches: {expected}; "
             f"ours: {_percent(summary['accuracy'])} after {_epochs(summary)}"
