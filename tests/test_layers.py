@@ -17,7 +17,7 @@ LAYERS = {
     "errors": 0, "console": 1, "environment": 1,
     "storage": 2, "corruptions": 3, "models": 4, "plotting": 4, "data": 5, "theory": 6,
     "audit": 7, "config": 8, "runs": 9, "training": 10, "analysis": 11, "experiments": 12,
-    "report": 13, "cli": 14, "main": 15, "__main__": 15,
+    "report": 13, "cli": 14, "api": 14, "main": 15, "__main__": 15,
 }  # fmt: skip
 MOST_FILES = 20  # of a folder; more have rooms of their own
 # Importing these must not start TensorFlow, whatever they import in turn.

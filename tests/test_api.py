@@ -1,0 +1,121 @@
+"""The public functions: what the documentation shows does what it says."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rethink_tf as rt
+from rethink_tf.errors import RequestError
+
+ROOT = Path(__file__).resolve().parents[1]
+SHORT = {"model": "mlp_1x512", "dataset": "digits", "epochs": 1, "examples": 200}
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory, tensorflow):
+    return rt.run(
+        rt.RunConfig(corrupt=1.0, **SHORT), tmp_path_factory.mktemp("api") / "runs", say=lambda _: 0
+    )
+
+
+def test_importing_it_imports_no_tensorflow():
+    code = "import sys, rethink_tf as rt; rt.RunConfig, rt.MODELS, rt.DATASETS, rt.corrupt_labels\n"
+    code += "rt.run, rt.load_runs, rt.audit_labels; print('tensorflow' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout == "False\n", done.stderr
+
+
+@pytest.mark.parametrize("name", rt.__all__)
+def test_every_public_name_is_there(name):
+    assert getattr(rt, name) is not None
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = rt.nothing
+
+
+def test_a_run_resolves_by_itself_and_answers_as_attributes(record):
+    assert record.status == "DONE" and record["epochs"] == 1
+    assert 0.8 < record.changed_fraction < 1
+    assert [line["epoch"] for line in record.history] == [1]
+    assert set(record.examples) >= {"index", "true", "given"}
+    assert len(record.examples["index"]) == 200
+    assert "train_accuracy" in record._repr_html_()
+    with pytest.raises(AttributeError, match="a run has no wings"):
+        _ = record.wings
+
+
+def test_a_finished_run_is_read_back(record):
+    said = []
+    again = rt.run(corrupt=1.0, runs_dir=record.run_dir.parent, say=said.append, **SHORT)
+    assert again.weights_hash == record.weights_hash
+    assert "finished already" in said[0]
+
+
+def test_runs_of_a_folder(record):
+    runs = rt.load_runs(record.run_dir.parent)
+    assert [run.run_id for run in runs] == [record.run_id]
+    assert record.run_id in runs._repr_html_()
+
+
+def test_runs_as_a_dataframe(record):
+    pytest.importorskip("pandas")
+    frame = rt.load_runs(record.run_dir.parent).to_dataframe()
+    assert frame.loc[record.run_id, "config.corrupt"] == 1.0
+
+
+def test_a_field_that_is_none_is_refused(tmp_path):
+    with pytest.raises(RequestError, match="fields of RunConfig, received modle"):
+        rt.run(modle="alexnet", runs_dir=tmp_path)
+
+
+def test_a_model_by_name(tensorflow):
+    model = rt.build_model("inception", input_shape=(28, 28, 3), num_classes=10)
+    assert model.output_shape == (None, 10)
+    assert rt.MODELS["inception"].weight_decay == 4e-5
+    with pytest.raises(RequestError, match="did you mean --model=inception"):
+        rt.build_model("incepton", (28, 28, 3), 10)
+
+
+def test_a_data_set_by_name():
+    train, test = rt.load_dataset("digits")
+    assert train.images.shape == (1500, 16, 16, 1) and test.num_examples == 297
+    assert "cifar10" in rt.DATASETS
+
+
+def test_labels_are_corrupted_and_audited():
+    true = np.arange(5000) % 10
+    noisy = rt.corrupt_labels(true, 0.5, num_classes=10, seed=0)
+    assert noisy.dtype == np.int32 and 0.42 < np.mean(noisy != true) < 0.48
+    assert rt.audit_labels(true, noisy, p=0.5).ok
+    assert not rt.audit_labels(true, true, p=0.5).ok
+    np.testing.assert_array_equal(rt.corrupt_labels(true, 0.0), true)
+    with pytest.raises(RequestError, match="from 0.0 to 1.0"):
+        rt.corrupt_labels(true, 1.5)
+
+
+def test_a_larger_p_corrupts_the_same_and_more():
+    true = np.arange(1000) % 10
+    less, more = (rt.corrupt_labels(true, p, seed=3) for p in (0.3, 0.6))
+    changed = less != true
+    np.testing.assert_array_equal(more[changed], less[changed])
+
+
+def test_pixels_are_corrupted():
+    images = np.random.default_rng(0).integers(256, size=(20, 6, 6, 3), dtype=np.uint8)
+    shuffled = rt.corrupt_pixels(images, "shuffled", seed=0)
+    for before, after in zip(images, shuffled, strict=True):
+        assert not np.array_equal(before, after)
+        same = (np.sort(x.reshape(-1, 3), axis=0) for x in (before, after))
+        np.testing.assert_array_equal(*same)
+    noise = rt.corrupt_pixels(images, "gaussian", seed=0)
+    assert noise.dtype == np.float32 and abs(noise.mean() - images.mean()) < 8
+    np.testing.assert_array_equal(rt.corrupt_pixels(images, "original"), images)
+    test = rt.corrupt_pixels(images, "random", split="test")
+    assert not np.array_equal(rt.corrupt_pixels(images, "random"), test)
+    with pytest.raises(RequestError, match=r"uint8 \[N, H, W, C\], received float64 \[2, 2\]"):
+        rt.corrupt_pixels(np.zeros([2, 2]), "random")
