@@ -229,10 +229,10 @@ def _images(name: str, x: np.ndarray) -> tuple[np.ndarray, list[str]]:
 def _tfds(name: str, data_dir: Path, cache_dir: Path, input_size, augment, report) -> Opened:
     found = foreign_tfds.find(name, data_dir, input_size, augment)
     counts = {part: count for part, (_, count) in found.splits.items()}
-    notes = []
+    notes = list(found.notes)
     if found.is_split_here:
         notes.append(
-            f"{name} has no test split: split by the hash of each position, {counts['train']} for "
+            f"{name.partition('#')[0]} has no test split: split by the hash of each position, {counts['train']} for "
             f"training, {counts['test']} for testing"
         )
     rule = f"{found.content()} {found.image_shape} {found.is_split_here}"
