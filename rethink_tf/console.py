@@ -9,6 +9,7 @@ from typing import Any
 from rethink_tf import contents, paper, results
 from rethink_tf.config import FIELDS, RunConfig
 from rethink_tf.errors import StorageError
+from rethink_tf.printable import printable
 
 _COLUMNS = (
     # title, key, width, format; accuracies in percent
@@ -30,11 +31,12 @@ LEGEND = (
 
 
 def say(text: str = "") -> None:
-    """One or more lines to standard output, at once."""
+    """One or more lines to standard output, at once; see `printable` for what is written."""
+    text = printable(text, lines=True)
     try:
         try:
             print(text, flush=True)
-        except UnicodeEncodeError:  # a file name of other bytes, or a terminal of few characters
+        except UnicodeEncodeError:  # a terminal of few characters
             print(text.encode("ascii", "backslashreplace").decode(), flush=True)
     except BrokenPipeError:  # the reader has gone; the run has not
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
@@ -46,7 +48,7 @@ def say(text: str = "") -> None:
 def warn(line: str) -> None:
     """A line to standard error, beside what a command prints."""
     with contextlib.suppress(OSError):  # where even this cannot be written, the exit code tells
-        print("rethink_tf:", line, file=sys.stderr)
+        print("rethink_tf:", printable(line, lines=True), file=sys.stderr)
 
 
 def duration(seconds: float) -> str:
@@ -67,7 +69,7 @@ def configuration(config: RunConfig, run_id: str, facts: dict[str, Any]) -> str:
     for name, field in FIELDS.items():
         value = getattr(config, name)
         whole = name == "examples" and value is None
-        text = f"{name} {'all' if whole else contents.brief(value)}"
+        text = f"{name} {'all' if whole else printable(contents.brief(value))}"
         groups.setdefault(field.metadata["group"], []).append(text)
     lines = [f"run {run_id}"]
     lines += [f"  {group:<24} {', '.join(items)}" for group, items in groups.items()]

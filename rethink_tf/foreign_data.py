@@ -16,6 +16,7 @@ import numpy as np
 from rethink_tf import array_cache, contents, foreign_folder, foreign_tfds, label_input, tfds_source
 from rethink_tf.errors import RequestError
 from rethink_tf.places import cache_directory, data_directory
+from rethink_tf.printable import printable
 
 KINDS = ("folder", "npz", "tfds")
 FORMS = "folder:PATH, npz:FILE, tfds:NAME"
@@ -232,8 +233,8 @@ def _tfds(name: str, data_dir: Path, cache_dir: Path, input_size, augment, repor
     notes = list(found.notes)
     if found.is_split_here:
         notes.append(
-            f"{name.partition('#')[0]} has no test split: split by the hash of each position, {counts['train']} for "
-            f"training, {counts['test']} for testing"
+            f"{printable(name.partition('#')[0])} has no test split: split by the hash of each "
+            f"position, {counts['train']} for training, {counts['test']} for testing"
         )
     rule = f"{found.content()} {found.image_shape} {found.is_split_here}"
     content = hashlib.sha256(rule.encode()).hexdigest()
@@ -266,7 +267,7 @@ def describe(train, test, class_names=None) -> list[str]:
         train, test: `datasets.Split`s.
         class_names: of the K classes; default: their numbers.
     """
-    names = class_names or [str(k) for k in range(train.num_classes)]
+    names = [printable(n) for n in class_names or range(train.num_classes)]
     counts = [np.bincount(s.labels, minlength=train.num_classes) for s in (train, test)]
     if train.num_classes <= SHOWN:
         each = ", ".join(f"{n} {a}+{b}" for n, a, b in zip(names, *counts, strict=True))

@@ -12,7 +12,7 @@ import unicodedata
 _UNFIT = ("Cc", "Cf", "Zl", "Zp", "Cs")
 _JOINERS = "\u200c\u200d"  # of category Cf, and part of ordinary words in some scripts
 # Punctuation that means something in Markdown wherever it stands.
-_MARKS = re.compile(r"[\\`*\[\]<>|~&$]|(?<![^\W_])_|_(?![^\W_])")
+_MARKS = re.compile(r"[`*\[\]<>|~&$]|\\(?=[!-/:-@\[-`{-~]|$)|(?<![^\W_])_|_(?![^\W_])")
 # What means something where a line, a cell or an item of a list begins.
 _BEGINNING = re.compile(r"^(#|[-+](?=\s)|=)|^(\d+)([.)])(?=\s)")
 

@@ -30,6 +30,7 @@ from rethink_tf.config import RunConfig, run_id
 from rethink_tf.errors import RequestError
 from rethink_tf.loop import train_epochs
 from rethink_tf.per_example import Record
+from rethink_tf.printable import printable
 from rethink_tf.profiling import Profile
 from rethink_tf.run_state import Session
 from rethink_tf.steps import Steps
@@ -291,5 +292,5 @@ def _introduction(config, facts, train, test, checks, platform, threads, jit) ->
         settings = devices.gpu_settings(config.precision, jit, devices.capabilities())
         lines["On GPUs"] = settings
     for number, words in enumerate(facts["arrivals"]):
-        lines["On arrival" if number == 0 else " " * number] = words
+        lines["On arrival" if number == 0 else " " * number] = printable(words)
     return console.configuration(config, facts["run_id"], lines)

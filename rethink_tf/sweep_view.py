@@ -12,6 +12,7 @@ from typing import Any
 from rethink_tf import rates, results
 from rethink_tf.console import counted, duration, say
 from rethink_tf.errors import ExitCode, StorageError
+from rethink_tf.printable import printable
 from rethink_tf.sweep_jobs import ENDED, STARTED, Job
 
 MEASURED_EVERY = 60.0  # seconds between measurements of the rates
@@ -149,7 +150,11 @@ class Live(Plain):
         console = Console()
         # Without a thread of its own: runs are started from this one.
         self.display = Display(console=console, auto_refresh=False, transient=True)
-        super().__init__(runs_dir, lambda line: console.print(line, markup=False, highlight=False))
+
+        def tell(line: str) -> None:
+            console.print(printable(line, lines=True), markup=False, highlight=False)
+
+        super().__init__(runs_dir, tell)
         self.drawn_at = float("-inf")
 
     def begin(self, jobs, executor):
@@ -164,6 +169,7 @@ class Live(Plain):
     def table(self, jobs: Sequence[Job]):
         """The running jobs, and what is left of the sweep, as a rich table."""
         from rich.table import Table
+        from rich.text import Text
 
         ended = sum(job.stage == ENDED for job in jobs)
         failed = sum(job.failed for job in jobs)
@@ -174,7 +180,7 @@ class Live(Plain):
             table.add_column(name, justify="right")
         for job in jobs:
             if job.stage == STARTED:
-                table.add_row(job.name, *self._cells(job))
+                table.add_row(Text(printable(job.name)), *self._cells(job))
         return table
 
     def _cells(self, job: Job) -> list[str]:
