@@ -15,7 +15,7 @@ import numpy as np
 
 from rethink_tf import array_cache, contents, foreign_folder, foreign_tfds, label_input, tfds_source
 from rethink_tf.errors import RequestError
-from rethink_tf.places import cache_directory, data_directory
+from rethink_tf.places import absolute, cache_directory, data_directory
 from rethink_tf.printable import printable
 
 KINDS = ("folder", "npz", "tfds")
@@ -72,9 +72,10 @@ def open_set(
     kind, _, where = name.partition(":")
     if kind == "folder":
         cache = cache_directory(cache_dir)
-        opened = _folder(Path(where), cache, input_size, augment, report)
+        opened = _folder(absolute(where), cache, input_size, augment, report)
     elif kind == "npz":
-        opened = _npz(where, _stamp(Path(where)))
+        path = absolute(where)
+        opened = _npz(str(path), _stamp(path))
     else:
         place = data_directory(data_dir), cache_directory(cache_dir)
         opened = _tfds(where, *place, input_size, augment, report)

@@ -13,7 +13,7 @@ import traceback
 
 import numpy as np
 
-from rethink_tf import contents, foreign_models, keras_file, model_scaling
+from rethink_tf import contents, foreign_models, keras_file, model_scaling, places
 from rethink_tf.errors import RequestError
 from rethink_tf.keras_file import first_line
 
@@ -56,7 +56,7 @@ def build(
                 raise RequestError(f"--{flag}: {name} has its own; type --{flag}=0")
         if precision != "float32":
             raise RequestError(f"--precision: {name} has its own; type --precision=float32")
-        model, notes = keras_file.read(name)
+        model, notes = keras_file.read(str(places.absolute(name)))
     else:
         settings = {"weight_decay": weight_decay, "dropout": dropout}
         model = _from_function(name, known, input_shape, num_classes, settings)

@@ -5,7 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
-from rethink_tf import command_line, config, console, datasets, parents, results, train
+from rethink_tf import command_line, config, console, datasets, parents, places, results, train
 from rethink_tf.errors import ExitCode, RethinkError
 
 
@@ -21,7 +21,7 @@ def main(argv: list[str]) -> int:
         console.say(words)
     train.check(resolved, options)
     run_dir = Path(options.runs_dir) / config.run_id(resolved)
-    if not options.dry_run and results.read_summary(run_dir) is None:
+    if not options.dry_run and results.read_summary(places.absolute(run_dir)) is None:
         datasets.require(resolved.dataset, options.data_dir)
     if options.dry_run:
         console.say(train.plan(resolved, options))
@@ -60,7 +60,8 @@ def guarded(command, argv: list[str], stopped="interrupted before anything was t
     """
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        return int(command(argv))
+        with places.from_here():
+            return int(command(argv))
     except RethinkError as error:
         console.warn(" ".join(str(error).splitlines()))
         return int(error.exit_code)

@@ -18,6 +18,7 @@ import numpy as np
 from rethink_tf import console, results, show, stages
 from rethink_tf.config import FIELDS
 from rethink_tf.errors import RequestError
+from rethink_tf.places import absolute
 
 EXAMPLES, DRAWS = 1000, 5  # of sharpness
 MARGIN = 10  # percentile, as in Jiang et al. (2020)
@@ -149,7 +150,7 @@ def of_run(
         complexity = drawn["complexity"]
     return {
         "run_id": run.summary["run_id"],
-        "name": show.run_name(Path(run_dir)),
+        "name": show.run_name(absolute(run_dir)),
         "run_dir": str(run_dir),
         "changed_fraction": run.summary["changed_fraction"],
         "train_accuracy": float(np.mean(logits.argmax(axis=1) == given)),
@@ -238,7 +239,7 @@ def main(argv: list[str]) -> int:
     results.require_writable(out)
     devices.start(options.threads)
     found = run(folders, data_dir=options.data_dir, cache_dir=options.cache_dir, **kinds)
-    results.write_json(out, found)
+    results.write_json(absolute(out), found)
     console.say(f"{table(found)}\n{out}")
     return 0
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from rethink_tf import __version__
+from rethink_tf import __version__, places
 from rethink_tf.errors import RequestError
 from rethink_tf.label_input import COLUMNS, read_table, refuse_fractions
 
@@ -61,7 +61,7 @@ def read(path: Path | str) -> Noise:
         RequestError: not there, or not index, true and given of one length, whole numbers, with
             every index once. Pickled objects are never loaded.
     """
-    table = read_table(path)
+    table = read_table(places.absolute(path))
     if lacking := [name for name in COLUMNS if name not in table]:
         raise RequestError(
             f"{path}: expected columns {', '.join(COLUMNS)} as CSV or .npz, found no "
@@ -170,7 +170,7 @@ def main(argv: list[str]) -> int:
         "definition": config.label_noise,
         "version": __version__,
     }
-    write(extras["export"], Noise(split.index, split.labels, given, header))
+    write(places.absolute(extras["export"]), Noise(split.index, split.labels, given, header))
     changed = float(np.mean(given != split.labels))
     console.say(f"{extras['export']}: {len(given)} labels, {100 * changed:.2f}% changed")
     return 0

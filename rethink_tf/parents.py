@@ -18,6 +18,7 @@ from rethink_tf import (
     contents,
     datasets,
     foreign_data,
+    places,
     resolution,
     results,
 )
@@ -236,7 +237,8 @@ def of(
         seen = info.image_shape, info.num_classes
         return Parent(drawn, None, contents.shown(child.init_from), 0, None, *seen)
     folder, run_id, epoch, known = config.parent_parts(child)
-    summary = results.read_summary(Path(folder))
+    folder = places.absolute(folder)
+    summary = results.read_summary(folder)
     if summary is None:
         raise RequestError(f"--init_from: expected the finished run {run_id} in {folder}")
     if summary.get("run_id") != run_id:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rethink_tf import console, devices, results, run_lock
+from rethink_tf import console, devices, places, results, run_lock
 from rethink_tf.errors import ExitCode, RequestError
 
 RUNS_DIR = "folder of runs: results go to RUNS_DIR/<run id>, once"
@@ -71,11 +71,12 @@ def carry_out(
         StorageError: its folder cannot be written, or is damaged.
     """
     named = run_id(kind, values)
-    folder = Path(runs_dir) / named
+    shown = Path(runs_dir) / named
+    folder = places.absolute(shown)
     with run_lock.locked(folder):
         summary = results.read_finished(folder, named)
         if summary is not None:
-            say(f"finished before: {folder}, {summary['status']}")
+            say(f"finished before: {shown}, {summary['status']}")
         else:
             facts = {"run_id": named, "config": values}
             results.write_json(folder / results.CONFIG, facts | {
@@ -85,5 +86,5 @@ def carry_out(
             found = compute(folder)
             summary = {"status": results.DONE, "reason": None, "kind": kind, **found, **facts}
             results.finish(folder, summary)
-            say(f"{folder}/{results.SUMMARY}")
+            say(f"{shown}/{results.SUMMARY}")
     return ExitCode.DONE if summary["status"] == results.DONE else ExitCode.INVALID

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from rethink_tf import results
+from rethink_tf import places, results
 
 DISPATCHES = 3
 
@@ -27,7 +27,7 @@ class Profile:
     """
 
     def __init__(self, wanted: str | None, run_dir: Path, say: Callable[[str], None]):
-        self.folder = Path(wanted) if wanted else run_dir / results.TENSORBOARD
+        self.folder = places.absolute(wanted) if wanted else run_dir / results.TENSORBOARD
         self.say, self.left = say, 0 if wanted is None else DISPATCHES
         self.running, self.first_epoch = False, None
         if wanted:

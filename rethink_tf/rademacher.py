@@ -145,6 +145,7 @@ def main(argv: list[str]) -> int:
 
     from rethink_tf import command_line, datasets, devices, results, stages, theory_commands
     from rethink_tf.main import prepare
+    from rethink_tf.places import absolute
 
     extra = {
         "out": "the JSON file to write [rademacher.json]",
@@ -165,7 +166,7 @@ def main(argv: list[str]) -> int:
     devices.start(options.threads)
     places = {"data_dir": options.data_dir, "cache_dir": options.cache_dir}
     found = run(resolved, draws=draws, **places, progress=stages.Progress())
-    results.write_json(out, found)
+    results.write_json(absolute(out), found)
     console.say(f"empirical Rademacher complexity at least {found['complexity']:.4f}\n{out}")
     return 0
 

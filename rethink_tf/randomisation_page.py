@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from rethink_tf import pictures, results
+from rethink_tf import pictures, places, results
 from rethink_tf.printable import markdown as marked
 from rethink_tf.printable import printable
 from rethink_tf.randomisation_figures import Run, number
@@ -49,7 +49,7 @@ def write(out: Path, figures: dict[str, Any], runs: list[Run]) -> list[str]:
         f"{REPORT}.html": page(figures, light, dark).encode(),
     }
     for name, content in files.items():
-        results.write_atomically(out / name, content)
+        results.write_atomically(places.absolute(out / name), content)
     return [str(out / name) for name in files]
 
 

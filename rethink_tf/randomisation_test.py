@@ -16,7 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from rethink_tf import config, console, contents, datasets, randomisation_figures, results, train
+from rethink_tf import (
+    config,
+    console,
+    contents,
+    datasets,
+    places,
+    randomisation_figures,
+    results,
+    train,
+)
 from rethink_tf import randomisation_page as page
 from rethink_tf.command_line import Options
 from rethink_tf.config import RunConfig
@@ -65,6 +74,7 @@ def cases(wanted: RunConfig, pixels: tuple[str, ...], seeds: int) -> list[tuple[
     ]
 
 
+@places.from_here()
 def run(
     model: Any,
     dataset: Any,
@@ -120,9 +130,9 @@ def run(
     for note in notes:
         say(note)
     wanted = RunConfig(model=_named(model, out), dataset=name, **fields)
-    places = options.data_dir, options.cache_dir, say
+    where = options.data_dir, options.cache_dir, say
     planned = [
-        (case, config.resolve(each, *places)) for case, each in cases(wanted, tuple(pixels), seeds)
+        (case, config.resolve(each, *where)) for case, each in cases(wanted, tuple(pixels), seeds)
     ]
     if words := config.smaller_batch(wanted, planned[0][1]):
         say(words)
@@ -135,7 +145,8 @@ def run(
         except (AuditError, DivergedError) as error:
             left_out.append(f"{case}, seed {each.seed}: {error}")
             continue
-        runs.append(Run(case, each.seed, summary, results.read_history(run_dir)))
+        history = results.read_history(places.absolute(run_dir))
+        runs.append(Run(case, each.seed, summary, history))
     figures = _figures(planned, runs, left_out, threshold, options)
     figures["notes"] = [*notes, *figures["notes"]]
     figures["files"] = page.write(out, figures, runs)

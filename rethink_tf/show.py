@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rethink_tf import contents, curves, parents, pictures, pixels, results, subset
+from rethink_tf import contents, curves, parents, pictures, pixels, places, results, subset
 from rethink_tf.config import FIELDS, RunConfig
 from rethink_tf.datasets import DATASETS
 from rethink_tf.errors import RequestError, StorageError
@@ -287,7 +287,7 @@ def main(argv: list[str]) -> int:
         picture = pictures.pixels_of(_curves(folders, extras["curve"] == "loss"))
     else:
         picture = _grid(prepare(wanted, options), options, console.say)
-    results.write_atomically(out, pictures.png(picture))
+    results.write_atomically(places.absolute(out), pictures.png(picture))
     console.say(str(out))
     return 0
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rethink_tf import console, datasets, results, run_lock, tfrecord_index
+from rethink_tf import console, datasets, places, results, run_lock, tfrecord_index
 from rethink_tf.command_line import Options
 from rethink_tf.config import RunConfig, run_id
 from rethink_tf.errors import AuditError, DivergedError, RequestError
@@ -23,6 +23,7 @@ _LOST = ("UnavailableError", "AbortedError", "CancelledError", "DeadlineExceeded
          "InternalError", "UnknownError", "FailedPreconditionError")  # fmt: skip
 
 
+@places.from_here()
 def run(
     config: RunConfig,
     run_dir: Path | str,
@@ -51,8 +52,9 @@ def run(
         WorkerLostError: another process of a multi-worker run is gone.
         InUseError, StorageError, RequestError: see `errors`.
     """
-    run_dir = Path(run_dir)
+    shown = run_dir
     check(config, options)
+    run_dir = places.absolute(run_dir)
     with contextlib.ExitStack() as stack:
         workers = Workers()
         started = None
@@ -74,7 +76,7 @@ def run(
         summary = json.loads(workers.ask_chief(claim))
         if summary is not None:
             refuse_other_images(config.dataset, summary, run_dir, options.data_dir)
-            say(f"{run_dir}: finished already; this is its summary")
+            say(f"{shown}: finished already; this is its summary")
             if missed := results.missing_snapshots(run_dir, options.keep_epochs, summary["epochs"]):
                 say(console.not_kept(missed))
         else:
@@ -82,7 +84,7 @@ def run(
                 stop, started = stack.enter_context(Stop()), _start(options, say)
             summary = _train(config, run_dir, options, argv, say, stop, started)
 
-    say(f"{console.verdict(summary, config)}\n{run_dir}")
+    say(f"{console.verdict(summary, config)}\n{shown}")
     if summary["status"] == results.INVALID:
         raise AuditError(f"INVALID: {summary['reason']}")
     if summary["status"] == results.DIVERGED:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from rethink_tf import audit, pipeline, results, session, tables, transfer
+from rethink_tf import audit, pipeline, places, results, session, tables, transfer
 from rethink_tf.config import RunConfig, from_dict
 from rethink_tf.errors import RequestError, StorageError
 from rethink_tf.parents import Parent
@@ -96,7 +96,7 @@ def read(run_dir: Path | str, *, data_dir=None, cache_dir=None, say=print) -> Tr
             gone.
         StorageError: a file is damaged, or the weights or labels are not those of the summary.
     """
-    run_dir = Path(run_dir)
+    run_dir = places.absolute(run_dir)
     summary = results.read_summary(run_dir)
     if summary is None:
         raise RequestError(f"{run_dir}: expected the folder of a finished run; there is none")
