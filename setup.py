@@ -14,9 +14,13 @@ setup(
     description="Does a network learn, or does it memorise? Zhang et al. (ICLR 2017), reproduced.",
     long_description=(here / "README.md").read_text(),
     long_description_content_type="text/markdown",
+    entry_points={"console_scripts": ["rethink-tf = rethink_tf.cli.app:main"]},
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["rethink_tf", "rethink_tf.*"]),
-    package_data={"rethink_tf.report": ["paper/*.csv", "measured/*.jsonl", "page/*"]},
+    package_data={
+        "rethink_tf.config": ["paper_numbers/*.csv"],
+        "rethink_tf.report": ["measured/*.jsonl", "page/*"],
+    },
     install_requires=[
         "tensorflow>=2.20,<2.22",
         "keras>=3.12,<3.16",

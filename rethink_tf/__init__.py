@@ -13,16 +13,18 @@ __version__ = "0.1.0"
 # the other's: a factorisation ran at a quarter of its speed. Read when the library is loaded.
 os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")  # 2**4 cycles
 
+# name: the module that it is, or that it stands in
 _PUBLIC = {
-    "RunConfig": "rethink_tf.config",
-    "load_runs": "rethink_tf.results",
-    "run": "rethink_tf.train",
-    "corrupted_dataset": "rethink_tf.own_training",
-    "audit": None,
-    "datasets": None,
-    "corruptions": None,
-    "randomisation_test": None,
+    "RunConfig": "rethink_tf.config.run_config",
+    "load_runs": "rethink_tf.runs.results",
+    "run": "rethink_tf.training.run",
+    "corrupted_dataset": "rethink_tf.training.corrupted_dataset",
+    "audit": "rethink_tf.audit",
+    "datasets": "rethink_tf.data.registry",
+    "corruptions": "rethink_tf.corruptions",
+    "randomisation_test": "rethink_tf.analysis.randomisation_test",
 }
+_MODULES = ("audit", "datasets", "corruptions", "randomisation_test")
 
 __all__ = ["__version__", *_PUBLIC]
 
@@ -30,7 +32,5 @@ __all__ = ["__version__", *_PUBLIC]
 def __getattr__(name: str):
     if name not in _PUBLIC:
         raise AttributeError(f"module 'rethink_tf' has no attribute '{name}'")
-    module = _PUBLIC[name]
-    if module is None:
-        return importlib.import_module(f"rethink_tf.{name}")
-    return getattr(importlib.import_module(module), name)
+    module = importlib.import_module(_PUBLIC[name])
+    return module if name in _MODULES else getattr(module, name)

@@ -1,33 +1,15 @@
-"""What a run says: its configuration, a line an epoch, an estimate of time, a verdict in words."""
+"""What is printed: lines, warnings, durations, how far a long computation is."""
 
 import contextlib
 import os
 import sys
 import time
-from typing import Any
 
-from rethink_tf import contents, paper, results
-from rethink_tf.config import FIELDS, RunConfig
 from rethink_tf.errors import StorageError
 from rethink_tf.printable import printable
 
-_COLUMNS = (
-    # title, key, width, format; accuracies in percent
-    ("epoch", "epoch", 5, "d"),
-    ("loss", "loss", 8, ".4f"),
-    ("online", "accuracy", 7, "%"),
-    ("train", "train_accuracy", 7, "%"),
-    ("clean", "clean_accuracy", 7, "%"),
-    ("corrupted", "corrupted_accuracy", 9, "%"),
-    ("original", "corrupted_original_accuracy", 8, "%"),
-    ("test", "test_accuracy", 7, "%"),
-    ("best", "best_test_accuracy", 7, "%"),
-    ("rate", "learning_rate", 8, ".5f"),
-)
-LEGEND = (
-    "accuracies in %: online while training; train as given, on the whole set; clean and corrupted "
-    "examples as given;\ncorrupted ones against their original labels; test on true labels"
-)
+SECONDS_BETWEEN_LINES = 15.0
+FIRST_AFTER = 2.0  # seconds of a stage; what is over by then needs no line
 
 
 def say(text: str = "") -> None:
@@ -63,205 +45,28 @@ def counted(number: int, word: str) -> str:
     return f"{number} {word}{'' if number == 1 else 's'}"
 
 
-def configuration(config: RunConfig, run_id: str, facts: dict[str, Any]) -> str:
-    """The resolved configuration in one block, fields by group, then facts of the run."""
-    groups: dict[str, list[str]] = {}
-    for name, field in FIELDS.items():
-        value = getattr(config, name)
-        whole = name == "examples" and value is None
-        text = f"{name} {'all' if whole else printable(contents.brief(value))}"
-        groups.setdefault(field.metadata["group"], []).append(text)
-    lines = [f"run {run_id}"]
-    lines += [f"  {group:<24} {', '.join(items)}" for group, items in groups.items()]
-    lines += [f"  {name:<24} {value}" for name, value in facts.items()]
-    return "\n".join(lines)
-
-
-def header() -> str:
-    """The titles of the epoch lines."""
-    return "  ".join(f"{title:>{width}}" for title, _, width, _ in _COLUMNS) + "  images/s    time"
-
-
-def epoch_line(line: dict[str, Any]) -> str:
-    """One object of history.jsonl as a fixed-width line."""
-    cells = []
-    for _, key, width, form in _COLUMNS:
-        value = line.get(key)
-        if value is None:
-            text = "-"
-        else:
-            text = f"{100 * value:.2f}" if form == "%" else f"{value:{form}}"
-            if len(text) > width:
-                text = f"{value:.1e}"
-        cells.append(f"{text:>{width}}")
-    timing = line["timing"]
-    rate, seconds = timing["images_per_second"], timing["train_seconds"] + timing["eval_seconds"]
-    speed = "-" if rate is None else f"{rate:.0f}"
-    lasted = f"{seconds:.{0 if seconds >= 999.5 else 1}f}"
-    return "  ".join(cells) + f"  {speed:>8}  {lasted:>5}s"
-
-
-def estimate(seconds: float, rate: float, on_cpu: bool, resumed: bool = False) -> str:
-    """The time that the run will take, and what to type for a shorter one where it is long.
+class StageProgress:
+    """Says how far a stage is and how long it will still take: after 2 s, then every 15 s.
 
     Args:
-        seconds: of the whole run, or of what is left of a resumed one.
-        rate: images per second in training.
-        on_cpu: whether there is no GPU.
-        resumed: whether the run goes on from a checkpoint.
+        say: takes a line.
+        clock: seconds.
+        interval: seconds between two lines of a stage.
     """
-    what = "for what is left" if resumed else "in all"
-    text = f"about {duration(seconds)} {what}, at {rate:.0f} images/s"
-    if on_cpu and seconds > 1800:
-        text += (
-            "\n  that is long on a CPU; for a shorter run add for example "
-            "--examples=5000 --epochs=30 --precision=mixed_bfloat16, or take --model=mlp_1x512"
-        )
-    return text
 
+    def __init__(self, say=say, clock=time.monotonic, interval=SECONDS_BETWEEN_LINES):
+        self.say, self.clock, self.interval = say, clock, interval
+        self.stage, self.began, self.first, self.last, self.before = None, 0.0, 0.0, 0.0, 0.0
 
-def compiled(seconds: float, xla: bool) -> str:
-    """How long the first step of a process took: nearly all of it is tracing and compiling."""
-    return f"compiling the first step{' with XLA' if xla else ''}: {seconds:.1f} s"
-
-
-class Progress:
-    """A bar within the epoch on a terminal; nothing where the output is piped."""
-
-    def __init__(self, total: int, shown: bool = True):
-        self.total = total
-        self.shown = shown and sys.stdout.isatty()
-        self.started = time.monotonic()
-
-    def update(self, epoch: int, done: int, online: dict[str, float]) -> None:
-        """Redraws the bar: examples done of this epoch, with the online means so far."""
-        if not self.shown:
-            return
-        filled = 30 * done // self.total
-        seen = max(online["seen"], 1)
-        print(
-            f"\r{epoch:5d}  [{'=' * filled}{' ' * (30 - filled)}] {done}/{self.total}  "
-            f"loss {online['loss_sum'] / seen:.4f}  online {100 * online['correct'] / seen:.2f}%",
-            end="\033[K",
-            flush=True,
-        )
-
-    def compiling(self) -> None:
-        """Says why nothing moves yet."""
-        if self.shown:
-            print("\rcompiling the first step ...", end="\033[K", flush=True)
-
-    def clear(self) -> None:
-        """Takes the bar away."""
-        if self.shown:
-            print("\r\033[K", end="", flush=True)
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}%"
-
-
-def _epochs(summary) -> str:
-    return f"{summary['epochs']} epoch{'s' if summary['epochs'] > 1 else ''}"
-
-
-def _pixels(config: RunConfig) -> str:
-    """The kind of pixels in words, with its degree."""
-    if config.pixels == "gaussian":
-        kind = "Gaussian noise"
-        return kind if config.pixel_mix == 1 else f"images mixed with {config.pixel_mix:g} of noise"
-    share = "" if config.shuffle_fraction == 1 else f" ({config.shuffle_fraction:g} of them)"
-    order = "one permutation for all images" if config.pixels == "shuffled" else "one per image"
-    return f"permuted pixels{share}, {order}"
-
-
-def not_kept(epochs: list[int]) -> str:
-    """Which epochs of --keep_epochs the run had behind it before they were asked for."""
-    return (
-        f"--keep_epochs: passed already, so their weights are not kept: epoch"
-        f"{'s'[: len(epochs) > 1]} {', '.join(map(str, epochs))}"
-    )
-
-
-def _table2(row: paper.Table2Row, summary: dict[str, Any], config: RunConfig) -> str:
-    """Top-1 and top-5 of a row of Table 2 and of a run, with the best so far in parentheses."""
-
-    def cells(value):
-        found = []
-        for part in ("train", "test"):
-            for kind in ("", "top5_"):
-                one, best = value(f"{part}_{kind}accuracy"), value(f"best_{part}_{kind}accuracy")
-                text = "-" if one is None else f"{100 * one:.2f}%"
-                found.append(text + ("" if best is None else f" ({100 * best:.2f}%)"))
-        return "train {}, top-5 {}; test {}, top-5 {}".format(*found)
-
-    theirs = cells(lambda key: getattr(row, key, None))
-    examples = summary.get("train_examples") or 0
-    return (
-        f"\n  paper, Table 2, 1,281,167 examples at 299x299: {theirs}"
-        f"\n  ours, {examples:,.0f} examples at {config.input_size}x"
-        f"{config.input_size}, {_epochs(summary)}: {cells(summary.get)}"
-    )
-
-
-def verdict(summary: dict[str, Any], config: RunConfig) -> str:
-    """What the run showed, in words that need no paper."""
-    if summary["status"] == results.DONE:
-        words = _shown(summary, config)
-    else:
-        words = f"{summary['status']}: {summary['reason']}"
-    if summary.get("exact") is False:
-        words += (
-            "\n  not exact, an uninterrupted run may end otherwise: went on with --resume=anyway "
-            + ", and ".join(summary["differed"])
-        )
-    return words
-
-
-def _shown(summary: dict[str, Any], config: RunConfig) -> str:
-    train, test = summary["train_accuracy"], summary["test_accuracy"]
-    changed = summary["changed_fraction"]
-    chance = {check["name"]: check["passed"] for check in summary["audit"]}.get("test_at_chance")
-    where = "at chance" if chance else "(chance could not be tested)"
-    if config.corrupt == 1 and config.label_noise == "uniform":
-        memorised = "it memorised" if train >= 0.9 else f"not memorised within {_epochs(summary)}"
-        words = (
-            f"fits {_percent(train)} of labels drawn at random; predicts true test labels "
-            f"{where} ({_percent(test)}): {memorised}"
-        )
-    elif changed:
-        words = (
-            f"{_percent(changed)} of the labels are wrong; fits "
-            f"{_percent(summary['clean_accuracy'])} of the clean and "
-            f"{_percent(summary['corrupted_accuracy'])} of the corrupted ones; predicts "
-            f"{_percent(test)} of the test labels (best so far "
-            f"{_percent(summary['best_test_accuracy'])})"
-        )
-    else:
-        words = (
-            f"fits {_percent(train)} of the true labels; predicts {_percent(test)} of the test "
-            f"labels: a gap of {100 * (train - test):.1f} points"
-        )
-    if config.pixels != "original":
-        words = f"on {_pixels(config)}: {words}"
-    found = paper.table1_row(config)
-    if found:
-        row, full = found
-        note = "" if full else ", at all 50,000 examples and full length"
-        words += (
-            f"\n  paper, Table 1{note}: train {_percent(row.train_accuracy)}, "
-            f"test {100 * row.test_accuracy:.2f}%"
-            f"; ours: train {_percent(train)}, test {100 * test:.2f}%"
-        )
-    row = paper.table2_row(config)
-    if row is not None:
-        words += _table2(row, summary, config)
-    row = paper.table4_row(config)
-    if row is not None:
-        expected = "failed to converge" if row.accuracy is None else _percent(row.accuracy)
-        words += (
-            f"\n  paper, Table 4, online accuracy on the training batches: {expected}; "
-            f"ours: {_percent(summary['accuracy'])} after {_epochs(summary)}"
-        )
-        words += "" if config.examples is None else f" on {config.examples:,} examples"
-    return words
+    def __call__(self, stage: str, share: float) -> None:
+        """One step of `stage` is done, of which `share` (0 to 1) is done altogether."""
+        now = self.clock()
+        again = share < self.before or self.before >= 1  # the same stage once more
+        self.before = share
+        if stage != self.stage or again:
+            self.stage, self.began, self.first = stage, now, share
+            self.last = now - self.interval + min(FIRST_AFTER, self.interval)
+        elif now - self.last >= self.interval and self.first < share < 1:
+            left = (now - self.began) * (1 - share) / (share - self.first)
+            self.say(f"  {stage}: {100 * share:.0f}%, {duration(left)} left")
+            self.last = now

@@ -34,8 +34,9 @@ import benchmark_step  # noqa: E402
 import benchmark_tables  # noqa: E402
 import benchmark_torch  # noqa: E402
 
-from rethink_tf import devices  # noqa: E402
-from rethink_tf.config import PRECISIONS  # noqa: E402
+from rethink_tf import environment
+from rethink_tf.config.run_config import PRECISIONS  # noqa: E402
+from rethink_tf.training.devices import setup as devices  # noqa: E402
 
 
 def machine(options) -> dict:
@@ -50,7 +51,7 @@ def machine(options) -> dict:
         found["versions"]["torch"] = benchmark_torch.version()
     cpu = names[0] if names else platform.processor() or platform.machine()
     settings = {"threads": options.threads, "torch": options.torch}
-    return {"cpu": cpu, "cores": devices.cores(), **settings, **found}
+    return {"cpu": cpu, "cores": environment.cores(), **settings, **found}
 
 
 def busy_elsewhere() -> float | None:

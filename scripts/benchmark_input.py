@@ -16,9 +16,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np  # noqa: E402
 
-from rethink_tf import command_line, console, devices, tables  # noqa: E402
-from rethink_tf import main as rethink_main  # noqa: E402
+from rethink_tf import console, environment
+from rethink_tf.cli import app
+from rethink_tf.config import flags
 from rethink_tf.errors import RequestError  # noqa: E402
+from rethink_tf.training import input_pipeline  # noqa: E402
+from rethink_tf.training.devices import setup as devices
 
 TURNS = 3
 _EXTRA = {
@@ -50,14 +53,16 @@ def measure(source, config, count: int) -> tuple[float, float]:
     """Images per second of decoding alone and of the whole input, best of TURNS."""
     import tensorflow as tf
 
-    from rethink_tf import jpeg, pipeline, streaming
-    from rethink_tf.feed import Feed
+    from rethink_tf.corruptions import pixels
+    from rethink_tf.data import pipeline, streaming, types
+    from rethink_tf.data.feed import Feed
+    from rethink_tf.data.sources import jpeg
 
     split = source.train
-    how = {n: source.corruption[n] for n in tables.PIXEL_ARGUMENTS}
+    how = {n: source.corruption[n] for n in input_pipeline.PIXEL_ARGUMENTS}
     images = split.images.corrupted(**how)
-    table = pipeline.Table(split.index, images, split.labels, split.labels, split.num_classes)
-    strategy = tf.distribute.OneDeviceStrategy(pipeline.accelerator())
+    table = types.Table(split.index, images, split.labels, split.labels, split.num_classes)
+    strategy = tf.distribute.OneDeviceStrategy(pixels.accelerator())
     drawn = {"augment": config.augment, "seed": config.seed}
     rows = np.resize(np.arange(split.num_examples), count)
     files = [data.numpy() for _, data in split.images.jpegs(rows)]
@@ -91,7 +96,7 @@ def report(alone: float, whole: float, gpu_rate: int, cores: int) -> str:
 
 def run(argv: list[str]) -> int:
     """The command."""
-    request = command_line.parse_with(argv, _EXTRA)
+    request = flags.parse_with(argv, _EXTRA)
     if request is None:
         console.say(__doc__)
         return 0
@@ -102,15 +107,15 @@ def run(argv: list[str]) -> int:
         import dataclasses
 
         wanted = dataclasses.replace(wanted, dataset="imagenet2012")
-    config = rethink_main.prepare(wanted, options)
+    config = request.prepare(wanted, options)
     devices.start(options.threads)
-    source = tables.load(config, data_dir=options.data_dir, cache_dir=options.cache_dir)
+    source = input_pipeline.load(config, data_dir=options.data_dir, cache_dir=options.cache_dir)
     if not source.train.streamed:
         raise RequestError(f"--dataset: expected a streamed set, received {config.dataset}")
-    console.say(report(*measure(source, config, count), gpu_rate, devices.cores()))
+    console.say(report(*measure(source, config, count), gpu_rate, environment.cores()))
     return 0
 
 
 def main(argv: list[str]) -> int:
     """The command, its errors in one line; returns the exit code."""
-    return rethink_main.guarded(run, argv)
+    return app.guarded(run, argv)

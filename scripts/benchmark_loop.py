@@ -7,7 +7,7 @@ import benchmark_runs
 from benchmark_runs import TEST, TRAIN
 from benchmark_step import LEARNING_RATE
 
-from rethink_tf import results
+from rethink_tf.runs import results
 
 EPOCHS = 4  # the first compiles and does not count: best of three
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from benchmark_torch import TABLE1, TWINS
 
-from rethink_tf import datasets
-from rethink_tf.config import PRECISIONS
+from rethink_tf.config.run_config import PRECISIONS
+from rethink_tf.data import registry as datasets
 
 PARTS = ("step", "loop", "replicas", "streamed", "checkpoint")
 

@@ -42,7 +42,8 @@ def _measure_here(asked: dict) -> dict[str, float]:
     """Images per second by number of replicas; TensorFlow is not yet started."""
     import benchmark_step
 
-    from rethink_tf import devices, session
+    from rethink_tf.training import trainer
+    from rethink_tf.training.devices import setup as devices
 
     options = argparse.Namespace(**asked)
     threads = devices.start(options.threads, REPLICAS)
@@ -50,7 +51,7 @@ def _measure_here(asked: dict) -> dict[str, float]:
         "1": devices.strategy("one_device"), str(REPLICAS): devices.strategy("mirrored", REPLICAS)
     }  # fmt: skip
     table = benchmark_step.random_table(options)
-    jit = session.compile_with_xla(options.model, threads)
+    jit = trainer.compile_with_xla(options.model, threads)
     candidates = {
         count: benchmark_step.our_step(
             options.model, options.precision, table, options, jit, strategy=strategy

@@ -6,9 +6,9 @@ from pathlib import Path
 import benchmark_loop
 import benchmark_runs
 
-from rethink_tf import results
-from rethink_tf.command_line import Options
+from rethink_tf.config.flags import Options
 from rethink_tf.errors import ExitCode
+from rethink_tf.runs import results
 
 EVERY = Options().checkpoint_every
 

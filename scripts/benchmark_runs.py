@@ -64,7 +64,7 @@ def data(options, examples: int, scratch: Path) -> tuple[dict, int]:
 
     The user's own, or one of noise with a fifth as many test images.
     """
-    from rethink_tf import datasets
+    from rethink_tf.data import registry as datasets
 
     flags = {"dataset": "cifar10", "cache_dir": scratch / "cache"}
     num_test = TEST

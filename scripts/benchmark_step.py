@@ -34,7 +34,7 @@ def flops_per_image(model) -> int:
 
 def random_table(options):
     """A resident set of noise: a `pipeline.Table` of uint8 [examples, size, size, 3]."""
-    from rethink_tf.pipeline import Table
+    from rethink_tf.data.types import Table
 
     size = 32 if options.augment == "crop" else options.input_size
     draw = np.random.default_rng(0)
@@ -93,8 +93,8 @@ def our_step(name, precision, table, options, jit, strategy=None, kind=None):
     """
     import tensorflow as tf
 
-    from rethink_tf.pipeline import accelerator
-    from rethink_tf.steps import Steps
+    from rethink_tf.corruptions.pixels import accelerator
+    from rethink_tf.training.train_step import Steps
 
     shape = (options.input_size, options.input_size, CHANNELS)
     steps = (kind or Steps)(
@@ -162,7 +162,7 @@ def measure(name: str, precision: str, options) -> tuple[dict, Callable[[], floa
     Returns:
         (the row of the report, a function that measures our step again, in seconds).
     """
-    from rethink_tf.session import compile_with_xla
+    from rethink_tf.training.trainer import compile_with_xla
 
     table = random_table(options)
     default = compile_with_xla(name, options.threads)

@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
-from rethink_tf import pipeline
-from rethink_tf.steps import Steps
+from rethink_tf.data import pipeline, types
+from rethink_tf.training.train_step import Steps
 
 SHUFFLED, PREFETCHED = 10_000, 2
 
@@ -14,7 +14,7 @@ class StreamedSteps(Steps):
     The order is tf.data's, not the run's: this class measures and trains nothing that counts.
     """
 
-    def place(self, table: pipeline.Table):
+    def place(self, table: types.Table):
         """An endless iterator of batches (images, index, given) in place of resident tensors."""
         arrays = (table.images, table.index, table.given.astype("int64"))
         dataset = tf.data.Dataset.from_tensor_slices(arrays).shuffle(SHUFFLED, seed=self.seed)

@@ -25,9 +25,10 @@ sys.path.insert(0, str(ROOT))
 
 from run_outcome import differences, outcome  # noqa: E402
 
-from rethink_tf import datasets, results  # noqa: E402
-from rethink_tf.config import PRECISIONS  # noqa: E402
+from rethink_tf.config.run_config import PRECISIONS  # noqa: E402
+from rethink_tf.data import registry as datasets  # noqa: E402
 from rethink_tf.models import MODELS  # noqa: E402
+from rethink_tf.runs import results  # noqa: E402
 
 ANSWER_SECONDS = 2.0
 IMPORT_SECONDS = 2.0  # before, Python itself may end by the signal: the command has not begun

@@ -22,9 +22,9 @@ for word in "$@"; do
 done
 code=0
 # What is typed comes last, so that it holds against the variables.
-"$python" -m rethink_tf.sweep "${shared[@]}" ${DATA:+--data_dir="$DATA"} ${SWEEP:-} "$@" || code=$?
+"$python" -m rethink_tf sweep "${shared[@]}" ${DATA:+--data_dir="$DATA"} ${SWEEP:-} "$@" || code=$?
 [[ -n $stop ]] && exit "$code"
 # 2: nothing could be asked for; 130 and 143: stopped, to go on.
 case $code in 2 | 130 | 143) exit "$code" ;; esac
-"$python" -m rethink_tf.report "${shared[@]}" "$@" || exit $?
+"$python" -m rethink_tf report "${shared[@]}" "$@" || exit $?
 exit "$code"

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rethink_tf import results
+from rethink_tf.runs import results
 
 
 def events(folder: Path) -> list[tuple[str, str, int, float | None]]:

@@ -25,11 +25,12 @@ sys.path.insert(0, str(ROOT))
 
 from run_outcome import differences, outcome  # noqa: E402
 
-from rethink_tf import experiments, sweep  # noqa: E402
-from rethink_tf.main import guarded  # noqa: E402
+from rethink_tf.cli import sweep  # noqa: E402
+from rethink_tf.cli.app import guarded  # noqa: E402
+from rethink_tf.experiments import plan  # noqa: E402
 
 AXES = {"model": "mlp_1x512", "dataset": "digits", "corrupt": "0 0.5 1"}
-TRIAL = experiments.Experiment(
+TRIAL = plan.Experiment(
     "Twelve short runs", ("quickstart.flags",), AXES, {"smoke": {"*": (600, 60, 5)}}
 )
 COMMAND = ["trial", "--scale=smoke", "--seeds=4", "--threads=1", "--checkpoint_every=5"]
@@ -62,7 +63,10 @@ def runs_of(runs_dir: Path) -> list[int]:
             words = (entry / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"rethink_tf.child" in words and f"--runs_dir={runs_dir}".encode() in words:
+        if (
+            b"rethink_tf.experiments.sweep.process" in words
+            and f"--runs_dir={runs_dir}".encode() in words
+        ):
             found.append(int(entry.name))
     return found
 
@@ -151,6 +155,6 @@ def main(argv: list[str]) -> int:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--sweep"]:
-        experiments.EXPERIMENTS["trial"] = TRIAL
+        plan.EXPERIMENTS["trial"] = TRIAL
         sys.exit(guarded(sweep.main, sys.argv[2:]))
     sys.exit(main(sys.argv[1:]))

@@ -17,7 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 @pytest.fixture(scope="session")
 def tensorflow():
     """TensorFlow, started as a run starts it, once."""
-    from rethink_tf import devices
+    from rethink_tf.training.devices import setup as devices
 
     devices.start(THREADS)
     import tensorflow as tf
@@ -47,10 +47,10 @@ def offline(monkeypatch, tmp_path):
 @pytest.fixture(scope="session", autouse=True)
 def patience():
     """A signal to the tests' own process: a slow machine's answer must not end all the tests."""
-    from rethink_tf import stopping
+    from rethink_tf.training import preemption
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stopping, "GRACE_SECONDS", 120.0)
+        patch.setattr(preemption, "GRACE_SECONDS", 120.0)
         yield
 
 
@@ -70,19 +70,20 @@ def no_training(monkeypatch):
     def fail(*_, **__):
         raise AssertionError("nothing is to be trained here")
 
-    monkeypatch.setattr("rethink_tf.devices.start", fail)
-    if "rethink_tf.session" in sys.modules:
-        monkeypatch.setattr("rethink_tf.session.train", fail)
+    monkeypatch.setattr("rethink_tf.training.devices.setup.start", fail)
+    if "rethink_tf.training.trainer" in sys.modules:
+        monkeypatch.setattr("rethink_tf.training.trainer.train", fail)
 
 
 @pytest.fixture
 def call(capsys, own_signals):
     """(exit code, stdout, stderr) of one command line."""
     from rethink_tf import main
+    from rethink_tf.cli import app
 
     def run(*argv):
         capsys.readouterr()
-        code = main.guarded(main.main, list(argv))
+        code = app.guarded(main.main, list(argv))
         return (code, *capsys.readouterr())
 
     return run
@@ -105,6 +106,7 @@ def refused(call):
 def tiny(tensorflow, tmp_path_factory):
     """A real run of seconds, its data set left open, offline: where it lies and what it said."""
     from rethink_tf import main
+    from rethink_tf.cli import app
 
     folder = tmp_path_factory.mktemp("tiny")
     argv = ["--model=mlp_1x512", "--epochs=2", "--corrupt=1.0", "--examples=300"]
@@ -113,7 +115,7 @@ def tiny(tensorflow, tmp_path_factory):
         _cut_off(patch, folder)
         before = signal.getsignal(signal.SIGTERM)
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            code = main.guarded(main.main, [*argv, f"--runs_dir={folder}/runs"])
+            code = app.guarded(main.main, [*argv, f"--runs_dir={folder}/runs"])
         signal.signal(signal.SIGTERM, before)
     run_id = "mlp_1x512-d1be464e270a"
     return SimpleNamespace(

@@ -9,7 +9,9 @@ import functools
 import importlib
 import re
 
-from rethink_tf import foreign_models, foreign_network, model_scaling
+from rethink_tf.models.custom import build as foreign_network
+from rethink_tf.models.custom import name as foreign_models
+from rethink_tf.models.custom import rescaling
 
 # name: module, function, and what the function is given besides.
 MODELS = {
@@ -105,7 +107,7 @@ def arrival(model, preprocess: str) -> list[str]:
     """What was made of a foreign model, and what it gets, in words; nothing of our own."""
     said = [model.rethink_arrival] if getattr(model, "rethink_arrival", "") else []
     if getattr(model, "rethink_scaling", None):
-        said.append(model_scaling.what_it_gets(model.rethink_scaling, preprocess))
+        said.append(rescaling.what_it_gets(model.rethink_scaling, preprocess))
     return said
 
 

@@ -7,14 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rethink_tf import config as configuration
-from rethink_tf import experiments, results, run_progress
-from rethink_tf.datasets import DATASETS
+from rethink_tf.config import run_config as configuration
+from rethink_tf.config.fields import from_stored
+from rethink_tf.config.resolution import PARENT
+from rethink_tf.data.registry import DATASETS
+from rethink_tf.data.sources.tfrecord_index import MOST_UNREADABLE
 from rethink_tf.errors import RequestError, StorageError
-from rethink_tf.fields import from_stored
+from rethink_tf.experiments import plan
 from rethink_tf.report import plain_summaries
-from rethink_tf.resolution import PARENT
-from rethink_tf.tfrecord_index import MOST_UNREADABLE
+from rethink_tf.runs import results
+from rethink_tf.runs import status as run_progress
+from rethink_tf.storage import files
 
 OWN, MEASURED = "runs", "measured"
 MOST_SEEDS = 50  # tables and figures are made of seeds below this
@@ -74,7 +77,7 @@ class Collection:
         return not why
 
     def _seeds(self) -> list[int]:
-        return [experiments.setting(run.config, "seed") or 0 for run in self.runs]
+        return [plan.setting(run.config, "seed") or 0 for run in self.runs]
 
     def seeds(self) -> int:
         """As many seeds as there are: the largest one and one more."""
@@ -103,9 +106,9 @@ def lacks(run: Run) -> str:
 def part_of(run: Run) -> str:
     """Of a run on a part of a streamed set, whose id is that of a run on the whole, how large the
     part was; empty of others, and where --examples chose it."""
-    info = DATASETS.get(experiments.setting(run.config, "dataset"))
+    info = DATASETS.get(plan.setting(run.config, "dataset"))
     done = run.summary.get("train_examples")
-    chosen = experiments.setting(run.config, "examples") is not None
+    chosen = plan.setting(run.config, "examples") is not None
     if info is None or not info.streamed or done is None or chosen:
         return ""
     lost = MOST_UNREADABLE * (info.num_train + info.num_test)
@@ -225,5 +228,5 @@ def collect(runs_dir: Path | str | None, measured: list[Run]) -> Collection:
 def _folders(folder: Path | None) -> list[Path]:
     if folder is None or not folder.exists():
         return []
-    with results.storage(folder):
+    with files.storage(folder):
         return sorted(path for path in folder.iterdir() if path.is_dir())

@@ -1,12 +1,12 @@
 """What is computed from histories: when a threshold was reached, and spreads over seeds."""
 
-import csv
 import dataclasses
 import functools
-import importlib.resources
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any
+
+from rethink_tf.config import paper
 
 # Figure 1b's own threshold is nowhere stated; 0.05 is the one that gives its ratios from the curves
 # of Figure 1a.
@@ -106,15 +106,9 @@ def points(history: Iterable[dict[str, Any]], key: str, scale: float = 1.0):
 
 
 @functools.cache
-def paper_table(name: str) -> list[dict[str, str]]:
-    """The rows of `paper/NAME.csv`, numbers of the paper, as text by column."""
-    text = (importlib.resources.files("rethink_tf.report") / "paper" / f"{name}.csv").read_text()
-    return list(csv.DictReader(text.splitlines()))
-
-
 def paper_curve(name: str, column: str) -> list[tuple[float, float]]:
     """A curve of the paper as (x, y); x in epochs where the file counts steps of 391 an epoch."""
-    rows = paper_table(name)
+    rows = paper.paper_table(name)
     x = "step" if "step" in rows[0] else "corruption"
     unit = STEPS_AN_EPOCH if x == "step" else 1
     return [(float(row[x]) / unit, float(row[column])) for row in rows]

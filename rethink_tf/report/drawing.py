@@ -8,8 +8,8 @@ import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rethink_tf import pictures
-from rethink_tf.pictures import own_style
+from rethink_tf.plotting import style as pictures
+from rethink_tf.plotting.style import own_style
 from rethink_tf.report import derived
 
 # Okabe and Ito's, dark enough on white; in the page each has a lighter twin for dark screens.

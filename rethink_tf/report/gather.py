@@ -4,10 +4,11 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterable
 
-from rethink_tf import experiments, results
 from rethink_tf.console import counted
 from rethink_tf.errors import RequestError
+from rethink_tf.experiments import plan as experiments
 from rethink_tf.report.collection import MEASURED, OWN, Collection, Run, part_of
+from rethink_tf.runs import results
 
 
 @dataclasses.dataclass(frozen=True)

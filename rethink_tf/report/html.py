@@ -9,7 +9,7 @@ from rethink_tf.printable import printable
 from rethink_tf.report import listing, table
 from rethink_tf.report.collection import Collection
 from rethink_tf.report.drawing import svg
-from rethink_tf.report.sections import Section
+from rethink_tf.report.sections.build import Section
 
 # Whatever slipped in, a browser would fetch nothing for it.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"

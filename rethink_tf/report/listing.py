@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from typing import Any
 
-from rethink_tf.config import RunConfig
+from rethink_tf.config.resolution import PARENT
+from rethink_tf.config.run_config import RunConfig
 from rethink_tf.errors import StorageError
 from rethink_tf.report.collection import Collection, Run
 from rethink_tf.report.measured import kept_lines
-from rethink_tf.resolution import PARENT
 
 MOST_CURVES = 2000  # a page of more would be slow to open
 COLUMNS = (

@@ -1,22 +1,21 @@
-"""What this project has measured, as small data: python -m rethink_tf.report.measured RUN...
+"""What this project has measured, as small data: rethink-tf ship RUN...
 
 Each file of `measured/` has one object a line for each run of a network: run id, configuration,
 summary, history by column (of more than 100 epochs some, with those at which a threshold was
 reached), and the machine. Paths are not kept.
 """
 
-import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
-from rethink_tf import console, records, results
-from rethink_tf.arguments import Parser
-from rethink_tf.errors import ExitCode, RequestError, StorageError
+from rethink_tf.config.resolution import CONTENT, PARENT
+from rethink_tf.errors import RequestError, StorageError
 from rethink_tf.report import derived
-from rethink_tf.report.collection import MEASURED, Run, as_run, collect, lacks, part_of, read_folder
-from rethink_tf.resolution import CONTENT, PARENT
+from rethink_tf.report.collection import MEASURED, Run, as_run, lacks, part_of
+from rethink_tf.runs import results
+from rethink_tf.runs import schema as records
+from rethink_tf.storage import files
 
 FOLDER = Path(__file__).resolve().parent / "measured"
 MOST_EPOCHS = 100
@@ -130,10 +129,10 @@ def read(folder: Path | str | None = None) -> list[Run]:
 
 
 def _entries(path: Path) -> list[Any]:
-    with results.storage(path):
+    with files.storage(path):
         content = path.read_bytes()
     try:
-        return [records.parse(line) for line in content.splitlines() if line.strip()]
+        return [files.parse(line) for line in content.splitlines() if line.strip()]
     except ValueError:
         raise StorageError(f"{path}: damaged: expected one JSON object a line") from None
 
@@ -150,51 +149,7 @@ def add(runs: list[Run], folder: Path, machine: str | None) -> list[Path]:
         changed[path][run.run_id] = entry
     for path, entries in changed.items():
         lines = [json.dumps(entries[run_id]) + "\n" for run_id in sorted(entries)]
-        with results.storage(folder):
+        with files.storage(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        results.write_atomically(path, "".join(lines).encode())
+        files.write_atomically(path, "".join(lines).encode())
     return list(changed)
-
-
-def _parser() -> Parser:
-    parser = Parser("rethink_tf.report.measured", "Adds finished runs to the data that is shipped.")
-    parser.add_argument(
-        "runs", nargs="+", metavar="RUN", help="folder of a finished run, or of runs"
-    )
-    parser.add_argument("--machine", metavar="WORDS", help="what they were trained on, in words")
-    parser.add_argument("--out", default=str(FOLDER), metavar="DIR", help="[of this package]")
-    return parser
-
-
-def _found(folder: Path) -> list[Run]:
-    """The run of a folder, or the DONE ones of a folder of runs."""
-    run = read_folder(folder)
-    if run is None:
-        there = collect(folder, [])
-        found = [run for run in there.runs if run.status == results.DONE]
-        if not found:
-            raise RequestError(
-                f"{folder}: expected a finished run or a folder of some; found neither"
-            )
-        left = [run.run_id for run in there.runs if run.status != results.DONE]
-        for name in [*left, *there.unfinished, *there.broken]:
-            console.say(f"{folder / name}: not DONE, left out")
-        return found
-    return [run]
-
-
-def main(argv: list[str]) -> int:
-    """The command."""
-    asked: argparse.Namespace | None = _parser().parsed(argv)
-    if asked is None:
-        return ExitCode.DONE
-    runs = [run for name in asked.runs for run in _found(Path(name))]
-    for path in add(runs, Path(asked.out), asked.machine):
-        console.say(f"{path}: {path.stat().st_size:,} bytes")
-    return ExitCode.DONE
-
-
-if __name__ == "__main__":
-    from rethink_tf.main import guarded
-
-    sys.exit(guarded(main, sys.argv[1:]))

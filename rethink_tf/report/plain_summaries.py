@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from rethink_tf import plain_runs, results
 from rethink_tf.errors import StorageError
+from rethink_tf.runs import results
+from rethink_tf.runs import task as plain_runs
 
 # kind: what its tables and figures take.
 NEEDED = {

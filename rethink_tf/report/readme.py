@@ -1,4 +1,4 @@
-"""The README's tables of what was measured: python -m rethink_tf.report.readme [README.md]
+"""The README's tables of what was measured: rethink-tf readme-tables [README.md]
 
 Writes them between `<!-- measured: EXPERIMENT [SCALE] -->` and `<!-- end -->`, of the shipped runs
 alone, rows without a run left out.
@@ -6,16 +6,12 @@ alone, rows without a run left out.
 
 import dataclasses
 import re
-import sys
-from pathlib import Path
 
-from rethink_tf import console, results
-from rethink_tf.arguments import Parser
-from rethink_tf.errors import ExitCode, RequestError
-from rethink_tf.report import derived, measured, sections, table
+from rethink_tf.report import derived, table
 from rethink_tf.report.collection import Collection, Run, collect
+from rethink_tf.report.sections import build as sections
 
-_BLOCK = re.compile(r"(<!-- measured: (\w+)(?: (\w+))? -->\n)(.*?)(<!-- end -->)", re.S)
+BLOCK = re.compile(r"(<!-- measured: (\w+)(?: (\w+))? -->\n)(.*?)(<!-- end -->)", re.S)
 
 
 def block(name: str, scale: str, runs: Collection) -> str:
@@ -53,28 +49,4 @@ def rewritten(text: str, runs: list[Run]) -> str:
         opening, name, scale, _, closing = match.groups()
         return opening + block(name, scale or "paper", found) + closing
 
-    return _BLOCK.sub(made, text)
-
-
-def main(argv: list[str]) -> int:
-    """The command."""
-    parser = Parser("rethink_tf.report.readme", "Writes the README's tables of measured runs.")
-    parser.add_argument("file", nargs="?", default="README.md", metavar="FILE", help="[README.md]")
-    asked = parser.parsed(argv)
-    if asked is None:
-        return ExitCode.DONE
-    path = Path(asked.file)
-    if not path.is_file():
-        raise RequestError(f"{path}: expected a Markdown file with measured blocks; there is none")
-    with results.storage(path):
-        text = path.read_text()
-    count = len(_BLOCK.findall(text))
-    results.write_atomically(path, rewritten(text, measured.read()).encode())
-    console.say(f"{path}: {console.counted(count, 'block')}")
-    return ExitCode.DONE
-
-
-if __name__ == "__main__":
-    from rethink_tf.main import guarded
-
-    sys.exit(guarded(main, sys.argv[1:]))
+    return BLOCK.sub(made, text)

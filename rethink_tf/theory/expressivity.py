@@ -1,6 +1,6 @@
 """Theorem 1: a two-layer ReLU network with 2n + d weights fits any n labels in d dimensions.
 
-    python -m rethink_tf.theory.expressivity --dataset=cifar10
+    rethink-tf expressivity --dataset=cifar10
 
 The proof of the paper's section 4 and Appendix C is a recipe, and this follows it: project all
 points on one direction, sort, put a threshold before each, solve a triangular system.
@@ -9,7 +9,6 @@ Everything is float64. Imports TensorFlow only to make the network.
 """
 
 import dataclasses
-import sys
 from hashlib import blake2b
 
 import numpy as np
@@ -204,9 +203,3 @@ def conditioning(found: Interpolant, dense: int = 2000) -> dict[str, float | Non
         "condition": condition,
         "digits_lost": float(np.log10(max(reach.max() / scale, 1.0))),
     }
-
-
-if __name__ == "__main__":
-    from rethink_tf import theory_commands
-
-    sys.exit(theory_commands.start("expressivity"))

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from rethink_tf import corruptions, datasets
+from rethink_tf.corruptions import labels as corruptions
+from rethink_tf.data import registry as datasets
+from rethink_tf.data import types
 from rethink_tf.errors import RequestError
 from rethink_tf.theory import expressivity
 
@@ -97,7 +99,7 @@ def limits(*, largest: int, seed: int = 0, say: Callable[[str], None] = print) -
 
 
 def run(
-    train: datasets.Split,
+    train: types.Split,
     *,
     counts: Sequence[int] = COUNTS,
     depths: Sequence[int] = DEPTHS,

@@ -1,20 +1,20 @@
 """SGD finds the minimum norm; and the norm does not tell which solution predicts (section 5).
 
-    python -m rethink_tf.theory.implicit --dataset=cifar10
+    rethink-tf implicit --dataset=cifar10
 
 Linear regression on fewer images than pixels has many solutions without error. SGD from zero never
 leaves the span of the images, so it ends at the one of least norm (equation 3), the pseudo-inverse
 solution; from elsewhere it keeps what its start had outside of that span. Everything is float64.
 """
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from rethink_tf import datasets
+from rethink_tf.data import registry as datasets
+from rethink_tf.data import types
 from rethink_tf.errors import RequestError
 from rethink_tf.theory import norm_choices, preprocessing
 
@@ -99,7 +99,7 @@ def descend(
 
 @_one_thread
 def sgd(
-    train: datasets.Split,
+    train: types.Split,
     *,
     examples: int = 100,
     steps: int = 20_000,
@@ -121,7 +121,9 @@ def sgd(
         the labels), `zero` and `elsewhere` (see `descend`), `limit`: the distance at which the
         second must end.
     """
-    from rethink_tf.theory.minimum_norm import one_hot  # its solver takes SciPy; a sweep's list not
+    from rethink_tf.theory.kernels.minimum_norm import (
+        one_hot,  # its solver takes SciPy; a sweep's list not
+    )
 
     dimensions = int(np.prod(train.image_shape))
     most = min(dimensions - 1, train.num_examples)
@@ -159,8 +161,8 @@ def sgd(
 
 
 def run(
-    train: datasets.Split,
-    test: datasets.Split,
+    train: types.Split,
+    test: types.Split,
     *,
     examples: int = 100,
     steps: int = 20_000,
@@ -220,9 +222,3 @@ def unfitted(found: dict[str, Any]) -> str:
         f"not fitted: SGD still has a residual of {worst:.2g} after "
         f"{found['zero']['steps'][-1]:,} steps; type more --steps or fewer --images"
     )
-
-
-if __name__ == "__main__":
-    from rethink_tf import theory_commands
-
-    sys.exit(theory_commands.start("implicit"))

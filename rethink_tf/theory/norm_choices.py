@@ -9,9 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from rethink_tf import corruptions, datasets
+from rethink_tf.corruptions import labels as corruptions
+from rethink_tf.data import registry as datasets
+from rethink_tf.data import types
 from rethink_tf.errors import RequestError
-from rethink_tf.theory import memory, preprocessing
+from rethink_tf.theory import preprocessing
+from rethink_tf.theory.kernels import memory
 
 RANK = 1e-10  # eigenvalues of the Gram matrix below this part of the largest count as zero
 EXACT = 1e-6  # relative residual below which a solution counts as interpolating
@@ -47,7 +50,7 @@ def _on_span(values, vectors, targets) -> tuple[np.ndarray, float, float]:
     return alpha, norm, residual
 
 
-def require(examples: int, train: datasets.Split) -> None:
+def require(examples: int, train: types.Split) -> None:
     """Refuses more examples than there are (RequestError)."""
     if examples > train.num_examples:
         raise RequestError(
@@ -57,8 +60,8 @@ def require(examples: int, train: datasets.Split) -> None:
 
 
 def choices(
-    train: datasets.Split,
-    test: datasets.Split,
+    train: types.Split,
+    test: types.Split,
     *,
     examples: int = 1000,
     seed: int = 0,
@@ -85,7 +88,9 @@ def choices(
     Raises:
         RequestError: more examples than there are, or than fit into memory.
     """
-    from rethink_tf.theory.minimum_norm import one_hot  # its solver takes SciPy; a report does not
+    from rethink_tf.theory.kernels.minimum_norm import (
+        one_hot,  # its solver takes SciPy; a report does not
+    )
 
     require(examples, train)
     parts = _memory(examples, test.num_examples, train.image_shape)

@@ -1,0 +1,1 @@
+"""Of trained networks: measures, sharpness, random signs, the randomisation test."""

@@ -1,0 +1,247 @@
+"""The test of Zhang et al. on anyone's model and data: does it fit the truth, does it fit noise?
+
+    rethink-tf randomisation-test --model=package.module:function \
+        --dataset=folder:PATH
+
+Trains on true labels, on random labels, and where asked on corrupted pixels, over several seeds,
+as ordinary runs: finished ones are read back and an interrupted test goes on. Writes report.md,
+report.png and report.html, and ends with a verdict in words.
+"""
+
+import dataclasses
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rethink_tf import console
+from rethink_tf.analysis import randomisation_figures
+from rethink_tf.analysis import randomisation_page as page
+from rethink_tf.analysis.randomisation_figures import Run
+from rethink_tf.config import run_config
+from rethink_tf.config.flags import Options
+from rethink_tf.config.run_config import RunConfig
+from rethink_tf.data import registry as datasets
+from rethink_tf.errors import AuditError, DivergedError, RequestError
+from rethink_tf.models.custom.keras_file import first_line
+from rethink_tf.runs import results
+from rethink_tf.storage import content_hash, files, paths
+from rethink_tf.training import run as train
+
+TRUE, RANDOM = "true labels", "random labels"
+PIXELS = {
+    "shuffled": "shuffled pixels",
+    "random": "random pixels",
+    "gaussian": "Gaussian pixels",
+}
+_OWN = ("corrupt", "label_noise", "labels_from", "pixel_mix", "shuffle_fraction")
+
+
+def cases(wanted: RunConfig, pixels: tuple[str, ...], seeds: int) -> list[tuple[str, RunConfig]]:
+    """The runs of a test, by case, true labels first; not resolved.
+
+    Raises:
+        RequestError: a field that the test sets itself is given; unknown pixels; no seeds.
+    """
+    if wanted.init_from is not None:
+        raise RequestError("--init_from: the test trains from the start; leave it out")
+    for name in _OWN:
+        if getattr(wanted, name) != run_config.FIELDS[name].default:
+            raise RequestError(f"--{name}: the test sets it itself; leave it out")
+    unknown = [kind for kind in pixels if kind not in PIXELS]
+    if unknown:
+        raise RequestError(
+            f"--pixels: expected some of {','.join(PIXELS)}, received {','.join(unknown)}"
+        )
+    if not 1 <= seeds <= 100:
+        raise RequestError(f"--seeds: expected a whole number from 1 to 100, received {seeds}")
+    kinds = {TRUE: {}, RANDOM: {"corrupt": 1.0}}
+    kinds |= {PIXELS[kind]: {"pixels": kind} for kind in dict.fromkeys(pixels)}
+    return [
+        (case, dataclasses.replace(wanted, **changes, seed=wanted.seed + seed))
+        for case, changes in kinds.items()
+        for seed in range(seeds)
+    ]
+
+
+@paths.from_here()
+def run(
+    model: Any,
+    dataset: Any,
+    *,
+    seeds: int = 1,
+    pixels: tuple[str, ...] | list[str] = (),
+    threshold: float = 0.99,
+    out: str | Path = "randomisation_test",
+    options: Options | None = None,
+    say: Callable[[str], None] = console.say,
+    **fields,
+) -> dict[str, Any]:
+    """Runs the test and writes its page.
+
+    Args:
+        model: a name as for --model, or a keras.Model (its layers Keras' own; its weights are not
+            used).
+        dataset: a name as for --dataset, or arrays (x_train, y_train, x_test, y_test). Images are
+            kept as uint8: integers, or floats that are whole, from 0 to 255 as they are; floats
+            from 0 to 1 times 255 and rounded, which is said; any other range is refused.
+        seeds: how many, from the field `seed` on.
+        pixels: further cases: some of "shuffled", "random", "gaussian".
+        threshold: training accuracy that counts as fitted, above 0 to 1.
+        out: folder of the report, and of what a model or arrays are saved to.
+        options: where runs and data lie, and on which devices of this machine is trained.
+        say: takes the lines for the reader.
+        **fields: of RunConfig, for all runs: epochs, learning_rate, seed, ...
+
+    Returns:
+        The figures: `model`, `dataset`, `classes`, `train_examples`, `test_examples`, `threshold`,
+        `cases` (see `randomisation_figures.of_case`), `verdict`, `reasons`, `limits`, `left_out`,
+        `notes`, `files`.
+
+    Raises:
+        RequestError: see `cases`; no run on true or none on random labels ended well.
+        StoppedError: a signal came; the same call goes on.
+    """
+    options, out = options or Options(), Path(out)
+    if options.strategy == "multi_worker":
+        raise RequestError(
+            "--strategy: expected auto, one_device or mirrored: the test trains several runs in "
+            "one process; with several workers train each run (--dry_run lists them) with "
+            "rethink_tf.main first, the test reads them back"
+        )
+    if not (isinstance(threshold, float | int) and 0 < threshold <= 1):
+        raise RequestError(f"--threshold: expected a number above 0 to 1, received {threshold}")
+    unknown = [name for name in fields if name not in run_config.FIELDS]
+    if unknown:
+        raise RequestError(f"expected fields of RunConfig, received {', '.join(unknown)}")
+    with files.storage(out):
+        out.mkdir(parents=True, exist_ok=True)
+    name, notes = _stored(dataset, out)
+    for note in notes:
+        say(note)
+    wanted = RunConfig(model=_named(model, out), dataset=name, **fields)
+    where = options.data_dir, options.cache_dir, say
+    planned = [
+        (case, run_config.resolve(each, *where))
+        for case, each in cases(wanted, tuple(pixels), seeds)
+    ]
+    if words := run_config.smaller_batch(wanted, planned[0][1]):
+        say(words)
+    runs, left_out = [], []
+    for position, (case, each) in enumerate(planned):
+        say(f"\n{case}, seed {each.seed} ({position + 1} of {len(planned)})")
+        run_dir = Path(options.runs_dir) / run_config.run_id(each)
+        try:
+            summary = train.run(each, run_dir, options=options, argv=[], say=say)
+        except (AuditError, DivergedError) as error:
+            left_out.append(f"{case}, seed {each.seed}: {error}")
+            continue
+        history = results.read_history(paths.absolute(run_dir))
+        runs.append(Run(case, each.seed, summary, history))
+    figures = _figures(planned, runs, left_out, threshold, options)
+    figures["notes"] = [*notes, *figures["notes"]]
+    figures["files"] = page.write(out, figures, runs)
+    say(f"\n{figures['verdict']}\n" + "\n".join(figures["files"]))
+    return figures
+
+
+def _figures(planned, runs: list[Run], left_out, threshold: float, options) -> dict[str, Any]:
+    by_case = {case: [r for r in runs if r.case == case] for case, _ in planned}
+    for case in (TRUE, RANDOM):
+        if not by_case[case]:
+            raise RequestError(f"no run on {case} ended well: {'; '.join(left_out)}")
+    first = planned[0][1]
+    found = [
+        randomisation_figures.of_case(case, part, threshold)
+        for case, part in by_case.items()
+        if part
+    ]
+    info = datasets.info(
+        first.dataset, options.data_dir, options.cache_dir,
+        input_size=first.input_size, augment=first.augment,
+    )  # fmt: skip
+    recipe = (
+        f"SGD, momentum {first.momentum:g}, learning rate {first.learning_rate:g}, "
+        f"x{first.lr_decay:g} {'an epoch' if first.lr_schedule == 'exponential' else 'a step'}, "
+        f"batches of {first.batch_size}, {first.epochs} epochs, weight decay "
+        f"{first.weight_decay:g}, dropout {first.dropout:g}, augmentation {first.augment}"
+    )
+    about = {"num_classes": info.num_classes, "threshold": threshold}
+    arrivals = runs[0].summary.get("arrivals", [])
+    return {
+        "model": content_hash.shown(first.model),
+        "dataset": content_hash.shown(first.dataset),
+        "parameters": runs[0].summary["parameters"],
+        "classes": info.num_classes,
+        "train_examples": first.examples or info.num_train,
+        "test_examples": info.num_test,
+        "threshold": threshold,
+        "recipe": recipe,
+        "cases": [case | {"ratio": randomisation_figures.ratio(case, found[0])} for case in found],
+        "verdict": randomisation_figures.verdict(found[0], found[1], **about),
+        "reasons": randomisation_figures.reasons(found, **about),
+        "limits": randomisation_figures.limits(
+            found,
+            num_classes=info.num_classes,
+            num_test=info.num_test,
+            recipe=recipe,
+            eval_every=first.eval_every,
+        ),
+        "left_out": left_out,
+        "notes": arrivals,
+    }
+
+
+def _named(model, out: Path) -> str:
+    """The name of a model; a keras.Model is saved below `out`, by its architecture."""
+    if isinstance(model, str):
+        return model
+    if not hasattr(model, "to_json"):
+        raise RequestError(
+            "model: expected a name (package.module:function, FILE.keras) or a keras.Model, "
+            f"received {type(model).__name__}"
+        )
+    import hashlib
+
+    try:
+        digest = hashlib.sha256(model.to_json().encode())
+        for layer in model._flatten_layers(include_self=False):
+            if hasattr(layer, "adapt"):  # whose statistics count, unlike weights
+                for values in layer.get_weights():
+                    digest.update(values.tobytes())
+        path = out / f"{content_hash.folder_name(model.name)}-{digest.hexdigest()[:12]}.keras"
+        if not path.is_file():  # Keras writes the date into it; the same model is to be one file
+            model.save(path)
+    except (NotImplementedError, TypeError, ValueError) as error:
+        raise RequestError(
+            f"model: {model.name} cannot be saved ({first_line(error)}); give a function instead, "
+            "package.module:function"
+        ) from None
+    return str(path)
+
+
+def _stored(dataset, out: Path) -> tuple[str | None, tuple[str, ...]]:
+    """The name of a data set, and what was done to it; arrays are saved below `out`."""
+    if dataset is None or isinstance(dataset, str):
+        return dataset, ()
+    try:
+        x_train, y_train, x_test, y_test = (np.asarray(a) for a in dataset)
+    except (TypeError, ValueError):
+        raise RequestError(
+            "dataset: expected a name, or arrays (x_train, y_train, x_test, y_test), received "
+            f"{type(dataset).__name__}"
+        ) from None
+    from rethink_tf.data.sources import custom as foreign_data
+
+    opened = foreign_data.from_arrays(x_train, y_train, x_test, y_test)
+    arrays, path = opened.load(), out / f"arrays-{opened.content[:12]}.npz"
+    if not path.is_file():
+        names = ("train_images", "train_labels", "test_images", "test_labels")
+        keys = ("x_train", "y_train", "x_test", "y_test")
+        with tempfile.TemporaryFile() as file:
+            np.savez(file, **{k: arrays[n] for k, n in zip(keys, names, strict=True)})
+            file.seek(0)
+            files.write_atomically(path, file.read())
+    return f"npz:{path}", opened.notes

@@ -1,0 +1,198 @@
+"""What labels drawn by a stated rule must look like: checks that need no twin.
+
+They hold for anyone's labels, and judge what the pipeline yields as well. Imports no TensorFlow.
+"""
+
+import dataclasses
+import functools
+import math
+
+import numpy as np
+from scipy import stats
+
+from rethink_tf.audit.check import TAIL, Check
+from rethink_tf.corruptions.labels import expected_changed
+
+# Where few are expected (5 in a cell, 10 pairs), statistics lie beyond a limit of chance 1e-7 up to
+# about ten times as often as their curves say (simulated, some 10 million draws each).
+LIMIT = TAIL / 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Labels:
+    """Integers [N] `true` and `given`, 0 to `num_classes` - 1, in one order."""
+
+    true: np.ndarray
+    given: np.ndarray
+    num_classes: int
+
+    @functools.cached_property
+    def changed(self) -> np.ndarray:
+        return self.true != self.given
+
+    @functools.cached_property
+    def table(self) -> np.ndarray:
+        return transitions(self.true, self.given, self.num_classes)
+
+    @functools.cached_property
+    def flows(self) -> np.ndarray:
+        """The table without the examples that kept their class."""
+        return self.table - np.diag(np.diag(self.table))
+
+    @property
+    def count(self) -> str:
+        n, moved = len(self.true), int(self.changed.sum())
+        return f"{moved:,} of {n:,} changed ({moved / n:.4f})"
+
+    @functools.cached_property
+    def chance(self) -> float:
+        """How often two examples drawn at random share their true class."""
+        return float(((self.table.sum(axis=1) / len(self.true)) ** 2).sum())
+
+
+def transitions(true, given, num_classes: int) -> np.ndarray:
+    """Table [K, K] of how often true class i was given label j."""
+    cells = np.asarray(true, np.int64) * num_classes + np.asarray(given, np.int64)
+    return np.bincount(cells, minlength=num_classes**2).reshape(num_classes, num_classes)
+
+
+def of_noise(case: Labels, probability: float | None, noise: str) -> list[Check]:
+    """All checks of labels that a kind of noise is said to have drawn.
+
+    Args:
+        case: the labels.
+        probability: of replacement; None where it is not known.
+        noise: one of `corruptions.LABEL_NOISE`.
+    """
+    checks = [] if probability is None else [changed_count(case, probability, noise)]
+    if probability == 0:
+        return checks
+    if noise == "pair_flip":
+        return [*checks, to_next_class(case), class_rates(case)]
+    return [*checks, *evenness(case), class_rates(case), not_a_permutation(case)]
+
+
+def changed_count(case: Labels, probability: float, noise: str = "uniform") -> Check:
+    """The number of changed labels within the exact binomial tails of p(1 - 1/K)."""
+    n, expected = len(case.true), expected_changed(probability, case.num_classes, noise)
+    changed = int(case.changed.sum())
+    low, high = stats.binom.ppf([TAIL, 1 - TAIL], n, expected)
+    detail = (
+        f"{changed / n:.4f} changed, expected {expected:.4f} within {low / n:.4f} to {high / n:.4f}"
+    )
+    return Check("changed_count", low <= changed <= high, detail)
+
+
+def evenness(case: Labels) -> list[Check]:
+    """Three tests of whether changed labels go evenly to all other classes, densest first."""
+    return [uniformity(case), received_evenly(case), coincidences(case)]
+
+
+def _chi_squared(name: str, observed, expected, freedom: int) -> Check:
+    if freedom < 1 or expected.min() < 5:
+        least = expected.min() if expected.size else 0.0
+        detail = f"expected counts from {least:.2f}, needs 5; {max(freedom, 0)} degrees of freedom"
+        return Check(name, None, detail)
+    chi2 = float(((observed - expected) ** 2 / expected).sum())
+    p = float(stats.chi2.sf(chi2, freedom))
+    return Check(name, p >= LIMIT, f"chi-squared {chi2:.1f} on {freedom} degrees, p {p:.2g}")
+
+
+def _one_class(name: str, observed, trials, share: float) -> Check | None:
+    """A failure where one class alone has more or fewer than chance explains; None where none has.
+
+    By the binomial tails, so it holds for any counts, and sees one class among a thousand, which a
+    sum over all classes does not.
+    """
+    tails = stats.binom.cdf(observed, trials, share), stats.binom.sf(observed - 1, trials, share)
+    tails = np.minimum(*tails)
+    worst = int(tails.argmin())
+    p = float(tails[worst]) * 2 * len(observed)  # either side, any class
+    if p >= LIMIT:
+        return None
+    detail = f"{observed[worst]} for class {worst}, expected {trials[worst] * share:.1f}, p {p:.2g}"
+    return Check(name, False, detail)
+
+
+def uniformity(case: Labels) -> Check:
+    """Chi-squared of the changed examples: each class goes evenly to all others.
+
+    Catches classes that were merely renamed, whose changed fraction can be right by chance.
+    """
+    k, moved = case.num_classes, case.flows.sum(axis=1)
+    cells = ~np.eye(k, dtype=bool) & (moved > 0)[:, None]
+    expected = np.repeat(moved[:, None] / max(k - 1, 1), k, axis=1)
+    freedom = int(np.sum(moved > 0)) * (k - 2)
+    return _chi_squared("uniformity", case.flows[cells], expected[cells], freedom)
+
+
+def received_evenly(case: Labels) -> Check:
+    """Whether all classes receive their share; testable where `uniformity` has too few per cell."""
+    name, k, moved = "received_evenly", case.num_classes, case.flows.sum(axis=1)
+    if k < 3:
+        return Check(name, None, "two classes: there is but one other")
+    received, others = case.flows.sum(axis=0), moved.sum() - moved
+    alone = _one_class(name, received, others, 1 / (k - 1))
+    return alone or _chi_squared(name, received, others / (k - 1), k - 1)
+
+
+def coincidences(case: Labels) -> Check:
+    """Whether two changed examples of a class meet in a new class as seldom as they should.
+
+    Holds for sparse tables too: under even noise the pairs are independent two by two, which gives
+    the exact variance, and with the triangles of pairs the exact skewness of a Pearson curve. Where
+    the table is dense that is a chi-squared.
+    """
+    name, rows = "coincidences", case.flows.sum(axis=1).astype(float)
+    pairs, triples = (rows * (rows - 1) / 2).sum(), (rows * (rows - 1) * (rows - 2) / 6).sum()
+    chance = 1 / max(case.num_classes - 1, 1)
+    expected, variance = pairs * chance, pairs * chance * (1 - chance)
+    if variance > 0:
+        third = variance * (1 - 2 * chance) + 6 * triples * chance**2 * (1 - chance)
+        # A count of at least `met`, hence the half.
+        curve = stats.pearson3(third / variance**1.5, expected + 0.5, math.sqrt(variance))
+    if expected < 10 or variance == 0 or curve.sf(pairs) >= LIMIT:  # even if all meet in one class
+        return Check(name, None, f"{pairs:.0f} pairs of changed examples are too few")
+    met = float((case.flows * (case.flows - 1.0) / 2).sum())
+    p = float(curve.sf(met))
+    return Check(name, p >= LIMIT, f"{met:.0f} pairs, expected {expected:.1f}, p {p:.2g}")
+
+
+def class_rates(case: Labels) -> Check:
+    """Whether the same share was changed of every true class that is large enough to tell."""
+    name, size, moved = "class_rates", case.table.sum(axis=1), case.flows.sum(axis=1)
+    share = moved.sum() / size.sum()
+    if share in (0, 1):
+        return Check(name, None, f"{'all' if share else 'none'} changed in every class")
+    if alone := _one_class(name, moved, size, share):
+        return alone
+    large = size * min(share, 1 - share) >= 5.5
+    if large.sum() > 1:
+        size, moved = size[large], moved[large]
+    share = moved.sum() / max(size.sum(), 1)
+    observed, expected = np.stack([moved, size - moved]), np.outer([share, 1 - share], size)
+    return _chi_squared(name, observed, expected, len(size) - 1)
+
+
+def to_next_class(case: Labels) -> Check:
+    """Whether every changed label is its true class plus one, modulo the number of classes."""
+    stray = int(np.sum(case.changed & (case.given != (case.true + 1) % case.num_classes)))
+    detail = f"{stray} of {int(case.changed.sum())} changed labels are not the next class"
+    return Check("to_next_class", stray == 0, detail)
+
+
+def not_a_permutation(case: Labels) -> Check:
+    """Class counts must move: labels drawn anew do not keep every count to the last one.
+
+    Catches labels that were permuted among examples, over the whole set or within batches.
+    """
+    k, moved = case.num_classes, int(case.changed.sum())
+    largest = int(np.abs(case.table.sum(axis=0) - case.table.sum(axis=1)).max())
+    # Normal approximation of all K counts of in- less outgoing labels being zero.
+    log_chance = 0.0
+    if moved:
+        log_chance = 0.5 * np.log(k) - (k - 1) / 2 * np.log(4 * np.pi * moved / k)
+    if log_chance > np.log(TAIL):
+        return Check("not_a_permutation", None, f"{moved} changed labels are too few to tell")
+    detail = f"class counts differ by up to {largest} from those of the true labels"
+    return Check("not_a_permutation", largest > 0, detail)

@@ -1,0 +1,263 @@
+"""Which rule turned true labels into given ones: one finder for each kind, surest first.
+
+A finder names a kind only where chance explains it less often than `TAIL`, so honest noise
+is not misnamed; what is left over is symmetric noise, uneven noise, or too few labels to tell.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+from scipy import stats
+
+from rethink_tf.audit.check import TAIL
+from rethink_tf.audit.label_checks import Labels, class_rates, evenness, not_a_permutation
+
+KINDS = (
+    "untouched",
+    "uniform",
+    "exclude_true",
+    "pair_flip",
+    "renamed",
+    "permuted",
+    "permuted_in_batches",
+    "shifted",
+    "constant",
+    "asymmetric",
+    "class_dependent",
+    "redrawn",
+    "unclear",
+)
+MAX_BATCH = 1 << 16
+LAGS = [s * k for k in (*range(1, 17), 32, 50, 64, 100, 128, 200, 250, 256, 500, 512, 1000)
+        for s in (1, -1)]  # fmt: skip
+SHIFTED_SHARE = 0.1  # labels dealt anew within batches of B follow each neighbour at up to 1/B
+SURE = -math.log(TAIL)
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """A kind, a phrase that continues "these labels are", and what was measured."""
+
+    kind: str
+    words: str
+    figures: dict
+
+
+def interval(count: int, n: int) -> tuple[float, float]:
+    """The exact (Clopper-Pearson) 95% interval of a fraction count / n."""
+    low = stats.beta.ppf(0.025, count, n - count + 1) if count else 0.0
+    high = stats.beta.ppf(0.975, count + 1, n - count) if count < n else 1.0
+    return float(low), float(high)
+
+
+def _untouched(case: Labels) -> Found | None:
+    if not case.changed.any():
+        return Found("untouched", f"untouched: all {len(case.true):,} equal the true ones", {})
+
+
+def _constant(case: Labels) -> Found | None:
+    only = int(case.given[0])
+    if (case.given == only).all() and (len(case.given) - 1) * math.log(case.num_classes) > SURE:
+        return Found("constant", f"constant: every one is class {only}, {case.count}", {})
+
+
+def _flow_words(case: Labels, limit: int = 6) -> str:
+    """The largest flows from class to class, as in `3 -> 5 (0.31 of class 3)`."""
+    flows, size, k = case.flows, case.table.sum(axis=1), case.num_classes
+    largest = np.argsort(-flows, axis=None, kind="stable")[:limit]
+    cells = [(c // k, c % k) for c in largest if flows.flat[c]]
+    text = ", ".join(f"{i} -> {j} ({flows[i, j] / size[i]:.2f} of class {i})" for i, j in cells)
+    return text + (", ..." if (flows > 0).sum() > len(cells) else "")
+
+
+def _fixed_map(case: Labels) -> Found | None:
+    """Each class goes to one class only: `renamed`, `pair_flip`, or `asymmetric`."""
+    k, flows, size = case.num_classes, case.flows, case.table.sum(axis=1)
+    touched, moved = np.flatnonzero(flows.any(axis=1)), int(flows.sum())
+    if ((flows > 0).sum(axis=1) > 1).any():
+        return None
+    full = bool((np.diag(case.table)[touched] == 0).all())
+    if k < 3:  # the only other class is no evidence, unless nobody kept theirs
+        if not full or len(case.true) * math.log(2) <= SURE or (size[touched].sum() < size.sum()):
+            return None
+    elif (moved - len(touched)) * math.log(k - 1) <= SURE:
+        return None
+    to, present = np.arange(k), np.flatnonzero(size)
+    to[touched] = flows[touched].argmax(axis=1)
+    mine = np.isin(case.true, touched)
+    even = class_rates(Labels(case.true[mine], case.given[mine], k)).passed is not False
+    share, offset = moved / int(mine.sum()), np.unique(to[touched] - touched)
+    # A class that is not touched counts as kept only where it is too large for chance.
+    settled = present[(flows.sum(axis=1) > 0)[present] | ((1 - share) ** size[present] < TAIL)]
+    one_to_one = len(np.unique(to[settled])) == len(settled)
+    figures = {"map": {int(i): int(to[i]) for i in touched}, "share": share}
+    of = "all" if full else f"a share of {share:.2f}"
+    ends = {int(case.true.max()), int(case.given.max())}
+    all_move = len(touched) == len(settled)
+    if full and all_move and len(offset) == 1 and abs(offset[0]) == 1 and ends == {k - 2, k - 1}:
+        more = "greater" if offset[0] > 0 else "less"
+        words = f"renamed: every number is {more} by one, as if counted from another start"
+        return Found("renamed", f"{words}; {case.count}", figures)
+    if k > 2 and even and all_move and (to[touched] == (touched + 1) % k).all():
+        low, high = interval(moved, len(case.true))
+        figures |= {"p_estimate": share, "p_low": low, "p_high": high}
+        words = f"pair flips at p about {share:.2f} (95% interval {low:.3f} to {high:.3f})"
+        return Found("pair_flip", f"{words}: changed ones go to the next class; {case.count}",
+                     figures)  # fmt: skip
+    if one_to_one and even and (full or 2 * len(touched) > len(settled)):
+        words = f"the true ones with {len(touched)} classes merely renamed, {of} of their examples"
+        return Found("renamed", f"{words}: {_flow_words(case)}; {case.count}", figures)
+    merged = "" if one_to_one or not full else "a fixed map that merges classes, "
+    words = f"asymmetric: {merged}each changed class goes to one other: {_flow_words(case)}"
+    return Found("asymmetric", f"{words}; {case.count}", figures)
+
+
+def _full_map(case: Labels) -> Found | None:
+    return _fixed_map(case) if not np.diag(case.table).any() else None
+
+
+def _at_lag(lag: int, n: int) -> tuple[slice, slice]:
+    """Positions i and i - lag, where both exist."""
+    return slice(max(lag, 0), n + min(lag, 0)), slice(max(-lag, 0), n - max(lag, 0))
+
+
+def _shift_found(case: Labels, lag: int, agree: float, text: str) -> Found:
+    side = "before" if lag > 0 else "after"
+    words = f"shifted: {text} the true one {abs(lag)} position{'s'[: abs(lag) > 1]} {side}"
+    return Found("shifted", f"{words} (misaligned); {case.count}", {"lag": lag, "share": agree})
+
+
+def _shifted(case: Labels) -> Found | None:
+    """Every label is that of the example `lag` positions before, from some position on."""
+    n, first = len(case.true), int(case.changed.argmax())
+    for lag in (lag for lag in LAGS if abs(lag) < n):
+        here, there = _at_lag(lag, n)
+        same = case.given[here] == case.true[there]
+        start = max(first - here.start, 0)
+        moved = int(case.changed[here][start:].sum())
+        evidence = moved * math.log(case.num_classes - 1)
+        if case.num_classes < 3:
+            evidence = -len(same[start:]) * math.log(max(case.chance, 0.5)) if moved > 4 else 0
+        if same[start:].all() and evidence > SURE + math.log(len(LAGS)):
+            text = "each is" if same.all() else f"from position {first} on each is"
+            return _shift_found(case, lag, float(same.mean()), text)
+
+
+def _partly_shifted(case: Labels) -> Found | None:
+    """A share of labels follows a neighbour, beyond what each example's own class explains."""
+    n, best = len(case.true), (SHIFTED_SHARE, 0)
+    goes = case.table / np.maximum(case.table.sum(axis=1, keepdims=True), 1)
+    for lag in (lag for lag in LAGS if abs(lag) < n):
+        here, there = _at_lag(lag, n)
+        chances = goes[case.true[here], case.true[there]]
+        excess = float((case.given[here] == case.true[there]).sum() - chances.sum())
+        deviation = math.sqrt(float((chances * (1 - chances)).sum()) + 1)
+        share = excess / max(float((1 - chances).sum()), 1)
+        if excess > 8 * deviation and share > best[0]:
+            best = (share, lag)
+    if best[1]:
+        return _shift_found(case, best[1], best[0], f"a share of about {best[0]:.2f} is")
+
+
+def _permuted_in_batches(case: Labels) -> Found | None:
+    """Class counts are kept in every batch of B; the smallest such B of all sizes, not of a list.
+
+    Each class weighs a random word: the running sum of given less true words is zero, but for
+    chances of 2**-64, just where all class counts agree up to there.
+    """
+    n, k = len(case.true), case.num_classes
+    weights = np.random.default_rng(0).integers(0, 2**64, k, dtype=np.uint64)
+    kept = np.cumsum(weights[case.given] - weights[case.true]) == 0
+    moved = np.concatenate([[0], np.cumsum(case.changed)])
+    for size in np.flatnonzero(kept[: min(n // 2, MAX_BATCH)]) + 1:
+        if size < 2 or not kept[size - 1 :: size].all():
+            continue
+        each = np.diff(moved[::size])
+        each = each[each > 0]
+        # As in `not_a_permutation`; a batch's last moved label alone is forced to one of K - 1.
+        log_chance = 0.5 * math.log(k) - (k - 1) / 2 * np.log(4 * math.pi * each / k)
+        if -np.minimum(log_chance, -math.log(max(k - 1, 2))).sum() > SURE + math.log(n):
+            words = f"permuted in batches of {size}: each batch keeps its class counts exactly"
+            figures = {"batch": int(size), "batches": n // int(size)}
+            return Found("permuted_in_batches", f"{words}; {case.count}", figures)
+
+
+def _permuted(case: Labels) -> Found | None:
+    check = not_a_permutation(case)
+    if check.passed is not False:
+        return None
+    how = "dealt to other examples"
+    if (np.diff(case.given) >= 0).all():
+        how = "in sorted order"
+    elif (case.given == case.true[::-1]).all():
+        how = "in reverse order"
+    share = min(float(case.changed.mean()) / (1 - case.chance), 1.0)
+    words = f"a permutation of the true ones, {how}: every class count is kept exactly"
+    words += f", a share of about {share:.2f} dealt anew; {case.count}"
+    return Found("permuted", words, {"share": share})
+
+
+def _drawn(case: Labels) -> Found:
+    """What is left: labels drawn evenly, unevenly, or too few to tell."""
+    n, k, moved = len(case.true), case.num_classes, int(case.changed.sum())
+    even, rates = evenness(case), class_rates(case)
+    if any(check.passed is False for check in even):
+        words = f"asymmetric: changed, but not evenly to all classes: {_flow_words(case)}"
+        return Found("asymmetric", f"{words}; {case.count}", {})
+    if rates.passed is False:
+        size = case.table.sum(axis=1)
+        share = case.flows.sum(axis=1)[size > 0] / size[size > 0]
+        low, high = share.argmin(), share.argmax()
+        words = f"class-dependent: changed at rates from {share[low]:.2f} (class "
+        words += f"{np.flatnonzero(size)[low]}) to {share[high]:.2f} (class "
+        words += f"{np.flatnonzero(size)[high]}), evenly to the others; {case.count}"
+        return Found("class_dependent", words, {"lowest_rate": share[low], "highest_rate":
+                     share[high]})  # fmt: skip
+    most, (low, high), share = 1 - 1 / k, interval(moved, n), moved / n
+    tested = rates.passed is not None if k < 3 else any(check.passed for check in even)
+    figures = {"p_estimate": min(share / most, 1.0), "p_low": min(low / most, 1.0),
+               "p_high": min(high / most, 1.0), "exclude_true_p": share}  # fmt: skip
+    if not tested:
+        words = f"too few to tell by which rule: {case.count}; nothing speaks against uniform at p "
+        words += f"from {figures['p_low']:.2f} to {figures['p_high']:.2f}"
+        return Found("unclear", words, figures)
+    if moved > stats.binom.ppf(1 - TAIL, n, most):
+        words = f"changed with the true class excluded at p about {share:.2f} (95% interval "
+        words += f"{low:.3f} to {high:.3f}): {case.count}, more than uniform allows ({most:.4f})"
+        words += "; with two classes a pair flip is the same" if k < 3 else ""
+        return Found("exclude_true", words, figures | {"p_estimate": share, "p_low": low,
+                     "p_high": high})  # fmt: skip
+    words = f"uniform at p about {figures['p_estimate']:.2f} (95% interval {figures['p_low']:.3f} "
+    words += f"to {figures['p_high']:.3f}), true class included: {case.count}; or equally, being "
+    words += f"the same distribution: true class excluded at p about {share:.2f}"
+    check = not_a_permutation(case)
+    words += "; a permutation cannot be told from this" if check.passed is None else ""
+    return Found("uniform", words, figures)
+
+
+def find(case: Labels, order: np.ndarray | None = None) -> Found:
+    """Names the rule behind given labels.
+
+    Args:
+        case: the labels in the order in which they came.
+        order: int [N], positions in the order of the examples' identities, where these are known;
+            misalignment and batches are sought in both orders.
+
+    Returns:
+        What was Found; its kind is one of KINDS except `redrawn`.
+    """
+    cases = [case]
+    if order is not None and (np.diff(order) != 1).any():
+        cases.append(Labels(case.true[order], case.given[order], case.num_classes))
+    # A map of all examples is surer than a shift, and a shift surer than a map of a share.
+    finders = [(finder, case) for finder in (_untouched, _constant, _full_map)]
+    finders += [(_shifted, c) for c in cases] + [(_fixed_map, case)]
+    finders += [(_permuted_in_batches, c) for c in cases] + [(_permuted, case)]
+    finders += [(_partly_shifted, c) for c in cases]
+    for finder, its in finders:
+        found = finder(its)
+        if found:
+            by = "" if its is case else " (in order of index)"
+            return dataclasses.replace(found, words=found.words + by)
+    return _drawn(case)

@@ -1,0 +1,276 @@
+"""Audit of corrupted pixels: what reaches the model against what the kind of corruption says.
+
+The first check compares a sample with the NumPy twin; the others need no twin. Imports no
+TensorFlow.
+"""
+
+import numpy as np
+
+from rethink_tf.audit.dataset import Check, equal
+from rethink_tf.corruptions import pixels as pixel_corruptions
+from rethink_tf.corruptions.threefry import SplitId
+
+SAMPLE = 500
+BLOCK = 5000
+SIGMAS = 6.0
+
+
+def split_id(split) -> SplitId:
+    """The random streams' name for a Split."""
+    return SplitId.TRAIN if split.name == "train" else SplitId.TEST
+
+
+def _colours(images: np.ndarray) -> np.ndarray:
+    """Each position's channels as one number: int64 [N, positions] from uint8 [N, H, W, C]."""
+    flat = images.reshape(len(images), -1, images.shape[-1])
+    colours = flat[..., 0].astype(np.int64)
+    for channel in range(1, flat.shape[-1]):
+        colours += flat[..., channel].astype(np.int64) << 8 * channel
+    return colours
+
+
+def _blocks(count: int):
+    """Slices of a range, small enough that 64-bit copies of their images are no burden."""
+    return [slice(start, start + BLOCK) for start in range(0, count, BLOCK)]
+
+
+def _mixed(values: np.ndarray) -> np.ndarray:
+    """Scatters int64 values over 64 bits, so that equal sums mean equal multisets."""
+    with np.errstate(over="ignore"):
+        values = (values + 0x1234567) * 0x9E3779B97F4A7C1
+        values = (values ^ (values >> 29)) * 0x3F58476D1CE4E5B9
+        return values ^ (values >> 32)
+
+
+def multiset_kept(original: np.ndarray, got: np.ndarray, name: str) -> Check:
+    """Every image has the same pixels as its original, wherever they stand."""
+    name = f"pixel_multiset_kept_{name}"
+    if got.dtype != original.dtype or got.shape != original.shape:
+        return Check(
+            name, False, f"expected {original.dtype} {original.shape}, received {got.dtype}"
+        )
+    with np.errstate(over="ignore"):
+        sums = [
+            np.concatenate([_mixed(_colours(x[b])).sum(axis=1) for b in _blocks(len(x))])
+            for x in (original, got)
+        ]
+    return equal(name, *sums, "images' pixel multisets")
+
+
+def some_changed(original: np.ndarray, got: np.ndarray, moved: int, name: str) -> Check:
+    """Not every image is as it was; `moved` positions of each were to be permuted."""
+    changed = sum(int((original[b] != got[b]).any(axis=(1, 2, 3)).sum()) for b in _blocks(len(got)))
+    detail = f"{changed} of {len(got)} images differ from their originals"
+    # A few positions can all fall on pixels that are alike.
+    passed = changed > 0 or (None if moved < 16 else False)
+    return Check(f"images_changed_{name}", passed, detail)
+
+
+def _signatures(images: np.ndarray) -> np.ndarray:
+    """A number for each position, over all images: positions that move together keep it."""
+    weights = _mixed(np.arange(len(images), dtype=np.int64))
+    with np.errstate(over="ignore"):
+        parts = [weights[b] @ _colours(images[b]) for b in _blocks(len(images))]
+        return np.sum(parts, axis=0)
+
+
+def recovered_permutation(original: np.ndarray, got: np.ndarray) -> np.ndarray | None:
+    """The one permutation of positions that made `got` of `original`, or None if there is none.
+
+    Positions that are equal in all images (the rim of MNIST) are matched in any order.
+    """
+    before, after = _signatures(original), _signatures(got)
+    order_before, order_after = (np.argsort(x, kind="stable") for x in (before, after))
+    if not np.array_equal(before[order_before], after[order_after]):
+        return None
+    permutation = np.empty(len(before), np.int64)
+    permutation[order_after] = order_before
+    return permutation
+
+
+def shuffled_alike(train, train_got, test, test_got, fraction: float) -> list[Check]:
+    """One permutation for all images, training and test; it moves the share asked for."""
+    permutation = recovered_permutation(train.images, train_got)
+    name = "one_permutation_for_training"
+    if permutation is None:
+        return [Check(name, False, "no single permutation of positions explains the images")]
+    positions = len(permutation)
+    moved = int((permutation != np.arange(positions)).sum())
+    expected = round(fraction * positions)
+    # A random permutation leaves one position in place on average, 16 with chance below 1e-13.
+    # Positions that are equal in all images can hide or feign as many moves as there are of them.
+    ties = len(_tied_positions(_signatures(train.images)))
+    good = expected - 16 - ties <= moved <= expected + ties
+    checks = [
+        Check(name, True, f"{len(train_got)} images"),
+        Check(
+            "moved_positions",
+            # Where every position equals another in all images, nothing can be said.
+            None if expected - 16 - ties <= 0 and good else good,
+            f"{moved} of {positions}, expected about {expected}",
+        ),
+    ]
+    # Together, since what is equal in all training images (the rim of MNIST) differs in test ones.
+    before, after = (
+        _mixed(_signatures(a)) + _signatures(b)
+        for a, b in ((train.images, test.images), (train_got, test_got))
+    )
+    alike = int(np.isin(after, before).sum())
+    same = np.array_equal(np.sort(before), np.sort(after))
+    detail = f"{alike} of {positions} positions moved as in the training images"
+    checks.append(Check("same_permutation_for_test", same, detail))
+    return checks
+
+
+def _tied_positions(signatures: np.ndarray) -> np.ndarray:
+    values, counts = np.unique(signatures, return_counts=True)
+    return np.flatnonzero(np.isin(signatures, values[counts > 1]))
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Of entries, each image and channel about its own mean."""
+    a = a - a.mean(axis=(1, 2), keepdims=True, dtype=np.float32)
+    b = b - b.mean(axis=(1, 2), keepdims=True, dtype=np.float32)
+    scale = np.sqrt((a * a).sum(dtype=np.float64) * (b * b).sum(dtype=np.float64))
+    return float((a * b).sum(dtype=np.float64) / max(scale, 1e-12))
+
+
+def shuffled_apart(
+    original: np.ndarray, got: np.ndarray, fraction: float, name: str
+) -> list[Check]:
+    """A different permutation for each image; the correlation left is what the share predicts."""
+    moved = round(fraction * _positions(got))
+    single = len(original) > 1 and recovered_permutation(original, got) is not None
+    single = single or _one_for_some(original, got, moved)
+    detail = f"{len(original)} images, {moved} positions permuted"
+    checks = [
+        Check(
+            f"differs_from_image_to_image_{name}",
+            None if len(original) < 2 or moved < 2 else not single,
+            "one permutation explains several images" if single and moved > 1 else detail,
+        )
+    ]
+    sample = slice(0, 5000)
+    correlation = _correlation(original[sample].astype(np.float32), got[sample])
+    expected = 1 - moved / _positions(got)
+    # Each image's permutation is independent; neighbouring pixels are alike, so a moved pixel
+    # falls on a like one now and then.
+    tolerance = 0.02 + SIGMAS / np.sqrt(min(len(got), 5000) * _positions(got) / 20)
+    good = abs(correlation - expected) < tolerance
+    detail = f"{correlation:.4f} with the originals, expected {expected:.4f} +- {tolerance:.4f}"
+    checks.append(Check(f"correlation_{name}", bool(good), detail))
+    return checks
+
+
+def _one_for_some(original: np.ndarray, got: np.ndarray, moved: int) -> bool:
+    """Whether some eight neighbours were permuted alike, as where one is drawn per batch."""
+    if moved < _positions(got) / 2:  # a few moves may fall on pixels that are alike
+        return False
+    for start in np.linspace(0, len(got) - 8, min(100, len(got) // 8)).astype(int):
+        some = slice(start, start + 8)
+        telling = len(np.unique(_signatures(original[some]))) > _positions(got) / 8
+        if telling and recovered_permutation(original[some], got[some]) is not None:
+            return True
+    return False
+
+
+def _positions(images: np.ndarray) -> int:
+    return images.shape[1] * images.shape[2]
+
+
+def gaussian_moments(
+    original: np.ndarray, got: np.ndarray, mix: float, mean, deviation, name: str
+) -> list[Check]:
+    """The noise part has the training set's mean and variance per channel, and no image in it."""
+    if got.dtype != np.float32:
+        return [Check(f"gaussian_{name}", False, f"expected float32, received {got.dtype}")]
+    sample = slice(0, 5000)
+    images = original[sample].astype(np.float32)
+    noise = (got[sample] - np.float32(1 - mix) * images) / np.float32(mix)
+    draws = noise[..., 0].size
+    z_mean = np.abs(noise.mean(axis=(0, 1, 2), dtype=np.float64) - mean)
+    z_mean = float((z_mean / (deviation / np.sqrt(draws))).max())
+    ratio = noise.var(axis=(0, 1, 2), dtype=np.float64) / np.square(deviation)
+    z_variance = float((np.abs(ratio - 1) / np.sqrt(2 / draws)).max())
+    correlation = _correlation(images, noise)
+    # The images' own deviation, over 5,000 of them, is all that the prediction for a mix needs.
+    centred = images - images.mean(axis=(1, 2), keepdims=True)
+    signal = (1 - mix) ** 2 * centred.var(dtype=np.float64)
+    predicted = np.sqrt(signal / (signal + mix**2 * np.mean(np.square(deviation))))
+    measured = _correlation(images, got[sample])
+    limit = SIGMAS / np.sqrt(images.size)
+    return [
+        Check(f"gaussian_mean_{name}", z_mean < SIGMAS, f"at most {z_mean:.1f} sigma off"),
+        Check(f"gaussian_variance_{name}", z_variance < SIGMAS, f"at most {z_variance:.1f} sigma"),
+        Check(
+            f"gaussian_noise_free_of_image_{name}",
+            abs(correlation) < limit,
+            f"correlation {correlation:.5f}, chance below {limit:.5f}",
+        ),
+        Check(
+            f"correlation_{name}",
+            abs(measured - predicted) < 0.02 + limit,
+            f"{measured:.4f} with the originals, expected {predicted:.4f}",
+        ),
+    ]  # fmt: skip
+
+
+def equals_twin(split, got: np.ndarray, **kinds) -> Check:
+    """A sample, spread over the split, against the NumPy twin; Gaussian to 1e-4 deviations."""
+    chosen = np.unique(np.linspace(0, len(got) - 1, min(SAMPLE, len(got))).astype(int))
+    twin = pixel_corruptions.corrupt_pixels(
+        split.images[chosen], split.index[chosen], split=split_id(split), **kinds
+    )
+    name = f"pixels_equal_twin_{split.name}"
+    if kinds["pixels"] != "gaussian":
+        return equal(name, got[chosen], twin, "sampled images")
+    worst = float(np.abs((got[chosen] - twin) / np.float32(kinds["deviation"])).max())
+    return Check(
+        name, worst < 1e-4, f"at most {worst:.1e} deviations apart on {len(chosen)} images"
+    )
+
+
+def standardised(seen: np.ndarray) -> Check:
+    """Each image as the model sees it has mean 0 and deviation 1 (flat ones: 0)."""
+    means = np.abs(seen.mean(axis=(1, 2, 3)))
+    deviations = seen.std(axis=(1, 2, 3))
+    flat = deviations < 1e-3
+    worst = float(max(means.max(), np.abs(deviations[~flat] - 1).max(initial=0)))
+    return Check("standardised", worst < 1e-3, f"off by at most {worst:.1e} on {len(seen)} images")
+
+
+def channel_normed(seen: np.ndarray, images: np.ndarray, mean, deviation) -> Check:
+    """Each channel as the model sees it is (image - mean) / deviation, to 1e-4."""
+    twin = (images.astype(np.float64) - mean) / deviation
+    worst = float(np.abs(seen - twin).max())
+    return Check("channel_normed", worst < 1e-4, f"off by at most {worst:.1e}")
+
+
+def before_training(
+    train, train_got, test, test_got, *, pixels, mix, fraction, mean, deviation, seed
+) -> list[Check]:
+    """All checks of the images that the pipeline yields.
+
+    Args:
+        train, test: the Splits that the pipeline read, cropped.
+        train_got, test_got: images of the Tables that it yielded.
+        pixels, mix, fraction, mean, deviation, seed: see `pixels.corrupt_pixels`.
+    """
+    kinds = {"pixels": pixels, "mix": mix, "fraction": fraction, "seed": seed}
+    kinds |= {"mean": mean, "deviation": deviation}
+    both = ((train, train_got), (test, test_got))
+    if pixels == "original":
+        return [equal(f"images_untouched_{s.name}", got, s.images, "images") for s, got in both]
+    checks = [equals_twin(split, got, **kinds) for split, got in both]
+    if pixels in ("shuffled", "random"):
+        checks += [multiset_kept(split.images, got, split.name) for split, got in both]
+        moved = round(fraction * _positions(train_got))
+        checks += [some_changed(split.images, got, moved, split.name) for split, got in both]
+    if pixels == "shuffled":
+        checks += shuffled_alike(train, train_got, test, test_got, fraction)
+    for split, got in both:
+        if pixels == "random":
+            checks += shuffled_apart(split.images, got, fraction, split.name)
+        if pixels == "gaussian":
+            checks += gaussian_moments(split.images, got, mix, mean, deviation, split.name)
+    return checks

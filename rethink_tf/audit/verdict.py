@@ -1,0 +1,184 @@
+"""Says in words what anyone's labels are, by the true labels beside them.
+
+    rethink-tf audit labels.csv --p=0.5
+
+From a notebook `audit.labels(true, given, p=0.5)`. Untouched, redrawn, renamed, permuted or
+misaligned labels all train without an error; here each has a name. Imports no TensorFlow.
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from rethink_tf.audit.check import Check, equal
+from rethink_tf.audit.label_checks import Labels, changed_count, of_noise
+from rethink_tf.audit.label_kinds import KINDS, Found, find
+from rethink_tf.corruptions.labels import LABEL_NOISE, expected_changed
+from rethink_tf.data.label_file import as_labels, read_labels
+from rethink_tf.errors import RequestError
+
+__all__ = ["KINDS", "Verdict", "labels", "labels", "read_labels"]
+
+_ASKED = {
+    "uniform": "uniform at p = {:.2f}",
+    "exclude_true": "the true class excluded at p = {:.2f}",
+    "pair_flip": "pair flips at p = {:.2f}",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What labels are.
+
+    Attributes:
+        kind: one of KINDS.
+        words: one or two sentences with the figures.
+        figures: numbers by name: `n`, `num_classes`, `changed`, `changed_fraction`; `p_estimate`
+            with its 95% interval `p_low` to `p_high` where there is a p; others by kind.
+        checks: the measured properties that noise as asked for (uniform by default) must have.
+        ok: whether the labels are what was asked for; None where no p was given.
+    """
+
+    kind: str
+    words: str
+    figures: dict[str, Any]
+    checks: list[Check]
+    ok: bool | None
+
+    def __str__(self):
+        asked = {None: "", True: " - as asked for", False: " - NOT as asked for"}[self.ok]
+        plain = {k: v for k, v in self.figures.items() if isinstance(v, int | float)}
+        numbers = ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}"
+                            for k, v in plain.items())  # fmt: skip
+        lines = [self.kind + asked, self.words, "", numbers]
+        return "\n".join(lines + [f"  {check}" for check in self.checks])
+
+
+def labels(
+    true: Any,
+    given: Any,
+    *,
+    p: float | None = None,
+    noise: str = "uniform",
+    num_classes: int | None = None,
+    index: Any = None,
+    again: Any = None,
+) -> Verdict:
+    """Names the rule by which given labels came from true ones.
+
+    Args:
+        true, given: integers [N] or one-hot [N, K] of the same examples: arrays, lists, anything
+            with `__array__` (PyTorch's tensors on the CPU), or an iterable of batches of them or
+            of (images, labels).
+        p: probability of replacement that was asked for, or None to describe only.
+        noise: kind of noise that was asked for at p: `uniform` draws any class, the true one
+            included (the paper's definition); `exclude_true`; `pair_flip`.
+        num_classes: K; by default the largest label plus one, and at least two.
+        index: integers [N], the examples' identities, each once; batches and misalignment are then
+            sought in their order too.
+        again: the given labels as seen in a second pass, in the same order.
+
+    Returns:
+        A Verdict.
+
+    Raises:
+        RequestError: lengths that differ, nothing, or values that are no classes.
+    """
+    if p is not None and not (isinstance(p, int | float | np.number) and 0 <= p <= 1):
+        raise RequestError(f"p: expected a number from 0 to 1, received {p}")
+    if noise not in LABEL_NOISE:
+        raise RequestError(f"noise: expected one of {', '.join(LABEL_NOISE)}, received {noise}")
+    if p is None and noise != "uniform":
+        raise RequestError(f"noise: expected a p with it, received {noise} alone")
+    if num_classes is not None and not 2 <= num_classes <= 2048:
+        raise RequestError(f"num_classes: expected 2 to 2048, received {num_classes}")
+    case, order, second = _checked(true, given, num_classes, index, again)
+    found = _as_asked(find(case, order), case, p, noise)
+    checks = of_noise(case, p, noise)
+    if second is not None:
+        same = equal("same_over_two_passes", second, case.given, "given labels")
+        checks.append(same)
+        found = found if same.passed else _redrawn(found, case, second)
+    changed, n = int(case.changed.sum()), len(case.true)
+    figures = {"n": n, "num_classes": case.num_classes, "changed": changed,
+               "changed_fraction": changed / n} | found.figures  # fmt: skip
+    ok = None
+    words = f"These labels are {found.words}."
+    if p is not None:
+        honest = found.kind in (noise, "unclear") or found.kind == "untouched"
+        ok = honest and not any(check.passed is False for check in checks)
+        link = "as asked for, " if ok else "asked for " + _ASKED[noise].format(p) + ", but "
+        words = f"{link}these labels are {found.words}{'' if ok else _hint(found, case, p, noise)}."
+        words = words[0].upper() + words[1:]
+    return Verdict(found.kind, words, figures, checks, ok)
+
+
+def _checked(true, given, num_classes, index, again):
+    """Labels, the order of index or None, and the second pass or None; refuses what is none."""
+    true, given = (as_labels(n, x, num_classes) for n, x in (("true", true), ("given", given)))
+    n = len(true)
+
+    def of_length(name, values):
+        if len(values) != n:
+            raise RequestError(f"{name}: expected {n} as in true, received {len(values)}; "
+                               "is one of them another split?")  # fmt: skip
+        return values
+
+    k = num_classes or max(2, int(max(true.max(), of_length("given", given).max())) + 1)
+    of_length("given", given)
+    order = second = None
+    if again is not None:
+        second = of_length("again", as_labels("again", again, num_classes))
+    if index is not None:
+        index = of_length("index", np.asarray(index).ravel())
+        if index.dtype.kind not in "iuf" or len(np.unique(index)) != n:
+            raise RequestError("index: expected whole numbers, each once")
+        order = np.argsort(index, kind="stable")
+    return Labels(true, given, k), order, second
+
+
+def _as_asked(found: Found, case: Labels, p: float | None, noise: str) -> Found:
+    """Names what was asked for where it is the same distribution as what was found."""
+    two = case.num_classes == 2
+    same = {"uniform", "exclude_true", "renamed"} if two else {"uniform"}
+    wanted = {"exclude_true", "pair_flip"} if two else {"exclude_true"}
+    if p is None or noise not in wanted or found.kind not in same or found.kind == noise:
+        return found
+    if not changed_count(case, p, noise).passed:
+        return found
+    share = float(case.changed.mean())
+    rule = "pair flips" if noise == "pair_flip" else "changed with the true class excluded"
+    words = f"{rule} at p about {share:.2f}: {case.count}"
+    if found.kind == "uniform":
+        also = found.figures["p_estimate"]
+        words += f"; or equally, being the same distribution: uniform at p about {also:.2f}"
+    return Found(noise, words, found.figures | {"p_estimate": share})
+
+
+def _redrawn(found: Found, case: Labels, second: np.ndarray) -> Found:
+    differ, n = int(np.sum(second != case.given)), len(second)
+    words = f"redrawn between passes, not fixed: {differ:,} of {n:,} differ ({differ / n:.4f}); "
+    if np.array_equal(*(np.bincount(x, minlength=2 * 2048) for x in (second, case.given))):
+        words += "both passes have the same class counts, so perhaps only their order differs; "
+    figures = found.figures | {"differ": differ, "differ_fraction": differ / n}
+    return Found("redrawn", words + f"the first pass alone is {found.words}", figures)
+
+
+def _hint(found: Found, case: Labels, p: float, noise: str) -> str:
+    """The known mistake that explains a changed fraction that was not asked for."""
+    if found.kind == "untouched":
+        return ": the corruption never reached them"
+    if found.kind not in ("uniform", "exclude_true") or noise != "uniform":
+        return ""
+    k = case.num_classes
+    known = {
+        "the true class excluded at the same p": expected_changed(p, k, "exclude_true"),
+        "the examples to corrupt drawn with replacement": expected_changed(1 - np.exp(-p), k),
+        "the corruption applied twice": expected_changed(1 - (1 - p) ** 2, k),
+        "the share that is kept, not replaced": expected_changed(1 - p, k),
+    }
+    share = float(case.changed.mean())
+    why = min(known, key=lambda name: abs(known[name] - share))
+    deviation = np.sqrt(known[why] * (1 - known[why]) / len(case.true))
+    return f"; as with {why}" if abs(known[why] - share) <= 4 * deviation else ""

@@ -1,0 +1,157 @@
+"""All commands: `rethink-tf COMMAND ...`, which is `python -m rethink_tf COMMAND ...`.
+
+An expected failure is one line on standard error and an exit code. Imports no TensorFlow; a
+command's module is imported when it is asked for.
+"""
+
+import dataclasses
+import difflib
+import importlib
+import signal
+import sys
+from collections.abc import Callable
+
+from rethink_tf import console
+from rethink_tf.errors import ExitCode, RequestError, RethinkError
+from rethink_tf.storage import paths
+
+PROGRAM = "rethink-tf"
+# Of commands that keep nothing before their end.
+NOTHING_KEPT = "interrupted; nothing is kept, the same command starts over"
+NOTHING_TRAINED = "interrupted before anything was trained"
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """One command.
+
+    Attributes:
+        summary: what it does, in a line.
+        module: where its `main(argv)` is.
+        stopped: printed where Ctrl-C ends it.
+    """
+
+    summary: str
+    module: str
+    stopped: str = NOTHING_TRAINED
+
+
+_CLI = "rethink_tf.cli"
+GROUPS: dict[str, dict[str, Command]] = {
+    "Train": {
+        "train": Command(
+            "trains one run, by its flags or by --flagfile=FILE", "rethink_tf.main"
+        ),
+        "sweep": Command("trains what is missing of tables and figures", f"{_CLI}.sweep"),
+        "randomisation-test": Command(
+            "trains a model of yours on true and on random labels", f"{_CLI}.randomisation_test"
+        ),
+    },
+    "Look at runs": {
+        "report": Command(
+            "tables and figures, the paper's numbers beside ours", f"{_CLI}.report"
+        ),
+        "show": Command("pictures of a data set, or curves of runs", f"{_CLI}.show"),
+        "tensorboard": Command("what TensorBoard shows of many runs", f"{_CLI}.tensorboard"),
+        "measures": Command(
+            "norms, margins and sharpness of finished runs", f"{_CLI}.measures", NOTHING_KEPT
+        ),
+    },
+    "Labels": {
+        "audit": Command("says what the labels of a file are", f"{_CLI}.audit"),
+        "noise": Command(
+            "writes corrupted labels to a file, for other frameworks", f"{_CLI}.noise"
+        ),
+    },
+    "Theory": {
+        "kernels": Command("kernel interpolation (Table 3)", f"{_CLI}.kernels"),
+        "bandwidth": Command(
+            "chooses the width of a Gaussian kernel", f"{_CLI}.bandwidth", NOTHING_KEPT
+        ),
+        "expressivity": Command(
+            "a network of 2n + d weights fits any n labels (Theorem 1)", f"{_CLI}.expressivity",
+            NOTHING_KEPT,
+        ),
+        "implicit": Command(
+            "SGD and the solution of least norm", f"{_CLI}.implicit", NOTHING_KEPT
+        ),
+        "rademacher": Command(
+            "how well a network fits random signs (equation 1)", f"{_CLI}.rademacher", NOTHING_KEPT
+        ),
+    },
+    "Maintain this project": {
+        "ship": Command("adds finished runs to the results that are shipped", f"{_CLI}.ship"),
+        "readme-tables": Command(
+            "writes the README's tables of shipped runs", f"{_CLI}.readme_tables"
+        ),
+    },
+}  # fmt: skip
+COMMANDS: dict[str, Command] = {
+    name: command for group in GROUPS.values() for name, command in group.items()
+}
+
+
+def _terminated(*_):
+    raise SystemExit(ExitCode.TERMINATED)
+
+
+def guarded(
+    command: Callable[[list[str]], int], argv: list[str], stopped: str = NOTHING_TRAINED
+) -> int:
+    """Runs a command so that an expected failure is one line on stderr and its exit code.
+
+    Args:
+        command: takes `argv` and returns the exit code.
+        argv: arguments without the program's name.
+        stopped: printed where Ctrl-C ends it, unless the KeyboardInterrupt itself says it.
+    """
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        with paths.from_here():
+            return int(command(argv))
+    except RethinkError as error:
+        console.warn(" ".join(str(error).splitlines()))
+        return int(error.exit_code)
+    except KeyboardInterrupt as error:
+        console.warn(str(error) or stopped)
+        return int(ExitCode.INTERRUPTED)
+
+
+def listing() -> str:
+    """All commands by group, a line each."""
+    width = max(map(len, COMMANDS))
+    lines = [f"{PROGRAM} COMMAND [--name=value ...]   {PROGRAM} COMMAND --help says more of each"]
+    for group, commands in GROUPS.items():
+        lines += ["", f"{group}:"]
+        lines += [f"  {name:<{width}}  {one.summary}" for name, one in commands.items()]
+    return "\n".join(lines)
+
+
+def find_command(word: str) -> Command:
+    """The command of a name, written with `-` or `_`; RequestError with the nearest otherwise."""
+    name = word.replace("_", "-")
+    if name in COMMANDS:
+        return COMMANDS[name]
+    near = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.6)
+    hint = f"did you mean {near[0]}?" if near else f"{PROGRAM} lists them"
+    raise RequestError(f"expected a command, received {word:.60}; {hint}")
+
+
+def _dispatch(argv: list[str]) -> int:
+    if not argv or argv[0] in ("--help", "-h", "help"):
+        console.say(listing())
+        return ExitCode.DONE
+    command = find_command(argv[0])
+    main = importlib.import_module(command.module).main
+    return main(argv[1:])
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command line: the console script.
+
+    Args:
+        argv: the command's name and its arguments; None for those of the process.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    command = COMMANDS.get(argv[0].replace("_", "-")) if argv else None
+    return guarded(_dispatch, argv, command.stopped if command else NOTHING_TRAINED)

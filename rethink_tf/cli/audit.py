@@ -1,0 +1,79 @@
+"""Says what the labels of a file are: rethink-tf audit labels.csv --p=0.5"""
+
+import dataclasses
+
+from rethink_tf import console
+from rethink_tf.audit import verdict
+from rethink_tf.config import fields
+from rethink_tf.config.command_line import CommandLine
+from rethink_tf.corruptions.labels import LABEL_NOISE
+from rethink_tf.data.label_file import read_again, read_labels
+from rethink_tf.errors import ExitCode, RequestError
+
+_GROUP = "This command"
+
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """The true labels, and what was asked for."""
+
+    true: str | None = fields.field(
+        None, str, "file of the true labels, .npy (one-hot too)", group=_GROUP,
+    )  # fmt: skip
+    again: str | None = fields.field(
+        None, str, "file of the given labels in a second pass", group=_GROUP,
+    )  # fmt: skip
+    p: float | None = fields.field(
+        None, float, "probability of replacement that was asked for", group=_GROUP, low=0.0,
+        high=1.0,
+    )  # fmt: skip
+    noise: str | None = fields.field(
+        None, str, "kind of noise asked for at --p", group=_GROUP, choices=LABEL_NOISE,
+        by="uniform",
+    )  # fmt: skip
+    num_classes: int | None = fields.field(
+        None, int, "number of classes", group=_GROUP, low=2, high=2048, by="largest label + 1",
+    )  # fmt: skip
+
+
+LINE = CommandLine(
+    "rethink-tf audit",
+    """
+    Says in words what the labels in FILE are: untouched, uniform at some p, the true class
+    excluded, renamed, permuted, misaligned, redrawn between passes, ...
+
+    Exit code: 0 described (and as asked for, with --p); 3 not what --p asks for; 2 a wrong request.
+    """,
+    (Flags,),
+    words="FILE",
+    word_help="FILE: .csv or .npz with true and given (index optional), such as a noise file; .npy "
+    "of shape [N, 2] (true, given); with --true, the given labels alone",
+)
+
+
+def main(argv: list[str]) -> int:
+    """Runs one command line (without the program's name) and returns its exit code."""
+    parsed = LINE.parse(argv)
+    if parsed is None:
+        console.say(LINE.help())
+        return ExitCode.DONE
+    asked = parsed[Flags]
+    if len(parsed.words) != 1:
+        raise RequestError(f"expected one FILE of labels, received {len(parsed.words)}")
+    if asked.noise and asked.p is None:
+        raise RequestError("--noise: expected --p with it")
+    read = read_labels(parsed.words[0], asked.true)
+    again = None
+    if asked.again:
+        again = read_again(asked.again, read["index"], paired=asked.true is None)
+    found = verdict.labels(
+        read["true"],
+        read["given"],
+        p=asked.p,
+        noise=asked.noise or "uniform",
+        num_classes=asked.num_classes,
+        index=read["index"],
+        again=again,
+    )
+    console.say(str(found))
+    return ExitCode.INVALID if found.ok is False else ExitCode.DONE

@@ -1,0 +1,70 @@
+"""Trains a model on true and on random labels: rethink-tf randomisation-test --model=m:build"""
+
+import dataclasses
+
+from rethink_tf import console
+from rethink_tf.analysis import randomisation_test
+from rethink_tf.config import fields, run_config
+from rethink_tf.config.command_line import CommandLine
+from rethink_tf.config.flags import RUN, Options, wanted
+from rethink_tf.data import registry as datasets
+from rethink_tf.errors import ExitCode
+from rethink_tf.runs.request import prepare
+
+_GROUP = "This command"
+
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """How often is trained, and what counts as fitted."""
+
+    seeds: int = fields.field(
+        1, int, "how many seeds, from --seed on", group=_GROUP, low=1, high=100,
+    )  # fmt: skip
+    threshold: float = fields.field(
+        0.99, float, "training accuracy that counts as fitted", group=_GROUP, low=0.0, high=1.0,
+        open_ends="low",
+    )  # fmt: skip
+    out: str = fields.field("randomisation_test", str, "folder of the report", group=_GROUP)
+
+
+LINE = CommandLine(
+    "rethink-tf randomisation-test",
+    "The test of the paper on a model and data of your own: trains on true labels, on random "
+    "labels, and with --pixels=shuffled,random,gaussian on corrupted pixels; writes report.html "
+    "and a verdict. Finished runs are read back. Takes the flags of a run.",
+    (Flags, RUN, Options),
+)
+
+
+def main(argv: list[str]) -> int:
+    """The command."""
+    parsed = LINE.parse(argv)
+    if parsed is None:
+        console.say(LINE.help())
+        return ExitCode.DONE
+    asked, options, flags = wanted(parsed), parsed[Options], parsed[Flags]
+    listed = "" if asked.pixels == run_config.FIELDS["pixels"].default else asked.pixels
+    pixels = tuple(kind.strip() for kind in listed.split(",") if kind.strip())
+    asked = dataclasses.replace(asked, pixels="original")
+    planned = randomisation_test.cases(
+        asked, pixels, flags.seeds
+    )  # which refuses before anything is looked for
+    if asked.dataset is None:
+        asked = dataclasses.replace(asked, dataset=prepare(asked, options).dataset)
+        planned = randomisation_test.cases(asked, pixels, flags.seeds)
+    if options.dry_run:
+        for case, each in planned:
+            found = run_config.resolve(each, options.data_dir, options.cache_dir, console.say)
+            console.say(f"{case}, seed {found.seed}: {run_config.run_id(found)}")
+        return ExitCode.DONE
+    if not datasets.is_on_disk(asked.dataset, options.data_dir):
+        datasets.require(asked.dataset, options.data_dir)
+    values = {name: getattr(asked, name) for name in run_config.FIELDS}
+    model, dataset = values.pop("model"), values.pop("dataset")
+    del values["pixels"]
+    randomisation_test.run(
+        model, dataset, pixels=pixels, out=flags.out, options=options,
+        seeds=flags.seeds, threshold=flags.threshold, **values,
+    )  # fmt: skip
+    return ExitCode.DONE

@@ -1,0 +1,166 @@
+"""The command `rethink-tf report`: which experiments, what is written where."""
+
+import dataclasses
+from pathlib import Path
+
+from rethink_tf import console
+from rethink_tf.config import fields
+from rethink_tf.config.command_line import CommandLine
+from rethink_tf.console import counted
+from rethink_tf.errors import ExitCode, RequestError
+from rethink_tf.experiments import plan
+from rethink_tf.printable import markdown, printable
+from rethink_tf.report import derived, drawing, html, measured, table
+from rethink_tf.report.collection import MEASURED, MOST_SEEDS, Collection, collect
+from rethink_tf.report.sections import build as sections
+from rethink_tf.runs import results
+from rethink_tf.storage import files
+
+_GROUP = "This command"
+
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """What is reported, of which runs, and where to."""
+
+    all: bool = fields.field(False, bool, "all experiments", group=_GROUP)
+    runs_dir: str = fields.field("runs", str, "folder of the runs", group=_GROUP)
+    out: str = fields.field("report", str, "folder of the report", group=_GROUP)
+    scale: str = fields.field(
+        "paper", str, "epochs, examples, evaluations", group=_GROUP, choices=plan.SCALES,
+    )  # fmt: skip
+    seeds: int | None = fields.field(
+        None, int, "seeds 0 to N - 1, each expected", group=_GROUP, low=1, high=1000,
+        by="those that are there",
+    )  # fmt: skip
+    rows: str = fields.field(
+        "*", str, "pattern of flagfiles, such as mlp_*: only these", group=_GROUP, by="all",
+    )  # fmt: skip
+    threshold: float = fields.field(
+        derived.LOSSES[0], float, "running loss that counts as reached", group=_GROUP, low=0.0,
+        high=1e9, open_ends="low",
+    )  # fmt: skip
+    measured: str | None = fields.field(
+        None, str, "folder of other runs than the shipped ones; none: without any", group=_GROUP,
+        by="the shipped ones",
+    )  # fmt: skip
+    strict: bool = fields.field(
+        False, bool, "exit code 2 where a run is missing, INVALID or damaged", group=_GROUP,
+    )  # fmt: skip
+
+
+LINE = CommandLine(
+    "rethink-tf report",
+    "Tables and figures, the paper's beside ours: Markdown, CSV, PNG, PDF, and report.html, one "
+    "page that needs nothing else.",
+    (Flags,),
+    words="[EXPERIMENT ...]",
+    word_help=f"EXPERIMENT: {', '.join(plan.EXPERIMENTS)}",
+)
+
+
+def _names(words: tuple[str, ...], asked: Flags) -> list[str]:
+    """The experiments asked for, in the order of the paper."""
+    for name in words:
+        plan.experiment(name)
+    if not words and not asked.all:
+        known = ", ".join(plan.EXPERIMENTS)
+        raise RequestError(f"expected --all, or some of {known}; received none")
+    return [n for n in plan.EXPERIMENTS if asked.all or n in words]
+
+
+def main(argv: list[str]) -> int:
+    """Runs one command line (without the program's name) and returns its exit code."""
+    parsed = LINE.parse(argv)
+    if parsed is None:
+        console.say(LINE.help())
+        return ExitCode.DONE
+    asked = parsed[Flags]
+    names = _names(parsed.words, asked)
+    plan.require_rows(names, asked.rows)
+    shipped = [] if asked.measured == "none" else measured.read(asked.measured)
+    if not shipped and asked.measured not in (None, "none"):
+        raise RequestError(
+            f"--measured={asked.measured}: expected a folder with measured runs (*.jsonl), or none"
+        )
+    runs = collect(asked.runs_dir, shipped)
+    made = [
+        sections.build(name, runs, scale=asked.scale, seeds=asked.seeds,
+                       threshold=asked.threshold, runs_dir=asked.runs_dir, only=asked.rows)
+        for name in names
+    ]  # fmt: skip
+    top = heading(runs, asked)
+    console.say(top)
+    _write(Path(asked.out), made, runs, top)
+    missing = [f"{s.name}: {words}" for s in made for words in s.gathered.missing]
+    missing += [f"{s.name}: {s.gathered.why_none}" for s in made if s.gathered.why_none]
+    out = [run for section in made for run in section.gathered.left_out]
+    refused = {run.run_id: run for run in out if run.status == results.INVALID}
+    for name, why in runs.broken.items():
+        console.say(f"cannot be read: {printable(name)}: {printable(why)}")
+    for section in made:
+        if section.gathered.why_none:
+            console.say(f"{section.name}: {printable(section.caption)}")
+        for note in section.notes:
+            console.say(f"{section.name}: {printable(note)}")
+    console.say(str(Path(asked.out) / "report.html"))
+    if asked.strict and (missing or refused or runs.broken):
+        invalid = [f"{run_id} is INVALID: {r.summary['reason']}" for run_id, r in refused.items()]
+        first = (missing + invalid + [f"{n}: {why}" for n, why in runs.broken.items()])[0]
+        raise RequestError(
+            f"--strict: {counted(len(missing), 'run')} {sections.are(len(missing))} missing, "
+            + (f"{len(refused)} INVALID, " if refused else "")
+            + f"{len(runs.broken)} cannot be read, the first: {first}"
+        )
+    return ExitCode.DONE
+
+
+def heading(runs: Collection, asked) -> str:
+    """What a report was made of, in a line."""
+    whole = [run for run in runs.runs if run.run_id not in runs.broken]
+    own = sum(run.source != MEASURED for run in whole)
+    shipped = len(whole) - own
+    there = "" if Path(asked.runs_dir).exists() else " (which is not there)"
+    words = [f"Scale {asked.scale}. Finished runs in {asked.runs_dir}{there}: {own}"]
+    words += [f"unfinished: {len(runs.unfinished)}"] if runs.unfinished else []
+    words += [f"cannot be read: {len(runs.broken)}"] if runs.broken else []
+    if shipped:
+        words.append(f"measured by this project and shipped with it ({table.MARK}): {shipped}")
+    if asked.seeds is None and (beyond := runs.beyond()):
+        words.append(f"of seeds from {MOST_SEEDS} on, in tables with --seeds alone: {beyond}")
+    return f"{'; '.join(words)}."
+
+
+def _write(out: Path, made: list[sections.Section], runs: Collection, top: str) -> None:
+    """All files of a report."""
+    with files.storage(out):
+        out.mkdir(parents=True, exist_ok=True)
+    text = [f"# Paper and ours\n\n{markdown(top)}\n"]
+    for section in made:
+        text.append(_markdown(section))
+        for one in section.tables:
+            files.write_atomically(out / f"{one.name}.csv", table.csv_text(one).encode())
+        for figure in section.figures:
+            for ending, content in drawing.files(figure).items():
+                files.write_atomically(out / f"{figure.name}.{ending}", content)
+    if runs.broken:
+        lines = [f"- {markdown(name)}: {markdown(why)}" for name, why in runs.broken.items()]
+        text.append("\n".join(["## What cannot be read", "", *lines]) + "\n")
+    files.write_atomically(out / "report.md", "\n".join(text).encode())
+    page = html.page(made, runs, top)
+    files.write_atomically(out / "report.html", page.encode())
+
+
+def _markdown(section: sections.Section) -> str:
+    parts = [f"## {markdown(section.gathered.title)}", ""]
+    if not section.tables and not section.figures:
+        parts += [markdown(section.caption), ""]
+    for note in section.notes:
+        parts += [f"**{markdown(note)}**", ""]
+    for figure in section.figures:
+        title = markdown(figure.title)
+        parts += [f"![{title}]({figure.name}.png)", "", f"{title}. {markdown(figure.caption)}"]
+        parts.append("")
+    for one in section.tables:
+        parts.append(table.markdown(one, level=3))
+    return "\n".join(parts)

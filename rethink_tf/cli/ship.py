@@ -1,0 +1,68 @@
+"""Adds finished runs to the results that are shipped: rethink-tf ship RUN"""
+
+import dataclasses
+from pathlib import Path
+
+from rethink_tf import console
+from rethink_tf.config import fields
+from rethink_tf.config.command_line import CommandLine
+from rethink_tf.errors import ExitCode, RequestError
+from rethink_tf.report import measured
+from rethink_tf.report.collection import Run, collect, read_folder
+from rethink_tf.runs import results
+
+_GROUP = "This command"
+
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """Where runs are shipped to, and what they were trained on."""
+
+    machine: str | None = fields.field(
+        None, str, "what they were trained on, in words", group=_GROUP, by="as config.json has it",
+    )  # fmt: skip
+    out: str = fields.field(
+        str(measured.FOLDER), str, "folder of the shipped results", group=_GROUP,
+        by="that of this package",
+    )  # fmt: skip
+
+
+LINE = CommandLine(
+    "rethink-tf ship",
+    "Adds finished runs to the results that are shipped with the package.",
+    (Flags,),
+    words="RUN [RUN ...]",
+    word_help="RUN: the folder of a finished run, or of runs",
+)
+
+
+def _found(folder: Path) -> list[Run]:
+    """The run of a folder, or the DONE ones of a folder of runs."""
+    run = read_folder(folder)
+    if run is None:
+        there = collect(folder, [])
+        found = [run for run in there.runs if run.status == results.DONE]
+        if not found:
+            raise RequestError(
+                f"{folder}: expected a finished run or a folder of some; found neither"
+            )
+        left = [run.run_id for run in there.runs if run.status != results.DONE]
+        for name in [*left, *there.unfinished, *there.broken]:
+            console.say(f"{folder / name}: not DONE, left out")
+        return found
+    return [run]
+
+
+def main(argv: list[str]) -> int:
+    """The command."""
+    parsed = LINE.parse(argv)
+    if parsed is None:
+        console.say(LINE.help())
+        return ExitCode.DONE
+    if not parsed.words:
+        raise RequestError("expected folders of finished runs, received none")
+    asked = parsed[Flags]
+    runs = [run for name in parsed.words for run in _found(Path(name))]
+    for path in measured.add(runs, Path(asked.out), asked.machine):
+        console.say(f"{path}: {path.stat().st_size:,} bytes")
+    return ExitCode.DONE

@@ -1,0 +1,140 @@
+"""Pictures: examples as the model sees them, under each corruption; and learn-then-memorise curves.
+
+    rethink-tf show --dataset=cifar10 --corrupt=0.5 [--out=samples.png]
+    rethink-tf show RUN [RUN ...] [--out=curves.png]
+
+The first form takes the flags of a run; a run draws the same grid of its own data. Of the pictures
+only the first form starts TensorFlow.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from rethink_tf import console
+from rethink_tf.config import fields
+from rethink_tf.config.command_line import CommandLine
+from rethink_tf.config.flags import RUN, Options, refuse_fields, wanted
+from rethink_tf.config.run_config import RunConfig
+from rethink_tf.data.registry import DATASETS
+from rethink_tf.errors import ExitCode, RequestError
+from rethink_tf.plotting import curves
+from rethink_tf.plotting import style as pictures
+from rethink_tf.runs import results
+from rethink_tf.runs.description import (
+    run_name,
+    stored_config,
+)
+from rethink_tf.runs.request import prepare
+from rethink_tf.storage import files, paths
+from rethink_tf.training.recording.samples import choose, moments_of, run_samples
+
+MOST_RUNS = 100
+
+
+def _curves(folders: list[Path], loss: bool = False):
+    """The Figure of the runs in these folders."""
+    if len(folders) > MOST_RUNS:
+        raise RequestError(f"expected at most {MOST_RUNS} RUN folders, received {len(folders)}")
+    runs, classes = [], []
+    for folder in folders:
+        if not (folder / results.HISTORY).is_file():
+            raise RequestError(
+                f"{folder}: expected the folder of a run, with its {results.HISTORY}; there is "
+                "none (flags are written --name=value)"
+            )
+        lines = results.read_history(folder)
+        if not loss and all(line.get("test_accuracy") is None for line in lines):
+            raise RequestError(f"{folder}: no epoch of this run has been evaluated yet")
+        runs.append((run_name(folder), lines))
+        config = stored_config(folder)
+        ours = DATASETS.get(config.dataset) if config else None
+        recorded = (results.read_config(folder) or {}).get("classes")
+        classes.append(ours.num_classes if ours else recorded)
+    names = [name for name, _ in runs]
+    runs = [
+        (name if names.count(name) == 1 else f"{name} ({folder.resolve().name})", lines)
+        for (name, lines), folder in zip(runs, folders, strict=True)
+    ]
+    return curves.loss_curves(runs) if loss else curves.learning_curves(runs, classes)
+
+
+def _grid(config: RunConfig, options, say) -> np.ndarray:
+    """The picture of the data that a configuration would train on; corrupts what is shown only."""
+    from rethink_tf.training.devices import setup as devices
+
+    devices.start(options.threads)
+    from rethink_tf.training import input_pipeline
+
+    source = input_pipeline.load(
+        config, data_dir=options.data_dir, cache_dir=options.cache_dir, say=say
+    )
+    mean, deviation = moments_of(source)  # of as many examples as in a run
+    how = source.corruption | {"mean": mean, "deviation": deviation}
+    chosen = np.sort(choose(source.train.labels))
+    split = source.train
+    part = dataclasses.replace(
+        split,
+        index=split.index[chosen],
+        images=split.images.take(chosen, axis=0),
+        labels=split.labels[chosen],
+    )
+    if how["given"] is not None:
+        how["given"] = how["given"][chosen]
+    part = dataclasses.replace(source, train=part, corruption=how)
+    return run_samples(config, part, input_pipeline.table(part.train, how))
+
+
+CURVES = "curves.png"
+_GROUP = "This command"
+
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """What is drawn, and where to."""
+
+    out: str | None = fields.field(
+        None, str, "the picture to write, .png", group=_GROUP,
+        by=f"{results.SAMPLES}, with RUN folders {CURVES}",
+    )  # fmt: skip
+    curve: str = fields.field(
+        "accuracy", str, "with RUN folders: accuracy, or the running training loss", group=_GROUP,
+        choices=("accuracy", "loss"),
+    )  # fmt: skip
+
+
+LINE = CommandLine(
+    "rethink-tf show",
+    """
+    Without RUN: a grid of examples as the model sees them, under each corruption; takes the flags
+    of a run.
+
+    With RUN folders: accuracy on clean and corrupted training examples and on the test set, by
+    epoch.
+    """,
+    (Flags, RUN, Options),
+    words="[RUN ...]",
+    word_help="RUN: the folder of a run",
+)
+
+
+def main(argv: list[str]) -> int:
+    """The command: a grid of a configuration's examples, or the curves of runs."""
+    parsed = LINE.parse(argv)
+    if parsed is None:
+        console.say(LINE.help())
+        return ExitCode.DONE
+    flags, folders = parsed[Flags], [Path(word) for word in parsed.words]
+    out = Path(flags.out or (CURVES if folders else results.SAMPLES))
+    if out.suffix != ".png":
+        raise RequestError(f"--out: expected a name that ends in .png, received {out}")
+    if folders:
+        refuse_fields(parsed, "no flag of a run beside RUN folders")
+        picture = pictures.pixels_of(_curves(folders, flags.curve == "loss"))
+    else:
+        options = parsed[Options]
+        picture = _grid(prepare(wanted(parsed), options), options, console.say)
+    files.write_atomically(paths.absolute(out), pictures.png(picture))
+    console.say(str(out))
+    return ExitCode.DONE

@@ -1,0 +1,45 @@
+"""What TensorBoard shows of many runs together: rethink-tf tensorboard --runs_dir=DIR"""
+
+from pathlib import Path
+
+from rethink_tf import console
+from rethink_tf.config.command_line import CommandLine, FlagSet
+from rethink_tf.config.flags import Options
+from rethink_tf.errors import ExitCode, RequestError
+from rethink_tf.printable import printable
+from rethink_tf.report import tensorboard
+from rethink_tf.report.collection import collect
+from rethink_tf.runs import results
+from rethink_tf.training.devices import setup as devices
+
+LINE = CommandLine(
+    "rethink-tf tensorboard",
+    "Writes what TensorBoard shows of all finished runs of a folder together: the HParams table, "
+    "Custom Scalars, curves by corruption. Then type: tensorboard --logdir RUNS_DIR",
+    (FlagSet(Options, only=("runs_dir",)),),
+)
+
+
+def main(argv: list[str]) -> int:
+    """The command."""
+    parsed = LINE.parse(argv)
+    if parsed is None:
+        console.say(LINE.help())
+        return ExitCode.DONE
+    asked = parsed[Options]
+    found = collect(asked.runs_dir, [])
+    runs = [run for run in tensorboard.trained(found) if found.readable(run)]
+    for run in found.runs:
+        if run.status != results.DONE:
+            why = printable(run.summary["reason"])
+            console.say(f"left out: {run.run_id} is {run.status}: {why}")
+    for name, why in found.broken.items():
+        console.say(f"left out: {printable(name)} cannot be read: {printable(why)}")
+    if not runs:
+        raise RequestError(f"--runs_dir={asked.runs_dir}: expected finished runs, found none")
+    devices.start()
+    folder = Path(asked.runs_dir) / tensorboard.FOLDER
+    tensorboard.write(folder, runs)
+    count = console.counted(len(runs), "run")
+    console.say(f"{folder}: {count}; tensorboard --logdir {asked.runs_dir}")
+    return ExitCode.DONE

@@ -1,0 +1,1 @@
+"""What a run is: RunConfig, its flags, its identity, and the paper's numbers."""

@@ -1,0 +1,230 @@
+"""How every command reads its command line: absl flags made from dataclasses.
+
+A `CommandLine` names the dataclasses whose fields are the command's flags. Each field has its
+kind, help, bounds and group from `fields.field`. The flags stand on a private FlagValues, since
+absl's own would list every module's flags and end the process with 1 on a bad one; here a bad flag
+is a RequestError. Positional arguments may stand anywhere. Imports no TensorFlow.
+"""
+
+import contextlib
+import dataclasses
+import difflib
+import io
+import os
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from absl import flags
+
+from rethink_tf.config import fields
+from rethink_tf.errors import RequestError
+
+WIDTH = 98  # characters of a line of --help
+NAME_WIDTH = 24  # of a flag's name there
+
+
+@dataclasses.dataclass(frozen=True)
+class FlagSet:
+    """The flags of one dataclass.
+
+    Attributes:
+        kind: the dataclass; every field is made by `fields.field`.
+        only: names of the fields that this command takes; None for all.
+        defaults: name: words for the default, where the command has another than the field's own.
+        checked: whether values out of their bounds are refused as they are read. Those of a
+            RunConfig are checked when it is resolved, since a parent may fill some.
+    """
+
+    kind: type
+    only: tuple[str, ...] | None = None
+    defaults: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    checked: bool = True
+
+    def fields(self) -> dict[str, dataclasses.Field]:
+        """The fields that are flags, by name."""
+        named = {field.name: field for field in dataclasses.fields(self.kind)}
+        return named if self.only is None else {name: named[name] for name in self.only}
+
+
+@dataclasses.dataclass(frozen=True)
+class Parsed:
+    """What a command line asks for.
+
+    Attributes:
+        words: the positional arguments, in their order.
+        typed: flag: value, of the flags that were typed or stood in a flagfile.
+        values: dataclass: its instance.
+    """
+
+    words: tuple[str, ...]
+    typed: dict[str, Any]
+    values: dict[type, Any]
+
+    def __getitem__(self, kind: type) -> Any:
+        return self.values[kind]
+
+
+@dataclasses.dataclass(frozen=True)
+class CommandLine:
+    """The command line of one command.
+
+    Attributes:
+        command: as it is typed, such as `rethink-tf sweep`.
+        about: what it does, for --help; paragraphs are separated by blank lines.
+        sets: dataclasses of its flags, or FlagSets.
+        words: its positional arguments as --help shows them, such as `RUN [RUN ...]`; none where
+            it is empty.
+        word_help: what they are.
+    """
+
+    command: str
+    about: str
+    sets: tuple[type | FlagSet, ...]
+    words: str = ""
+    word_help: str = ""
+
+    def flag_sets(self) -> tuple[FlagSet, ...]:
+        """The sets, each as a FlagSet."""
+        return tuple(s if isinstance(s, FlagSet) else FlagSet(s) for s in self.sets)
+
+    def parse(self, argv: Sequence[str]) -> Parsed | None:
+        """What the arguments ask for; None where they ask for help.
+
+        Args:
+            argv: arguments without the program's name.
+
+        Raises:
+            RequestError: an unknown flag, a value that is no value of its flag, a flagfile that is
+                not there or includes itself, an argument where none is taken.
+        """
+        sets = self.flag_sets()
+        known = {name: field for one in sets for name, field in one.fields().items()}
+        values = _define(known)
+        words = _read(values, list(argv), [*known, "flagfile", "help"])
+        if words and not self.words:
+            raise RequestError(f"expected flags only (--name=value), received {words[0]!r}")
+        if values["help"].value:
+            return None
+        typed = {
+            name: _converted(name, field, values[name].value)
+            for name, field in known.items()
+            if values[name].present
+        }
+        _check_texts(typed | dict(enumerate(words)))
+        made = {one.kind: _instance(one, typed) for one in sets}
+        return Parsed(tuple(words), typed, made)
+
+    def help(self) -> str:
+        """The text of --help: the flags in their groups, each with its default in brackets."""
+        words = f" {self.words}" if self.words else ""
+        lines = [f"{self.command}{words} [--flagfile=FILE] [--name=value ...]", ""]
+        for paragraph in self.about.strip().split("\n\n"):
+            lines += [*textwrap.wrap(" ".join(paragraph.split()), WIDTH), ""]
+        if self.word_help:
+            lines += textwrap.wrap(self.word_help, WIDTH, subsequent_indent="  ")
+        groups: dict[str, list[str]] = {}
+        for one in self.flag_sets():
+            for name, field in one.fields().items():
+                entry = _entry(name, field, one.defaults.get(name))
+                groups.setdefault(field.metadata["group"], []).append(entry)
+        for group, entries in groups.items():
+            lines += ["" if lines[-1] else None, f"{group}:", *entries]
+        lines += ["", "For every command:"]
+        lines.append(_filled("flagfile", "file of flags, one a line; of two equal flags the later "
+                             "wins"))  # fmt: skip
+        lines.append(_filled("help", "print this help"))
+        return "\n".join(line for line in lines if line is not None)
+
+
+def _define(known: Mapping[str, dataclasses.Field]) -> flags.FlagValues:
+    values = flags.FlagValues()
+    values.set_gnu_getopt(True)  # flags may follow positional arguments
+    for name, field in known.items():
+        kind, text = field.metadata["kind"], field.metadata["help"]
+        if kind is bool:
+            flags.DEFINE_bool(name, None, text, flag_values=values)
+        elif kind == "optional":  # --name=TEXT, --name ("true"), --noname ("false")
+            flag = flags.Flag(flags.ArgumentParser(), flags.ArgumentSerializer(), name, None, text)
+            flag.boolean = True
+            flags.DEFINE_flag(flag, values)
+        else:  # numbers too: absl's messages for them are Python's
+            flags.DEFINE_string(name, None, text, flag_values=values)
+    flags.DEFINE_bool("help", False, "print this help", flag_values=values)
+    flags.DEFINE_string("flagfile", "", "file of flags, one a line", flag_values=values)
+    flags.DEFINE_string("undefok", "", "", flag_values=values)
+    return values
+
+
+def _read(values: flags.FlagValues, argv: list[str], known: list[str]) -> list[str]:
+    """Sets the values; returns the positional arguments."""
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(printed):  # absl writes of a circle there, and continues
+            words = values(["rethink_tf", *argv])[1:]
+    except flags.UnrecognizedFlagError as error:
+        near = difflib.get_close_matches(error.flagname, known, n=1, cutoff=0.5)
+        hint = f"did you mean --{near[0]}?" if near else "--help lists the flags"
+        raise RequestError(f"unknown flag --{error.flagname}; {hint}") from None
+    except flags.CantOpenFlagFileError as error:
+        raise RequestError(f"--flagfile: {str(error).removeprefix('ERROR:: ')}") from None
+    except flags.IllegalFlagValueError as error:
+        name, _, rest = str(error).removeprefix("flag --").partition("=")
+        raise RequestError(
+            f"--{name}: expected true or false, received {rest.partition(':')[0]!r}"
+        ) from None
+    except flags.Error as error:
+        raise RequestError(" ".join(str(error).split())) from None
+    except (OSError, ValueError) as error:  # a folder, no text, a null character in its name
+        raise RequestError(f"--flagfile: cannot be read: {error}") from None
+    except RecursionError:  # absl seeks the names nearest to an unknown one, letter by letter
+        longest = max((word.partition("=")[0] for word in argv), key=len)
+        raise RequestError(f"unknown flag {longest:.60}...; --help lists the flags") from None
+    if printed.getvalue():
+        circle = printed.getvalue().splitlines()[0].rpartition(": ")[2]
+        raise RequestError(f"--flagfile={circle}: expected a file that does not include itself")
+    return words
+
+
+def _converted(name: str, field: dataclasses.Field, value: Any) -> Any:
+    """A typed value in its field's kind; RequestError for text that is no number."""
+    kind = field.metadata["kind"]
+    if kind == "optional":
+        return {"true": "", "false": None}.get(value, value)
+    if kind not in (int, float):
+        return value
+    try:
+        return kind(value)
+    except ValueError:
+        wanted = fields.bounds(field.metadata)
+        raise RequestError(f"--{name}: expected {wanted}, received {value!r:.60}") from None
+
+
+def _check_texts(values: Mapping[Any, Any]) -> None:
+    """Refuses text that can name no file, such as a null character out of a flagfile."""
+    for name, value in values.items():
+        try:
+            bad = isinstance(value, str) and b"\0" in os.fsencode(value)
+        except UnicodeEncodeError:
+            bad = True
+        if bad:
+            shown = f"--{name}" if isinstance(name, str) else "an argument"
+            raise RequestError(f"{shown}: expected text without null characters, {value!r} came")
+
+
+def _instance(one: FlagSet, typed: Mapping[str, Any]) -> Any:
+    given = {name: typed[name] for name in one.fields() if name in typed}
+    if one.checked:
+        given = {name: fields.check(name, one.fields()[name], v) for name, v in given.items()}
+    return one.kind(**given)
+
+
+def _entry(name: str, field: dataclasses.Field, default: str | None) -> str:
+    meta = field.metadata
+    shown = default or meta["by"] or field.default
+    return _filled(name, fields.described(meta["help"], meta["choices"], shown))
+
+
+def _filled(name: str, text: str) -> str:
+    indent = f"  --{name:<{NAME_WIDTH}}"
+    return textwrap.fill(text, WIDTH, initial_indent=indent, subsequent_indent=" " * 28)

@@ -1,0 +1,224 @@
+"""What open fields become, and which fields contradict each other. Works on a dict of fields."""
+
+from typing import Any
+
+from rethink_tf.config import schedule
+from rethink_tf.data import noise_file, types
+from rethink_tf.data.registry import DATASETS
+from rethink_tf.data.sources import image_folder
+from rethink_tf.data.types import DatasetInfo
+from rethink_tf.errors import RequestError
+from rethink_tf.models import SMALLEST_INPUT
+from rethink_tf.models.custom import name as foreign_models
+from rethink_tf.storage import content_hash
+from rethink_tf.storage.content_hash import CONTENT
+
+# A resolved parent stands as its folder, this mark, and run_id:epoch:weights_hash.
+PARENT = "@parent:"
+RANDOM = "random"  # also random:DATASET, freshly drawn for the images of that set
+
+LEAST_MIX = 1e-4
+FEW = 10_000  # foreign examples fewer than these are trained on in small batches
+MILESTONES = "150,225"  # of the first author's demonstration
+# Few examples make few steps an epoch; the paper's x0.95 per epoch then stops the networks without
+# batch normalisation too early. model: (batch_size, learning_rate, lr_decay, epochs).
+_DIGITS = {
+    "inception": (128, 0.1, 0.95, 25),
+    "inception_no_bn": (32, 0.02, 0.98, 60),
+    "alexnet": (32, 0.01, 0.98, 60),
+    "mlp_3x512": (32, 0.01, 0.98, 80),
+    "mlp_1x512": (32, 0.03, 0.99, 150),
+}
+
+
+def input_size(info: DatasetInfo, augment: str = "none") -> int:
+    """What is seen of a set's images: the paper's crop; of those of any size, its size for them."""
+    if info.content:
+        return image_folder.input_side(min(info.image_shape[:2]), augment)
+    return info.image_shape[0] if info.streamed else min(28, *info.image_shape[:2])
+
+
+def defaults(
+    model: str, info: DatasetInfo, lr_schedule: str, augment: str = "none"
+) -> dict[str, Any]:
+    """What the fields left open become for a model on a data set."""
+    dataset, foreign = info.name, foreign_models.is_foreign(model)
+    slow = foreign or model in ("alexnet", "mlp_3x512", "mlp_1x512")
+    rate = 0.01 if slow else 0.1
+    settings = {
+        "input_size": input_size(info, augment),
+        "batch_size": 128,
+        "learning_rate": rate,
+        "lr_decay": 0.95 if lr_schedule == "exponential" else 0.1,
+        "epochs": 70,
+    }
+    if lr_schedule != "exponential":
+        return settings
+    if dataset == "digits" and model in _DIGITS:
+        names = ("batch_size", "learning_rate", "lr_decay", "epochs")
+        settings.update(zip(names, _DIGITS[model], strict=True))
+    elif dataset in ("mnist", "fashion_mnist"):
+        settings.update(lr_decay=0.98, epochs=150)
+    elif foreign or info.content:
+        settings.update(lr_decay=0.98, epochs=100)
+    if (foreign or info.content) and info.num_train < FEW:
+        settings.update(batch_size=32)
+    return settings
+
+
+def check_schedule(values: dict[str, Any]) -> None:
+    """Brings the milestones to one form; refuses them where no schedule has them."""
+    found = ",".join(map(str, schedule.milestones(values["lr_milestones"])))
+    if values["lr_schedule"] != "step" and found != MILESTONES:
+        raise RequestError(
+            f"--lr_milestones: expected --lr_schedule=step with it, received "
+            f"--lr_schedule={values['lr_schedule']}"
+        )
+    values["lr_milestones"] = found
+
+
+def check_sizes(values: dict[str, Any], info: types.DatasetInfo) -> None:
+    """Refuses inputs larger than the images, and more examples than there are."""
+    size, smallest = values["input_size"], min(info.image_shape[:2])
+    if size < SMALLEST_INPUT.get(values["model"], 0):
+        raise RequestError(
+            f"--input_size: expected at least {SMALLEST_INPUT[values['model']]} with "
+            f"--model={values['model']}, received {size}"
+        )
+    if (values["augment"] == "inception") != info.streamed and values["augment"] != "none":
+        kinds = "none or inception" if info.streamed else "none, crop or flip_rotate"
+        raise RequestError(
+            f"--augment: expected {kinds} with --dataset={info.name}, received {values['augment']}"
+        )
+    # A parent's input size is met by resizing, as a streamed set's is.
+    if size > smallest and not info.streamed and values["init_from"] is None:
+        raise RequestError(
+            f"--input_size: expected at most {smallest}, the size of {info.name}'s images, "
+            f"received {size}"
+        )
+    if values["augment"] == "crop" and size >= smallest:
+        raise RequestError(
+            f"--augment=crop: expected images larger than the input; {info.name}'s are "
+            f"{smallest}x{smallest} and --input_size is {size}; type --input_size={smallest - 4}"
+        )
+    if values["examples"] is not None and values["examples"] > info.num_train:
+        raise RequestError(
+            f"--examples: expected at most {info.num_train}, the training set of {info.name}, "
+            f"received {values['examples']}"
+        )
+
+
+def check_corruption(values: dict[str, Any]) -> None:
+    """Refuses contradictions; brings what means the same to one form (a degree of 0 is none)."""
+    pixels = values["pixels"]
+    for name, kinds in (("pixel_mix", ("gaussian",)), ("shuffle_fraction", ("shuffled", "random"))):
+        if pixels not in kinds and values[name] != 1:
+            raise RequestError(
+                f"--{name}: expected --pixels={' or '.join(kinds)} with it, received "
+                f"--pixels={pixels}"
+            )
+        if values[name] == 0:
+            values["pixels"], values[name] = "original", 1.0
+    if values["pixel_mix"] < LEAST_MIX:
+        raise RequestError(
+            f"--pixel_mix: expected 0 or at least {LEAST_MIX:g}, received {values['pixel_mix']}: "
+            "single precision would lose the noise"
+        )
+    positions = values["input_size"] ** 2
+    if round(values["shuffle_fraction"] * positions) < 2:
+        raise RequestError(
+            f"--shuffle_fraction: expected at least {2 / positions:.2g}, two of the {positions} "
+            f"positions, received {values['shuffle_fraction']}: nothing would move"
+        )
+    if values["pixels"] != "original" and values["augment"] != "none":
+        raise RequestError(
+            f"--augment={values['augment']}: expected none with --pixels={pixels}: corrupted "
+            "pixels are drawn once and fixed, and the paper never combines the two"
+        )
+    if values["corrupt"] == 0:
+        values["label_noise"] = "uniform"
+    if values["labels_from"] is not None:
+        if values["corrupt"] > 0:
+            raise RequestError(
+                f"--labels_from: expected --corrupt=0 with it (the file is the corruption), "
+                f"received --corrupt={values['corrupt']}"
+            )
+        path, _, known = values["labels_from"].partition(CONTENT)
+        try:
+            known = known or noise_file.content_hash(path)
+        except RequestError as error:
+            raise RequestError(f"--labels_from={error}") from None
+        values["labels_from"] = f"{path}{CONTENT}{known}"
+
+
+def is_random(parent: str) -> bool:
+    """Whether --init_from names freshly drawn weights."""
+    return parent == RANDOM or parent.startswith(f"{RANDOM}:")
+
+
+def parent_identity(parent: str) -> str:
+    """What of a resolved parent counts: which run it is, or what data; never a path."""
+    if not is_random(parent):
+        return parent.rpartition(PARENT)[2]
+    name = parent.partition(":")[2]
+    return f"{RANDOM}:{content_hash.parts(name)[1] or name}"
+
+
+def check_transfer(values: dict[str, Any]) -> None:
+    """Refuses what contradicts a parent; brings it to one form."""
+    parent, frozen = values["init_from"], values["freeze"] == "all_but_last"
+    if parent is None:
+        for name, default in (("freeze", "none"), ("init_epoch", None)):
+            if values[name] != default:
+                raise RequestError(
+                    f"--{name}: expected --init_from=RUN with it (or --init_from=random), "
+                    f"received --{name}={values[name]} alone"
+                )
+        return
+    if is_random(parent):
+        _check_random(values, frozen)
+    elif PARENT not in parent:
+        raise RequestError(
+            f"--init_from: expected a parent found by parents.adopt, received {parent}"
+        )
+    elif values["init_epoch"] is None:
+        values["init_epoch"] = int(parent.rpartition(PARENT)[2].split(":")[1])
+    if frozen:
+        _check_frozen(values)
+
+
+def _check_random(values, frozen):
+    name = values["init_from"].partition(":")[2] or values["dataset"]
+    if name == content_hash.shown(values["dataset"]):  # a set of one's own: with its hash
+        name = values["dataset"]
+    if name not in DATASETS and name != values["dataset"]:
+        raise RequestError(
+            f"--init_from=random:DATASET: expected one of {', '.join(DATASETS)}, or random alone "
+            f"for this run's own data; received {name}"
+        )
+    if not frozen:
+        raise RequestError(
+            "--init_from=random: expected --freeze=all_but_last with it; where all is trained, "
+            "that is an ordinary run: leave --init_from out"
+        )
+    if values["init_epoch"] is not None:
+        raise RequestError(
+            f"--init_epoch: expected none with --init_from=random, received {values['init_epoch']}"
+        )
+    values["init_from"] = f"{RANDOM}:{name}"
+
+
+def _check_frozen(values):
+    """The frozen part is computed once for each image, in float32, without dropout."""
+    values["sync_batch_norm"] = False  # the last layer has none
+    reasons = {
+        "augment": "the features of each image are computed once, not anew in each epoch",
+        "dropout": "it is off in the frozen part",
+        "precision": "the features are computed once, in float32, as is the last layer",
+    }
+    for (name, why), plain in zip(reasons.items(), ("none", 0.0, "float32"), strict=True):
+        if values[name] != plain:
+            raise RequestError(
+                f"--{name}: expected {plain} with --freeze=all_but_last ({why}), "
+                f"received {values[name]}"
+            )

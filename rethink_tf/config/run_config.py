@@ -1,0 +1,296 @@
+"""RunConfig: everything that can change a number of a run, and nothing that cannot.
+
+Every field carries its default, help and bounds; `command_line` makes the flags from it. Equal
+configurations are one run: `run_id` is the model's name and a hash of the resolved fields. Imports
+no TensorFlow.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+from rethink_tf.config import fields, resolution
+from rethink_tf.corruptions.labels import LABEL_NOISE, PIXELS
+from rethink_tf.data import registry as datasets
+from rethink_tf.data.registry import DATASETS
+from rethink_tf.data.sources import custom as foreign_data
+from rethink_tf.errors import RequestError
+from rethink_tf.models import MODELS, UNNORMALISED
+from rethink_tf.models import accepts as accepts_model
+from rethink_tf.models.custom import name as foreign_models
+from rethink_tf.storage import content_hash
+
+PRECISIONS = ("float32", "mixed_bfloat16")
+AUGMENTATIONS = ("none", "crop", "flip_rotate", "inception")
+PREPROCESSING = ("standardise", "channel_norm", "inception", "none")
+LR_SCHEDULES = ("exponential", "step")
+FREEZE = ("none", "all_but_last")
+OF_THE_PARENT = ("model", "preprocess", "input_size")  # of a run with --init_from
+_OURS = {f"tfds:{info.name}": info.name for info in DATASETS.values() if info.download_host_url}
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """One run as a value. None stands for "by model and data set" until `resolve`.
+
+    Types are those of a resolved configuration.
+    """
+
+    model: str = fields.field(
+        "inception", str, "the network, by the paper's name, or your own, package.module:function "
+        "or FILE.keras; also any wrn_DEPTH_WIDTH",
+        group="What is trained", choices=tuple(MODELS), accepts=accepts_model,
+    )  # fmt: skip
+    dataset: str = fields.field(
+        None, str, f"the data set, or one of your own: {foreign_data.FORMS}",
+        group="What is trained", choices=tuple(DATASETS), accepts=datasets.accepts,
+        by="cifar10 if it is on disk or can be downloaded, else digits",
+    )  # fmt: skip
+    examples: int | None = fields.field(
+        None, int, "number of training examples, class-balanced; a larger number has those of a "
+        "smaller one and more [all]",
+        group="What is trained", low=1,
+    )  # fmt: skip
+    input_size: int = fields.field(
+        None, int, "height and width in pixels that the network sees, cropped from the centre",
+        group="What is trained", low=4, high=1024,
+        by="28; digits 16; imagenet2012 299 (resized); your own: whole images",
+    )  # fmt: skip
+    corrupt: float = fields.field(
+        0.0, float, "probability with which each training label is replaced by a random class",
+        group="What is corrupted", low=0.0, high=1.0,
+    )  # fmt: skip
+    label_noise: str = fields.field(
+        "uniform", str, "by what a label is replaced: any class, the true one too (uniform, the "
+        "paper's), any other (exclude_true), or the next (pair_flip)",
+        group="What is corrupted", choices=LABEL_NOISE,
+    )  # fmt: skip
+    labels_from: str | None = fields.field(
+        None,
+        str,
+        "file that gives the training labels, such as rethink-tf noise writes [none]",
+        group="What is corrupted",
+    )
+    pixels: str = fields.field(
+        "original",
+        str,
+        "the images: as they are, permuted by one order for all (shuffled) or one per image "
+        "(random), or noise (gaussian)",
+        group="What is corrupted",
+        choices=PIXELS,
+    )
+    pixel_mix: float = fields.field(
+        1.0, float, "with --pixels=gaussian: t of (1 - t) image + t noise",
+        group="What is corrupted", low=0.0, high=1.0,
+    )  # fmt: skip
+    shuffle_fraction: float = fields.field(
+        1.0,
+        float,
+        "with --pixels=shuffled or random: share of the positions that is permuted",
+        group="What is corrupted",
+        low=0.0,
+        high=1.0,
+    )
+    preprocess: str = fields.field(
+        "standardise", str, "what the network gets: each image at mean 0, deviation 1 "
+        "(standardise), or normed by the training set's channels (channel_norm), or pixels brought "
+        "to -1..1 (inception), or left at 0..255 (none)",
+        group="What is trained", choices=PREPROCESSING,
+    )  # fmt: skip
+    augment: str = fields.field(
+        "none", str, "augmentation of the training images, new in each epoch; inception is for "
+        "imagenet2012 alone",
+        group="Regularisation", choices=AUGMENTATIONS,
+    )  # fmt: skip
+    weight_decay: float = fields.field(
+        0.0, float, "lambda of coupled L2, half lambda w squared; never part of the reported loss",
+        group="Regularisation", low=0.0, high=10.0,
+    )  # fmt: skip
+    dropout: float = fields.field(
+        0.0, float, "fraction of the units dropped before the last layer",
+        group="Regularisation", low=0.0, high=1.0, open_ends="high",
+    )  # fmt: skip
+    learning_rate: float = fields.field(
+        None, float, "learning rate of the first epoch", group="Optimisation", low=0.0,
+        high=1000.0, open_ends="low", by="0.1 with batch norm, 0.01 else and for your own",
+    )  # fmt: skip
+    lr_decay: float = fields.field(
+        None, float, "factor on the learning rate after each epoch, or at each of --lr_milestones",
+        group="Optimisation", low=0.0, high=1.0, open_ends="low",
+        by="0.95; MNISTs, digits and your own vary; 0.1 with --lr_schedule=step",
+    )  # fmt: skip
+    lr_schedule: str = fields.field(
+        "exponential", str, "when --lr_decay acts: after each epoch (exponential), or at "
+        "--lr_milestones (step)",
+        group="Optimisation", choices=LR_SCHEDULES,
+    )  # fmt: skip
+    lr_milestones: str = fields.field(
+        resolution.MILESTONES, str,
+        "with --lr_schedule=step: epochs after which the rate is lowered",
+        group="Optimisation",
+    )  # fmt: skip
+    momentum: float = fields.field(
+        0.9, float, "momentum of SGD", group="Optimisation", low=0.0, high=1.0, open_ends="high",
+    )  # fmt: skip
+    batch_size: int = fields.field(
+        None, int, "examples per step, over all devices; at most all of them",
+        group="Optimisation", low=1, high=1_000_000,
+        by="128; digits 32 for all but the Inceptions, as small sets of your own",
+    )  # fmt: skip
+    epochs: int = fields.field(
+        None, int, "passes over the training set", group="Optimisation", low=1, high=1_000_000,
+        by="70; MNISTs 150; digits vary; your own 100",
+    )  # fmt: skip
+    precision: str = fields.field(
+        "float32", str, "arithmetic of the layers; weights and logits stay float32",
+        group="Optimisation", choices=PRECISIONS,
+    )  # fmt: skip
+    sync_batch_norm: bool = fields.field(
+        False,
+        bool,
+        "batch-norm statistics over all replicas (devices) instead of each one's own",
+        group="Optimisation",
+    )
+    seed: int = fields.field(
+        0, int, "seed of everything that is drawn", group="Optimisation", low=0, high=2**32 - 1,
+    )  # fmt: skip
+    init_from: str | None = fields.field(
+        None, str, "start from a trained run: its folder, its id, or its flagfile; or from the "
+        "fresh weights of random or random:SET [none]",
+        group="Transfer",
+    )  # fmt: skip
+    init_epoch: int | None = fields.field(
+        None, int, "with --init_from: after which of the parent's --keep_epochs [its end]",
+        group="Transfer", low=1,
+    )  # fmt: skip
+    freeze: str = fields.field(
+        "none", str, "with --init_from: what is not trained on; the last layer is always a new one",
+        group="Transfer", choices=FREEZE,
+    )  # fmt: skip
+    eval_every: int = fields.field(
+        1, int, "epochs between exact evaluations: all that stopping and best-so-far can see",
+        group="Evaluation and stopping", low=1, high=1_000_000,
+    )  # fmt: skip
+    stop_at_train_accuracy: float | None = fields.field(
+        None, float, "end the run when the exact training accuracy reaches this [never]",
+        group="Evaluation and stopping", low=0.0, high=1.0, open_ends="low",
+    )  # fmt: skip
+
+
+FIELDS = {f.name: f for f in dataclasses.fields(RunConfig)}
+
+
+def check_field(name: str, value) -> Any:
+    """One field's value in its own type; RequestError with what was expected and what came."""
+    return fields.check(name, FIELDS[name], value)
+
+
+def resolve(
+    config: RunConfig,
+    data_dir: str | None = None,
+    cache_dir: str | None = None,
+    report: Callable[[str], None] = print,
+) -> RunConfig:
+    """The configuration with every open field filled in, checked, and in its one form.
+
+    Args:
+        config: `dataset` must be set; other None fields are resolved by model and data set.
+        data_dir, cache_dir, report: see `datasets.load`; for a data set of one's own.
+
+    Returns:
+        A RunConfig; configurations that mean the same are equal.
+
+    Raises:
+        RequestError: a value is out of its bounds, or fields contradict each other.
+    """
+    values = {name: check_field(name, getattr(config, name)) for name in FIELDS}
+    if values["dataset"] is None:
+        raise RequestError(f"--dataset: expected one of {', '.join(DATASETS)}; received none")
+    # TFDS's name of a set of ours is that set.
+    values["dataset"] = _OURS.get(values["dataset"], values["dataset"])
+    size = {"input_size": values["input_size"], "augment": values["augment"], "report": report}
+    info = datasets.info(values["dataset"], data_dir, cache_dir, **size)
+    values["dataset"] = datasets.resolved(values["dataset"], info)
+    if foreign_models.is_foreign(values["model"]):
+        values["model"] = foreign_models.resolved(values["model"])
+    chosen = values["model"], info, values["lr_schedule"], values["augment"]
+    for name, value in resolution.defaults(*chosen).items():
+        values[name] = value if values[name] is None else values[name]
+    resolution.check_schedule(values)
+    resolution.check_transfer(values)
+    resolution.check_sizes(values, info)
+    resolution.check_corruption(values)
+    if values["model"] in UNNORMALISED:
+        values["sync_batch_norm"] = False
+    whole = info.num_train
+    if values["examples"] == whole:
+        values["examples"] = None
+    examples = values["examples"] or whole
+    values["batch_size"] = min(values["batch_size"], examples)
+    values["eval_every"] = min(values["eval_every"], values["epochs"])
+    return RunConfig(**values)
+
+
+def smaller_batch(wanted: RunConfig, resolved: RunConfig) -> str | None:
+    """What is to be said where more examples a step were asked for than there are; else None.
+
+    Such runs compute the same as one with all examples in each step, so they are that one run.
+    """
+    if wanted.batch_size is None or wanted.batch_size <= resolved.batch_size:
+        return None
+    return (
+        f"--batch_size: {wanted.batch_size} is more than the training examples; each step takes "
+        f"all {resolved.batch_size}: the run is that with --batch_size={resolved.batch_size}"
+    )
+
+
+def identity(config: RunConfig) -> dict[str, Any]:
+    """The fields that name a resolved run.
+
+    A field left at a fixed default is omitted, so a field added later renames nothing; a field
+    that resolves from others never is, so a changed resolution cannot pass for the old run.
+    """
+    values = dataclasses.asdict(config)
+    if config.labels_from is not None:  # the content counts, not the path
+        values["labels_from"] = content_hash.parts(config.labels_from)[1]
+    if config.init_from is not None:  # which run it is, not where it lies
+        values["init_from"] = resolution.parent_identity(config.init_from)
+    if foreign_data.is_foreign(config.dataset):
+        values["dataset"] = content_hash.parts(config.dataset)[1]
+    if foreign_models.is_foreign(config.model):
+        values["model"] = foreign_models.identity(config.model)
+    return {
+        name: value
+        for name, value in values.items()
+        if FIELDS[name].metadata["by"] or value != FIELDS[name].default
+    }
+
+
+def labels_path(config: RunConfig) -> tuple[str, str]:
+    """Path and content hash of a resolved configuration's noise file."""
+    return content_hash.parts(config.labels_from)
+
+
+def parent_parts(config: RunConfig) -> tuple[str, str, int, str]:
+    """Folder, run id, epoch and weights hash of the trained parent in a resolved configuration."""
+    folder, _, named = config.init_from.rpartition(resolution.PARENT)
+    run, epoch, known = named.split(":")
+    return folder, run, int(epoch), known
+
+
+def run_id(config: RunConfig) -> str:
+    """Model name and 12 hex digits over `identity` of a resolved configuration."""
+    text = json.dumps(identity(config), sort_keys=True)
+    foreign = foreign_models.is_foreign(config.model)
+    name = foreign_models.folder_name(config.model) if foreign else config.model
+    return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def from_dict(values: dict[str, Any]) -> RunConfig:
+    """A RunConfig from the `config` of a config.json; RequestError for a field unknown here."""
+    unknown = set(values) - set(FIELDS)
+    if unknown:
+        raise RequestError(f"config: fields unknown to this version: {', '.join(sorted(unknown))}")
+    return RunConfig(**values)

@@ -1,0 +1,85 @@
+"""The corruptions of the paper (section 2.1): pure, batched functions of (value, index, seed).
+
+Each exists twice: a TensorFlow body that the pipeline maps on the accelerator, and a NumPy twin
+written on its own, which the audit compares with what the pipeline yields. Integer results are
+bit-equal, Gaussian values agree to 1e-5 of a standard deviation.
+
+Labels: one uniform word decides *whether* a label is replaced, an independent one *by what*. So
+sweeps over the probability are nested: what is corrupted at 0.5 stays so, with the same value,
+at 0.9.
+"""
+
+import numpy as np
+
+from rethink_tf.corruptions import threefry
+from rethink_tf.corruptions.threefry import SplitId, Stream
+
+LABEL_NOISE = ("uniform", "exclude_true", "pair_flip")
+PIXELS = ("original", "shuffled", "random", "gaussian")
+
+
+def _threshold(probability: float) -> int:
+    """A word below this, of 2**32, is an event of the given probability."""
+    return round(probability * 2**32)
+
+
+def corrupt_labels(
+    labels: np.ndarray,
+    index: np.ndarray,
+    *,
+    probability: float,
+    num_classes: int,
+    seed: int,
+    noise: str = "uniform",
+) -> np.ndarray:
+    """Training labels as given: each replaced with a probability, independently (NumPy twin).
+
+    Args:
+        labels: integer [N], 0 to num_classes - 1: the true labels.
+        index: integer [N]: the examples' identities.
+        probability: 0 to 1.
+        num_classes: at least 2.
+        seed: 0 to 2**32 - 1.
+        noise: `uniform` draws any class, the true one included (the paper's definition);
+            `exclude_true` any other class; `pair_flip` the next class.
+
+    Returns:
+        int32 [N].
+    """
+    whether, what = (
+        word.astype(np.int64) for word in threefry.bits(seed, Stream.LABEL, SplitId.TRAIN, index)
+    )
+    labels = np.asarray(labels, np.int64)
+    if noise == "uniform":
+        drawn = what * num_classes >> 32
+    elif noise == "exclude_true":
+        drawn = (labels + 1 + (what * (num_classes - 1) >> 32)) % num_classes
+    elif noise == "pair_flip":
+        drawn = (labels + 1) % num_classes
+    else:
+        raise ValueError(f"noise: expected one of {', '.join(LABEL_NOISE)}, received {noise!r}")
+    return np.where(whether < _threshold(probability), drawn, labels).astype(np.int32)
+
+
+def corrupt_labels_tf(labels, index, *, probability, num_classes, seed, noise="uniform"):
+    """The TensorFlow twin of `corrupt_labels`: integer tensors [N] in, int32 [N] out."""
+    import tensorflow as tf
+
+    whether, what = threefry.bits_tf(seed, Stream.LABEL, SplitId.TRAIN, index)
+    labels, what = tf.cast(labels, tf.int64), tf.cast(what, tf.int64)
+
+    def below(classes):
+        return tf.bitwise.right_shift(what * classes, tf.constant(32, tf.int64))
+
+    drawn = {
+        "uniform": lambda: below(num_classes),
+        "exclude_true": lambda: (labels + 1 + below(num_classes - 1)) % num_classes,
+        "pair_flip": lambda: (labels + 1) % num_classes,
+    }[noise]()
+    replaced = tf.cast(whether, tf.int64) < _threshold(probability)
+    return tf.cast(tf.where(replaced, drawn, labels), tf.int32)
+
+
+def expected_changed(probability: float, num_classes: int, noise: str = "uniform") -> float:
+    """The expected fraction of labels that differ from the true ones: p(1 - 1/K) if uniform."""
+    return probability * (1 - 1 / num_classes) if noise == "uniform" else probability

@@ -1,0 +1,246 @@
+"""The data sets: TFDS's CIFAR and MNIST families, and digits that need no download.
+
+A set becomes two `Split`s of plain arrays, each example with the identity it has for ever. All
+randomness of the package hangs on that identity, never on the order in which a file is read.
+Importing this module loads no TensorFlow, and neither does a set that was decoded before; images
+that are streamed need it.
+"""
+
+import dataclasses
+import os
+import threading
+from collections.abc import Callable
+
+import numpy as np
+
+from rethink_tf.data import subset
+from rethink_tf.data.sources import custom as foreign_data
+from rethink_tf.data.sources import digits
+from rethink_tf.data.sources import tfds as tfds_source
+from rethink_tf.data.types import _FIELDS, DatasetInfo, Split
+from rethink_tf.errors import RequestError
+from rethink_tf.storage import array_cache, content_hash
+from rethink_tf.storage.paths import cache_directory, data_directory
+
+_CIFAR10 = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
+_CIFAR100 = "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz"
+_MNIST = "https://storage.googleapis.com/cvdf-datasets/mnist/train-images-idx3-ubyte.gz"
+_FASHION = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/train-images-idx3-ubyte.gz"
+DATASETS: dict[str, DatasetInfo] = {
+    info.name: info
+    for info in (
+        DatasetInfo("cifar10", 10, (32, 32, 3), 50_000, 10_000, _CIFAR10, 170, has_ids=True),
+        DatasetInfo("cifar100", 100, (32, 32, 3), 50_000, 10_000, _CIFAR100, 169, has_ids=True),
+        DatasetInfo("mnist", 10, (28, 28, 1), 60_000, 10_000, _MNIST, 12),
+        DatasetInfo("fashion_mnist", 10, (28, 28, 1), 60_000, 10_000, _FASHION, 31),
+        DatasetInfo("digits", 10, (16, 16, 1), digits.NUM_TRAIN, digits.NUM_TEST, None, 0),
+        DatasetInfo("imagenet2012", 1000, (299, 299, 3), 1_281_167, 50_000, None, 0, streamed=True),
+    )
+}
+
+
+def accepts(name: str) -> bool:
+    """Whether a name is that of a set of ours, or has the form of a foreign one."""
+    return name in DATASETS or foreign_data.is_foreign(name)
+
+
+def info(
+    name: str,
+    data_dir: str | os.PathLike | None = None,
+    cache_dir: str | os.PathLike | None = None,
+    *,
+    input_size: int | None = None,
+    augment: str = "none",
+    report: Callable[[str], None] = print,
+) -> DatasetInfo:
+    """What is known of a data set; a foreign one is looked for, and checked.
+
+    Args:
+        name: a key of `DATASETS`, or one of `foreign_data.FORMS`.
+        data_dir, cache_dir: see `load`.
+        input_size, augment: of the run; foreign images of many sizes are brought to what it needs.
+        report: see `load`.
+
+    Raises:
+        RequestError: unknown name; a foreign set that is not there or not what a run needs.
+    """
+    if not foreign_data.is_foreign(name):
+        return _info(name)
+    found = foreign_data.open_set(name, data_dir, cache_dir, input_size, augment, report)
+    sizes = found.num_train, found.num_test
+    more = {"content": found.content, "class_names": found.class_names, "notes": found.notes}
+    return DatasetInfo(name, found.num_classes, found.image_shape, *sizes, None, 0, **more)
+
+
+def resolved(name: str, found: DatasetInfo) -> str:
+    """The name as it stands in a resolved configuration: a foreign one with its content's hash."""
+    path = content_hash.shown(name)
+    return f"{path}{content_hash.CONTENT}{found.content}" if found.content else name
+
+
+def is_on_disk(name: str, data_dir: str | os.PathLike | None = None) -> bool:
+    """Whether `load` finds the set without a download. Looks for a file, reads no data."""
+    if foreign_data.is_foreign(name):
+        return True
+    info = _info(name)
+    if info.download_host_url is None and not info.streamed:
+        return True
+    return tfds_source.prepared_folder(name, data_directory(data_dir)) is not None
+
+
+def can_download(name: str, *, timeout: float = 8.0) -> bool:
+    """Whether the host that TFDS downloads the set from answers within `timeout` seconds.
+
+    False for an embedded set, which has no host.
+    """
+    url = _info(name).download_host_url
+    return url is not None and tfds_source.host_answers(url, timeout=timeout)
+
+
+def choose_default(data_dir: str | os.PathLike | None = None) -> tuple[str, str]:
+    """The data set of a run that names none, and one line that says why.
+
+    Returns:
+        ("cifar10", why) if it is on disk or its host answers, else ("digits", why); RequestError
+        where a folder was named that has it not.
+    """
+    folder = data_directory(data_dir)
+    if is_on_disk("cifar10", data_dir):
+        return "cifar10", f"cifar10 is in {folder}"
+    info = DATASETS["cifar10"]
+    if can_download("cifar10"):
+        return "cifar10", f"cifar10 will be downloaded into {folder} ({info.download_megabytes} MB)"
+    if data_dir is not None:
+        require("cifar10", data_dir)
+    host = tfds_source.host(info.download_host_url)
+    return "digits", (
+        f"no CIFAR-10 here (looked in {folder}; no network to {host}): training on the embedded "
+        "digits instead; for CIFAR-10 add --data_dir=DIR"
+    )
+
+
+def require(name: str, data_dir: str | os.PathLike | None = None) -> None:
+    """Refuses, within ten seconds and without TensorFlow, a set that `load` could not get.
+
+    Raises:
+        RequestError: unknown name, or neither on disk nor to be downloaded.
+    """
+    if not is_on_disk(name, data_dir):
+        tfds_source.require_host(name, data_directory(data_dir), _info(name).download_host_url)
+
+
+def require_in_memory(dataset: str) -> None:
+    """Refuses a data set whose images are streamed: the theory holds them all."""
+    if dataset in DATASETS and DATASETS[dataset].streamed:
+        raise RequestError(
+            f"--dataset: expected a set that is held in memory; the images of {dataset} are not"
+        )
+
+
+def load(
+    name: str,
+    *,
+    data_dir: str | os.PathLike | None = None,
+    cache_dir: str | os.PathLike | None = None,
+    report: Callable[[str], None] = print,
+    start: Callable[[], object] = lambda: None,
+    input_size: int | None = None,
+    augment: str = "none",
+) -> tuple[Split, Split]:
+    """The training and the test split of a data set, downloaded and decoded if need be.
+
+    Downloading and decoding start TensorFlow: set it up before the call, or in `start`.
+
+    Args:
+        name: see `info`.
+        data_dir, cache_dir: see `places`.
+        report: gets a line if decoding takes long, or if the cache is damaged or not writable.
+        start: called before TensorFlow is needed: never for arrays that were decoded before.
+        input_size, augment: see `info`.
+
+    Returns:
+        (train, test), with as many examples as the TFDS metadata of the folder says.
+
+    Raises:
+        RequestError: unknown name; not on disk and no network; a damaged or a foreign folder.
+        StorageError: a download cannot be written.
+    """
+    if foreign_data.is_foreign(name):
+        found = foreign_data.open_set(name, data_dir, cache_dir, input_size, augment, report)
+        return _splits(found.load(start), found.num_classes)
+    info = _info(name)
+    if info.download_host_url is None and not info.streamed:
+        return _splits(digits.load(), info.num_classes)
+    where, shape, classes = data_directory(data_dir), info.image_shape, info.num_classes
+    folder = tfds_source.prepared_folder(name, where)
+    if folder is None:
+        folder = tfds_source.download(name, where, info.download_host_url, start)
+    fingerprint = tfds_source.fingerprint(folder)[:16]
+    called = f"{name}-{folder.name}-{fingerprint}-{tfds_source.decoder()}"  # all they depend on
+    entry = cache_directory(cache_dir) / called
+    if info.streamed:
+        start()
+        from rethink_tf.data import streaming  # which imports TensorFlow
+
+        return _splits(streaming.load(name, folder, entry, shape[0], classes, report), classes)
+
+    def build():
+        # Takes seconds, mostly TensorFlow's start: said only if it is felt.
+        note = f"decoding {name} from {folder}, once; kept in {entry.parent}"
+        timer = threading.Timer(2.0, report, [note])
+        timer.daemon = True
+        timer.start()
+        try:
+            start()
+            arrays = tfds_source.decode(folder, shape, classes, needs_ids=info.has_ids)
+        finally:
+            timer.cancel()
+        return arrays | {"entry": np.array(entry.name)}
+
+    def splits(arrays):
+        if str(arrays["entry"]) != entry.name:  # another set has the same names and types
+            raise ValueError(f"expected {entry.name}, found {arrays['entry']!s:.100}")
+        return _splits(arrays, classes)
+
+    return splits(array_cache.load_or_build(entry, build, report=report, check=splits))
+
+
+def _splits(arrays: dict[str, np.ndarray], num_classes: int) -> tuple[Split, Split]:
+    return tuple(
+        Split(name, *(arrays[f"{name}_{field}"] for field in _FIELDS), num_classes)
+        for name in tfds_source.SPLITS
+    )
+
+
+def take(split: Split, count: int, *, seed: int) -> Split:
+    """A class-balanced random part of a training split: nested, and a function of identities.
+
+    Class counts differ by at most one, unless a class has too few examples; then the others fill
+    up. For one seed, the first 1,000 are among the first 5,000.
+
+    Args:
+        split: the training split.
+        count: the number of examples, 1 to `split.num_examples`; all of them gives `split` itself.
+        seed: 0 to 2**32 - 1.
+
+    Returns:
+        A split of `count` examples with their old identities, ascending.
+
+    Raises:
+        RequestError: count is out of range.
+    """
+    if not 1 <= count <= split.num_examples:
+        raise RequestError(
+            f"expected 1 to {split.num_examples} training examples, got {count}; type a number in "
+            "that range"
+        )
+    if count == split.num_examples:
+        return split
+    rows = subset.rows(split.index, split.labels, count, seed=seed)
+    return dataclasses.replace(split, **{f: getattr(split, f).take(rows, 0) for f in _FIELDS})
+
+
+def _info(name: str) -> DatasetInfo:
+    if name not in DATASETS:
+        raise RequestError(f"dataset: expected one of {', '.join(DATASETS)}; got {name!r}")
+    return DATASETS[name]

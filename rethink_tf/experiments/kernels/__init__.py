@@ -1,0 +1,1 @@
+"""Kernel interpolation as a task: its request, its data, its solutions."""

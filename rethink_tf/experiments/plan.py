@@ -1,0 +1,236 @@
+"""The runs of a table or figure (`catalogue`): rows x axes x seeds at a scale, resolved and named.
+
+A run of an experiment is an ordinary run: what its row's flagfile, its place on the axes, its seed
+and its scale resolve to. A scale is nothing but `epochs`, `examples` and `eval_every`, so the same
+values typed by hand are the same run. Imports no TensorFlow.
+"""
+
+import dataclasses
+import difflib
+import fnmatch
+import functools
+import importlib
+import itertools
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from rethink_tf.config import flags, resolution, run_config
+from rethink_tf.errors import RequestError
+from rethink_tf.experiments.catalogue import EXPERIMENTS as EXPERIMENTS
+from rethink_tf.experiments.catalogue import SCALED as SCALED
+from rethink_tf.experiments.catalogue import SCALES as SCALES
+from rethink_tf.experiments.catalogue import TRAINING as TRAINING
+from rethink_tf.experiments.catalogue import Experiment as Experiment
+from rethink_tf.runs import pretrained
+from rethink_tf.runs.status import state as state
+
+ROOT = Path(__file__).resolve().parents[2]
+FLAGFILES = ROOT / "flags"
+OF = "--of="  # of what is no training, the run that it starts from
+
+
+@dataclasses.dataclass(frozen=True)
+class Planned:
+    """One run of an experiment.
+
+    Attributes:
+        experiment, row: its name, and the flagfile's without folder and ending.
+        axes: flag: value, as text.
+        seed, scale: see `planned`.
+        argv: its flags, but for where things lie.
+        config: resolved; of a run whose parent is not finished, with the weights hash left open; of
+            what is no training a dict.
+        run_id: None where its parent is not finished, since its weights are part of what it is.
+        command: see `Experiment`.
+        parent: the run that it starts from.
+        waits: why there is no run_id, in words; None where there is one.
+    """
+
+    experiment: str
+    row: str
+    axes: dict[str, str]
+    seed: int
+    scale: str
+    argv: tuple[str, ...]
+    config: Any
+    run_id: str | None
+    command: tuple[str, ...] = TRAINING
+    parent: "Planned | None" = None
+    waits: str | None = None
+
+
+def experiment(name: str) -> Experiment:
+    """The experiment of a name; RequestError with the known ones otherwise."""
+    if name not in EXPERIMENTS:
+        near = difflib.get_close_matches(name, EXPERIMENTS, n=1, cutoff=0.6)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise RequestError(f"expected one of {', '.join(EXPERIMENTS)}; received {name}{hint}")
+    return EXPERIMENTS[name]
+
+
+def rows(name: str) -> list[Path]:
+    """The flagfiles of an experiment, in the order of their names.
+
+    Raises:
+        RequestError: unknown name; there are none; the module that identifies its runs is missing.
+    """
+    found = experiment(name)
+    if found.command != TRAINING:
+        _identify(name)
+    paths = _paths(found)
+    if not paths:
+        raise RequestError(
+            f"{name}: expected flagfiles {', '.join(found.rows)} in {FLAGFILES}, found none"
+        )
+    return paths
+
+
+def _identify(name: str):
+    """The function that names a run by its flags."""
+    try:
+        return importlib.import_module(EXPERIMENTS[name].identified_by).identify
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise RequestError(f"{name}: needs {EXPERIMENTS[name].identified_by}: {error}") from None
+
+
+def planned(
+    name: str,
+    scale: str = "paper",
+    seeds: int = 1,
+    *,
+    runs_dir: Path | str = "runs",
+    only: str = "*",
+) -> list[Planned]:
+    """All runs of an experiment, parents not included.
+
+    Args:
+        name: a key of EXPERIMENTS.
+        scale: one of SCALES.
+        seeds: how many; 0, 1, ...
+        runs_dir: where the parents of transferred runs lie.
+        only: pattern of the rows wanted, such as mlp_*; the names of flagfiles without ending.
+
+    Returns:
+        The runs, by row, then axes, then seed. Runs that experiments share have equal run ids.
+
+    Raises:
+        RequestError: unknown name or scale; flagfiles are not there, or contradict the scale.
+    """
+    if scale not in SCALES:
+        raise RequestError(f"--scale: expected one of {', '.join(SCALES)}; received {scale}")
+    if not 1 <= seeds <= 1000:
+        raise RequestError(f"--seeds: expected a whole number from 1 to 1000, received {seeds}")
+    paths, axes = rows(name), EXPERIMENTS[name].axes
+    points = [
+        dict(zip(axes, values, strict=True))
+        for values in itertools.product(*(text.split() for text in axes.values()))
+    ]
+    return [
+        _plan(name, path, point, seed, scale, Path(runs_dir))
+        for path in paths
+        if fnmatch.fnmatchcase(path.stem, only)
+        for point in points
+        for seed in range(seeds)
+    ]
+
+
+def require_rows(names: Iterable[str], only: str) -> None:
+    """Refuses a pattern that is of no row of any of the experiments: RequestError."""
+    if only == "*":
+        return
+    there = {path.stem for name in names for path in _paths(experiment(name))}
+    if not fnmatch.filter(sorted(there), only):
+        known = ", ".join(sorted(there)) or "rows of an experiment"
+        raise RequestError(f"--rows: expected a pattern of {known}; received {only}")
+
+
+def plan_again(plan: Planned, runs_dir: Path | str) -> Planned:
+    """A run as it is planned now: with its run id where its parent is finished by now."""
+    (path,) = (path for path in rows(plan.experiment) if path.stem == plan.row)
+    return _plan(plan.experiment, path, plan.axes, plan.seed, plan.scale, Path(runs_dir))
+
+
+def _plan(name: str, path: Path, axes, seed: int, scale: str, runs_dir: Path) -> Planned:
+    found = EXPERIMENTS[name]
+    point = tuple(f"--{flag}={value}" for flag, value in axes.items())
+    common = {"experiment": name, "row": path.stem, "axes": axes, "seed": seed, "scale": scale}
+    if found.command != TRAINING:
+        asked = tuple(x for x in path.read_text().splitlines() if x.startswith("--")) + point
+        of = [word.partition("=")[2] for word in asked if word.startswith(OF)]
+        parent = _parent(of[0], seed, scale, runs_dir) if of else None
+        if parent is not None:
+            asked = tuple(word for word in asked if not word.startswith(OF))
+            asked += (f"{OF}{parent.run_id}",)
+        argv = (*asked, *_scale_flags(_scaled(found, scale, path.stem, "")), f"--seed={seed}")
+        resolved, run_id = _identify(name)(list(argv))
+        more = {"command": found.command, "parent": parent}
+        return Planned(**common, argv=argv, config=resolved, run_id=run_id, **more)
+    asked = (f"--flagfile={_shown(path)}", *point)
+    wanted = _parsed(asked)
+    scaled = _scaled(found, scale, path.stem, wanted.model)
+    wanted = dataclasses.replace(wanted, seed=seed, **scaled)
+    argv = asked + _scale_flags(scaled) + ((f"--seed={seed}",) if seed else ())
+    kept = _epochs_to_keep(found.children).get(path) if found.children else None
+    if kept:
+        argv += (f"--keep_epochs={kept}",)
+    parent, waits = _parent(wanted.init_from, seed, scale, runs_dir), None
+    if parent is not None:
+        argv += (f"--init_from={parent.run_id}",)
+        wanted, waits = pretrained.adopt_later(wanted, parent.config, runs_dir / parent.run_id)
+    resolved = run_config.resolve(wanted)
+    run_id = run_config.run_id(resolved) if waits is None else None
+    return Planned(**common, argv=argv, config=resolved, run_id=run_id, parent=parent, waits=waits)
+
+
+def _shown(path: Path) -> str:
+    """A flagfile as it is typed where the commands are run, else its whole path."""
+    return str(path.relative_to(ROOT) if Path.cwd() == ROOT else path)
+
+
+@functools.cache
+def _parsed(argv: tuple[str, ...]) -> run_config.RunConfig:
+    return flags.parse(list(argv))[0]
+
+
+def _scaled(found: Experiment, scale: str, row: str, model: str) -> dict[str, Any]:
+    """The fields that a scale sets, of what is no training the flags."""
+    for pattern, values in found.scales.get(scale, {}).items():
+        if any(fnmatch.fnmatchcase(text or "", pattern) for text in (row, model)):
+            return values if isinstance(values, dict) else dict(zip(SCALED, values, strict=True))
+    return {}
+
+
+def setting(config: Any, name: str) -> Any:
+    """A setting of a run's configuration, of a training or of another; None where it has none."""
+    return config.get(name) if isinstance(config, dict) else getattr(config, name, None)
+
+
+def _scale_flags(scaled: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(f"--{name}={value}" for name, value in scaled.items())
+
+
+@functools.cache
+def _epochs_to_keep(children: str) -> dict[Path, str]:
+    """Flagfile: the epochs of it from which an experiment's runs start, as --keep_epochs."""
+    found: dict[Path, set[int]] = {}
+    for path in rows(children):
+        wanted = _parsed((f"--flagfile={_shown(path)}",))
+        if wanted.init_epoch is not None:
+            found.setdefault(ROOT / wanted.init_from, set()).add(wanted.init_epoch)
+    return {path: ",".join(map(str, sorted(epochs))) for path, epochs in found.items()}
+
+
+def _parent(named: str | None, seed: int, scale: str, runs_dir: Path) -> Planned | None:
+    """The run that --init_from=FLAGFILE, or --of=FLAGFILE, means, at the same scale and seed."""
+    if named is None or resolution.is_random(named):
+        return None
+    path = ROOT / named
+    for name, found in EXPERIMENTS.items():
+        if not found.axes and path.suffix == ".flags" and path in _paths(found):
+            return _plan(name, path, {}, seed, scale, runs_dir)
+    raise RequestError(f"--init_from={named}: expected a flagfile that is a row of an experiment")
+
+
+def _paths(found: Experiment) -> list[Path]:
+    return [path for pattern in found.rows for path in sorted(FLAGFILES.glob(pattern))]

@@ -1,0 +1,126 @@
+"""How long runs take, from what runs of the same kind took here. Imports no TensorFlow."""
+
+import contextlib
+import dataclasses
+import statistics
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from rethink_tf.data.registry import DATASETS
+from rethink_tf.errors import StorageError
+from rethink_tf.runs import results
+
+# What the time of a run depends on, besides its length.
+_KIND = ("model", "precision", "freeze", "input_size", "augment")
+_NEWEST = 8  # runs of a kind that are read
+_LOOKED_AT = 500  # newest folders of a model among which they are sought
+
+
+@dataclasses.dataclass(frozen=True)
+class Rate:
+    """Seconds of one example in training and in an exact pass, and of all else in a run.
+
+    `rest` is data, compiling and closing, not the start of Python and TensorFlow, which no run
+    records; None where no run of the kind was trained without a break.
+    """
+
+    train: float
+    evaluation: float
+    rest: float | None
+
+
+def kind(config) -> tuple:
+    """The fields of a configuration on which its speed depends."""
+    values = config if isinstance(config, dict) else dataclasses.asdict(config)
+    return tuple(values.get(name) for name in _KIND)
+
+
+def measure(runs_dir: Path, models: Iterable[str], threads: int = 0) -> dict[tuple, Rate]:
+    """The rates of finished and unfinished runs below a folder, by `kind`.
+
+    Args:
+        runs_dir: folder of the runs.
+        models: the networks of interest.
+        threads: runs with as many count alone, where there are any of the kind; 0: all.
+
+    Returns:
+        The median over the runs of each kind; kinds without a whole epoch are missing.
+    """
+    found: dict[tuple, list[tuple[int, Rate]]] = {}
+    for model in sorted(set(models)):
+        for folder in _newest(Path(runs_dir), model):
+            try:
+                record = results.read_config(folder)
+                key = kind(record["config"]) if record else None
+                if key is None or len(found.get(key, ())) >= _NEWEST:
+                    continue
+                threads_used, rate = record["threads"], _of_run(folder, record)
+            except (StorageError, KeyError, TypeError):  # its own command tells of the damage
+                continue
+            if rate is not None:
+                found.setdefault(key, []).append((threads_used, rate))
+    return {key: _median(entries, threads) for key, entries in found.items()}
+
+
+def _newest(runs_dir: Path, model: str) -> list[Path]:
+    """The newest folders of a network's runs, the newest first."""
+    dated = []
+    for path in runs_dir.glob(f"{model}-*"):
+        with contextlib.suppress(OSError):  # a run that is refused takes its folder away again
+            dated.append((path.stat().st_mtime, path))
+    return [path for _, path in sorted(dated, reverse=True)[:_LOOKED_AT]]
+
+
+def _median(entries: list[tuple[int, Rate]], threads: int) -> Rate:
+    rates = [rate for used, rate in entries if used == threads] or [rate for _, rate in entries]
+    columns = zip(*(dataclasses.astuple(rate) for rate in rates), strict=True)
+    known = [[value for value in column if value is not None] for column in columns]
+    return Rate(*(statistics.median(values) if values else None for values in known))
+
+
+def _of_run(folder: Path, record: dict[str, Any]) -> Rate | None:
+    lines = results.read_history(folder)
+    if not lines:
+        return None
+    values = record["config"]
+    info = DATASETS[values["dataset"]]
+    examples = values["examples"] or info.num_train
+    steady = lines[1:] or lines  # what compiles is in the first
+    speeds = [line["timing"]["images_per_second"] for line in steady]
+    speeds = [speed for speed in speeds if speed]
+    if not speeds:
+        return None
+    passes = [line for line in steady if line["train_accuracy"] is not None] or lines[-1:]
+    seconds = statistics.median(line["timing"]["eval_seconds"] for line in passes)
+    evaluation = seconds / (examples + info.num_test)
+    rate = Rate(1 / statistics.median(speeds), evaluation, None)
+    summary = results.read_summary(folder)
+    if summary is not None and not record.get("resumed"):  # or its seconds are of the last part
+        tested = sum(line["train_accuracy"] is not None for line in lines)
+        counted = len(lines) * examples * rate.train + tested * seconds
+        rate = dataclasses.replace(rate, rest=max(0.0, summary["timing"]["seconds"] - counted))
+    return rate
+
+
+def seconds_left(config: Any, rates: dict[tuple, Rate], done: int = 0) -> float | None:
+    """Seconds that a run still takes, by itself.
+
+    Args:
+        config: resolved; None of what is no such run.
+        rates: see `measure`.
+        done: epochs that it has behind it.
+
+    Returns:
+        None where no run of its kind has been measured.
+    """
+    rate = rates.get(kind(config)) if dataclasses.is_dataclass(config) else None
+    if rate is None:
+        return None
+    info = DATASETS[config.dataset]
+    examples = config.examples or info.num_train
+    left = range(done + 1, config.epochs + 1)
+    evaluated = sum(e % config.eval_every == 0 or e == config.epochs for e in left)
+    seconds = len(left) * examples * rate.train
+    seconds += evaluated * (examples + info.num_test) * rate.evaluation
+    return seconds + (rate.rest or 0.0)

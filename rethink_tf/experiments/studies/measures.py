@@ -1,0 +1,123 @@
+"""Norms, margins and sharpness of finished runs as a study: a run for each that is measured."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rethink_tf import console
+from rethink_tf.analysis import measures
+from rethink_tf.config import fields
+from rethink_tf.config.command_line import CommandLine, FlagSet, Parsed
+from rethink_tf.config.flags import Options
+from rethink_tf.config.run_config import RunConfig
+from rethink_tf.errors import ExitCode, RequestError
+from rethink_tf.experiments.studies.study import WHERE, Study, Task
+from rethink_tf.runs import pretrained, results
+from rethink_tf.runs import task as tasks
+from rethink_tf.storage.paths import absolute
+from rethink_tf.training.devices import setup as devices
+
+MOST_RUNS = 100
+_GROUP = "This study"
+
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """What is measured, and how finely."""
+
+    of: str | None = fields.field(
+        None, str, "a finished run, its folder or id, or the flagfile that trains it; as RUN",
+        group=_GROUP, by="none",
+    )  # fmt: skip
+    sharpness_examples: int = fields.field(
+        measures.EXAMPLES, int, "training examples on which sharpness is taken", group=_GROUP,
+        low=1, high=10**6,
+    )  # fmt: skip
+    sharpness_draws: int = fields.field(
+        measures.DRAWS, int, "draws of the noise of sharpness", group=_GROUP, low=1, high=1000,
+    )  # fmt: skip
+    signs: int = fields.field(
+        0, int, "draws of random signs, each a training as long as the run's own", group=_GROUP,
+        low=0, high=100,
+    )  # fmt: skip
+
+
+LINE = CommandLine(
+    "rethink-tf measures",
+    "Norms, margins, distance from initialisation and sharpness of finished runs, side by side. "
+    "Each run that is measured becomes RUNS_DIR/<run id>/summary.json.",
+    (Flags, FlagSet(RunConfig, only=("seed",)), WHERE),
+    words="RUN [RUN ...]",
+    word_help="RUN: the folder or the id of a finished run, or the flagfile that trains it",
+)
+
+
+def plan(parsed: Parsed) -> Task:
+    """What a command line asks for that names one run."""
+    named = [*parsed.words, *([parsed[Flags].of] if parsed[Flags].of else [])]
+    if len(named) != 1:
+        raise RequestError(f"expected one run, or --of=RUN; received {len(named)}")
+    return _task(named[0], parsed)
+
+
+def _task(named: str, parsed: Parsed) -> Task:
+    flags, options = parsed[Flags], parsed[Options]
+    folder = _folder(named, Path(options.runs_dir))
+    settings = {
+        "examples": flags.sharpness_examples, "draws": flags.sharpness_draws, "signs": flags.signs,
+    }  # fmt: skip
+    usual = {"examples": measures.EXAMPLES, "draws": measures.DRAWS, "signs": 0}
+    values = {"experiment": "measures", "of": folder.name, "seed": parsed[RunConfig].seed}
+    if settings != usual:
+        values["settings"] = settings
+
+    def compute() -> dict[str, Any]:
+        if results.read_summary(folder) is None:
+            raise RequestError(f"{named}: there is no finished run in {folder}")
+        devices.start(options.threads)
+        places = {"data_dir": options.data_dir, "cache_dir": options.cache_dir}
+        progress = console.StageProgress()
+        found = measures.of_run(folder, **settings, **places, progress=progress)
+        return {key: value for key, value in found.items() if key != "run_dir"}
+
+    return Task(values, compute)
+
+
+def _folder(named: str, runs_dir: Path) -> Path:
+    """A run's folder, by its path, its id below the folder of the runs, or its flagfile."""
+    for folder in (absolute(named), absolute(runs_dir / named)):
+        if (folder / results.CONFIG).is_file():
+            return folder
+    return pretrained.folder_of(named, runs_dir)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Measures the runs that are named, each as a run, and prints them side by side."""
+    parsed = LINE.parse(argv)
+    if parsed is None:
+        console.say(LINE.help())
+        return ExitCode.DONE
+    if parsed[Flags].of is not None:
+        return STUDY.carry_out(plan(parsed), parsed[Options], argv)
+    if not 1 <= len(parsed.words) <= MOST_RUNS:
+        raise RequestError(
+            f"expected 1 to {MOST_RUNS} folders or ids of finished runs, received "
+            f"{len(parsed.words)}"
+        )
+    planned = [_task(named, parsed) for named in parsed.words]
+    runs_dir = absolute(parsed[Options].runs_dir)
+    for named, task in zip(parsed.words, planned, strict=True):
+        folder = _folder(named, runs_dir)
+        if results.read_summary(folder) is None:
+            raise RequestError(f"{named}: expected a finished run; {folder} is not finished")
+        console.say(f"{named}: measuring")
+        STUDY.carry_out(task, parsed[Options], argv)
+    ids = [tasks.run_id(STUDY.name, task.values) for task in planned]
+    summaries = [results.read_summary(runs_dir / run_id) for run_id in ids]
+    console.say(measures.table(summaries, list(parsed.words)))
+    return ExitCode.DONE
+
+
+STUDY = Study("measures", LINE, plan)
+identify = STUDY.identify

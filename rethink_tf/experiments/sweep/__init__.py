@@ -1,0 +1,1 @@
+"""Many runs: jobs, the scheduler, local slots, Ray, what is shown of them."""

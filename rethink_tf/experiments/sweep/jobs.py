@@ -1,0 +1,134 @@
+"""What a sweep has to do: each run once, parents before those that start from them, in shards.
+
+Imports no TensorFlow.
+"""
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+
+from rethink_tf.config import run_config
+from rethink_tf.errors import ExitCode, RethinkError, StorageError
+from rethink_tf.experiments import plan as experiments
+from rethink_tf.experiments.plan import Planned
+from rethink_tf.runs import results
+from rethink_tf.runs.status import DAMAGED, DIVERGED, FINISHED, INVALID, MISSING, state
+
+WAITING, STARTED, ENDED = "waiting", "started", "ended"
+LOGS = ".sweep"
+# The exit code that a finished or damaged run's own command would give.
+_CODES = {
+    FINISHED: ExitCode.DONE, INVALID: ExitCode.INVALID, DIVERGED: ExitCode.DIVERGED,
+    DAMAGED: ExitCode.STORAGE_FAILED,
+}  # fmt: skip
+
+
+@dataclasses.dataclass(eq=False)
+class Job:
+    """One run of a sweep, and where it stands.
+
+    Attributes:
+        plan: the run; planned anew once its parent is finished.
+        runs_dir: of the sweep.
+        parent: the job to be done first.
+        stage: WAITING, STARTED or ENDED.
+        code: its exit code, once it has ended; below 0 the signal that killed it.
+        why: in words, where it could not be started.
+        before: whether it had ended before this sweep.
+        retry_at: monotonic time before which it is not tried again.
+        began: monotonic time of its start.
+    """
+
+    plan: Planned
+    runs_dir: Path
+    parent: "Job | None" = None
+    stage: str = WAITING
+    code: int | None = None
+    why: str | None = None
+    before: bool = False
+    retry_at: float = 0.0
+    began: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """The run by its place in its experiment: `figure1b mlp_1x512 corrupt=0.5 seed 0`."""
+        axes = "".join(f" {flag}={value}" for flag, value in self.plan.axes.items())
+        return f"{self.plan.experiment} {self.plan.row}{axes} seed {self.plan.seed}"
+
+    @property
+    def run_dir(self) -> Path | None:
+        """None as long as its parent is not finished."""
+        return self.runs_dir / self.plan.run_id if self.plan.run_id else None
+
+    @property
+    def log(self) -> Path:
+        """What the run said."""
+        return self.runs_dir / LOGS / f"{self.plan.run_id}.log"
+
+    @property
+    def failed(self) -> bool:
+        return self.stage == ENDED and self.code != ExitCode.DONE
+
+    def state(self) -> str:
+        """As `experiments.state`."""
+        return state(self.run_dir) if self.run_dir else MISSING
+
+    def end(self, code: int, why: str | None = None) -> None:
+        """Notes how it ended."""
+        self.stage, self.code, self.why = ENDED, code, why
+
+    def settle(self) -> str:
+        """Its state; ends it where its directory says how it ended."""
+        found = self.state()
+        if found in _CODES:
+            self.end(_CODES[found], None if found == FINISHED else self._reason())
+        return found
+
+    def _reason(self) -> str:
+        try:
+            summary = results.read_finished(self.run_dir, self.plan.run_id)
+            return f"{summary['status']}: {summary['reason']}"
+        except StorageError as error:
+            return str(error)
+
+    def plan_again(self) -> None:
+        """Names the run now that its parent is finished; ends it where that is not possible."""
+        if self.plan.run_id is None:
+            try:
+                self.plan = experiments.plan_again(self.plan, self.runs_dir)
+            except RethinkError as error:
+                self.end(int(error.exit_code), str(error))
+        if self.stage == WAITING and self.plan.run_id is None:
+            self.end(int(ExitCode.WRONG_REQUEST), self.plan.waits)
+
+    def epochs_done(self) -> int:
+        """Epochs in its history; 0 where it cannot be read."""
+        try:
+            return len(results.read_history(self.run_dir)) if self.run_dir else 0
+        except StorageError:
+            return 0
+
+
+def jobs_of(plans: Iterable[Planned], runs_dir: Path, shard: tuple[int, int] = (0, 1)) -> list[Job]:
+    """The jobs of some runs: each once, each after its parent.
+
+    Args:
+        plans: of one or several experiments.
+        runs_dir: of the sweep.
+        shard: (i, n): every n-th run, from the i-th on; what starts from a run goes with it. The
+            parts depend on `plans` alone, not on what is finished.
+    """
+    jobs: dict[str, Job] = {}
+    units: dict[str, int] = {}
+    for plan in plans:
+        origin = plan.parent or plan
+        unit = units.setdefault(origin.run_id, len(units))
+        if unit % shard[1] != shard[0]:
+            continue
+        parent = None
+        if plan.parent is not None:
+            parent = jobs.setdefault(origin.run_id, Job(plan.parent, runs_dir))
+        # Of a run whose parent is not finished, the configuration but for its parent's weights.
+        key = plan.run_id or run_config.run_id(plan.config)
+        jobs.setdefault(key, Job(plan, runs_dir, parent))
+    return list(jobs.values())

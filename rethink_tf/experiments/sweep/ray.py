@@ -1,0 +1,157 @@
+"""Runs as tasks of a Ray cluster, which share the file system of the runs and of the data.
+
+Ray's worker starts the run as a subprocess and waits for it. A worker that is killed takes its run
+with it (after saving, where the node is still there), and Ray gives the task to another worker.
+Imports Ray only where it is used; imports no TensorFlow.
+"""
+
+import os
+import signal
+import subprocess
+import time
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+from rethink_tf.console import counted
+from rethink_tf.errors import ExitCode, RequestError, StorageError
+from rethink_tf.experiments.sweep import process as child
+from rethink_tf.experiments.sweep.local import PATIENCE
+from rethink_tf.storage import files
+
+RETRIES = 3
+_LOCKED_FOR = 60.0  # seconds that a run of a killed worker may still take to save
+
+
+def carry_out(
+    module: str, argv: Sequence[str], log: str, threads: int, folder: str, stop: str
+) -> int:
+    """Within a worker: one run from start to end; returns its exit code.
+
+    As soon as there is a file `stop`, the run is stopped by SIGTERM, or not started. (SIGINT does
+    not reach what Ray's workers start.)
+    """
+    until = time.monotonic() + _LOCKED_FOR
+    while not os.path.exists(stop):
+        try:
+            process = child.start(module, argv, Path(log), threads=threads, folder=folder)
+        except StorageError as error:
+            return int(error.exit_code)
+        try:
+            while process.poll() is None:
+                time.sleep(0.2)
+                if os.path.exists(stop):
+                    return _stopped(process)
+        except BaseException:  # cancelled
+            _stopped(process)
+            raise
+        if process.returncode != ExitCode.IN_USE or time.monotonic() > until:
+            return process.returncode
+        time.sleep(1)
+    return int(ExitCode.INTERRUPTED)
+
+
+def _stopped(process: subprocess.Popen) -> int:
+    """The exit code of a run after SIGTERM; one that does not end is killed, not left behind."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        return process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
+class RayTasks:
+    """Starts runs as Ray tasks; see `sweep_loop` for what an executor is."""
+
+    queues = True
+
+    def __init__(self, threads: int, gpus: float | None, most: int):
+        """Joins the cluster of RAY_ADDRESS, or starts one on this machine.
+
+        Args:
+            threads: CPUs of each run.
+            gpus: GPUs of each run, 0.25 for four on one; None: one where the cluster has any.
+            most: how many tasks are handed to Ray at once.
+        """
+        try:
+            import ray
+        except ModuleNotFoundError:
+            raise RequestError(
+                "--executor=ray: Ray is not installed; type pip install -e '.[ray]'"
+            ) from None
+        self.ray, self.most, self.threads = ray, most, threads
+        self.owner = not ray.is_initialized()
+        if self.owner:
+            try:
+                ray.init(
+                    address=os.environ.get("RAY_ADDRESS"), log_to_driver=False,
+                    configure_logging=False, include_dashboard=False,
+                )  # fmt: skip
+            except (ConnectionError, ValueError, RuntimeError) as error:
+                line = str(error).splitlines()[0]
+                raise RequestError(f"--executor=ray: cannot join RAY_ADDRESS: {line}") from None
+        has_gpus = ray.cluster_resources().get("GPU", 0) > 0
+        fraction = float(has_gpus) if gpus is None else gpus
+        options = {"max_retries": RETRIES, "num_cpus": threads, "num_gpus": fraction}
+        # Workers find the package where the driver has it, installed or not.
+        path = os.pathsep.join(filter(None, (str(child.ROOT), os.environ.get("PYTHONPATH"))))
+        environment = {"env_vars": {"PYTHONPATH": path}}
+        self.task = ray.remote(**options, runtime_env=environment)(carry_out)
+        self.running: dict = {}
+        self.token = uuid.uuid4().hex
+        nodes = sum(node["Alive"] for node in ray.nodes())
+        cpus = ray.cluster_resources().get("CPU", 0)
+        self.count = max(1, int(cpus // threads))
+        share = f" and {fraction:g} GPU{'s'[: fraction != 1]}" if fraction else ""
+        there = f"{counted(nodes, 'node')}, {counted(int(cpus), 'CPU')}"
+        self.words = f"Ray, {there}; {counted(threads, 'thread')}{share} a run"
+
+    def free(self) -> int:
+        """How many more runs Ray is given now; it queues what does not fit."""
+        return self.most - len(self.running)
+
+    def start(self, job, argv: Sequence[str], threads: int, log: Path) -> None:
+        """Hands a run to Ray."""
+        log = log.absolute()
+        self.marker = log.with_name(f"stop-{self.token}")
+        module, *asked = job.plan.command
+        given = (module, [*asked, *argv], str(log), threads, os.getcwd(), str(self.marker))
+        reference = self.task.remote(*given)
+        self.running[reference] = job
+
+    def poll(self) -> list[tuple]:
+        """(job, exit code) of each run that has ended since; below 0: it was killed too often."""
+        if not self.running:
+            return []
+        ready, _ = self.ray.wait(list(self.running), num_returns=len(self.running), timeout=0)
+        ended = []
+        for reference in ready:
+            job = self.running.pop(reference)
+            try:
+                code = self.ray.get(reference)
+            except self.ray.exceptions.RayTaskError:
+                code = int(ExitCode.BUG)
+            except self.ray.exceptions.RayError:
+                code = -signal.SIGKILL
+            ended.append((job, code))
+        return ended
+
+    def stop(self, _signum: int) -> None:
+        """Stops all runs, which save; those that are queued are not started."""
+        if not self.running:
+            return
+        with files.storage(self.marker):
+            self.marker.parent.mkdir(parents=True, exist_ok=True)
+            self.marker.touch()
+        every = len(self.running)
+        _, late = self.ray.wait(list(self.running), num_returns=every, timeout=PATIENCE)
+        for reference in late:  # the worker is killed, and its run gets SIGTERM
+            self.ray.cancel(reference, force=True)
+        self.running.clear()
+        self.marker.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Leaves the cluster, or ends the one of this machine."""
+        if self.owner:
+            self.ray.shutdown()

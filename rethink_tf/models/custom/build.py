@@ -1,0 +1,279 @@
+"""Builds anyone's network, checks it, and brings it to logits.
+
+Every model starts from weights drawn anew by the run's seed: a test of capacity says nothing of
+what somebody trained before. Importing this module loads no TensorFlow.
+"""
+
+import functools
+import importlib.machinery
+import importlib.util
+import inspect
+import sys
+import traceback
+
+import numpy as np
+
+from rethink_tf.errors import RequestError
+from rethink_tf.models.custom import keras_file, rescaling
+from rethink_tf.models.custom import name as foreign_models
+from rethink_tf.models.custom.keras_file import first_line
+from rethink_tf.storage import content_hash, paths
+
+PROBE = 8
+SMALLEST = 1e-30  # of a probability whose logarithm is taken
+
+_imported: dict[str, str] = {}  # module: hash of the source that runs
+
+
+def build(
+    spec: str,
+    input_shape: tuple[int, int, int],
+    num_classes: int,
+    *,
+    weight_decay: float = 0.0,
+    dropout: float = 0.0,
+    precision: str = "float32",
+):
+    """The named network, checked, from images [B, H, W, C] to float32 logits [B, num_classes].
+
+    Args:
+        spec: resolved.
+        input_shape, num_classes, weight_decay, dropout: see `models.build`; the last two are
+            refused where they are not 0 and the model does not take them.
+        precision: the dtype policy in force; a FILE.keras brings its own, so float32 only.
+
+    Returns:
+        A keras.Model; its `rethink_arrival` says in words what was made of it, `rethink_scaling`
+        names the layer with which it scales its images itself, or is None.
+
+    Raises:
+        RequestError: it is not what a run needs; says what was expected and what came.
+    """
+    name, known = content_hash.parts(spec)
+    if foreign_models.content_hash(name) != known:
+        raise RequestError(f"--model={name}: its content changed since it was named")
+    if name.endswith(".keras"):
+        for flag, value in (("weight_decay", weight_decay), ("dropout", dropout)):
+            if value:
+                raise RequestError(f"--{flag}: {name} has its own; type --{flag}=0")
+        if precision != "float32":
+            raise RequestError(f"--precision: {name} has its own; type --precision=float32")
+        model, notes = keras_file.read(str(paths.absolute(name)))
+    else:
+        settings = {"weight_decay": weight_decay, "dropout": dropout}
+        model = _from_function(name, known, input_shape, num_classes, settings)
+        notes = [f"{name}: weights as the function draws them"]
+    outputs = _outputs(model, name, input_shape, num_classes)
+    scaling = rescaling.found(model)
+    model, more = _as_logits(model, outputs, input_shape)
+    if not model.trainable_variables:
+        raise RequestError(f"--model: expected weights to train, {name} has none")
+    kinds = {str(v.dtype) for v in model.trainable_variables} - {"float32"}
+    if kinds:
+        raise RequestError(
+            f"--model: expected weights in float32, {name} has {', '.join(sorted(kinds))}; layers "
+            "may compute in less by --precision=mixed_bfloat16"
+        )
+    # A class of its own may well have a layer that is called `scaling`.
+    model.rethink_arrival, model.rethink_scaling = "; ".join([*notes, *more]), scaling
+    return model
+
+
+def _from_function(name, known, input_shape, num_classes, settings):
+    import keras
+
+    module_name, _, function_name = name.partition(":")
+    try:
+        module = _loaded(module_name, known)
+    except (Exception, SystemExit) as error:  # whatever stands in anyone's module
+        raise RequestError(f"--model={name}: {_where(error, module_name)}") from None
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        raise RequestError(f"--model: expected a function {function_name} in {module.__file__}")
+    takes = inspect.signature(function).parameters
+    any_name = any(p.kind is p.VAR_KEYWORD for p in takes.values())
+    for flag, value in settings.items():
+        if value and flag not in takes and not any_name:
+            raise RequestError(f"--{flag}: {name} takes no {flag}; type --{flag}=0")
+    settings = {flag: value for flag, value in settings.items() if flag in takes or any_name}
+    try:
+        inspect.signature(function).bind(input_shape, num_classes, **settings)
+    except TypeError:
+        raise RequestError(
+            f"--model: expected a function of (input_shape, num_classes), {name} takes "
+            f"({', '.join(takes)})"
+        ) from None
+    try:
+        model = function(input_shape, num_classes, **settings)
+    except (Exception, SystemExit) as error:
+        raise RequestError(f"--model={name}: {_where(error, module_name)}") from None
+    if not isinstance(model, keras.Model):
+        raise RequestError(
+            f"--model: expected a keras.Model from {name}, received {type(model).__name__}"
+        )
+    return model
+
+
+class _FromSource(importlib.machinery.SourceFileLoader):
+    """Runs the source as it is: compiled files are told apart by whole seconds and size only."""
+
+    def get_code(self, fullname):
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
+def _loaded(name: str, known: str):
+    """The module whose source has this hash; one that was imported of another is replaced."""
+    before = sys.modules.get(name)
+    if before is not None and _imported.get(name) == known:
+        return before
+    found = foreign_models.find(name)
+    spec = importlib.util.spec_from_file_location(
+        name,
+        found.origin,
+        loader=_FromSource(name, found.origin),
+        submodule_search_locations=found.submodule_search_locations,
+    )
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        if before is not None:
+            sys.modules[name] = before
+        raise
+    _imported[name] = known
+    return module
+
+
+def _where(error: BaseException, module: str) -> str:
+    """An error of anyone's code in one line, with the line that raised it."""
+    own = [f for f in traceback.extract_tb(error.__traceback__) if "rethink_tf" not in f.filename]
+    path = getattr(sys.modules.get(module), "__file__", None)
+    frame = next((f for f in reversed(own) if f.filename == path), None)
+    place = f" at line {frame.lineno} of {frame.filename}" if frame else ""
+    return f"{type(error).__name__}{place}: {first_line(error)}"
+
+
+def _outputs(model, name: str, input_shape, num_classes: int):
+    """What the model says of a few standardised images of noise; refuses what is not [B, K]."""
+    inputs = getattr(model, "inputs", None)
+    if inputs is not None and len(inputs) != 1:
+        raise RequestError(f"--model: expected one input, images; {name} takes {len(inputs)}")
+    if inputs is not None:
+        shape = tuple(inputs[0].shape[1:])
+        same = len(shape) == 3 and all(
+            a in (None, b) for a, b in zip(shape, input_shape, strict=True)
+        )
+        if not same:
+            hint = ""
+            if len(shape) == 3 and shape[2] == input_shape[2] and shape[0] == shape[1]:
+                hint = f"; type --input_size={shape[0]} if the images are that large"
+            raise RequestError(
+                f"--model: expected an input of {_by(input_shape)}, the images of this run; "
+                f"{name} takes {_by(shape)}{hint}"
+            )
+    try:
+        outputs = model(_noise(input_shape), training=False)
+    except Exception as error:
+        raise RequestError(
+            f"--model: {name} fails on images of {_by(input_shape)}: {first_line(error)}"
+        ) from None
+    if isinstance(outputs, dict | list | tuple):
+        raise RequestError(f"--model: expected one output, {name} gives {len(outputs)}")
+    _trace(model, name, input_shape)
+    if tuple(outputs.shape) != (PROBE, num_classes):
+        raise RequestError(
+            f"--model: expected {num_classes} outputs, one for each class; {name} gives "
+            f"{_by(outputs.shape[1:])}"
+        )
+    return outputs
+
+
+def _trace(model, name: str, input_shape) -> None:
+    """Refuses what fails as it is called in training, compiled; nothing is computed."""
+    import tensorflow as tf
+
+    if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+        return  # statistics are updated within a replica only
+    called = tf.function(lambda images: model(images, training=True))
+    try:
+        called.get_concrete_function(tf.TensorSpec((PROBE, *input_shape), tf.float32))
+    except Exception as error:
+        raise RequestError(
+            f"--model: {name} fails in training, compiled by tf.function: {first_line(error)}"
+        ) from None
+
+
+def _by(shape) -> str:
+    return "x".join("any" if n is None else str(n) for n in shape) or "a single number"
+
+
+def _noise(input_shape) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((PROBE, *input_shape)).astype(np.float32)
+
+
+def _as_logits(model, outputs, input_shape):
+    """The model up to its logits in float32, and what was done in words."""
+    import keras
+
+    found = _without_activation(model)
+    if found is not None:
+        model, kind = found
+        outputs = model(_noise(input_shape), training=False)
+        notes = [f"its last activation is {kind}; the logits before it are taken"]
+    else:
+        notes = ["its outputs are taken as logits"]
+    values = np.asarray(outputs, np.float32)
+    inside = bool(((values >= 0) & (values <= 1)).all())
+    float32 = functools.partial(keras.ops.cast, dtype="float32")
+
+    def logarithm(probabilities):
+        return keras.ops.log(keras.ops.maximum(float32(probabilities), SMALLEST))
+
+    if inside and np.allclose(values.sum(axis=1), 1, atol=1e-3):
+        notes = ["its outputs sum to 1: they are probabilities, and their logarithm is taken"]
+        return _wrapped(model, logarithm, input_shape), notes
+    if inside:
+        notes.append("though all lie from 0 to 1")
+    if keras.backend.standardize_dtype(outputs.dtype) != "float32":
+        return _wrapped(model, float32, input_shape), notes
+    return model, notes
+
+
+def _without_activation(model):
+    """The model without the softmax or sigmoid that ends it, and its name; None if not seen."""
+    import keras
+
+    if not getattr(model, "outputs", None):
+        return None
+    inner = model
+    last = inner.outputs[0]._keras_history.operation
+    while isinstance(last, keras.Model) and getattr(last, "outputs", None):
+        inner, last = last, last.outputs[0]._keras_history.operation
+    kinds = {keras.activations.softmax: "softmax", keras.activations.sigmoid: "sigmoid"}
+    activation = getattr(last, "activation", None)
+    if callable(activation) and activation in kinds:
+        last.activation = keras.activations.linear
+        return model, kinds[activation]
+    kind = type(last).__name__.lower()
+    if inner is model and kind in kinds.values() and not last._inbound_nodes[1:]:
+        return keras.Model(model.inputs[0], last.input), kind
+    return None
+
+
+def _wrapped(model, after, input_shape):
+    import keras
+
+    class Wrapped(keras.Model):
+        """A model with a function behind it, which its own layers cannot see."""
+
+        def __init__(self):
+            super().__init__(dtype="float32")
+            self.inner = model
+
+        def call(self, images, training=None):
+            return after(self.inner(images, training=training))
+
+    wrapped = Wrapped()
+    wrapped(_noise(input_shape))
+    return wrapped

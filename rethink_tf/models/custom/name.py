@@ -1,0 +1,80 @@
+"""Names of anyone's network: `package.module:function` or FILE.keras, by what is in them.
+
+`foreign_network` builds what they name. Imports no TensorFlow.
+"""
+
+import importlib
+import importlib.machinery
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+from rethink_tf.errors import RequestError
+from rethink_tf.storage import content_hash as contents
+from rethink_tf.storage import paths
+
+_FUNCTION = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*)")
+
+
+def is_foreign(spec: str) -> bool:
+    """Whether a model's name is `package.module:function` or FILE.keras."""
+    name = contents.shown(str(spec))
+    return name.endswith(".keras") or _FUNCTION.fullmatch(name) is not None
+
+
+def resolved(spec: str) -> str:
+    """The name with the hash of its content: of FILE.keras, or of the function's source file.
+
+    Raises:
+        RequestError: there is no such file or module.
+    """
+    name, known = contents.parts(spec)
+    return spec if known else f"{name}{contents.CONTENT}{content_hash(name)}"
+
+
+def identity(spec: str) -> str:
+    """What of a resolved name counts: the content, and which function of it; never the path."""
+    name, known = contents.parts(spec)
+    function = "" if name.endswith(".keras") else name.partition(":")[2]
+    return f"{function}{contents.CONTENT}{known}"
+
+
+def folder_name(spec: str) -> str:
+    """A short name, fit for a folder: that of the function, or of the file."""
+    name = contents.shown(spec)
+    return contents.folder_name(
+        Path(name).stem if name.endswith(".keras") else name.partition(":")[2]
+    )
+
+
+def content_hash(name: str) -> str:
+    """sha256 of FILE.keras, or of the source file of the function's module."""
+    path = paths.absolute(name) if name.endswith(".keras") else find(name.partition(":")[0]).origin
+    return contents.file_hash(path, "model")
+
+
+def find(module: str) -> importlib.machinery.ModuleSpec:
+    """Where the source file of a module is; the current folder counts as a place for it.
+
+    Raises:
+        RequestError: there is no such module, or it has no source.
+    """
+    here = str(paths.absolute("").resolve())
+    if "" not in sys.path and here not in sys.path:
+        sys.path.insert(0, here)
+    importlib.invalidate_caches()
+    try:
+        loaded = sys.modules.get(module)
+        found = loaded.__spec__ if loaded is not None else importlib.util.find_spec(module)
+    # Finding an inner module runs the packages that it lies in, whatever they do.
+    except (Exception, SystemExit) as error:
+        why = (str(error).splitlines() or [""])[0]
+        kind = type(error).__name__
+        raise RequestError(f"--model: {module} cannot be imported: {kind}: {why:.300}") from None
+    if found is None or not (found.origin or "").endswith(".py"):
+        raise RequestError(
+            f"--model: expected a module {module} with a source file, found none in "
+            f"{here} or among the installed packages"
+        )
+    return found

@@ -1,0 +1,1 @@
+"""Pictures: the shared style, learning curves, figures of the theory."""

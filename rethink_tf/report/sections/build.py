@@ -1,0 +1,136 @@
+"""One section of a report for each experiment: its tables and figures with what must be said."""
+
+import dataclasses
+
+from rethink_tf.console import counted
+from rethink_tf.experiments import plan
+from rethink_tf.report import gather
+from rethink_tf.report.collection import MEASURED, Collection
+from rethink_tf.report.drawing import Figure
+from rethink_tf.report.sections import (
+    convergence,
+    kernels,
+    levels,
+    paper_tables,
+    regularising,
+    studies,
+    theory,
+)
+from rethink_tf.report.table import Table
+
+BUILDERS = {
+    "table1": paper_tables.table1,
+    "table2": paper_tables.table2,
+    "table3": kernels.table3,
+    "table4": paper_tables.table4,
+    "figure1a": convergence.figure1a,
+    "figure1b": convergence.figure1b,
+    "figure1c": convergence.figure1c,
+    "figure2a": regularising.figure2a,
+    "figure2b": regularising.figure2b,
+    "capacity": studies.capacity,
+    "regularisation": studies.regularisation,
+    "levels": levels.levels,
+    "transfer": levels.transfer,
+    "wrn": studies.wrn,
+    "rademacher": theory.rademacher,
+    "expressivity": theory.expressivity,
+    "implicit": theory.implicit,
+    "measures": theory.measures,
+}
+# Figures that show the paper's curve even where there is no run.
+PAPERS_CURVES = ("figure1a", "figure1b", "figure1c", "figure2a", "figure2b")
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """What a report says of an experiment."""
+
+    gathered: gather.Gathered
+    caption: str
+    tables: tuple[Table, ...]
+    figures: tuple[Figure, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return self.gathered.name
+
+
+def build(
+    name: str,
+    collection: Collection,
+    *,
+    scale: str,
+    seeds: int | None,
+    threshold: float,
+    runs_dir: str,
+    only: str = "*",
+) -> Section:
+    """The section of one experiment.
+
+    Args:
+        name: of the experiment.
+        collection: all runs.
+        scale, seeds, runs_dir, only: see `gather.gather`.
+        threshold: loss that counts as reached, of Figures 1a and 1b.
+
+    Raises:
+        RequestError: unknown name, scale or number of seeds.
+    """
+    gathered = gather.gather(
+        name, collection, scale=scale, seeds=seeds, runs_dir=runs_dir, only=only
+    )
+    tables, figures = BUILDERS[name](gathered, threshold)
+    notes = gather.left_out_words(gathered) + gather.inexact_words(gathered)
+    if gathered.why_none:
+        caption = f"No run could be planned: {gathered.why_none}"
+        tables = [table for table in tables if table.rows]
+        figures = []
+    else:
+        caption = f"{gather.scale_words(gathered)} {gather.runs_words(gathered)}"
+        notes += _missing_words(gathered)
+        if not any(run.source != MEASURED for run in gathered.runs):
+            notes += _other_scales(name, collection, scale, runs_dir, only)
+    if not gathered.runs and name not in PAPERS_CURVES:
+        figures = []
+    tables = [dataclasses.replace(one, caption=caption, scale=scale) for one in tables]
+    band = " Bands: one standard deviation over seeds." if _several_seeds(gathered) else ""
+    figures = [dataclasses.replace(one, caption=caption + band) for one in figures]
+    return Section(gathered, caption, tuple(tables), tuple(figures), tuple(notes))
+
+
+def _several_seeds(gathered: gather.Gathered) -> bool:
+    return any(len(found.runs) > 1 for found in gathered.found)
+
+
+MOST_NAMED = 12
+
+
+def _missing_words(gathered: gather.Gathered) -> list[str]:
+    missing = gathered.missing
+    if not missing:
+        return []
+    more = f" and {len(missing) - MOST_NAMED} more" if len(missing) > MOST_NAMED else ""
+    named = f"{', '.join(missing[:MOST_NAMED])}{more}"
+    return [f"{counted(len(missing), 'run')} {are(len(missing))} missing: {named}."]
+
+
+def are(number: int) -> str:
+    """The verb of so many things."""
+    return "is" if number == 1 else "are"
+
+
+def _other_scales(name, collection, scale, runs_dir, only) -> list[str]:
+    """Where the runs of the folder are of another scale, which."""
+    found = []
+    for other in plan.SCALES:
+        if other != scale:
+            there = gather.gather(
+                name, collection, scale=other, seeds=1, runs_dir=runs_dir, only=only
+            )
+            count = sum(run.source != MEASURED for run in there.runs)
+            if count:
+                where = f"{are(count)} at another scale: --scale={other}"
+                found.append(f"{counted(count, 'run')} {where}.")
+    return found

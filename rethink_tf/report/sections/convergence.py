@@ -1,0 +1,219 @@
+"""Figures 1a, 1b and 1c: learning curves, relative convergence time and test error."""
+
+from rethink_tf.console import counted
+from rethink_tf.report import derived, drawing
+from rethink_tf.report.drawing import Figure, Series
+from rethink_tf.report.gather import Gathered
+from rethink_tf.report.sections.paper_tables import row
+from rethink_tf.report.table import Cell, Table
+
+# row: the paper's column
+_FIGURE1A = {
+    "true_labels": "true labels",
+    "shuffled_pixels": "shuffled pixels",
+    "gaussian": "gaussian",
+    "random_pixels": "random pixels",
+    "random_labels": "random labels",
+}
+_FIGURE1BC = {"inception": "Inception", "alexnet": "AlexNet", "mlp_1x512": "MLP 1x512"}
+
+
+def figure1a(gathered: Gathered, first: float):
+    """Training loss by epoch under five corruptions, and when it fell below thresholds."""
+    by_name = {found.plan.row: found for found in gathered.found}
+    named = {name: by_name[name] for name in _FIGURE1A if name in by_name}
+    rows, series = [], []
+    for number, (name, found) in enumerate(named.items()):
+        column = _FIGURE1A[name]
+        words = column.replace("gaussian", "Gaussian pixels")
+        histories = [run.history() for run in found.runs]
+        cells = {}
+        for threshold in derived.thresholds(first):
+            printed = None
+            if threshold.falling:
+                printed = derived.paper_epochs(column, threshold.value)
+            ours = tuple(derived.reached(lines, threshold) for lines in histories)
+            cells[f"epochs to {threshold.words}"] = Cell(ours, printed, 0, found.words)
+        rows.append(row((words,), cells, found))
+        curves = [derived.points(lines, "loss") for lines in histories]
+        series.append(
+            Series(
+                column.replace("gaussian", "Gaussian pixels"),
+                curves,
+                derived.paper_curve("fig1a", column),
+                number,
+            )
+        )
+
+    def draw():
+        figure, (axes,) = drawing.axes_grid(1, 1, 4.6)
+        drawing.draw_series(axes, series)
+        axes.set_ylim(0, 2.6)
+        axes.set_xlim(0, 70)
+        drawing.label_axes(axes, "Epoch", "Online training loss (nats)")
+        drawing.legend(figure, series)
+        return figure
+
+    table = Table("figure1a", "Figure 1a in numbers", ("data",), tuple(rows))
+    title = "Figure 1a: training loss of the small Inception on CIFAR-10"
+    return [table], [Figure("figure1a", title, "", draw)]
+
+
+def _by_model(gathered: Gathered) -> dict[str, dict[float, object]]:
+    """Model: corruption: what was found."""
+    models: dict[str, dict[float, object]] = {}
+    for name in _FIGURE1BC:
+        for found in gathered.found:
+            if found.plan.row == name:
+                models.setdefault(name, {})[float(found.plan.axes["corrupt"])] = found
+    return models
+
+
+def relative_times(epochs: dict[float, list[int | None]]) -> dict[float, tuple[float | None, ...]]:
+    """Epochs to a threshold, of each seed by corruption, over the mean of those at p = 0.
+
+    None where a run did not reach it; all None where no run at p = 0 did.
+    """
+    base = [e for e in epochs.get(0.0, ()) if e is not None]
+    if not base or len(base) < len(epochs[0.0]):
+        return {p: (None,) * len(found) for p, found in epochs.items()}
+    unit = derived.mean(base)
+    return {p: tuple(None if e is None else e / unit for e in found) for p, found in epochs.items()}
+
+
+def figure1b(gathered: Gathered, first: float):
+    """Relative convergence time against label corruption, at several thresholds."""
+    shown = derived.thresholds(first)
+    main, rest, series = [], [], {threshold: [] for threshold in shown}
+    missed = {threshold: {} for threshold in shown}  # why: of which networks
+    for number, (model, levels) in enumerate(_by_model(gathered).items()):
+        histories = {p: [run.history() for run in f.runs] for p, f in levels.items()}
+        printed = dict(derived.paper_curve("fig1b", _FIGURE1BC[model]))
+        epochs, times, based = {}, {}, bool(histories.get(0.0))
+        for threshold in shown:
+            epochs[threshold] = {
+                p: [derived.reached(lines, threshold) for lines in found]
+                for p, found in histories.items()
+            }
+            times[threshold] = relative_times(epochs[threshold])
+            seeds = [
+                [(p, v)] for p, values in times[threshold].items() for v in values if v is not None
+            ]
+            values = [v for found in times[threshold].values() for v in found]
+            if values and not based:
+                missed[threshold].setdefault(NO_BASE, []).append(model)
+            elif None in values:
+                words = _missed_words(model, values)
+                missed[threshold].setdefault("not reached", []).append(words)
+            papers = sorted(printed.items()) if _is_papers(threshold) else ()
+            series[threshold].append(Series(model, seeds, papers, number))
+        for p, found in levels.items():
+            labels = (model, f"{p:g}")
+            cells = {
+                f"epochs to {shown[0].words}": Cell(
+                    tuple(epochs[shown[0]][p]), None, 1, found.words
+                ),
+                "relative time": _relative(
+                    found, times[shown[0]][p], based, printed[p] if _is_papers(shown[0]) else None
+                ),
+            }
+            main.append(row(labels, cells, found))
+            cells = {t.words: _relative(found, times[t][p], based) for t in shown[1:]}
+            rest.append(row(labels, cells, found))
+
+    def draw():
+        figure, every = drawing.axes_grid(2, -(-len(shown) // 2), 6.0)
+        for axes, threshold in zip(every, shown, strict=False):
+            parts = (line for why, of in missed[threshold].items() for line in (f"{why}:", *of))
+            words = "\n".join(parts)
+            drawing.draw_series(axes, series[threshold], empty="" if words else "no run yet")
+            drawing.label_axes(axes, "Label corruption p", "Relative time", threshold.words)
+            top = max(2.1, axes.get_ylim()[1])
+            axes.set_ylim(0.9, 0.9 + (top - 0.9) * (1.25 if words else 1))  # above the curves
+            axes.set_xlim(-0.02, 1.02)
+            axes.set_xticks((0, 0.2, 0.4, 0.6, 0.8, 1), ("0", ".2", ".4", ".6", ".8", "1"))
+            if words:
+                drawing.note(axes, words)
+        drawing.remove_rest(every, len(shown))
+        drawing.legend(figure, [one for found in series.values() for one in found], ncols=4)
+        return figure
+
+    labels = ("model", "p")
+    notes = (
+        "Relative to the mean epoch of true labels (p = 0) at the same threshold; the paper states "
+        "no threshold, 0.05 is the one at which its Figure 1a gives the times of its Figure 1b. "
+        "“Not reached”: within the run's epochs, or not at p = 0.",
+    )
+    tables = [
+        Table("figure1b", "Figure 1b in numbers", labels, tuple(main), notes=notes),
+        Table("figure1b_thresholds", "Relative time at other thresholds", labels, tuple(rest)),
+    ]
+    title = "Figure 1b: relative convergence time against label corruption"
+    return tables, [Figure("figure1b", title, "", draw)]
+
+
+NO_BASE = "no run at p = 0"
+
+
+def _relative(found, times, based: bool, printed: float | None = None) -> Cell:
+    """Relative times; where there is no run of true labels, that in place of "not reached"."""
+    if found.runs and not based:
+        return Cell((), printed, 2, NO_BASE)
+    return Cell(times, printed, 2, found.words)
+
+
+def _missed_words(model: str, values: list[float | None]) -> str:
+    """How many of a network's runs have no relative time."""
+    count = sum(value is None for value in values)
+    return f"{model}, {count} of {counted(len(values), 'run')}"
+
+
+def _is_papers(threshold: derived.Threshold) -> bool:
+    return threshold == derived.loss(derived.LOSSES[0])
+
+
+def figure1c(gathered: Gathered, _first: float):
+    """Test error after the last epoch against label corruption."""
+    rows, untouched, corrupted = [], [], []
+    for number, (model, levels) in enumerate(_by_model(gathered).items()):
+        curve = derived.paper_curve("fig1c", _FIGURE1BC[model])
+        printed, seeds, computed = dict(curve), [], []
+        for p, found in levels.items():
+            errors = tuple(1 - v for v in found.summaries("test_accuracy"))
+            likewise = tuple(derived.error_on_corrupted(e, p) for e in errors)
+            best = tuple(1 - v for v in found.summaries("best_test_accuracy"))
+            cells = {
+                "test error": Cell(errors, printed[p], 3, found.words),
+                "on test labels corrupted likewise": Cell(likewise, printed[p], 3, found.words),
+                "least test error of all epochs": Cell(best, None, 3, found.words),
+            }
+            rows.append(row((model, f"{p:g}"), cells, found))
+            seeds += [[(p, error)] for error in errors]
+            computed += [[(p, error)] for error in likewise]
+        untouched.append(Series(model, seeds, curve, number))
+        corrupted.append(Series(model, computed, curve, number))
+
+    def draw():
+        figure, every = drawing.axes_grid(1, 2, 4.6, sharey=True)
+        titles = "Ours on the test labels", "Ours on test labels corrupted likewise"
+        for axes, series, title in zip(every, (untouched, corrupted), titles, strict=True):
+            drawing.draw_series(axes, series)
+            axes.axhline(0.9, color=drawing.COLOURS[9], linewidth=1, linestyle="-.", zorder=1)
+            axes.annotate(
+                "chance", (0.0, 0.9), xytext=(0, 3), textcoords="offset points", fontsize=8
+            )
+            axes.set_ylim(0, 1)
+            axes.set_xlim(-0.02, 1.02)
+            drawing.label_axes(axes, "Label corruption p", "Test error", title)
+        every[1].set_ylabel("")
+        drawing.legend(figure, untouched)
+        return figure
+
+    notes = (
+        "“Corrupted likewise” is computed, e' = 1 - (1 - p)(1 - e) - p / 10: the error to expect "
+        "where each test label too is replaced with probability p by a uniform class. The paper "
+        "does not say which of the two its Figure 1c shows.",
+    )
+    table = Table("figure1c", "Figure 1c in numbers", ("model", "p"), tuple(rows), notes=notes)
+    title = "Figure 1c: test error against label corruption"
+    return [table], [Figure("figure1c", title, "", draw)]

@@ -1,0 +1,130 @@
+"""Figures 2a and 2b: implicit regularisation, with early stopping as cumulative best accuracy."""
+
+from rethink_tf.config.paper import paper_table
+from rethink_tf.report import derived, drawing
+from rethink_tf.report.drawing import Figure, Series
+from rethink_tf.report.gather import Gathered
+from rethink_tf.report.sections.paper_tables import percent, row
+from rethink_tf.report.table import Table
+
+_FIGURE2A = {
+    "aug_dropout_wd": "augmentation, dropout, weight decay",
+    "wd": "weight decay",
+    "plain": "none",
+}
+
+
+def _curves(found, key):
+    return [derived.points(run.history(), key, 100.0) for run in found.runs]
+
+
+def _best(found):
+    """Cumulative best test accuracy of each seed, in percent."""
+    curves = _curves(found, "test_accuracy")
+    best = (derived.best_so_far([y for _, y in points]) for points in curves)
+    return [
+        [(x, b) for (x, _), b in zip(points, values, strict=True)]
+        for points, values in zip(curves, best, strict=True)
+    ]
+
+
+def _shade(axes, found, colour: int) -> None:
+    """Shades what early stopping would gain: between test accuracy and its best so far."""
+    tests = derived.band(_curves(found, "test_accuracy"))
+    bests = derived.band(_best(found))
+    if tests:
+        axes.fill_between(
+            [p[0] for p in tests], [p[1] for p in tests], [p[1] for p in bests],
+            color=drawing.COLOURS[colour], alpha=0.25, linewidth=0,
+        )  # fmt: skip
+
+
+def figure2a(gathered: Gathered, _first: float):
+    """ImageNet: training and test accuracy with regularisers on and off."""
+    by_name = {found.plan.row: found for found in gathered.found}
+    rows, series = [], []
+    for number, printed in enumerate(paper_table("fig2a")):
+        found = by_name.get(printed["row"])
+        if found is None:
+            continue
+        last, best = (
+            float(printed[k]) * 100 if printed[k] else None for k in ("test", "best test")
+        )
+        words = _FIGURE2A[printed["row"]]
+        cells = {
+            "test (%)": percent(found, "test_accuracy", last),
+            "best test (%)": percent(found, "best_test_accuracy", best),
+            "train (%)": percent(found, "train_accuracy"),
+        }
+        rows.append(row((words,), cells, found))
+        series.append(Series(f"test, {words}", _curves(found, "test_accuracy"), (), number))
+        train = _curves(found, "train_accuracy")
+        series.append(Series(f"train, {words}", train, (), number, dashed=True))
+
+    def draw():
+        figure, (axes,) = drawing.axes_grid(1, 1, 4.8)
+        drawing.draw_series(axes, series)
+        for number, printed in enumerate(paper_table("fig2a")):
+            if printed["row"] in by_name:
+                _shade(axes, by_name[printed["row"]], number)
+                axes.axhline(
+                    100 * float(printed["test"]), color=drawing.COLOURS[number], alpha=0.55,
+                    linestyle=(0, (1, 1.2)), linewidth=2.4, zorder=1.5,
+                )  # fmt: skip
+        axes.set_ylim(0, 102)
+        drawing.label_axes(axes, "Epoch", "Top-1 accuracy (%)")
+        drawing.legend(figure, series, ncols=2)
+        return figure
+
+    notes = (
+        "Of the paper's curves the last values are known: dotted. Shaded: up to the best test "
+        "accuracy so far, what early stopping would gain.",
+    )
+    table = Table("figure2a", "Figure 2a in numbers", ("regularisers",), tuple(rows), notes=notes)
+    return [table], [Figure("figure2a", "Figure 2a: ImageNet", "", draw)]
+
+
+_FIGURE2B = {
+    "inception": ("Inception", "test Inception", "train Inception"),
+    "inception_no_bn": ("Inception without batch norm", "test Inception w/o BN", None),
+}
+
+
+def figure2b(gathered: Gathered, _first: float):
+    """CIFAR-10: the small Inception with and without batch normalisation."""
+    by_name = {found.plan.row: found for found in gathered.found}
+    rows, series, named = [], [], []
+    for number, (name, (words, test, train)) in enumerate(_FIGURE2B.items()):
+        if name not in by_name:
+            continue
+        found = by_name[name]
+        named.append((number, found))
+        tests = [(x, 100 * y) for x, y in derived.paper_curve("fig2b", test)]
+        cells = {
+            "test (%)": percent(found, "test_accuracy", tests[-1][1]),
+            "best test (%)": percent(found, "best_test_accuracy", max(y for _, y in tests)),
+            "train (%)": percent(found, "train_accuracy"),
+        }
+        rows.append(row((words,), cells, found))
+        series.append(Series(f"test, {words}", _curves(found, "test_accuracy"), tests, number))
+        trains = [(x, 100 * y) for x, y in derived.paper_curve("fig2b", train)] if train else ()
+        curves = _curves(found, "train_accuracy")
+        series.append(Series(f"train, {words}", curves, trains, number, dashed=True))
+
+    def draw():
+        figure, (axes,) = drawing.axes_grid(1, 1, 4.8)
+        drawing.draw_series(axes, series)
+        for number, found in named:
+            _shade(axes, found, number)
+        axes.set_ylim(top=101)
+        drawing.label_axes(axes, "Epoch", "Accuracy (%)")
+        drawing.legend(figure, series, ncols=2)
+        return figure
+
+    notes = (
+        "The paper's numbers are read from its curves, which end at epoch 51 and differ from its "
+        "Table 1. Shaded: up to the best test accuracy so far.",
+    )
+    table = Table("figure2b", "Figure 2b in numbers", ("network",), tuple(rows), notes=notes)
+    title = "Figure 2b: batch normalisation and early stopping on CIFAR-10"
+    return [table], [Figure("figure2b", title, "", draw)]

@@ -1,0 +1,1 @@
+"""One run directory: what is written, read, resumed and named."""

@@ -1,0 +1,69 @@
+"""What a run was, in words: its network, data, corruption and seed."""
+
+from pathlib import Path
+
+from rethink_tf.config.fields import from_stored
+from rethink_tf.config.run_config import RunConfig
+from rethink_tf.errors import RequestError, StorageError
+from rethink_tf.runs import pretrained, results
+from rethink_tf.storage import content_hash
+
+PIXEL_TITLES = {
+    "original": "original pixels",
+    "shuffled": "shuffled pixels",
+    "random": "random pixels",
+    "gaussian": "Gaussian pixels",
+}
+
+
+_AUGMENT = {"crop": "random crop", "flip_rotate": "flip and rotation", "inception": "distorted"}
+
+
+def pixels_in_words(config) -> list[str]:
+    words = [PIXEL_TITLES.get(config.pixels, str(config.pixels))]
+    if config.pixel_mix != 1:
+        words.append(f"mix t = {config.pixel_mix:g}")
+    if config.shuffle_fraction != 1:
+        words.append(f"fraction {config.shuffle_fraction:g}")
+    if config.augment != "none":
+        words = [_AUGMENT.get(config.augment, str(config.augment))]
+    return words
+
+
+def labels_in_words(config, noisy: bool) -> list[str]:
+    if not noisy:
+        return ["true labels"]
+    if config.labels_from is not None:
+        return ["labels from a file"]
+    kind = "" if config.label_noise == "uniform" else f", {config.label_noise}"
+    return [f"labels at p = {config.corrupt:g}{kind}"]
+
+
+def stored_config(run_dir: Path) -> RunConfig | None:
+    """The configuration in a run's config.json; a field that an older version lacked is default."""
+    stored = (results.read_config(run_dir) or {}).get("config")
+    if not isinstance(stored, dict) or not {"model", "dataset"} <= set(stored):
+        return None
+    try:
+        return from_stored(RunConfig, stored)
+    except RequestError as error:
+        raise StorageError(f"{run_dir}/{results.CONFIG}: damaged: {error}") from None
+
+
+def run_name(run_dir: Path) -> str:
+    """What a run was, in words, from its config.json; its folder's name where there is none."""
+    config = stored_config(run_dir)
+    if config is None:
+        return run_dir.resolve().name
+    words = [content_hash.shown(config.model), content_hash.shown(config.dataset)]
+    if config.examples is not None:
+        words.append(f"{config.examples:,} examples")
+    if config.pixels != "original" or config.augment != "none":
+        words += pixels_in_words(config)
+    words += labels_in_words(config, config.corrupt > 0 or config.labels_from is not None)
+    words += pretrained.words(config)
+    words += [f"seed {config.seed}"] if config.seed else []
+    summary = results.read_summary(run_dir)
+    if summary is None or summary["status"] != results.DONE:
+        words.append("unfinished" if summary is None else summary["status"])
+    return ", ".join(words)

@@ -1,0 +1,295 @@
+"""The run that a transfer starts from: finding it, naming it in a configuration, its weights.
+
+`adopt` turns what was typed into run id, epoch and weights hash, and takes over what is the
+parent's: network, input size, preprocessing. Imports no TensorFlow.
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from rethink_tf.config import flags, resolution, run_config
+from rethink_tf.config.run_config import FIELDS, OF_THE_PARENT, RunConfig
+from rethink_tf.data import registry as datasets
+from rethink_tf.data.registry import DATASETS
+from rethink_tf.data.sources import custom as foreign_data
+from rethink_tf.errors import RequestError, StorageError
+from rethink_tf.runs import checkpoint, results
+from rethink_tf.storage import content_hash
+from rethink_tf.storage.paths import absolute
+
+
+@dataclasses.dataclass(frozen=True)
+class Parent:
+    """What a transferred run starts from.
+
+    Attributes:
+        config: resolved, of the parent; of freshly drawn weights, what is known of them.
+        run_dir: None for freshly drawn weights.
+        run_id: `random:DATASET` for freshly drawn weights.
+        epoch: after which the weights were taken; 0 for freshly drawn ones.
+        weights_hash: of all variables; None for freshly drawn ones.
+        image_shape: (height, width, channels) of the images of its data set, before the crop.
+        num_classes: of its data set.
+    """
+
+    config: RunConfig
+    run_dir: Path | None
+    run_id: str
+    epoch: int
+    weights_hash: str | None
+    image_shape: tuple[int, int, int]
+    num_classes: int
+
+    def record(self) -> dict:
+        """What config.json and summary.json say of it."""
+        return {"run_id": self.run_id, "epoch": self.epoch, "weights_hash": self.weights_hash}
+
+
+def adopt(wanted: RunConfig, runs_dir: Path | str) -> RunConfig:
+    """Names the parent of a configuration by what it is, and takes over what is its own.
+
+    Args:
+        wanted: not yet resolved; `model`, `preprocess` and `input_size` may be None with a parent.
+        runs_dir: folder of the runs.
+
+    Returns:
+        `wanted` where it has no parent; else with `init_from` in its one form.
+
+    Raises:
+        RequestError: the parent is not there or not finished, has no such epoch, or is itself a
+            transferred run; a setting contradicts it.
+        StorageError: its files are damaged.
+    """
+    named = wanted.init_from
+    if named is None or resolution.PARENT in named:
+        return wanted
+    epoch = run_config.check_field("init_epoch", wanted.init_epoch)
+    if resolution.is_random(named):
+        return _drawn(wanted)
+    run_dir, how = _locate(named, Path(runs_dir))
+    summary = results.read_summary(run_dir)
+    if summary is None:
+        raise RequestError(f"--init_from={named}: there is no finished run in {run_dir}; {how}")
+    if summary.get("status") != results.DONE:
+        raise RequestError(
+            f"--init_from={named}: expected a run that ended {results.DONE}, {run_dir} ended "
+            f"{summary.get('status')}"
+        )
+    own = _config_of(run_dir, summary)
+    _require_names(run_dir, summary)
+    if own.init_from is not None:
+        raise RequestError(
+            f"--init_from={named}: expected a run trained from the start, {summary['run_id']} is "
+            "itself transferred"
+        )
+    for name in OF_THE_PARENT:
+        given = getattr(wanted, name)
+        its = _shown(getattr(own, name))
+        if given is not None and _shown(given) != its:
+            raise RequestError(
+                f"--{name}: expected {its}, that of the parent "
+                f"{summary['run_id']}, received {given}; leave it out"
+            )
+    epoch, known = _epoch_and_hash(named, run_dir, summary, epoch)
+    return dataclasses.replace(
+        wanted,
+        init_from=f"{run_dir}{resolution.PARENT}{summary['run_id']}:{epoch}:{known}",
+        init_epoch=epoch,
+        **{name: getattr(own, name) for name in OF_THE_PARENT},
+    )
+
+
+def _shown(value):
+    return content_hash.shown(value) if isinstance(value, str) else value
+
+
+def adopt_later(wanted: RunConfig, own: RunConfig, run_dir: Path) -> tuple[RunConfig, str | None]:
+    """As `adopt`, of a parent that is perhaps still to be trained.
+
+    Args:
+        wanted: as for `adopt`, but for the parent.
+        own: resolved, of the parent.
+        run_dir: of the parent.
+
+    Returns:
+        The configuration, and None; where the parent cannot be adopted yet, the configuration with
+        `open` in place of its weights hash, which names no run, and why.
+    """
+    try:
+        return adopt(dataclasses.replace(wanted, init_from=str(run_dir)), run_dir.parent), None
+    except (RequestError, StorageError) as error:
+        epoch = wanted.init_epoch or own.epochs
+        named = f"{run_dir}{resolution.PARENT}{run_config.run_id(own)}:{epoch}:open"
+        of_the_parent = {name: getattr(own, name) for name in OF_THE_PARENT}
+        changes = {"init_from": named, "init_epoch": epoch, **of_the_parent}
+        return dataclasses.replace(wanted, **changes), str(error)
+
+
+def _drawn(wanted: RunConfig) -> RunConfig:
+    """Freshly drawn weights have the child's network; its input by the data set named, if any."""
+    name = wanted.init_from.partition(":")[2]
+    left = {n: FIELDS[n].default for n in OF_THE_PARENT if getattr(wanted, n) is None}
+    if wanted.input_size is None and name in DATASETS:
+        left["input_size"] = resolution.input_size(DATASETS[name])
+    return dataclasses.replace(wanted, **left)
+
+
+def _locate(named: str, runs_dir: Path) -> tuple[Path, str]:
+    """The run directory that was typed in some form, and what to type where it is not there."""
+    if named.endswith(".flags"):
+        return _of_flagfile(named, runs_dir)
+    for folder in (Path(named), runs_dir / named):
+        if os.path.isdir(folder):  # which refuses no name
+            return folder, "let it finish first"
+    raise RequestError(
+        f"--init_from: expected a run's folder, a run id below {runs_dir}, a file .flags, or "
+        f"random; received {named}"
+    )
+
+
+def folder_of(named: str, runs_dir: Path) -> Path:
+    """The folder of a run, there or not, by a path, a run id below `runs_dir`, or a flagfile.
+
+    Raises:
+        RequestError: the flagfile cannot be read, or is no run.
+    """
+    if named.endswith(".flags"):
+        return _of_flagfile(named, runs_dir)[0]
+    return Path(named) if os.path.isdir(named) else runs_dir / named
+
+
+def _of_flagfile(path: str, runs_dir: Path) -> tuple[Path, str]:
+    try:
+        wanted, options = flags.parse([f"--flagfile={path}"])
+        own = run_config.resolve(wanted, options.data_dir, options.cache_dir)
+    except RequestError as error:
+        raise RequestError(f"--init_from={path}: {error}") from None
+    where = "" if str(runs_dir) == "runs" else f" --runs_dir={runs_dir}"
+    command = f"python -m rethink_tf.main --flagfile={path}{where}"
+    return runs_dir / run_config.run_id(own), f"train it first: {command}"
+
+
+def _config_of(run_dir: Path, summary: dict) -> RunConfig:
+    try:
+        return run_config.from_dict(summary["config"])
+    except (KeyError, TypeError):
+        raise StorageError(f"{run_dir}: its summary lacks its configuration") from None
+
+
+def _require_names(run_dir: Path, summary: dict) -> None:
+    """Refuses a summary that lacks what a child names its parent by."""
+    for name, kind, words in (
+        ("run_id", str, "text"), ("epochs", int, "a whole number"), ("weights_hash", str, "text"),
+    ):  # fmt: skip
+        if type(summary.get(name)) is not kind:
+            raise StorageError(
+                f"{run_dir}: damaged: expected {words} in {name} of its summary, found "
+                f"{summary.get(name)!s:.40}; delete {results.SUMMARY} and train it again"
+            )
+
+
+def _epoch_and_hash(named, run_dir: Path, summary: dict, epoch: int | None) -> tuple[int, str]:
+    last = summary["epochs"]
+    if epoch is None or epoch == last:
+        return last, summary["weights_hash"]
+    kept = results.snapshots(run_dir)
+    if epoch not in kept:
+        there = ", ".join(map(str, [*kept, *([] if last in kept else [last])]))
+        raise RequestError(
+            f"--init_epoch: expected one of {there}, the epochs kept of {summary['run_id']} and "
+            f"its end, received {epoch}; train it with --keep_epochs={epoch} to have it kept"
+        )
+    return epoch, checkpoint.weights_hash(results.read_snapshot(run_dir, epoch))
+
+
+def of(
+    child: RunConfig,
+    data_dir: str | None = None,
+    cache_dir: str | None = None,
+    report: Callable[[str], None] = print,
+) -> Parent | None:
+    """The parent of a resolved configuration, None where it has none.
+
+    Args:
+        child: resolved.
+        data_dir, cache_dir, report: see `datasets.load`.
+
+    Raises:
+        RequestError: the run that it names is not there any more.
+        StorageError: another run lies there now.
+    """
+    if child.init_from is None:
+        return None
+    if resolution.is_random(child.init_from):
+        name = child.init_from.partition(":")[2]
+        drawn = dataclasses.replace(child, dataset=name, init_from=None, freeze="none")
+        size = {"input_size": child.input_size, "augment": child.augment, "report": report}
+        info = datasets.info(name, data_dir, cache_dir, **size)
+        seen = info.image_shape, info.num_classes
+        return Parent(drawn, None, content_hash.shown(child.init_from), 0, None, *seen)
+    folder, run_id, epoch, known = run_config.parent_parts(child)
+    folder = absolute(folder)
+    summary = results.read_summary(folder)
+    if summary is None:
+        raise RequestError(f"--init_from: expected the finished run {run_id} in {folder}")
+    if summary.get("run_id") != run_id:
+        raise StorageError(f"{folder}: expected {run_id}, found {summary.get('run_id')}")
+    own = _config_of(Path(folder), summary)
+    return Parent(own, Path(folder), run_id, epoch, known, *_seen(own, Path(folder), summary))
+
+
+def _seen(own: RunConfig, folder: Path, summary: dict) -> tuple[tuple[int, int, int], int]:
+    """Image shape and classes of a finished run's data set, which need not be there any more."""
+    if not foreign_data.is_foreign(own.dataset):
+        info = datasets.info(own.dataset)
+        return info.image_shape, info.num_classes
+    shape, classes = summary.get("image_shape"), summary.get("classes")
+    numbers = [*shape, classes] if isinstance(shape, list) else []
+    if len(numbers) != 4 or not all(type(n) is int and n > 0 for n in numbers):
+        raise StorageError(
+            f"{folder}: expected image_shape and classes of its data set in its summary, found "
+            f"{shape!s:.40} and {classes!s:.40}; train it again"
+        )
+    return tuple(shape), classes
+
+
+def words(child: RunConfig) -> list[str]:
+    """The parent of a resolved configuration in words, from it alone; nothing where it has none."""
+    if child.init_from is None:
+        return []
+    last = "last layer only" if child.freeze == "all_but_last" else "fine-tuned"
+    if resolution.is_random(child.init_from):
+        return [f"random weights, {last}"]
+    _, run_id, epoch, _ = run_config.parent_parts(child)
+    return [f"from {run_id} after epoch {epoch}, {last}"]
+
+
+def stored(parent: Parent, say: Callable[[str], None]) -> dict[str, list[np.ndarray]]:
+    """The weights of a trained parent, as they lie on disk.
+
+    Returns:
+        `trainable` and `others` (statistics and seed states, then sums of the epoch) from its
+        newest checkpoint, or `all` from a snapshot; each in the model's order.
+
+    Raises:
+        RequestError: neither is there.
+        StorageError: the snapshot is damaged.
+    """
+    folder, epoch = parent.run_dir, parent.epoch
+    found = checkpoint.newest(folder / results.CHECKPOINTS, say)
+    if found is not None and (found[0]["epoch"], found[0]["step"]) == (epoch, 0):
+        arrays = found[1]
+        # One row per replica, which are alike at the end of an epoch.
+        others = [arrays[name][0] for name in sorted(arrays) if name.startswith("local")]
+        trainable = [arrays[name] for name in sorted(arrays) if name.startswith("weight")]
+        return {"trainable": trainable, "others": others}
+    if epoch in results.snapshots(folder):
+        return {"all": results.read_snapshot(folder, epoch)}
+    raise RequestError(
+        f"--init_from: expected weights of epoch {epoch} in {folder}, found neither a sound "
+        "checkpoint nor a snapshot of it; train it again"
+    )

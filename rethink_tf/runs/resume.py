@@ -1,0 +1,199 @@
+"""Where a run goes on: its own checkpoint, or that of a shorter run of equal configuration.
+
+Imports no TensorFlow.
+"""
+
+import dataclasses
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rethink_tf.config.run_config import RunConfig, run_id
+from rethink_tf.errors import RequestError, StorageError
+from rethink_tf.runs import checkpoint, results
+from rethink_tf.runs import schema as records
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """A checkpoint to go on from: its header, its arrays, and the run directory that holds it.
+
+    `differed` says where the run went on in a changed environment, this time included: `differed`
+    of its summary.
+    """
+
+    header: dict[str, Any]
+    arrays: dict[str, Any]
+    run_dir: Path
+    differed: tuple[str, ...] = ()
+
+
+def find(
+    config: RunConfig,
+    run_dir: Path,
+    environment: dict[str, Any],
+    mode: str,
+    say: Callable[[str], None],
+) -> Found | None:
+    """The checkpoint that this run goes on from, or None for a start at the beginning.
+
+    Args:
+        config: resolved.
+        run_dir: of this run.
+        environment: what a bit-equal continuation needs unchanged.
+        mode: `exact` refuses another environment, `anyway` goes on in it, `restart` starts over.
+        say: takes lines for the reader.
+
+    Raises:
+        RequestError: the environment differs; names both values and what to type.
+    """
+    if mode == "restart":
+        return None
+    try:
+        unfinished = results.read_config(run_dir) is not None
+    except StorageError:
+        unfinished = True
+        say(f"{run_dir}/{results.CONFIG}: damaged; it is written anew")
+    check = partial(_check_header, run_id(config))
+    stored = checkpoint.newest(run_dir / results.CHECKPOINTS, say, check)
+    if stored is not None:
+        found = Found(*stored, run_dir)
+    else:
+        found = _shorter(config, run_dir, say)
+        if found is None and unfinished:
+            say(f"{run_dir}: an unfinished run without a checkpoint lies here; it starts over")
+    if found is None:
+        return None
+    differences = _differences(found.header["environment"], environment)
+    differed = tuple(found.header.get("differed", ()))
+    if (differed or differences) and found.run_dir != run_dir:
+        say(f"{found.run_dir}: not continued, since {'; '.join((*differed, *differences))}")
+        return None
+    labels = [environment["labels_hash"], found.header["environment"].get("labels_hash")]
+    if labels[0] != labels[1] and found.run_dir == run_dir:
+        raise RequestError(
+            f"{run_dir}: its checkpoint is of other labels, hash {labels[1]}, these are "
+            f"{labels[0]}; add --resume=restart to start over"
+        )
+    if differences and mode == "exact":
+        raise RequestError(
+            f"{run_dir}: its checkpoint cannot be continued exactly: {'; '.join(differences)}; "
+            "add --resume=anyway to go on regardless, or --resume=restart to start over"
+        )
+    if found.run_dir == run_dir and "history" in found.header:
+        _say_damage(run_dir, found.header, say)
+    if differences:
+        place = f"after epoch {found.header['epoch']}, step {found.header['step']} of the next"
+        differed = (*differed, f"{place}: {'; '.join(differences)}")
+    return dataclasses.replace(found, differed=differed)
+
+
+def _check_header(wanted: str, header: dict[str, Any]) -> None:
+    """Raises ValueError for a header that this version did not write for the run `wanted`."""
+    if header.get("run_id", wanted) != wanted:  # earlier versions wrote neither id nor history
+        raise ValueError(f"it is of {header['run_id']!s:.60}, not of {wanted}")
+    environment, lines = header.get("environment"), header.get("history")
+    whole = isinstance(environment, dict) and isinstance(header.get("best"), dict)
+    if not whole or not isinstance(environment.get("versions", {}), dict):
+        raise ValueError("its header is not whole")
+    if lines is not None:
+        if not isinstance(lines, list) or len(lines) != header["epoch"]:
+            raise ValueError("its history is not whole")
+        try:
+            records.check_history(Path("its history"), lines)
+        except StorageError as error:
+            raise ValueError(str(error)) from None
+
+
+def _say_damage(run_dir: Path, header: dict[str, Any], say: Callable[[str], None]) -> None:
+    """Says where the history is not what the checkpoint says, which is what counts."""
+    try:
+        if results.read_history(run_dir)[: header["epoch"]] != header["history"]:
+            say(f"{run_dir}: its history is damaged; it is written anew from the checkpoint")
+    except StorageError as error:
+        say(f"{error}; it is written anew from the checkpoint")
+
+
+def _differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    def flat(values):
+        versions = values.get("versions", {})
+        return {**{k: v for k, v in values.items() if k != "versions"}, **versions}
+
+    then, now = flat(then), flat(now)
+    return [
+        f"{name} was {then.get(name)} and is {now.get(name)}"
+        for name in sorted({*then, *now})
+        if then.get(name) != now.get(name)
+    ]
+
+
+def _shorter(config, run_dir: Path, say) -> Found | None:
+    """The longest finished run beside this one that differs in having fewer epochs only."""
+    wanted = dataclasses.asdict(config)
+    best, best_epochs = None, 0
+    for path in run_dir.parent.glob(f"{run_dir.name.rpartition('-')[0]}-*"):
+        try:
+            summary = results.read_summary(path) if path != run_dir else None
+            if summary is None or summary["status"] != results.DONE:
+                continue
+            epochs = summary["config"]["epochs"]
+            same = {**summary["config"], "epochs": config.epochs} == wanted
+        except (StorageError, KeyError, TypeError):
+            continue  # a damaged neighbour is no reason to stop
+        # Its last epoch was evaluated; a fresh run of our length evaluates it only if due.
+        if same and best_epochs < epochs < config.epochs and epochs % config.eval_every == 0:
+            best, best_epochs = path, epochs
+    if best is None:
+        return None
+    shorter = run_id(dataclasses.replace(config, epochs=best_epochs))
+    stored = checkpoint.newest(best / results.CHECKPOINTS, say, partial(_check_header, shorter))
+    if stored is None:
+        return None
+    say(f"{best}: the same run with {best_epochs} epochs; this one goes on from it")
+    return Found(*stored, best)
+
+
+def begin(
+    run_dir: Path, record: dict[str, Any], found: Found | None, now: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Writes config.json and cuts the history to the checkpoint; returns the lines that stay.
+
+    Args:
+        run_dir: of this run.
+        record: what config.json says of a fresh run.
+        found: the checkpoint that it goes on from, if any.
+        now: environment and command line, added to `resumed` in config.json.
+
+    Raises:
+        StorageError: neither the checkpoint nor the file has the history up to the checkpoint.
+    """
+    if found is None:
+        results.start(run_dir, record)
+        return []
+    kept = found.header.get("history")
+    if kept is None:  # an earlier version's checkpoint
+        kept = _history_of_file(found)
+    if found.run_dir != run_dir:
+        results.start(run_dir, record)
+    place = {"epoch": found.header["epoch"], "step": found.header["step"]}
+    place["from"] = found.run_dir.name
+    results.add_resumed(run_dir, record, place | now)
+    shutil.rmtree(run_dir / results.TENSORBOARD, ignore_errors=True)
+    results.rewrite_history(run_dir, kept)
+    return kept
+
+
+def _history_of_file(found: Found) -> list[dict[str, Any]]:
+    """The history that lies beside a checkpoint, up to it."""
+    try:
+        kept = results.read_history(found.run_dir)[: found.header["epoch"]]
+    except StorageError as error:
+        raise StorageError(f"{error}; add --resume=restart to start over") from None
+    if len(kept) != found.header["epoch"]:
+        raise StorageError(
+            f"{found.run_dir}: expected {found.header['epoch']} epochs in its history, found "
+            f"{len(kept)}; add --resume=restart to start over"
+        )
+    return kept

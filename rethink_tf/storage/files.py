@@ -1,0 +1,106 @@
+"""Files that are whole or not there: atomic writes, and reads that say what is wrong."""
+
+import contextlib
+import errno
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from rethink_tf.errors import StorageError
+from rethink_tf.storage import array_cache
+
+DEEPEST = 16  # levels of JSON; our files have five
+
+
+@contextlib.contextmanager
+def storage(path: Path):
+    """Turns a failing write or read below `path` into one clear line."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"{path}: {error.strerror or error}; nothing finished was lost"
+        ) from None
+
+
+def without_nan(value):
+    """JSON without NaN: no number is null."""
+    if isinstance(value, dict):
+        return {k: without_nan(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_nan(v) for v in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes beside, fsyncs and renames: a reader sees the old content or the new, never half."""
+    with storage(path):
+        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            with open(beside, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, path)
+            # Or a power cut may take the new name back.
+            array_cache.sync_folder(path.parent)
+        finally:
+            beside.unlink(missing_ok=True)
+
+
+def require_writable(path: Path) -> None:
+    """Refuses, before an hour's work, a file that it could not be written to (StorageError)."""
+    with storage(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        beside.touch()
+        beside.unlink()
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """A JSON file, atomically."""
+    write_atomically(path, (json.dumps(without_nan(value), indent=1) + "\n").encode())
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        value = parse(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ValueError:
+        raise StorageError(f"{path}: expected JSON, found something else; delete it") from None
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror}") from None
+    if not isinstance(value, dict):
+        raise StorageError(f"{path}: expected a JSON object, found {type(value).__name__}")
+    return value
+
+
+def parse(content: bytes | str) -> Any:
+    """JSON of few levels.
+
+    Raises:
+        ValueError: it is none, or deeper than any file of ours: what is read is written again, and
+            that must not end in a RecursionError.
+    """
+    try:
+        value = json.loads(content)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [inner for v in level for inner in _parts(v)]
+    if level:
+        raise ValueError("nested too deep")
+    return value
+
+
+def _parts(value: Any):
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()

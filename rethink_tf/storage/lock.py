@@ -1,0 +1,75 @@
+"""The lock of a run directory: one process at a time trains there.
+
+Imports no TensorFlow.
+"""
+
+import contextlib
+import fcntl
+import os
+import time
+from pathlib import Path
+
+from rethink_tf.errors import InUseError, StorageError
+from rethink_tf.storage.files import storage
+
+NAME = "lock"
+
+
+@contextlib.contextmanager
+def locked(run_dir: Path):
+    """Holds the run directory for this process; the lock dies with its owner.
+
+    Raises:
+        InUseError: another process holds it.
+        StorageError: the directory cannot be made or written.
+    """
+    with _lock_file(run_dir) as file:
+        with storage(run_dir):
+            file.truncate(0)
+            file.write(str(os.getpid()).encode())
+        try:
+            yield
+        finally:
+            # A request that was refused before anything was written leaves nothing behind.
+            with contextlib.suppress(OSError):
+                if [path.name for path in run_dir.iterdir()] == [NAME]:
+                    (run_dir / NAME).unlink()
+                    run_dir.rmdir()
+
+
+def _lock_file(run_dir: Path):
+    """The lock file, open and locked, in a folder that is made if need be."""
+    path = run_dir / NAME
+    with storage(run_dir):
+        for _ in range(100):
+            run_dir.mkdir(parents=True, exist_ok=True)
+            with contextlib.ExitStack() as stack, contextlib.suppress(FileNotFoundError):
+                file = stack.enter_context(open(path, "a+b", buffering=0))
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    if _only_looked_at(file):
+                        time.sleep(0.01)
+                        continue
+                    file.seek(0)
+                    owner = file.read().decode(errors="replace").strip() or "unknown"
+                    raise InUseError(
+                        f"{run_dir}: in use by process {owner}, which is training this very "
+                        "configuration; wait for it, or change a setting (such as --seed)"
+                    ) from None
+                # Its last owner may have removed the folder since it was opened here, and a lock on
+                # a file that nobody else can find keeps nobody out.
+                if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                    stack.pop_all()
+                    return file
+    raise StorageError(f"{path}: expected to lock it, it vanished or was looked at 100 times")
+
+
+def _only_looked_at(file) -> bool:
+    """Whether nobody trains here: who asks for a run's state shares its lock for a moment."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    fcntl.flock(file, fcntl.LOCK_UN)  # so that two that begin do not keep each other out
+    return True

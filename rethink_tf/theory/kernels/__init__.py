@@ -1,0 +1,1 @@
+"""Kernel interpolation at full size: Gram matrices, factors, features (Table 3)."""

@@ -1,0 +1,1 @@
+"""One run: prepare data, build, resume, train, evaluate, finish."""

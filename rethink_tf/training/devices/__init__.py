@@ -1,0 +1,1 @@
+"""Threads, GPUs, strategies, workers, and variables with a copy on each replica."""

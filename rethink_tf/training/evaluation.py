@@ -1,0 +1,147 @@
+"""Exact evaluation on the device: batch-norm statistics taken anew, every example exactly once."""
+
+import numpy as np
+import tensorflow as tf
+
+from rethink_tf import models
+from rethink_tf.data import pipeline
+from rethink_tf.data.feed import Feed
+from rethink_tf.training.metrics import Outcome
+from rethink_tf.training.train_step import Steps
+
+EVAL_BATCH = 500
+STREAMED_BATCH = 100
+RECALIBRATION_STEPS = 40
+
+
+class Evaluation:
+    """The compiled evaluation of the model that `steps` trains, on the same replicas."""
+
+    def __init__(self, steps: Steps):
+        self.steps, self.strategy, self.model = steps, steps.strategy, steps.model
+        self._evaluate = tf.function(self._run_evaluate)
+        self._clear = tf.function(self._clear_statistics)
+        self._renew = tf.function(self._renew_statistics)
+        self._unbias = tf.function(self._unbias_statistics)
+        # Frozen ones use their statistics in training too.
+        self._normalised = [
+            x for x in models.layers_of(self.model) if hasattr(x, "moving_variance") and x.trainable
+        ]
+
+    def recalibrate(self, between=None) -> None:
+        """Takes the moving statistics anew, of the weights as they are, from training batches.
+
+        A moving average lags behind the weights: on Gaussian pixels it gave .52 where batch
+        statistics, and these, give 1.0. Training never reads them, so it is not changed; nor do
+        they depend on what they were.
+
+        Args:
+            between: called before each batch, for example to answer a signal.
+        """
+        if not self._normalised:
+            return
+        steps = self.steps
+        seeds = [v for v in steps.variables.local if not v.dtype.is_floating]
+        kept = [v.numpy() for v in seeds]  # dropout's, which the forward passes move on
+        whole = max(1, steps.train.num_examples // steps.batch_size)
+        count = min(RECALIBRATION_STEPS, whole)
+        before = self._clear()
+        for step in range(count):
+            if between is not None:
+                moved = [v.numpy() for v in seeds]
+                _assign(seeds, kept)  # what `between` may save is as training left it
+                between()
+                _assign(seeds, moved)
+            data = steps.streamed(step) if steps.train.streamed else steps.resident
+            self._renew(data, steps.order, tf.constant(step, tf.int32), steps.epoch)
+        self._unbias(before, tf.constant(count, tf.float32))
+        _assign(seeds, kept)
+
+    def _statistics(self):
+        return [(x.moving_mean, x.momentum) for x in self._normalised] + [
+            (x.moving_variance, x.momentum) for x in self._normalised
+        ]
+
+    def _clear_statistics(self):
+        def clear():
+            before = [tf.identity(value) for value, _ in self._statistics()]
+            for value, _ in self._statistics():
+                value.assign(tf.zeros_like(value))
+            return before
+
+        return self.strategy.run(clear)
+
+    def _renew_statistics(self, data, order, step, epoch):
+        def forward(data):
+            seen, _, _ = self.steps.own_rows(data, order, step, self.steps.batch_size, epoch)
+            self.model(self.steps.preprocess(seen), training=True)
+
+        self.strategy.run(forward, args=(data,))
+
+    def _unbias_statistics(self, before, count):
+        def unbias(before):
+            for (value, momentum), old in zip(self._statistics(), before, strict=True):
+                new = value / (1 - momentum**count)
+                # Zeros throughout: a layer that is called as in inference gathered nothing.
+                value.assign(tf.where(tf.reduce_any(new != 0), new, old))
+
+        self.strategy.run(unbias, args=(before,))
+
+    def evaluate(self, resident, count: int, batch: int = EVAL_BATCH, between=None) -> Outcome:
+        """Loss, prediction and margin of each of `count` examples, each exactly once.
+
+        Args:
+            resident: what `Steps.place` returned for the Table.
+            count: number of examples of that Table.
+            batch: examples per replica and dispatch; changes no count.
+            between: called before each dispatch, for example to answer a signal.
+        """
+        parts, batches = [], []
+        streamed = isinstance(resident, Feed)
+        batch = min(batch, STREAMED_BATCH) if streamed else batch
+        stride = batch * self.strategy.num_replicas_in_sync
+        for start in range(0, count, stride):
+            # Positions past the end repeat the last example; their results are cut off below.
+            positions = np.minimum(np.arange(start, start + stride), count - 1)
+            if start + stride > count and self.strategy.num_replicas_in_sync == 1:
+                positions = positions[: count - start]
+            batches.append(positions)
+        given = resident.evaluation(batches) if streamed else ((resident, b) for b in batches)
+        for data, positions in given:
+            if between is not None:
+                between()
+            parts.append(self._evaluate(data, tf.constant(positions, tf.int32)))
+        columns = [np.concatenate([np.asarray(p[i]) for p in parts])[:count] for i in range(4)]
+        loss, predicted, margin, ahead = columns
+        return Outcome(loss, predicted.astype(np.int32), margin, ahead)
+
+    def _run_evaluate(self, data, positions):
+        values = self.strategy.run(self._outcome, args=(data, positions))
+        if self.strategy.num_replicas_in_sync == 1:
+            return values
+        return tuple(self.strategy.gather(v, axis=0) for v in values)
+
+    def _outcome(self, data, positions):
+        images, _, given = data
+        context = tf.distribute.get_replica_context()
+        replica = int(tf.get_static_value(context.replica_id_in_sync_group))
+        rows = positions.shape[0] // self.strategy.num_replicas_in_sync
+        positions = positions[replica * rows : (replica + 1) * rows]
+        given = tf.gather(given, positions)
+        seen = pipeline.centre(tf.gather(images, positions), self.steps.input_size)
+        logits = self.model(self.steps.preprocess(seen), training=False)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(given, logits)
+        own = tf.one_hot(given, logits.shape[-1], on_value=True, off_value=False)
+        other = tf.reduce_max(tf.where(own, -np.inf, logits), axis=-1)
+        margin = tf.gather(logits, given, axis=1, batch_dims=1) - other
+        # As argmax has it: of equal logits the first class is ahead.
+        value = tf.gather(logits, given, axis=1, batch_dims=1)[:, None]
+        earlier = tf.range(logits.shape[-1], dtype=given.dtype) < given[:, None]
+        ahead = (logits > value) | ((logits == value) & earlier) | tf.math.is_nan(logits + value)
+        ahead = tf.reduce_sum(tf.cast(ahead, tf.int32), axis=-1)
+        return losses, tf.argmax(logits, axis=-1), margin, ahead
+
+
+def _assign(variables, values) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)

@@ -1,0 +1,274 @@
+"""The data of one run: load, take, crop, corrupt, audit. From a RunConfig to two audited Tables."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from rethink_tf.audit import dataset as audit
+from rethink_tf.audit import pixels as pixel_audit
+from rethink_tf.audit.dataset import Check
+from rethink_tf.config.run_config import RunConfig, labels_path
+from rethink_tf.corruptions import labels as corruptions
+from rethink_tf.data import noise_file, pipeline, resize, types
+from rethink_tf.data import registry as datasets
+from rethink_tf.data.sources import custom as foreign_data
+from rethink_tf.data.types import Split, Table
+from rethink_tf.errors import RequestError
+from rethink_tf.runs import pretrained
+from rethink_tf.runs.pretrained import Parent
+from rethink_tf.storage import content_hash
+
+# Per example of a streamed set, in the host: place, identity and labels, and those of the audit.
+PLACE_BYTES = 120
+# Of a streamed set: for mean and deviation (which are then right to about one grey level), and for
+# the audit of each split's pixels.
+MOMENT_IMAGES, AUDITED_IMAGES = 2000, 100
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """What the corrupting pipeline reads: the two Splits, cropped, and its arguments.
+
+    `preprocess` makes of its images what the model sees; `norm` is its mean and deviation.
+    `class_names` are those that a foreign set gives its classes.
+    """
+
+    train: Split
+    test: Split
+    corruption: dict[str, Any]
+    preprocess: Callable
+    norm: tuple[Any, Any] = (None, None)
+    class_names: tuple[str, ...] | None = None
+
+
+def moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation per channel of uint8 [N, H, W, C]: float64 [C] each.
+
+    From the histogram: exact, and without a copy of the images in float64.
+    """
+    values = np.arange(256)
+    counts = np.stack(
+        [np.bincount(images[..., c].ravel(), minlength=256) for c in range(images.shape[-1])]
+    )
+    mean = counts @ values / counts.sum(axis=1)
+    variance = (counts * (values - mean[:, None]) ** 2).sum(axis=1) / counts.sum(axis=1)
+    return mean, np.sqrt(variance)
+
+
+def _moments(images, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of all images where they are in memory; of MOMENT_IMAGES where they are streamed."""
+    if isinstance(images, np.ndarray):
+        return moments(images)
+    images = images.resized(size)
+    return moments(images[images.spread(MOMENT_IMAGES)])
+
+
+def load(config: RunConfig, *, data_dir=None, cache_dir=None, say=print) -> Source:
+    """The clean data of a resolved configuration, and how they are to be corrupted.
+
+    With a parent the images have its channels and its input size; its own moments norm them.
+    """
+    places = {"data_dir": data_dir, "cache_dir": cache_dir, "report": say}
+    parent = pretrained.of(config, **places)
+    train, test = _loaded(config, places)
+    if parent is not None:
+        channels = parent.image_shape[-1]
+        train, test = (
+            dataclasses.replace(split, images=resize.with_channels(split.images, channels))
+            for split in (train, test)
+        )
+    # Noise and norm match the original set, whatever part of it is taken or cropped.
+    needed = config.pixels == "gaussian" or config.preprocess == "channel_norm"
+    mean, deviation = _moments(train.images, config.input_size) if needed else (None, None)
+    norm = pipeline.FIXED_NORMS.get(config.preprocess, (mean, deviation))
+    if parent is not None and config.preprocess == "channel_norm":
+        norm = _moments_of(parent, places)
+    if config.examples is not None:
+        train = datasets.take(train, config.examples, seed=config.seed)
+    given = None
+    if config.labels_from is not None:
+        path, expected = labels_path(config)
+        given = noise_file.for_training(path, train)
+        if noise_file.content_hash(path) != expected:
+            raise RequestError(f"--labels_from={path}: its content changed since it was named")
+    train, test = (
+        dataclasses.replace(split, images=_window(split.images, config, parent))
+        for split in (train, test)
+    )
+    corruption = {
+        "probability": config.corrupt,
+        "noise": config.label_noise,
+        "given": given,
+        "pixels": config.pixels,
+        "mix": config.pixel_mix,
+        "fraction": config.shuffle_fraction,
+        "mean": mean,
+        "deviation": deviation,
+        "seed": config.seed,
+    }
+    preprocess = pipeline.preprocessing(config.preprocess, *norm)
+    names = info(config, data_dir, cache_dir).class_names
+    return Source(train, test, corruption, preprocess, norm, names)
+
+
+def _loaded(config: RunConfig, places: dict[str, Any]) -> tuple[Split, Split]:
+    size = {"input_size": config.input_size, "augment": config.augment}
+    return datasets.load(config.dataset, **size, **places)
+
+
+def _moments_of(parent: Parent, places: dict[str, Any]):
+    """Of the parent's own training images, which must be there."""
+    try:
+        return _moments(_loaded(parent.config, places)[0].images, parent.config.input_size)
+    except RequestError as error:
+        raise RequestError(
+            f"--init_from: expected the data of {parent.run_id}, whose moments norm the images: "
+            f"{error}"
+        ) from None
+
+
+def info(config: RunConfig, data_dir=None, cache_dir=None) -> types.DatasetInfo:
+    """What is known of the data set of a resolved configuration."""
+    size = {"input_size": config.input_size, "augment": config.augment}
+    return datasets.info(config.dataset, data_dir, cache_dir, **size)
+
+
+def arrivals(source: Source, known: types.DatasetInfo, model: list[str]) -> list[str]:
+    """What is to be said of a model and a data set that are not ours.
+
+    Args:
+        source: the data.
+        known: of the same data set.
+        model: what was made of the model (`models.arrival`).
+    """
+    said = list(model)
+    if known.content:
+        said += known.notes
+        said += foreign_data.describe(source.train, source.test, known.class_names)
+    return said
+
+
+def _window(images: np.ndarray, config: RunConfig, parent: Parent | None) -> np.ndarray:
+    """The part of the images that is resident; of a size that the parent did not see, resized.
+
+    Images that are streamed are brought to the size as they are read.
+    """
+    streamed = not isinstance(images, np.ndarray)
+    if parent is None or streamed or images.shape[1:3] == parent.image_shape[:2]:
+        return pipeline.window(images, config.input_size, config.augment)
+    if config.augment == "crop":
+        raise RequestError(
+            f"--augment=crop: expected images of {parent.image_shape[0]}x{parent.image_shape[1]}, "
+            f"as the parent's; {content_hash.shown(config.dataset)}'s are resized to "
+            f"{config.input_size} and leave no room; type --augment=none"
+        )
+    return resize.resized(images, config.input_size)
+
+
+def memory(config: RunConfig, info: types.DatasetInfo, channels: int) -> str:
+    """The memory that the data of a run take, in words; `channels` are those of its images."""
+    entries = np.prod(info.image_shape)
+    if config.augment == "none" or info.streamed:
+        entries = config.input_size**2 * channels
+    examples = (config.examples or info.num_train) + info.num_test
+    each = 4 if config.pixels == "gaussian" else 1
+    if info.streamed:
+        batch = config.batch_size * entries * each / 1e6
+        return (
+            f"{batch:.1f} MB on the device, one batch; in the host about "
+            f"{PLACE_BYTES * examples / 1e6:.0f} MB of places and labels for up to {examples:,} "
+            f"images, and {4 * batch:.1f} MB of images read ahead"
+        )
+    resident = examples * entries * each / 1e6
+    whole = (info.num_train + info.num_test) * np.prod(info.image_shape) / 1e6
+    return (
+        f"{resident:.1f} MB on the device; in the host up to "
+        f"{4 * resident + 2 * whole + 300:.1f} MB while it is corrupted and audited"
+    )
+
+
+PIXEL_ARGUMENTS = ("pixels", "mix", "fraction", "mean", "deviation", "seed")
+
+
+def table(split: Split, how: dict[str, Any]) -> Table:
+    """One pass of the pipeline over a split; images that are streamed are not read yet.
+
+    Args:
+        split: cropped, or streamed at the size wanted.
+        how: arguments of `pipeline.corrupted`.
+    """
+    if not split.streamed:
+        return pipeline.collect(pipeline.corrupted(split, **how), split.num_classes)
+    empty = np.zeros([split.num_examples, 1, 1, 1], np.uint8)
+    bare = dataclasses.replace(split, images=empty)
+    labels = pipeline.corrupted(bare, **how | {"pixels": "original"})
+    images = split.images.corrupted(**{name: how[name] for name in PIXEL_ARGUMENTS})
+    return dataclasses.replace(pipeline.collect(labels, split.num_classes), images=images)
+
+
+def corrupt(source: Source) -> tuple[Table, Table, list[Check]]:
+    """Reads the pipeline and measures what it yields.
+
+    Where images are streamed, every label is measured, and the pixels of AUDITED_IMAGES of each
+    split.
+
+    Returns:
+        The training and the test Table, and the checks made of them.
+
+    Raises:
+        AuditError: a check failed.
+    """
+    train, test, how = source.train, source.test, source.corruption
+    first, second, test_table = (table(split, how) for split in (train, train, test))
+    if how["given"] is None:
+        twin = corruptions.corrupt_labels(
+            train.labels,
+            train.index,
+            probability=how["probability"],
+            num_classes=train.num_classes,
+            seed=how["seed"],
+            noise=how["noise"],
+        )
+    else:
+        twin = how["given"]
+    checks = audit.before_training(
+        first,
+        second,
+        test_table,
+        source=train,
+        test_source=test,
+        twin=twin,
+        # A file's labels may be of any kind: only what holds for all kinds is checked.
+        probability=None if how["given"] is not None else how["probability"],
+        noise=how["noise"],
+    )
+    if train.streamed:
+        lost = train.images.left_out
+        told = f"{len(lost)} of the set cannot be read and are left out: {', '.join(lost[:20])}"
+        checks.append(Check("unreadable_images", True, told if lost else "none"))
+    train, got, again = _audited(train, first, second)
+    test, test_got = _audited(test, test_table)
+    checks += pixel_audit.before_training(
+        train, got, test, test_got, **{name: how[name] for name in PIXEL_ARGUMENTS}
+    )
+    checks.append(audit.equal("same_images_over_two_passes", again, got, "images"))
+    sample = got[:: max(1, len(got) // pixel_audit.SAMPLE)]
+    seen = source.preprocess(sample).numpy()
+    if source.preprocess is pipeline.standardise:
+        checks.append(pixel_audit.standardised(seen))
+    else:
+        checks.append(pixel_audit.channel_normed(seen, sample, *source.norm))
+    audit.refuse_failures(checks)
+    return first, test_table, checks
+
+
+def _audited(split: Split, *passes: Table):
+    """The examples of a split whose pixels are audited, and their images in each pass."""
+    if not split.streamed:
+        return split, *(table.images for table in passes)
+    rows = split.images.spread(AUDITED_IMAGES)
+    part = {"index": split.index[rows], "labels": split.labels[rows]}
+    part = dataclasses.replace(split, images=split.images[rows], **part)
+    return part, *(table.images[rows] for table in passes)

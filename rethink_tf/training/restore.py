@@ -1,0 +1,158 @@
+"""A finished run as it ended: its network with its trained and its initial weights, and its data.
+
+Nothing is taken on trust: the weights must have the hash that the summary names, the data pass the
+run's own audit again, and the training accuracy is measured anew.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from rethink_tf.config.run_config import RunConfig, from_dict
+from rethink_tf.corruptions import checksum
+from rethink_tf.data import pipeline, types
+from rethink_tf.errors import RequestError, StorageError
+from rethink_tf.runs import results
+from rethink_tf.runs.pretrained import Parent
+from rethink_tf.storage import paths
+from rethink_tf.training import input_pipeline, trainer, transfer
+
+BATCH = 500
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A finished run.
+
+    Attributes:
+        run_dir, config, summary: of the run; the configuration is resolved.
+        model: keras.Model with the weights of the end.
+        initial: what `model.trainable_variables` were before the first step. They are a function of
+            configuration and seed, drawn anew here.
+        table: the training Table, corrupted and audited as it was.
+        preprocess: makes of its images what the model sees.
+    """
+
+    run_dir: Path
+    config: RunConfig
+    summary: dict[str, Any]
+    model: Any
+    initial: list[np.ndarray]
+    table: types.Table
+    preprocess: Callable
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) that the model sees."""
+        return tuple(self.model.inputs[0].shape[1:])
+
+    def forward(
+        self,
+        count: int | None = None,
+        progress: Callable[[float], object] = lambda share: None,
+    ) -> Callable[[], np.ndarray]:
+        """A function that gives the logits, float32 [count, K], under the weights of the moment.
+
+        Args:
+            count: of examples, evenly spaced over the training set; default: all of them.
+            progress: gets the share of them that is done.
+        """
+        chosen = evenly(self.table.num_examples, count)
+        images = pipeline.centre(self.table.images[chosen], self.config.input_size)
+        batches = [tf.constant(images[s : s + BATCH]) for s in range(0, len(images), BATCH)]
+        logits = tf.function(lambda x: self.model(self.preprocess(x), training=False))
+
+        def of_all():
+            found = []
+            for batch in batches:
+                found.append(logits(batch).numpy())
+                progress(len(found) / len(batches))
+            return np.concatenate(found)
+
+        return of_all
+
+    def given(self, count: int | None = None) -> np.ndarray:
+        """The labels to learn of the same examples: int32 [count]."""
+        return self.table.given[evenly(self.table.num_examples, count)]
+
+
+def evenly(total: int, count: int | None) -> np.ndarray:
+    """Positions of `count` of `total` examples, evenly spaced; all where count is None or more."""
+    if count is None or count >= total:
+        return np.arange(total)
+    return np.arange(count) * total // count
+
+
+def read(run_dir: Path | str, *, data_dir=None, cache_dir=None, say=print) -> Trained:
+    """Reads a finished run back.
+
+    Args:
+        run_dir: its folder.
+        data_dir, cache_dir: where its data lie, see `datasets.load`.
+        say: takes lines for the reader.
+
+    Raises:
+        RequestError: there is no finished run, it is a transferred one, or its data or weights are
+            gone.
+        StorageError: a file is damaged, or the weights or labels are not those of the summary.
+    """
+    run_dir = paths.absolute(run_dir)
+    summary = results.read_summary(run_dir)
+    if summary is None:
+        raise RequestError(f"{run_dir}: expected the folder of a finished run; there is none")
+    if summary["status"] != results.DONE:
+        raise RequestError(
+            f"{run_dir}: expected a run that ended {results.DONE}, it ended {summary['status']}"
+        )
+    try:
+        config, named = from_dict(summary["config"]), summary["run_id"]
+        epoch, known = summary["epochs"], summary["weights_hash"]
+    except (KeyError, TypeError):
+        raise StorageError(f"{run_dir}: its summary lacks its configuration or weights") from None
+    if config.init_from is not None:
+        raise RequestError(
+            f"{run_dir}: expected a run trained from the start; {named} starts from other weights, "
+            "so it has no distance from initialisation"
+        )
+    info = input_pipeline.info(config, data_dir, cache_dir)
+    if info.streamed:
+        raise RequestError(
+            f"{run_dir}: expected a run on images that are held in memory; those of "
+            f"{config.dataset} are streamed, and nobody has written measures of such a run"
+        )
+    shape = info.image_shape[-1], info.num_classes
+    parent = Parent(config, run_dir, named, epoch, known, info.image_shape, info.num_classes)
+    try:
+        weights = transfer.parent_weights(parent, trainer.build_model, say)
+    except RequestError as error:  # it speaks of the flag that usually names a run
+        raise RequestError(str(error).replace("--init_from", str(run_dir), 1)) from None
+    model = trainer.build_model(config, *shape)
+    initial = [v.numpy() for v in model.trainable_variables]
+    model.set_weights(weights)
+    source = input_pipeline.load(config, data_dir=data_dir, cache_dir=cache_dir, say=say)
+    table, _, _ = input_pipeline.corrupt(source)
+    found = checksum.labels_hash(table.index, table.given)
+    if found != summary["labels_hash"]:
+        raise StorageError(
+            f"{run_dir}: expected labels of hash {summary['labels_hash']}, these data give {found}"
+        )
+    _warn_of_versions(run_dir, say)
+    return Trained(run_dir, config, summary, model, initial, table, source.preprocess)
+
+
+def _warn_of_versions(run_dir: Path, say) -> None:
+    """Says where other versions drew the initial weights: theirs may not be these."""
+    from rethink_tf.training.devices import setup as devices
+
+    recorded = (results.read_config(run_dir) or {}).get("versions") or {}
+    now = devices.describe()["versions"]
+    for name in ("tensorflow", "keras"):
+        if recorded.get(name) != now[name]:
+            say(
+                f"{run_dir}: trained with {name} {recorded.get(name, 'of unknown version')}, here "
+                f"is {now[name]}: its initial weights may have been drawn otherwise"
+            )

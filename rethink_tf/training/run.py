@@ -1,0 +1,184 @@
+"""The whole of a run: who may train, what is finished already, how it ends.
+
+TensorFlow is imported only when there is something to train.
+"""
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rethink_tf import console
+from rethink_tf.config.flags import Options
+from rethink_tf.config.run_config import RunConfig, run_id
+from rethink_tf.data import registry as datasets
+from rethink_tf.data.sources import tfrecord_index
+from rethink_tf.errors import AuditError, DivergedError, RequestError
+from rethink_tf.runs import results
+from rethink_tf.storage import lock as run_lock
+from rethink_tf.storage import paths
+from rethink_tf.training.devices.workers import WorkerLostError, Workers
+from rethink_tf.training.preemption import Stop
+from rethink_tf.training.recording import messages
+
+DEFAULTS = Options()
+# What TensorFlow raises from a collective whose other end is gone.
+_LOST = ("UnavailableError", "AbortedError", "CancelledError", "DeadlineExceededError",
+         "InternalError", "UnknownError", "FailedPreconditionError")  # fmt: skip
+
+
+@paths.from_here()
+def run(
+    config: RunConfig,
+    run_dir: Path | str,
+    *,
+    options: Options = DEFAULTS,
+    argv: list[str] | None = None,
+    say: Callable[[str], None] = console.say,
+) -> dict[str, Any]:
+    """Trains one configuration and writes its results; a finished run is only read back.
+
+    Args:
+        config: resolved (`config.resolve`).
+        run_dir: of this run, `<runs_dir>/<run_id>`.
+        options: where data lie and how the run is carried out (`runs_dir` is not used).
+        argv: the command line, recorded in config.json.
+        say: takes the lines for the reader.
+
+    Returns:
+        The summary (`results` documents its keys), its status DONE.
+
+    Raises:
+        AuditError: the data are not what the configuration says (nothing was trained), or the run
+            ended INVALID.
+        DivergedError: the loss became NaN or infinite.
+        StoppedError: a signal came; the run is saved.
+        WorkerLostError: another process of a multi-worker run is gone.
+        InUseError, StorageError, RequestError: see `errors`.
+    """
+    shown = run_dir
+    check(config, options)
+    run_dir = paths.absolute(run_dir)
+    with contextlib.ExitStack() as stack:
+        workers = Workers()
+        started = None
+        if options.strategy == "multi_worker":
+            stop = stack.enter_context(Stop())
+            started = _start(options, say)
+            stop.listen()
+            workers = started.workers
+        say = say if workers.chief else _say_nothing
+
+        def claim() -> bytes:
+            summary = results.read_finished(run_dir, run_id(config))
+            if summary is None:
+                stack.enter_context(run_lock.locked(run_dir))
+                # Another process may have finished it since.
+                summary = results.read_finished(run_dir, run_id(config))
+            return json.dumps(summary).encode()
+
+        summary = json.loads(workers.ask_chief(claim))
+        if summary is not None:
+            refuse_other_images(config.dataset, summary, run_dir, options.data_dir)
+            say(f"{shown}: finished already; this is its summary")
+            if missed := results.missing_snapshots(run_dir, options.keep_epochs, summary["epochs"]):
+                say(messages.not_kept(missed))
+        else:
+            if started is None:
+                stop, started = stack.enter_context(Stop()), _start(options, say)
+            summary = _train(config, run_dir, options, argv, say, stop, started)
+
+    say(f"{messages.verdict(summary, config)}\n{shown}")
+    if summary["status"] == results.INVALID:
+        raise AuditError(f"INVALID: {summary['reason']}")
+    if summary["status"] == results.DIVERGED:
+        raise DivergedError(f"DIVERGED: {summary['reason']}")
+    return summary
+
+
+def check(config: RunConfig, options: Options) -> None:
+    """Refuses options that contradict a resolved configuration: RequestError."""
+    outside = [epoch for epoch in options.keep_epochs if not 1 <= epoch <= config.epochs]
+    if outside:
+        raise RequestError(
+            f"--keep_epochs: expected epochs from 1 to {config.epochs}, the length of the run, "
+            f"received {', '.join(map(str, outside))}"
+        )
+
+
+def refuse_other_images(dataset: str | None, summary, run_dir: Path, data_dir) -> None:
+    """Refuses a finished run on another part of a streamed set than lies here.
+
+    Args:
+        dataset: of the run; others than streamed ones are not looked at.
+        summary: of the run, whose id the parts of a set share.
+        run_dir: for the message.
+        data_dir: see `places`.
+
+    Raises:
+        RequestError: says how many images there were, and how many there are.
+    """
+    known = datasets.DATASETS.get(dataset)
+    if known is not None and known.streamed:
+        words = tfrecord_index.made_of_others(summary, data_dir)
+        if words:
+            raise RequestError(f"{run_dir}: {words}")
+
+
+def _say_nothing(_line: str) -> None:
+    """In place of `say` on the workers that are not the chief."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Started:
+    """TensorFlow as it runs: its threads, the strategy, and the processes of the run."""
+
+    threads: int
+    strategy: Any
+    workers: Workers
+
+
+def _start(options: Options, say) -> Started:
+    from rethink_tf.training.devices import setup as devices
+
+    several = options.strategy == "multi_worker"
+    threads = devices.start(options.threads, options.devices, options.deterministic, several)
+    if several:
+        say("waiting for the other workers")
+    strategy = devices.strategy(options.strategy, options.devices)
+    return Started(threads, strategy, Workers(strategy if several else None))
+
+
+def _train(config, run_dir, options, argv, say, stop, started):
+    from rethink_tf.training import trainer
+
+    try:
+        return trainer.train(
+            config, run_dir, options=options, argv=argv, say=say, stop=stop, started=started
+        )
+    except Exception as error:
+        # TensorFlow's own types are named, not imported: this module loads without it.
+        kind = type(error).__name__
+        if isinstance(error, MemoryError) or kind == "ResourceExhaustedError":
+            raise RequestError(
+                f"--batch_size: {config.batch_size} examples a step do not fit into memory; "
+                "type a smaller one, or fewer --examples"
+            ) from None
+        if started.workers.count > 1 and kind in _LOST:
+            raise WorkerLostError(
+                "another worker was lost; the same command, given to all workers, goes on from "
+                f"the last checkpoint ({str(error).splitlines()[0][:200]})"
+            ) from None
+        raise
+
+
+def plan(config: RunConfig, options: Options = DEFAULTS) -> str:
+    """What --dry_run prints: configuration, run id, parameters, and the memory of the data."""
+    from rethink_tf.training.devices import setup as devices
+
+    devices.start(0)
+    from rethink_tf.training import trainer
+
+    return trainer.plan(config, options)

@@ -1,0 +1,258 @@
+"""The compiled training steps, under `strategy.run` for one device, many, or several hosts.
+
+A dispatch runs many steps: a tf.range loop round `strategy.run`, the structure that holds for one
+device, MirroredStrategy and several hosts. Only the indices of a batch are chosen on the fly; the
+data lie on the device, and each replica gathers its own rows of the global batch.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from rethink_tf.corruptions import checksum as label_checksums
+from rethink_tf.data import pipeline
+from rethink_tf.data.feed import Feed
+from rethink_tf.data.types import Table
+from rethink_tf.training.devices.replica_variables import ReplicaVariables
+
+_NEVER = 2**62
+
+
+class Steps:
+    """A model with its momentum, its resident training data and its compiled steps.
+
+    Args:
+        build: makes the keras.Model; called within the strategy's scope.
+        strategy: a tf.distribute strategy; the batch size is global over its replicas.
+        train: resident training Table.
+        batch_size: global.
+        input_size: height and width that the model sees; larger images are cropped.
+        augment: `none`, `crop` or `flip_rotate`.
+        momentum: of SGD.
+        seed: of order and augmentation.
+        jit: compile forward and backward with XLA.
+        preprocess: makes of a batch of images what the model sees.
+    """
+
+    def __init__(
+        self,
+        build,
+        strategy,
+        train: Table,
+        *,
+        batch_size,
+        input_size,
+        augment,
+        momentum,
+        seed,
+        jit,
+        preprocess=pipeline.standardise,
+    ):
+        self.strategy, self.train, self.preprocess = strategy, train, preprocess
+        self.batch_size = min(batch_size, train.num_examples)
+        self.input_size, self.augment, self.momentum, self.seed = (
+            input_size,
+            augment,
+            momentum,
+            seed,
+        )
+        with strategy.scope():
+            self.model = build()
+            self.weights = [v.value for v in self.model.trainable_variables]
+            # Zeros as NumPy arrays: a tensor of zeros would be made once per replica's device.
+            self.momenta = [
+                tf.Variable(np.zeros(v.shape, np.float32), trainable=False) for v in self.weights
+            ]
+            self.sums = {
+                "loss_sum": _accumulator(tf.float64),
+                "correct": _accumulator(tf.int64),
+                "seen": _accumulator(tf.int64),
+                "checksum": _accumulator(tf.int64),
+            }
+            self.first_bad = tf.Variable(
+                tf.constant(_NEVER, tf.int64),
+                trainable=False,
+                synchronization=tf.VariableSynchronization.ON_READ,
+                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+            )
+        self.resident = self.place(train)
+        self._forward_backward = (
+            tf.function(self._differentiate, jit_compile=True) if jit else self._differentiate
+        )
+        self._many = tf.function(self._run_many)
+        self._last = tf.function(self._run_last)
+        self._streamed = tf.function(self._run_streamed)
+        self._finite = tf.function(self._all_finite)
+        self.variables = ReplicaVariables(
+            strategy,
+            weights=self.weights,
+            momenta=self.momenta,
+            local=[v.value for v in self.model.non_trainable_variables],
+            sums=list(self.sums.values()),
+        )
+        self.steps_per_epoch = -(-train.num_examples // self.batch_size)
+
+    def place(self, table: Table):
+        """One copy of (images, index, given) per replica, as tensors on its device.
+
+        A Feed where the images are streamed.
+        """
+        if table.streamed:
+            drawn = {"augment": self.augment, "seed": self.seed}
+            return Feed(self.strategy, table, batch_size=self.batch_size, **drawn)
+        devices = self.strategy.extended.worker_devices
+
+        def on(context, array):
+            with tf.device(devices[context.replica_id_in_sync_group % len(devices)]):
+                return tf.constant(array)
+
+        return tuple(
+            self.strategy.experimental_distribute_values_from_function(
+                lambda context, array=array: on(context, array)
+            )
+            # Labels as int64: TensorFlow keeps int32 in the host's memory, also on GPUs.
+            for array in (table.images, table.index, table.given.astype(np.int64))
+        )
+
+    # One epoch
+
+    def begin_epoch(self, epoch: int, learning_rate: float) -> None:
+        """Draws the order of an epoch (counted from 1) and clears the accumulators."""
+        order = pipeline.order(self.seed, epoch, self.train.num_examples)
+        self.order = tf.constant(order, tf.int64)
+        self.epoch = tf.constant(epoch, tf.int64)
+        self._rate = tf.constant(learning_rate, tf.float32)
+        for accumulator in self.sums.values():
+            accumulator.assign(tf.zeros([], accumulator.dtype))
+        self.first_bad.assign(_NEVER)
+
+    def advance(self, step: int, count: int) -> int:
+        """Trains up to `count` steps from step number `step` (from 0); returns the next step."""
+        whole, rest = divmod(self.train.num_examples, self.batch_size)
+        if self.train.streamed:  # one batch a dispatch, so that each shape is compiled once
+            rows = self.batch_size if step < whole else rest
+            data = self.streamed(step)
+            self._streamed(data, tf.constant(step, tf.int32), self.epoch, self._rate, rows)
+            return step + 1
+        if step >= whole:
+            self._last(self.resident, self.order, self.epoch, self._rate)
+            return step + 1
+        count = min(count, whole - step)
+        self._many(
+            self.resident,
+            self.order,
+            # int32: the loop's counter and the slice's start are wanted in the host.
+            tf.constant(step, tf.int32),
+            tf.constant(count, tf.int32),
+            self.epoch,
+            self._rate,
+        )
+        return step + count
+
+    def streamed(self, step: int):
+        """The streamed data of a step of this epoch, for `own_rows`."""
+        return self.resident.training(int(self.epoch), self.order, step)
+
+    def online(self) -> dict[str, float]:
+        """Online sums of the epoch so far, over all replicas."""
+        return {name: total.read_value().numpy().item() for name, total in self.sums.items()}
+
+    def diverged_at(self) -> int | None:
+        """The first step of this epoch whose loss was not finite on a replica here, or None."""
+        local = self.strategy.experimental_local_results(self.first_bad)
+        step = min(int(value.numpy()) for value in local)
+        return None if step == _NEVER else step
+
+    def weights_finite(self) -> bool:
+        """Whether every weight is a number.
+
+        The loss does not tell: some fused CPU kernels turn NaN into 0 in a ReLU.
+        """
+        return bool(self._finite())
+
+    def _all_finite(self):
+        return tf.reduce_all([tf.math.is_finite(tf.reduce_sum(w)) for w in self.weights])
+
+    def _run_many(self, data, order, first, count, epoch, rate):
+        for step in tf.range(first, first + count):
+            self.strategy.run(self._step, args=(data, order, step, self.batch_size, epoch, rate))
+
+    def _run_last(self, data, order, epoch, rate):
+        whole, rest = divmod(self.train.num_examples, self.batch_size)
+        self.strategy.run(
+            self._step, args=(data, order, tf.constant(whole, tf.int32), rest, epoch, rate)
+        )
+
+    def _run_streamed(self, data, step, epoch, rate, rows):
+        self.strategy.run(self._step, args=(data, None, step, rows, epoch, rate))
+
+    def _step(self, data, order, step, rows, epoch, rate):
+        """One global batch of `rows` examples, in replica context."""
+        context = tf.distribute.get_replica_context()
+        seen, index, given = self.own_rows(data, order, step, rows, epoch)
+        loss, correct, checksum, gradients = self._forward_backward(seen, index, given, rows)
+        gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        for weight, momentum, gradient in zip(self.weights, self.momenta, gradients, strict=True):
+            # TensorFlow 1's MomentumOptimizer, as in the paper's time: m = 0.9 m + g; w -= rate m.
+            tf.raw_ops.ResourceApplyMomentum(
+                var=weight.handle,
+                accum=momentum.handle,
+                lr=rate,
+                grad=gradient,
+                momentum=self.momentum,
+            )
+        self.sums["loss_sum"].assign_add(tf.cast(loss, tf.float64))
+        self.sums["correct"].assign_add(correct)
+        self.sums["seen"].assign_add(tf.size(given, tf.int64))
+        self.sums["checksum"].assign_add(checksum)
+        bad = tf.where(
+            tf.math.is_finite(loss), tf.constant(_NEVER, tf.int64), tf.cast(step, tf.int64)
+        )
+        self.first_bad.assign(tf.minimum(self.first_bad, bad))
+
+    def own_rows(self, data, order, step, rows, epoch):
+        """This replica's part of a global batch: augmented images, identities, labels."""
+        images, index, given = data
+        if self.train.streamed:  # its own rows already, in order and augmented
+            return images, index, given
+        context = tf.distribute.get_replica_context()
+        replica = int(tf.get_static_value(context.replica_id_in_sync_group))
+        replicas = self.strategy.num_replicas_in_sync
+        # Static and uneven where it does not divide: padding would enter the batch statistics.
+        low, high = replica * rows // replicas, (replica + 1) * rows // replicas
+        chosen = tf.slice(order, [step * self.batch_size + low], [high - low])
+        index, given = tf.gather(index, chosen), tf.gather(given, chosen)
+        # Augmentation stays outside of what XLA may compile: it has no kernel for rotation.
+        seen = pipeline.augmented(
+            tf.gather(images, chosen),
+            index,
+            augment=self.augment,
+            size=self.input_size,
+            seed=self.seed,
+            epoch=epoch,
+        )
+        return seen, index, given
+
+    def _differentiate(self, images, index, given, rows):
+        with tf.GradientTape() as tape:
+            logits = self.model(self.preprocess(images), training=True)
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(given, logits)
+            loss = tf.reduce_sum(losses)
+            objective = loss / rows
+            if self.model.losses:
+                decay = tf.add_n(self.model.losses) / self.strategy.num_replicas_in_sync
+                objective += decay
+        gradients = tape.gradient(
+            objective, self.weights, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
+        hit = tf.argmax(logits, axis=-1) == given
+        checksum = tf.reduce_sum(label_checksums.label_words_tf(index, given))
+        return loss, tf.reduce_sum(tf.cast(hit, tf.int64)), checksum, gradients
+
+
+def _accumulator(dtype):
+    return tf.Variable(
+        tf.zeros([], dtype),
+        trainable=False,
+        synchronization=tf.VariableSynchronization.ON_READ,
+        aggregation=tf.VariableAggregation.SUM,
+    )

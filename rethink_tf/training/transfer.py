@@ -1,0 +1,218 @@
+"""A trained network moved to other images: its weights below a new last layer, trained or frozen.
+
+Frozen, all but the last layer is a fixed function of each image: it is computed once, for all
+images, and the last layer alone is trained on these features by the ordinary steps.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from rethink_tf import models
+from rethink_tf.config.run_config import RunConfig
+from rethink_tf.corruptions import pixels
+from rethink_tf.data.types import Table
+from rethink_tf.errors import RequestError, StorageError
+from rethink_tf.runs import checkpoint, pretrained
+from rethink_tf.runs.pretrained import Parent
+from rethink_tf.storage import content_hash
+
+FEATURE_BATCH = 500
+
+
+@dataclasses.dataclass(frozen=True)
+class Learner:
+    """What is trained, and on what.
+
+    Attributes:
+        build: makes the model; to be called within the strategy's scope.
+        train, test: Tables of images, or of features [N, 1, 1, D] of these images.
+        input_size: height and width that the model sees.
+        preprocess: makes of their images what the model sees.
+    """
+
+    build: Callable
+    train: Table
+    test: Table
+    input_size: int
+    preprocess: Callable
+
+
+def learner(
+    config: RunConfig,
+    parent: Parent | None,
+    train: Table,
+    test: Table,
+    preprocess: Callable,
+    *,
+    build: Callable,
+    say: Callable[[str], None],
+) -> Learner:
+    """The model of a run and its data: the network on images, or its last layer on features.
+
+    Args:
+        config: resolved.
+        parent: of the run, if any.
+        train, test: Tables of images, audited.
+        preprocess: of the images.
+        build: (config, channels, num_classes) -> keras.Model with freshly drawn weights.
+        say: takes lines for the reader.
+
+    Raises:
+        RequestError, StorageError: see `parent_weights`; a setting has no effect.
+    """
+    channels, classes = train.images.shape[-1], train.num_classes
+    if parent is None:
+        own = config, channels, classes
+        return Learner(lambda: build(*own), train, test, config.input_size, preprocess)
+    weights = parent_weights(parent, build, say)
+
+    def moved():
+        model = build(config, channels, classes)
+        if weights is not None:
+            _copy(weights, model)
+        return model
+
+    if config.freeze == "none":
+        return Learner(moved, train, test, config.input_size, preprocess)
+    model = moved()
+    if parent.run_dir is None:
+        _take_statistics(model, preprocess(tf.constant(train.images[:FEATURE_BATCH])))
+    head = last_layer(model)
+    if config.weight_decay and head.kernel_regularizer is None:
+        raise RequestError(
+            f"--weight_decay: expected 0, since the last layer of "
+            f"{content_hash.shown(config.model)} has none and all else is frozen; received "
+            f"{config.weight_decay}"
+        )
+    tables = [_features_of(model, table, preprocess) for table in (train, test)]
+    say(f"features of {train.num_examples + test.num_examples:,} images computed, once: "
+        f"{head.input.shape[-1]} numbers each")  # fmt: skip
+    return Learner(_head_builder(head, model), *tables, 1, as_it_is)
+
+
+def as_it_is(images):
+    """Features reach the last layer as they are: the same, as float32."""
+    return tf.cast(images, tf.float32)
+
+
+def last_layer(model):
+    """The dense layer that gives the logits.
+
+    Raises:
+        RequestError: the network ends otherwise.
+    """
+    import keras
+
+    if not getattr(model, "outputs", None):  # of one's own: layers without a graph
+        raise RequestError(
+            "--init_from: expected a functional or sequential network that ends in a dense layer, "
+            f"received {type(model).__name__}, whose last layer cannot be told"
+        )
+    head = model.outputs[0]._keras_history.operation
+    if not isinstance(head, keras.layers.Dense) or len(head.input.shape) != 2:
+        raise RequestError(
+            "--init_from: expected a network that ends in a dense layer, received one that ends "
+            f"in {type(head).__name__}"
+        )
+    return head
+
+
+def parent_weights(parent: Parent, build: Callable, say) -> list[np.ndarray] | None:
+    """The parent's weights (`model.weights`), checked; None where they are freshly drawn.
+
+    Raises:
+        RequestError: they are not there.
+        StorageError: they are not those that the parent's summary and the configuration name.
+    """
+    if parent.run_dir is None:
+        return None
+    model = build(parent.config, parent.image_shape[-1], parent.num_classes)
+    found = pretrained.stored(parent, say)
+    if "all" in found:
+        pairs = [(model.variables, found["all"])]
+    else:
+        others = found["others"][: len(model.non_trainable_variables)]
+        pairs = [(model.trainable_variables, found["trainable"])]
+        pairs.append((model.non_trainable_variables, others))
+    for variables, arrays in pairs:
+        shapes = [tuple(v.shape) for v in variables], [a.shape for a in arrays]
+        if shapes[0] != shapes[1]:
+            raise StorageError(
+                f"{parent.run_dir}: expected weights of "
+                f"{content_hash.shown(parent.config.model)}, found arrays of other shapes; "
+                "train it again"
+            )
+        for variable, array in zip(variables, arrays, strict=True):
+            variable.assign(array.astype(variable.dtype))
+    known = checkpoint.weights_hash(v.numpy() for v in model.variables)
+    if known != parent.weights_hash:
+        raise StorageError(
+            f"{parent.run_dir}: expected weights of hash {parent.weights_hash} after epoch "
+            f"{parent.epoch}, found {known}; train it again"
+        )
+    return [v.numpy() for v in model.weights]
+
+
+def _copy(weights: list[np.ndarray], model) -> None:
+    """Gives a model the parent's weights, all but the last layer's."""
+    own = {id(v) for v in last_layer(model).weights}
+    for variable, array in zip(model.weights, weights, strict=True):
+        if id(variable) not in own:
+            variable.assign(array)
+
+
+def _take_statistics(model, seen) -> None:
+    """Batch-norm statistics of a network that was never trained, from one batch, once.
+
+    The 0 and 1 that they are drawn with normalise nothing: a WRN-28-1 then gives features of some
+    hundreds, on which nothing can be trained. A trained parent's statistics stay as they are.
+    """
+    layers = [x for x in models.layers_of(model) if hasattr(x, "moving_variance")]
+    for layer in layers:
+        for value in (layer.moving_mean, layer.moving_variance):
+            value.assign(tf.zeros_like(value))
+    if layers:
+        model(seen, training=True)
+    for layer in layers:
+        for value in (layer.moving_mean, layer.moving_variance):
+            value.assign(value / (1 - layer.momentum))
+
+
+def _features_of(model, table: Table, preprocess) -> Table:
+    """The Table with each image's input of the last layer in its place, float32 [N, 1, 1, D]."""
+    import keras
+
+    trunk = keras.Model(model.inputs, last_layer(model).input)
+
+    @tf.function
+    def of(images):
+        with tf.device(pixels.accelerator()):
+            return tf.cast(trunk(preprocess(images), training=False), tf.float32)
+
+    starts = range(0, table.num_examples, FEATURE_BATCH)
+    found = [of(tf.constant(table.images[s : s + FEATURE_BATCH])).numpy() for s in starts]
+    return dataclasses.replace(table, images=np.concatenate(found)[:, None, None])
+
+
+def _head_builder(head, whole) -> Callable:
+    """Makes models of the last layer alone, with the weights that it has now; `whole` is its own
+    model, of which it says the same."""
+    import keras
+
+    said = {name: getattr(whole, name, None) for name in ("rethink_arrival", "rethink_scaling")}
+    settings, weights = head.get_config(), head.get_weights()
+    inputs = (1, 1, head.input.shape[-1])
+
+    def build():
+        layer = type(head).from_config(settings)
+        x = keras.Input(inputs)
+        model = keras.Model(x, layer(keras.layers.Flatten()(x)))
+        layer.set_weights(weights)
+        for name, words in said.items():
+            setattr(model, name, words)
+        return model
+
+    return build

@@ -1,0 +1,254 @@
+"""Measures of finished runs: from their own weights, labels and images, or not at all."""
+
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from rethink_tf.analysis import measures, sharpness
+from rethink_tf.cli import measures as measures_command
+from rethink_tf.cli.app import guarded
+from rethink_tf.config import run_config
+from rethink_tf.corruptions import checksum
+from rethink_tf.errors import RequestError, StorageError
+from rethink_tf.runs import results
+from rethink_tf.storage import files
+from rethink_tf.training import run as train
+
+
+def quiet(_line):
+    pass
+
+
+def test_margins():
+    logits = np.array([[3.0, 1.0, 2.5], [0.0, -1.0, 4.0]], np.float32)
+    np.testing.assert_allclose(measures.margins(logits, np.array([0, 1])), [0.5, -5.0])
+    assert logits[0, 0] == 3, "the logits stay as they were"
+
+
+def test_of_margins():
+    norms = {"log10_spectral_product": 2.0, "log10_path": -1.0, "log10_spectral_distance": 5.0}
+    found = measures.of_margins(np.arange(1.0, 12.0), norms)
+    assert (found["margin_min"], found["margin_median"], found["margin_max"]) == (1, 6, 11)
+    assert found["margin_p10"] == 2
+    assert found["margin_over_spectral"] == pytest.approx(0.02)
+    assert found["margin_over_path"] == pytest.approx(20)
+    assert found["log10_spectral_complexity"] == pytest.approx(5 - 2 * np.log10(2))
+    unfitted = measures.of_margins(np.arange(-3.0, 3.0), norms)
+    assert unfitted["log10_spectral_complexity"] is None and unfitted["margin_p10"] == -2.5
+
+
+def test_a_product_that_no_float_holds_is_no_ratio():
+    deep = {"log10_spectral_product": 309.0, "log10_path": np.inf, "log10_spectral_distance": 700.0}
+    found = measures.of_margins(np.arange(1.0, 12.0), deep)
+    assert found["margin_over_spectral"] is None and found["margin_over_path"] is None
+    assert found["log10_spectral_complexity"] == pytest.approx(700 - 2 * np.log10(2))
+
+
+def test_sharpness_finds_the_noise_that_costs_a_tenth():
+    """A classifier by the sign of one weight: its accuracy under noise is known."""
+    seen = []
+
+    def accuracy(weights):
+        seen.append([w.dtype for w in weights])
+        return float(np.mean(weights[0] > 0))
+
+    weights = [np.full(20_000, 2.0, np.float32)]
+    found = sharpness.of(weights, accuracy, draws=2, seed=0)
+    # P(2 + sigma z < 0) = 0.1 at sigma = 2 / 1.2816; relative noise is sigma * 2.
+    assert found["sigma"] == pytest.approx(2 / 1.2816, rel=0.02)
+    assert found["sigma_relative"] == pytest.approx(1 / 1.2816, rel=0.02)
+    assert found["sharpness"] == pytest.approx(1 / found["sigma"])
+    assert (weights[0] == 2).all() and set(map(tuple, seen)) == {(np.dtype(np.float32),)}
+    shares = []
+    assert sharpness.of(weights, accuracy, draws=2, seed=0, progress=shares.append) == found
+    assert len(shares) == 2 * 2 * 13 and shares == sorted(shares) and shares[-1] == 1
+    assert sharpness.of(weights, lambda _: 0.3, draws=1, seed=0)["sigma"] == sharpness.HIGHEST
+
+
+def test_a_run_measured(tiny):
+    found = measures.of_run(tiny.run_dir, examples=100, draws=2, say=quiet)
+    summary = results.read_summary(tiny.run_dir)
+    assert found["run_id"] == tiny.run_id and found["name"].startswith("mlp_1x512, digits, 300")
+    assert found["train_accuracy"] == summary["train_accuracy"]
+    assert found["parameters"] == summary["parameters"]
+    with np.load(tiny.run_dir / results.EXAMPLES) as file:
+        assert found["margin_median"] == pytest.approx(np.median(file["margin"]), abs=1e-4)
+        assert found["margin_min"] == pytest.approx(file["margin"].min(), abs=1e-4)
+    assert 0 < found["distance"] < found["l2"] and found["rademacher"] is None
+    assert found["sharpness_examples"] == 100
+    # All of it is in the table, in JSON, and there is no row without a value of its name.
+    text = measures.table({"runs": [found, found]})
+    assert len(text.splitlines()) == 2 + 2 + len(measures.ROWS)
+    assert f"{100 * found['train_accuracy']:.2f}" in text
+    assert set(measures.ROWS) <= set(found)
+    for value, text in ((19.0, "19.00"), (1234.6, "1235"), (0.5, "0.5000"), (None, "-")):
+        assert measures._written(value, "plain") == text
+
+
+def test_the_initial_weights_are_those_that_training_started_from(tmp_path, offline, tensorflow):
+    """At a rate that moves no float32 but a zero, the end is the beginning."""
+    from rethink_tf.training import restore
+
+    for number, model in enumerate(("mlp_1x512", "alexnet")):
+        fields = {"model": model, "dataset": "digits", "examples": 64, "epochs": 1, "seed": 7}
+        resolved = run_config.resolve(run_config.RunConfig(**fields, learning_rate=1e-30))
+        train.run(resolved, tmp_path / str(number), say=quiet)
+        run = restore.read(tmp_path / str(number), say=quiet)
+        for weight, initial in zip(run.model.trainable_variables, run.initial, strict=True):
+            np.testing.assert_allclose(weight.numpy(), initial, rtol=0, atol=1e-29)
+        assert np.abs(run.initial[0]).max() > 0.01
+
+
+def edited(tiny, folder, **changes):
+    shutil.copytree(tiny.run_dir, folder)
+    summary = results.read_summary(folder)
+    files.write_json(folder / results.SUMMARY, {**summary, **changes})
+    return folder
+
+
+def test_what_is_not_the_runs_own_is_refused(tiny, tmp_path):
+    from rethink_tf.training import restore
+
+    with pytest.raises(RequestError, match="expected the folder of a finished run"):
+        restore.read(tmp_path, say=quiet)
+    kinds = {
+        "weights_hash": ("0" * 16, StorageError, "expected weights of hash 0000000000000000"),
+        "labels_hash": ("0" * 16, StorageError, "expected labels of hash 0000000000000000"),
+        "status": ("DIVERGED", RequestError, "expected a run that ended DONE, it ended DIVERGED"),
+        "config": (None, StorageError, "its summary lacks its configuration"),
+        "epochs": (9, RequestError, "expected weights of epoch 9"),
+    }
+    for key, (value, error, message) in kinds.items():
+        with pytest.raises(error, match=message):
+            restore.read(edited(tiny, tmp_path / key, **{key: value}), say=quiet)
+    moved = {**results.read_summary(tiny.run_dir)["config"], "init_from": "random"}
+    with pytest.raises(RequestError, match="expected a run trained from the start"):
+        restore.read(edited(tiny, tmp_path / "moved", config=moved), say=quiet)
+
+
+def test_other_versions_are_said(tiny, tmp_path):
+    from rethink_tf.training import restore
+
+    folder = edited(tiny, tmp_path / "run")
+    said = []
+    restore.read(folder, say=said.append)
+    assert said == []
+    record = results.read_config(folder)
+    record["versions"]["keras"] = "1.0"
+    files.write_json(folder / results.CONFIG, record)
+    restore.read(folder, say=said.append)
+    assert len(said) == 1 and "trained with keras 1.0, here is" in said[0]
+
+
+def test_the_command(tiny, tmp_path, own_signals, capsys):
+    out = tmp_path / "found.json"
+    argv = [tiny.run_id, str(tiny.run_dir), f"--runs_dir={tiny.runs_dir}", f"--out={out}"]
+    assert (
+        guarded(measures_command.main, [*argv, "--sharpness_examples=50", "--sharpness_draws=1"])
+        == 0
+    )
+    said = capsys.readouterr().out
+    found = json.loads(out.read_text())
+    assert [run["run_id"] for run in found["runs"]] == [tiny.run_id] * 2
+    assert found["runs"][0] | {"run_dir": ""} == found["runs"][1] | {"run_dir": ""}
+    assert said.endswith(f"{measures.table(found)}\n{out}\n")
+
+
+@pytest.mark.parametrize(
+    "argv, code, message",
+    [
+        ([], 2, "expected the folder of a finished run, or several; received none"),
+        (["nowhere"], 2, "nowhere: expected the folder or the id of a finished run"),
+        (["a", "--corrupt=1"], 2, "--corrupt: expected, of the flags of a run, none only"),
+        (["a", "--out=a.csv"], 2, "--out: expected a name that ends in .json"),
+        (["a", "--signs=many"], 2, "--signs: expected a whole number from 0 to 100"),
+        (["a", "--sharpness_draws=0"], 2, "--sharpness_draws: expected a whole number from 1"),
+        (["a", "--sings=1"], 2, "did you mean --signs?"),
+    ],
+)
+def test_the_command_refuses_in_one_line(argv, code, message, tmp_path, own_signals, capsys,
+                                         monkeypatch, no_training):  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert guarded(measures_command.main, argv) == code
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1) and message in err
+
+
+def test_random_signs_are_fitted(tmp_path, own_signals, capsys, tensorflow, offline):
+    from rethink_tf.cli import rademacher as rademacher_command
+
+    out = tmp_path / "signs.json"
+    argv = ["--model=mlp_1x512", "--dataset=digits", "--examples=60", "--epochs=40", "--draws=2"]
+    assert guarded(rademacher_command.main, [*argv, "--eval_every=20", f"--out={out}"]) == 0
+    found = json.loads(out.read_text())
+    assert found["complexity"] == pytest.approx(
+        np.mean([draw["correlation"] for draw in found["draws"]])
+    )
+    assert [epoch for epoch, _ in found["draws"][0]["by_epoch"]] == [20, 40]
+    assert 0.9 < found["complexity"] <= 1 and (found["examples"], found["epochs"]) == (60, 40)
+    out = capsys.readouterr().out
+    assert out.startswith("mlp_1x512 with two outputs on random signs of 60 images of digits, 40 ")
+    assert f"at least {found['complexity']:.4f}" in out
+
+
+def test_signs_that_diverge_are_no_complexity(tmp_path, own_signals, capsys, tensorflow, offline):
+    from rethink_tf.cli import rademacher as rademacher_command
+
+    out = tmp_path / "signs.json"
+    argv = ["--model=mlp_3x512", "--dataset=digits", "--examples=60", "--epochs=9"]
+    assert guarded(rademacher_command.main, [*argv, "--learning_rate=100", f"--out={out}"]) == 4
+    err = capsys.readouterr().err
+    assert "the loss on the signs of draw 1 became NaN" in err and err.count("\n") == 1
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("command", ["measures", "rademacher"])
+def test_what_cannot_be_written_is_refused_first(command, tiny, tmp_path, own_signals, capsys,
+                                                 no_training):  # fmt: skip
+    from rethink_tf.cli import rademacher as rademacher_command
+
+    main, argv = {
+        "measures": (measures_command.main, [str(tiny.run_dir)]),
+        "rademacher": (rademacher_command.main, ["--model=mlp_1x512", "--dataset=digits"]),
+    }[command]
+    assert guarded(main, [*argv, f"--out={tmp_path}/none/a.json"]) == 6
+    assert capsys.readouterr().err == (
+        f"rethink_tf: {tmp_path}/none/a.json: No such file or directory; "
+        "nothing finished was lost\n"
+    )
+
+
+def test_streamed_images_are_refused_in_words(tiny, tmp_path, monkeypatch):
+    from rethink_tf.training import input_pipeline, restore
+
+    real = input_pipeline.info
+    monkeypatch.setattr(
+        input_pipeline, "info", lambda *args: dataclasses.replace(real(*args), streamed=True)
+    )
+    with pytest.raises(RequestError, match="expected a run on images that are held in memory"):
+        restore.read(tiny.run_dir, say=quiet)
+
+
+def test_signs_are_even_and_their_own(tensorflow):
+    from rethink_tf.analysis import rademacher
+
+    index = np.arange(10_000)
+    drawn = [rademacher.signs(index, seed=0, draw=draw) for draw in (0, 1)]
+    assert set(np.unique(drawn[0])) == {0, 1} and abs(drawn[0].mean() - 0.5) < 0.025
+    assert abs((drawn[0] == drawn[1]).mean() - 0.5) < 0.025
+    part = rademacher.signs(index[500:600], seed=0, draw=0)
+    np.testing.assert_array_equal(part, drawn[0][500:600])
+    labels = checksum.labels_hash(index, rademacher.signs(index, seed=1, draw=0))
+    assert labels != checksum.labels_hash(index, drawn[0])
+
+
+@pytest.mark.parametrize("field, value", [("corrupt", 0.5), ("init_from", "random")])
+def test_signs_have_no_other_labels(field, value):
+    from rethink_tf.analysis import rademacher
+
+    resolved = run_config.resolve(run_config.RunConfig(model="mlp_1x512", dataset="digits"))
+    with pytest.raises(RequestError, match=f"--{field}: expected none, since the labels"):
+        rademacher.run(dataclasses.replace(resolved, **{field: value}))

@@ -1,0 +1,75 @@
+"""rethink-tf: every command is listed by group and found by its name; a typo is one line."""
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rethink_tf.cli import app
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_every_module_of_a_command_is_listed():
+    files = {path.stem for path in (ROOT / "rethink_tf" / "cli").glob("*.py")}
+    listed = {one.module.rpartition(".")[2] for one in app.COMMANDS.values()}
+    assert listed - {"main"} == files - {"app", "__init__"}
+
+
+@pytest.mark.parametrize("name", app.COMMANDS)
+def test_a_command_has_a_main(name):
+    assert callable(importlib.import_module(app.COMMANDS[name].module).main)
+
+
+def test_it_is_a_list_by_group_without_tensorflow():
+    code = (
+        "import runpy, sys\n"
+        "try:\n    runpy.run_module('rethink_tf', run_name='__main__', alter_sys=True)\n"
+        "except SystemExit as end:\n    print(end.code, 'tensorflow' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert lines[-1] == "0 False"
+    listed = [line.split()[0] for line in lines[1:-1] if line.startswith("  ")]
+    assert listed == list(app.COMMANDS)
+    assert [line for line in lines if line.endswith(":")] == [f"{group}:" for group in app.GROUPS]
+    assert all(len(line) < 100 for line in lines)
+
+
+@pytest.mark.parametrize("word", ["randomisation-test", "randomisation_test"])
+def test_hyphens_and_underscores_are_one(word):
+    assert app.find_command(word) is app.COMMANDS["randomisation-test"]
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("trian", "did you mean train?"),
+        ("sweeep", "did you mean sweep?"),
+        ("xyz", "rethink-tf lists them"),
+        ("--epochs=3", "rethink-tf lists them"),
+    ],
+)
+def test_an_unknown_command_is_refused_in_one_line(word, hint, capsys, own_signals):
+    assert app.main([word]) == 2
+    expected = f"rethink_tf: expected a command, received {word}; {hint}\n"
+    assert capsys.readouterr() == ("", expected)
+
+
+@pytest.mark.parametrize("argv", [[], ["--help"], ["-h"], ["help"]])
+def test_help_is_the_list(argv, capsys, own_signals):
+    assert app.main(argv) == 0
+    assert "kernel interpolation (Table 3)" in capsys.readouterr().out
+
+
+def test_train_is_the_main_command(capsys, own_signals):
+    assert app.main(["train", "--epochs=0"]) == 2
+    assert "--epochs: expected a whole number" in capsys.readouterr().err
+
+
+def test_a_study_is_told_which_one_it_is(capsys, own_signals):
+    assert app.main(["implicit", "--help"]) == 0
+    assert capsys.readouterr().out.startswith("rethink-tf implicit [--name=value ...]")

@@ -1,0 +1,242 @@
+"""What a run says, to the letter: lines that align, estimates, verdicts in words."""
+
+import dataclasses
+import io
+
+import pytest
+
+from rethink_tf import console
+from rethink_tf.config.run_config import FIELDS, RunConfig, resolve, run_id
+from rethink_tf.training.recording import messages
+
+LINE = {
+    "epoch": 12, "loss": 1.23456, "accuracy": 0.5, "train_accuracy": 1.0, "clean_accuracy": 0.25,
+    "corrupted_accuracy": 0.125, "corrupted_original_accuracy": 0.0625, "test_accuracy": 0.1,
+    "best_test_accuracy": 0.11, "learning_rate": 0.095, "train_loss": 1.0, "test_loss": 2.0,
+    "timing": {"images_per_second": 1234.4, "train_seconds": 10.0, "eval_seconds": 2.34},
+}  # fmt: skip
+NULLS = (
+    "train_accuracy", "clean_accuracy", "corrupted_accuracy", "corrupted_original_accuracy",
+    "test_accuracy", "best_test_accuracy",
+)  # fmt: skip
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_the_header():
+    assert messages.header() == (
+        "epoch      loss   online    train    clean  corrupted  original     test     best"
+        "      rate  images/s    time"
+    )
+
+
+def test_an_epoch_line():
+    assert messages.epoch_line(LINE) == (
+        "   12    1.2346    50.00   100.00    25.00      12.50      6.25    10.00    11.00"
+        "   0.09500      1234   12.3s"
+    )
+
+
+def test_an_epoch_line_without_evaluation():
+    assert messages.epoch_line({**LINE, **dict.fromkeys(NULLS)}) == (
+        "   12    1.2346    50.00        -        -          -         -        -        -"
+        "   0.09500      1234   12.3s"
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"epoch": 99_999},
+        {"loss": 999.5},
+        {"loss": 18424159185435552271826944.0},
+        {"learning_rate": 1000.0},
+        {"learning_rate": 1e-7},
+        {"timing": {"images_per_second": 5e6, "train_seconds": 9000.0, "eval_seconds": 1.0}},
+    ],
+)
+def test_a_line_is_as_wide_as_the_header(changes):
+    assert len(messages.epoch_line({**LINE, **changes})) == len(messages.header())
+    for key in NULLS:
+        assert len(messages.epoch_line({**LINE, **changes, key: None})) == len(messages.header())
+
+
+@pytest.mark.parametrize(
+    "seconds, words",
+    [
+        (0.4, "0 s"), (45, "45 s"), (99.4, "99 s"), (100, "2 min"), (719, "12 min"),
+        (5399, "90 min"), (5400, "1.5 h"), (12_240, "3.4 h"),
+    ],
+)  # fmt: skip
+def test_duration(seconds, words):
+    assert console.duration(seconds) == words
+
+
+def test_an_estimate_says_what_to_type_only_where_it_is_long_on_a_cpu():
+    assert messages.estimate(720, 100.4, True) == "about 12 min in all, at 100 images/s"
+    assert messages.estimate(7200, 100, False) == "about 2.0 h in all, at 100 images/s"
+    left = messages.estimate(720, 100.4, True, resumed=True)
+    assert left == "about 12 min for what is left, at 100 images/s"
+    assert messages.estimate(1800, 100, True) == "about 30 min in all, at 100 images/s"
+    assert messages.estimate(7200, 100, True) == (
+        "about 2.0 h in all, at 100 images/s\n"
+        "  that is long on a CPU; for a shorter run add for example "
+        "--examples=5000 --epochs=30 --precision=mixed_bfloat16, or take --model=mlp_1x512"
+    )
+
+
+def test_the_configuration_in_one_block():
+    config = resolve(RunConfig(model="mlp_1x512", dataset="digits", corrupt=0.5))
+    text = messages.configuration(config, run_id(config), {"Parameters": "136,714 trainable"})
+    lines = text.splitlines()
+    assert lines[0] == f"run {run_id(config)}"
+    assert "  What is trained          model mlp_1x512, dataset digits, examples all, " in text
+    assert lines[-1] == "  Parameters               136,714 trainable"
+    groups = list(dict.fromkeys(field.metadata["group"] for field in FIELDS.values()))
+    assert [line[2:27].rstrip() for line in lines[1:-1]] == groups
+    words = text.replace(",", "").split()
+    for name in FIELDS:
+        assert words.count(name) == 1, name
+    own = dataclasses.replace(config, dataset=f"folder:/a/b@sha256:{'0123456789abcdef' * 4}")
+    short = messages.configuration(own, run_id(config), {})
+    assert "dataset folder:/a/b@sha256:0123456789ab, examples all" in short
+    full = messages.configuration(resolve(RunConfig(dataset="digits", examples=300)), "id", {})
+    assert "examples 300," in full
+
+
+def test_the_bar_is_drawn_on_a_terminal_and_taken_away(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    progress = messages.Progress(200)
+    progress.update(3, 100, {"seen": 100, "loss_sum": 250.0, "correct": 25})
+    assert terminal.getvalue() == (
+        f"\r    3  [{'=' * 15}{' ' * 15}] 100/200  loss 2.5000  online 25.00%\033[K"
+    )
+    progress.update(3, 0, {"seen": 0, "loss_sum": 0.0, "correct": 0})
+    progress.clear()
+    assert terminal.getvalue().endswith("0/200  loss 0.0000  online 0.00%\033[K\r\033[K")
+
+
+def test_a_terminal_says_why_it_waits_and_everyone_how_long(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    messages.Progress(200).compiling()
+    assert terminal.getvalue() == "\rcompiling the first step ...\033[K"
+    assert messages.compiled(8.27, False) == "compiling the first step: 8.3 s"
+
+
+def test_nothing_but_lines_where_the_output_is_piped(monkeypatch):
+    piped = io.StringIO()
+    monkeypatch.setattr("sys.stdout", piped)
+    progress = messages.Progress(200)
+    progress.compiling()
+    progress.update(3, 100, {"seen": 100, "loss_sum": 250.0, "correct": 25})
+    progress.clear()
+    console.say("a line")
+    assert piped.getvalue() == "a line\n"
+
+
+def summary(**changes):
+    return {
+        "status": "DONE", "reason": None, "epochs": 70, "train_accuracy": 1.0,
+        "test_accuracy": 0.101, "clean_accuracy": 0.98, "corrupted_accuracy": 0.5,
+        "best_test_accuracy": 0.6, "changed_fraction": 0.45, "accuracy": 0.9912,
+        "audit": [{"name": "test_at_chance", "passed": True, "detail": ""}], **changes,
+    }  # fmt: skip
+
+
+def config_of(**fields):
+    return resolve(RunConfig(**{"model": "inception", "dataset": "digits", **fields}))
+
+
+def test_the_verdict_on_random_labels():
+    words = messages.verdict(summary(), config_of(corrupt=1.0))
+    assert words == (
+        "fits 100.0% of labels drawn at random; predicts true test labels at chance (10.1%): "
+        "it memorised"
+    )
+    short = messages.verdict(summary(train_accuracy=0.3, epochs=1), config_of(corrupt=1.0))
+    assert short.startswith("fits 30.0% of labels drawn at random; ")
+    assert short.endswith("(10.1%): not memorised within 1 epoch")
+    longer = messages.verdict(summary(train_accuracy=0.3), config_of(corrupt=1.0))
+    assert longer.endswith(": not memorised within 70 epochs")
+
+
+def test_the_verdict_on_partly_corrupted_labels():
+    assert messages.verdict(summary(test_accuracy=0.5), config_of(corrupt=0.5)) == (
+        "45.0% of the labels are wrong; fits 98.0% of the clean and 50.0% of the corrupted ones; "
+        "predicts 50.0% of the test labels (best so far 60.0%)"
+    )
+    none = messages.verdict(summary(corrupted_accuracy=None), config_of(corrupt=0.001))
+    assert "98.0% of the clean and - of the corrupted ones" in none
+
+
+def test_the_verdict_on_true_labels():
+    assert messages.verdict(summary(test_accuracy=0.975, changed_fraction=0.0), config_of()) == (
+        "fits 100.0% of the true labels; predicts 97.5% of the test labels: a gap of 2.5 points"
+    )
+
+
+def test_nothing_is_said_that_was_not_drawn_or_not_tested():
+    every = {"changed_fraction": 1.0, "test_accuracy": 0.003}
+    renamed = config_of(corrupt=1.0, label_noise="pair_flip")
+    assert messages.verdict(summary(**every), renamed).startswith(
+        "100.0% of the labels are wrong; "
+    )
+    from_file = summary(changed_fraction=0.5)
+    assert messages.verdict(from_file, config_of()).startswith("50.0% of the labels are wrong; ")
+    untested = summary(audit=[{"name": "test_at_chance", "passed": None, "detail": ""}])
+    words = messages.verdict(untested, config_of(corrupt=1.0))
+    assert "predicts true test labels (chance could not be tested) (10.1%)" in words
+
+
+@pytest.mark.parametrize(
+    "fields, words",
+    [
+        ({"pixels": "gaussian"}, "on Gaussian noise: fits "),
+        ({"pixels": "gaussian", "pixel_mix": 0.5}, "on images mixed with 0.5 of noise: fits "),
+        ({"pixels": "shuffled"}, "on permuted pixels, one permutation for all images: fits "),
+        (
+            {"pixels": "random", "shuffle_fraction": 0.25},
+            "on permuted pixels (0.25 of them), one per image: fits ",
+        ),
+    ],
+)
+def test_the_verdict_names_the_pixels(fields, words):
+    assert messages.verdict(summary(changed_fraction=0.0), config_of(**fields)).startswith(words)
+
+
+def test_table_4_reports_the_online_accuracy():
+    row = {"dataset": "cifar10", "model": "mlp_1x512", "corrupt": 1.0, "weight_decay": 1e-4}
+    line = "  paper, Table 4, online accuracy on the training batches: 99.2%; ours: 99.1% after 70"
+    assert messages.verdict(summary(), config_of(**row)).splitlines()[1:] == [f"{line} epochs"]
+    alexnet = {**row, "model": "alexnet", "weight_decay": 0.004, "examples": 10_000}
+    last = messages.verdict(summary(), config_of(**alexnet)).splitlines()[-1]
+    assert "training batches: failed to converge; ours: 99.1%" in last
+    assert last.endswith("on 10,000 examples")
+
+
+def test_the_papers_numbers_stand_beside_ours():
+    row = "paper, Table 1{}: train 100.0%, test 9.78%; ours: train 100.0%, test 10.10%"
+    full = messages.verdict(summary(), config_of(dataset="cifar10", corrupt=1.0))
+    assert full.splitlines()[1:] == ["  " + row.format("")]
+    reduced = config_of(dataset="cifar10", corrupt=1.0, examples=5000, epochs=30)
+    assert messages.verdict(summary(), reduced).splitlines()[1:] == [
+        "  " + row.format(", at all 50,000 examples and full length")
+    ]
+    assert "paper" not in messages.verdict(summary(), config_of(corrupt=1.0))
+    assert "paper" not in messages.verdict(summary(), config_of(dataset="cifar10", corrupt=0.5))
+
+
+@pytest.mark.parametrize("status", ["INVALID", "DIVERGED"])
+def test_the_verdict_on_a_run_that_did_not_end_well(status):
+    failed = {"status": status, "reason": "the labels leaked"}
+    assert messages.verdict(failed, config_of(corrupt=1.0)) == f"{status}: the labels leaked"
+
+
+def test_the_first_step_is_said_to_be_compiled():
+    assert messages.compiled(3.14159, True) == "compiling the first step with XLA: 3.1 s"

@@ -1,0 +1,98 @@
+"""Every flagfile of the project parses, resolves, and says nothing of places."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rethink_tf.config import flags as command_line
+from rethink_tf.config import run_config
+from rethink_tf.experiments import plan
+from rethink_tf.runs import pretrained, results
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+EVERY = sorted((REPOSITORY / "flags").rglob("*.flags"))
+# Of commands that train nothing, with flags of their own: see test_table3.
+OTHERS = {
+    path
+    for found in plan.EXPERIMENTS.values()
+    if found.command != plan.TRAINING
+    for path in plan._paths(found)
+}
+FILES = [path for path in EVERY if path not in OTHERS]
+NAMES = [str(path.relative_to(REPOSITORY)) for path in FILES]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A folder where the parents of all transfers are finished, with a snapshot after epoch 50."""
+    folder = tmp_path_factory.mktemp("runs")
+    for path in (REPOSITORY / "flags" / "levels").glob("*.flags"):
+        parent, _ = resolved(path)
+        run_id = run_config.run_id(parent)
+        (folder / run_id).mkdir()
+        summary = {"status": "DONE", "run_id": run_id, "epochs": 300, "weights_hash": run_id[-12:]}
+        results.finish(folder / run_id, summary | {"config": dataclasses.asdict(parent)})
+        results.save_snapshot(folder / run_id, 50, {"0000/w": np.zeros(1)})
+    return folder
+
+
+def resolved(path, runs="no runs"):
+    """The configuration of a file, on digits where it names no data set."""
+    wanted, options = command_line.parse([f"--flagfile={path}"])
+    wanted = dataclasses.replace(wanted, dataset=wanted.dataset or "digits")
+    if wanted.init_from is not None and wanted.init_from.endswith(".flags"):
+        assert (REPOSITORY / wanted.init_from).is_file(), "from the repository's root"
+        wanted = dataclasses.replace(wanted, init_from=str(REPOSITORY / wanted.init_from))
+    return run_config.resolve(pretrained.adopt(wanted, runs)), options
+
+
+def test_there_are_flagfiles():
+    assert len(FILES) >= 20
+    assert "flags/quickstart.flags" in NAMES
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_a_flagfile_is_one_run(path, runs):
+    found, options = resolved(path, runs)
+    assert run_config.run_id(found).startswith(f"{found.model}-")
+    assert options == command_line.Options(), "where and how is for the person who types"
+
+
+@pytest.mark.parametrize("path", EVERY, ids=lambda p: f"{p.parent.name}/{p.name}")
+def test_a_flagfile_reads_well(path):
+    lines = path.read_text().splitlines()
+    assert lines[0].startswith("# "), "the first line says what the file is"
+    assert max(map(len, lines)) <= 100
+    assert all(line.startswith(("# ", "--")) for line in lines)
+    flags = [line.partition("=")[0] for line in lines if line.startswith("--")]
+    assert len(flags) == len(set(flags)), "each flag once"
+
+
+@pytest.mark.parametrize("folder", sorted({path.parent for path in FILES}), ids=lambda p: p.name)
+def test_the_files_of_a_folder_are_different_runs(folder, runs):
+    files = sorted(folder.glob("*.flags"))
+    assert len({run_config.run_id(resolved(path, runs)[0]) for path in files}) == len(files)
+
+
+def test_the_quickstart_is_the_users_own_line():
+    path = REPOSITORY / "flags" / "quickstart.flags"
+    typed = command_line.parse(["--model=inception", "--corrupt=1.0"])
+    assert command_line.parse([f"--flagfile={path}"]) == typed
+    assert run_config.run_id(resolved(path)[0]) == "inception-ab7838f803dc"
+
+
+def test_every_level_has_its_transfer(runs):
+    levels = {path.stem for path in (REPOSITORY / "flags" / "levels").glob("*.flags")}
+    assert len(levels) == 21
+    children = [resolved(p, runs)[0] for p in FILES if p.parent.name == "transfer"]
+    trained = [c for c in children if not c.init_from.startswith("random")]
+    ended = [run_config.parent_parts(c)[1] for c in trained if c.init_epoch == 300]
+    early = [run_config.parent_parts(c)[1] for c in trained if c.init_epoch == 50]
+    assert sorted(ended) == sorted(path.name for path in runs.iterdir())
+    assert len(early) == 3 and set(early) < set(ended)
+    (line,) = [c for c in children if c not in trained]
+    for child in trained:  # the dashed line differs in nothing but the weights
+        own = dataclasses.replace(child, init_from=line.init_from, init_epoch=None)
+        assert own == line

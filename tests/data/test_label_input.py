@@ -1,0 +1,167 @@
+"""The stand-alone audit takes anyone's arrays, batches and files, and refuses what is none."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from label_cases import noisy, true_labels
+
+from rethink_tf.audit import dataset as audit
+from rethink_tf.cli import audit as audit_command
+from rethink_tf.cli.app import guarded
+from rethink_tf.errors import RequestError
+
+
+class Tensor:
+    """As PyTorch's on the CPU: not a NumPy array, but has `__array__`."""
+
+    def __init__(self, values):
+        self.values = np.asarray(values)
+
+    def __array__(self, dtype=None, copy=None):
+        return self.values if dtype is None else self.values.astype(dtype)
+
+    def __len__(self):
+        return len(self.values)
+
+    def __iter__(self):
+        return (Tensor(value) for value in self.values)
+
+
+def split(values, size=128):
+    return [values[i : i + size] for i in range(0, len(values), size)]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        list,
+        tuple,
+        Tensor,
+        lambda x: x[:, None],
+        lambda x: x.astype(np.uint8),
+        lambda x: x.astype(np.float32),
+        lambda x: np.eye(10, dtype=np.float32)[x],
+        lambda x: Tensor(np.eye(10)[x]),
+        lambda x: np.eye(10, dtype=int)[x].tolist(),
+        split,
+        lambda x: iter(x),
+        lambda x: (Tensor(b) for b in split(x)),
+        lambda x: split(np.eye(10)[x]),
+        lambda x: ((Tensor(np.zeros((len(b), 2, 2))), Tensor(b)) for b in split(x)),
+        lambda x: [[np.zeros((len(b), 2, 2)), b] for b in split(x)],
+        lambda x: (b.tolist() for b in split(x)),
+    ],
+)
+def test_anyones_arrays_and_batches(form):
+    true = true_labels(2000, 10)
+    given = noisy(true, 0.5, 10)
+    expected = audit.labels(true, given)
+    assert audit.labels(true, form(given)).figures == expected.figures
+    assert audit.labels(form(true), given).figures == expected.figures
+
+
+@pytest.mark.parametrize(
+    "true, given, options, message",
+    [
+        ([0, 1], [0], {}, "given: expected 2 as in true, received 1"),
+        ([], [], {}, "received none"),
+        ([0, 1], [0, 1.5], {}, "found 1.5 at position 1"),
+        ([0, 1], [0, np.nan], {}, "found nan at position 1"),
+        ([0, 1], [0, -1], {}, "found -1"),
+        ([0, 1], [0, 2], {"num_classes": 2}, "expected classes 0 to 1, found 2"),
+        ([0, 1], [0, 70_000], {}, "are these identities?"),
+        ([0, 1], ["cat", "dog"], {}, "expected whole numbers"),
+        ([0, 1], [None, 1], {}, "expected whole numbers"),
+        ([0, 1], [[0, 1], [1]], {}, "an array cannot be made"),
+        ([0, 1], [[0.5, 0.5], [0, 1]], {}, "one-hot"),
+        ([0, 1], np.zeros((2, 2, 2)), {}, "received shape"),
+        ([0, 1], 3, {}, "received int"),
+        ([0, 1], np.int64(3), {}, "received shape"),
+        ([0, 1], {"label": [0, 1]}, {}, "expected whole numbers"),
+        ([0, 1], [0, 1], {"p": 1.5}, "p: expected"),
+        ([0, 1], [0, 1], {"p": float("nan")}, "p: expected"),
+        ([0, 1], [0, 1], {"p": "half"}, "p: expected"),
+        ([0, 1], [0, 1], {"p": 1, "noise": "salt"}, "noise: expected one of"),
+        ([0, 1], [0, 1], {"noise": "pair_flip"}, "expected a p with it"),
+        ([0, 1], [0, 1], {"num_classes": 1}, "num_classes: expected"),
+        ([0, 1], [0, 1], {"index": [5, 5]}, "each once"),
+        ([0, 1], [0, 1], {"again": [0, 1, 1]}, "again: expected 2"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line(true, given, options, message):
+    with pytest.raises(RequestError) as error:
+        audit.labels(true, given, **options)
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.fixture
+def files(tmp_path):
+    true = true_labels(2000, 10)
+    given, index = noisy(true, 0.5, 10), np.arange(2000)[::-1]
+    np.savez(tmp_path / "a.npz", true=true, given=given, index=index, header="{}")
+    np.save(tmp_path / "pair.npy", np.stack([true, given], axis=1))
+    np.save(tmp_path / "given.npy", given)
+    np.save(tmp_path / "true.npy", np.eye(10)[true])
+    rows = [f"{i},{t},{g}" for i, t, g in zip(index, true, given, strict=True)]
+    head = ["# dataset=cifar10", "# p=0.5", "index,true,given"]
+    (tmp_path / "a.csv").write_text("\n".join([*head, *rows]) + "\n")
+    (tmp_path / "backwards.csv").write_text("\n".join([*head, *rows[::-1]]) + "\n")
+    other = tmp_path / "other.npy"
+    np.save(other, np.stack([true, noisy(true, 0.5, 10, 1)], axis=1))
+    np.save(tmp_path / "objects.npy", np.array([[0, None]], object))
+    np.savez(tmp_path / "lacking.npz", given=given)
+    (tmp_path / "damaged.npz").write_bytes(b"PK\x03\x04 no zip")
+    (tmp_path / "damaged.csv").write_text("index,true,given\n0,1,cat\n")
+    (tmp_path / "empty.csv").write_text("index,true,given\n")
+    (tmp_path / "nameless.csv").write_text("0,1,2\n")
+    (tmp_path / "labels.txt").write_text("0 1\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "argv, code, words",
+    [
+        (["a.npz"], 0, "uniform\n"),
+        (["a.csv", "--p=0.5"], 0, "as asked for"),
+        (["a.csv", "--p=1"], 3, "NOT as asked for"),
+        (["a.csv", "--p=0.5", "--noise=pair_flip"], 3, "to_next_class: FAILED"),
+        (["a.csv", "--again=backwards.csv", "--p=0.5"], 0, "same_over_two_passes: ok"),
+        (["a.csv", "--again=given.npy"], 0, "same_over_two_passes: ok"),
+        (["pair.npy"], 0, "uniform\n"),
+        (["pair.npy", "--again=other.npy"], 0, "redrawn\n"),
+        (["pair.npy", "--again=other.npy", "--p=0.5"], 3, "redrawn - NOT"),
+        (["given.npy", "--true=true.npy", "--p", "0.5"], 0, "as asked for"),
+        (["lacking.npz", "--true=true.npy"], 0, "uniform\n"),
+        (["--help"], 0, "--again FILE"),
+        (["given.npy"], 2, "type --true=FILE"),
+        (["lacking.npz"], 2, "found no true"),
+        (["objects.npy"], 2, "Python objects"),
+        (["damaged.npz"], 2, "cannot be read"),
+        (["damaged.csv"], 2, "cannot be read"),
+        (["empty.csv"], 2, "received none"),
+        (["nameless.csv"], 2, "index,true,given"),
+        (["labels.txt"], 2, "expected a file .npz, .npy or .csv"),
+        (["absent.npy"], 2, "No such file"),
+        (["a.csv", "--p=two"], 2, "--p"),
+        (["a.csv", "--p=2"], 2, "p: expected a number from 0 to 1"),
+        (["a.csv", "--noise=uniform"], 2, "expected --p with it"),
+        (["a.csv", "--colour"], 2, "--help lists the flags"),
+        ([], 2, "FILE"),
+    ],
+)
+def test_command(files, monkeypatch, capsys, argv, code, words):
+    monkeypatch.chdir(files)
+    assert guarded(audit_command.main, argv) == code
+    out, err = capsys.readouterr()
+    assert words in (err if code == 2 else out)
+    assert err.count("\n") == (code == 2)
+
+
+def test_command_as_a_process_without_tensorflow(files):
+    flags = [sys.executable, "-X", "importtime", "-m", "rethink_tf", "audit"]
+    command = [*flags, str(files / "a.csv"), "--p=0.9"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 3 and "Asked for uniform at p = 0.90, but" in done.stdout
+    assert " tensorflow\n" not in done.stderr

@@ -1,0 +1,229 @@
+"""`rethink-tf kernels`: audited data in, Table 3's numbers out."""
+
+import json
+
+import numpy as np
+import pytest
+from sklearn.kernel_ridge import KernelRidge
+
+from rethink_tf.cli import kernels as kernels_command
+from rethink_tf.cli.app import guarded
+from rethink_tf.config.run_config import RunConfig
+from rethink_tf.corruptions import checksum
+from rethink_tf.corruptions import labels as corruptions
+from rethink_tf.data import registry as datasets
+from rethink_tf.experiments.kernels import solutions as kernel_solutions
+from rethink_tf.experiments.kernels import task as kernel_command
+from rethink_tf.experiments.kernels.request import Settings
+from rethink_tf.theory.kernels import memory, minimum_norm, random_conv
+from rethink_tf.theory.kernels.gram import Kernel
+
+DIGITS = ["--dataset=digits", "--examples=400", "--threads=2"]
+
+
+@pytest.fixture
+def run(tensorflow, own_signals, capsys, offline):
+    """(exit code, stdout, stderr) of one command line, on digits, offline."""
+
+    def call(*argv, command=kernels_command.main):
+        capsys.readouterr()
+        code = guarded(command, [*DIGITS, *argv])
+        return (code, *capsys.readouterr())
+
+    return call
+
+
+def digits():
+    train, test = datasets.load("digits")
+    train = datasets.take(train, 400, seed=0)
+    flat = [split.images.reshape(len(split.images), -1) / 255 for split in (train, test)]
+    return train, test, flat
+
+
+def test_true_labels_give_scikit_learns_errors_and_a_whole_record(run, tmp_path):
+    path = tmp_path / "out.json"
+    code, out, err = run(f"--json={path}", "--ridge=0,0.5")
+    assert (code, err) == (0, "")
+    record = json.loads(path.read_text())
+    train, test, flat = digits()
+    for ridge, found in zip([0, 0.5], record["solutions"], strict=True):
+        theirs = KernelRidge(alpha=ridge, kernel="rbf", gamma=0.02)
+        theirs.fit(flat[0], np.eye(10)[train.labels])
+        for part, split, x in (("train", train, flat[0]), ("test", test, flat[1])):
+            error = np.mean(theirs.predict(x).argmax(axis=1) != split.labels)
+            assert found[f"{part}_error"] == pytest.approx(error, abs=1e-12)
+        norm = np.sqrt(
+            np.sum(theirs.dual_coef_ * (theirs._get_kernel(flat[0]) @ theirs.dual_coef_))
+        )
+        assert found["norms"]["all_classes"] == pytest.approx(norm, rel=1e-4)
+        assert found["residuals"][-1] < 1e-6
+    assert (record["status"], record["gamma"], record["examples"]) == ("DONE", 0.02, 400)
+    assert record["labels_hash"] == checksum.labels_hash(train.index, train.labels)
+    assert all(check["passed"] is not False for check in record["audit"])
+    test_error = 100 * record["solutions"][0]["test_error"]
+    assert f"ridge 0: train error 0.00%, test error {test_error:.2f}%" in out
+    assert (
+        "gaussian kernel, gamma 0.02 (MNIST's" in out
+        and "memory: factor 0.493 MB, features 0.714 MB" in out
+    )
+
+
+def test_random_labels_are_interpolated_by_the_same_command(run, tmp_path):
+    path = tmp_path / "out.json"
+    code, out, _ = run("--corrupt=1", f"--json={path}", f"--cache_dir={tmp_path / 'cache'}")
+    assert code == 0
+    record = json.loads(path.read_text())
+    train, _, _ = digits()
+    given = corruptions.corrupt_labels(
+        train.labels, train.index, probability=1.0, num_classes=10, seed=0
+    )
+    assert record["labels_hash"] == checksum.labels_hash(train.index, given)
+    assert record["changed_fraction"] == np.mean(given != train.labels) > 0.85
+    (found,) = record["solutions"]
+    assert found["train_error"] == 0 and found["test_error"] > 0.7
+    assert found["test_at_chance"]["passed"] is True
+    assert len(list((tmp_path / "cache").glob("factor-*/row_*"))) == 2
+
+
+def test_a_test_error_that_chance_does_not_explain_is_invalid(run, monkeypatch):
+    monkeypatch.setattr(
+        minimum_norm, "one_hot", lambda labels, k: np.eye(k)[digits()[0].labels]
+    )  # what is learnt are the true labels
+    code, out, _ = run("--corrupt=1", "--examples=400")
+    assert code == 3
+    assert "INVALID: random labels, but the test error is not chance" in out
+
+
+def test_random_filters_are_a_curve_that_goes_on_from_its_file(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(random_conv, "WHITENING_PATCHES", 500)
+    argv = ["--features=random_conv", "--ridge=0.001", f"--cache_dir={tmp_path}",
+            f"--json={tmp_path / 'out.json'}"]  # fmt: skip
+    code, out, _ = run(*argv, "--filters=64,32")
+    assert code == 0 and "linear kernel" in out
+    first = json.loads((tmp_path / "out.json").read_text())["solutions"]
+    assert [found["filters"] for found in first] == [32, 64]
+    assert first[1]["test_error"] < 0.1 and first[1]["train_error"] == 0
+    code, out, _ = run(*argv, "--filters=32,96")
+    assert code == 0 and "from " in out
+    assert "going on from the kept kernel matrix of 64 filters" in out
+    second = json.loads((tmp_path / "out.json").read_text())["solutions"]
+    assert second[:2] == first and second[2]["filters"] == 96
+    code, _, err = run(*argv, "--filters=32", "--corrupt=1")
+    assert code == 2 and "it holds results of other data or settings" in err
+
+
+def test_the_gabor_bank_is_a_row_of_its_own(run, tmp_path):
+    pytest.importorskip("skimage")
+    path = tmp_path / "out.json"
+    argv = ["--features=gabor", "--gamma=0.002", "--orientations=4", "--frequencies=0.2,0.35"]
+    code, out, err = run(*argv, f"--json={path}")
+    assert (code, err) == (0, "")
+    assert "; gabor, gaussian kernel, gamma 0.002 (--gamma)" in out
+    record = json.loads(path.read_text())
+    (found,) = record["solutions"]
+    assert found["train_error"] == 0 and found["test_error"] < 0.1 and found["solved"]
+    d = 8 * 8 * 2 * 4
+    stated = kernel_solutions.memory_of(
+        Settings(features="gabor", orientations=4, frequencies="0.2,0.35"), 400, 297,
+        (16, 16, 1), "float32",
+    )  # fmt: skip
+    assert stated["features"] == 697 * d * 4
+
+
+def test_tensorflows_tiles_give_the_same(run, tmp_path):
+    both = []
+    for backend in ("numpy", "tensorflow"):
+        path = tmp_path / f"{backend}.json"
+        code, out, _ = run(f"--backend={backend}", f"--json={path}", "--block=150")
+        assert code == 0 and ("TensorFlow on /CPU:0" in out) == (backend == "tensorflow")
+        both += json.loads(path.read_text())["solutions"]
+    host, device = both
+    assert device["test_error"] == host["test_error"]
+    assert device["norms"]["all_classes"] == pytest.approx(host["norms"]["all_classes"], rel=1e-5)
+    assert device["residuals"][0] == pytest.approx(host["residuals"][0], rel=0.9)
+
+
+def test_what_is_not_solved_to_the_tolerance_is_said(run, tmp_path):
+    path = tmp_path / "out.json"
+    _, out, _ = run("--refinements=0", "--tolerance=1e-12", f"--json={path}")
+    assert "NOT SOLVED to --tolerance: more --refinements, --dtype=float64" in out
+    assert json.loads(path.read_text())["solutions"][0]["solved"] is False
+    _, out, _ = run("--tolerance=1e-6")
+    assert "NOT SOLVED" not in out
+
+
+def test_what_does_not_fit_is_refused_with_what_does(run, monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda: 1_000_000)
+    code, out, err = run("--examples=1500")
+    assert code == 2 and "; 1 MB available" in out
+    assert err.count("\n") == 1 and "memory: needed factor" in err
+    assert "1,000 do not fit either" in err
+    sizes = [
+        sum(kernel_solutions.memory_of(Settings(), n, 297, (16, 16, 1), dtype).values())
+        for n, dtype in ((1000, "float32"), (1500, "float32"), (1500, "float64"))
+    ]
+    assert sizes == sorted(sizes)
+    monkeypatch.setattr(memory, "available", lambda: sizes[0])
+    assert "; type --examples=1000\n" in run("--examples=1500")[2]
+    monkeypatch.setattr(memory, "available", lambda: sizes[1])
+    assert "; type --dtype=float32 (res" in run("--examples=1500", "--dtype=float64")[2]
+
+
+def test_what_cannot_interpolate_is_left_out_before_any_filter_is_made(capsys):
+    settings, steps = Settings(features="random_conv"), [(16, 0.0), (16, 0.1), (64, 0.0)]
+    found = kernel_solutions.possible(settings, Kernel("linear"), steps, 400, (16, 16, 1))
+    assert found == [(16, 0.1), (64, 0.0)]
+    assert capsys.readouterr().out == (
+        "left out: --ridge: expected more than 0, since 129 features of 16 filters cannot "
+        "interpolate 400 examples; type --ridge=0.001, or --examples=129\n"
+    )
+    gaussian = Kernel("gaussian", 1.0)
+    assert kernel_solutions.possible(settings, gaussian, steps, 400, (16, 16, 1)) == steps
+
+
+@pytest.mark.parametrize(
+    "argv, message",
+    [
+        (["--kernel=rbf"], "--kernel: expected one of gaussian, linear; received rbf"),
+        (["--ridge=-1"], "--ridge: expected numbers from 0 to 1e+12 with commas, received -1"),
+        (["--ridge=nan"], "--ridge: expected numbers from 0"),
+        (["--filters=1.5", "--features=random_conv"], "--filters: expected whole numbers from 1"),
+        (["--gamma=0"], "--gamma: expected a number above 0"),
+        (["--gamma=1", "--kernel=linear"], "--gamma: expected none with --kernel=linear"),
+        (["--features=gabor"], "there is no default for gabor of digits; type python -m"),
+        (["--gama=1"], "unknown flag --gama; did you mean --gamma?"),
+        (["--examples=many"], "--examples: expected a whole number"),
+        (["--kernel=linear"], "--ridge: expected more than 0, since 256 features cannot"),
+        (["--model=alexnet"], "unknown flag --model"),
+        (["--dataset=imagenet2012"], "--dataset: expected a set that is held in memory"),
+    ],
+)
+def test_wrong_requests_are_one_line(argv, message, run):
+    code, _, err = run(*argv)
+    assert code == 2 and err.count("\n") == 1 and message in err
+
+
+@pytest.mark.parametrize(
+    "data, features, said",
+    [
+        ({"dataset": "mnist"}, "pixels", "paper, Table 3: test error 1.2%, l2 norm 220\n"),
+        ({"dataset": "mnist"}, "gabor", "paper, Table 3: test error 0.6%, l2 norm 390\n"),
+        ({"dataset": "cifar10", "examples": 9}, "pixels",
+         "paper, Table 3: test error 46%, on all examples\n"),
+        ({"dataset": "cifar10"}, "random_conv",
+         "paper, Table 3: test error 17% (15% with ridge), at 32,000 filters\n"),
+        ({"dataset": "cifar10", "corrupt": 1.0}, "pixels", ""),
+        ({"dataset": "digits"}, "pixels", ""),
+    ],
+)  # fmt: skip
+def test_the_papers_number_stands_beside_its_own_row_only(data, features, said, capsys):
+    kernel_command.say_paper(RunConfig(**data), Settings(features=features))
+    assert capsys.readouterr().out == said
+
+
+def test_help_names_every_flag_and_its_default(run):
+    code, out, _ = run("--help")
+    assert code == 0
+    for words in ("--features", "--filters", "[1024]", "--cache_dir", "--corrupt", "--refinements"):
+        assert words in out
+    assert "cropped from the centre [whole images]" in " ".join(out.split())

@@ -1,0 +1,179 @@
+"""The course of a sweep, with an executor that only says how runs end."""
+
+import dataclasses
+import os
+import signal
+import types
+
+import pytest
+from quick_command import finish
+
+from rethink_tf.errors import StorageError
+from rethink_tf.experiments.plan import planned
+from rethink_tf.experiments.sweep import scheduler
+from rethink_tf.experiments.sweep.jobs import jobs_of
+from rethink_tf.runs import results
+from rethink_tf.storage import files
+
+
+class Told:
+    """An executor and a view: what was asked of them, in order."""
+
+    def __init__(self, codes=(), slots=2, on_start=lambda job: None):
+        self.codes, self.count, self.on_start = dict(codes), slots, on_start
+        self.threads, self.words = 1, "told"
+        self.running, self.events, self.stopped = [], [], None
+        self.side_by_side = 0
+
+    def free(self):
+        return self.count - len(self.running)
+
+    def start(self, job, argv, threads, log):
+        self.running.append(job)
+        self.side_by_side = max(self.side_by_side, len(self.running))
+        self.argv = argv
+        self.on_start(job)
+
+    def poll(self):
+        ended, self.running = self.running, []
+        codes = [self.codes.get(job.plan.row, 0) for job in ended]
+        codes = [code.pop(0) if isinstance(code, list) else code for code in codes]
+        return list(zip(ended, codes, strict=True))
+
+    def stop(self, signum):
+        self.stopped = signum
+
+    def begin(self, jobs, executor):
+        assert executor is self
+
+    def started(self, job):
+        self.events.append(f"started {job.plan.row}")
+
+    def elsewhere(self, job):
+        self.events.append(f"elsewhere {job.plan.row}")
+
+    def ended(self, job):
+        self.events.append(f"{job.code} {job.plan.row}")
+
+    def stopping(self, count):
+        self.events.append(f"stopping {count}")
+
+    def tick(self, jobs):
+        pass
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(scheduler, "TICK", 0.0)
+    monkeypatch.setattr(scheduler, "BUSY", 0.0)
+
+
+def rows(runs_dir, *names, experiment="table1"):
+    plans = [p for p in planned(experiment, "smoke", runs_dir=runs_dir) if p.row in names]
+    return jobs_of(plans, runs_dir)
+
+
+MLPS = ("mlp_1x512_random", "mlp_1x512_true", "mlp_1x512_true_wd")
+
+
+def test_a_failing_run_ends_no_other(tmp_path):
+    jobs, told = rows(tmp_path, *MLPS), Told({MLPS[0]: 6, MLPS[1]: -9})
+    assert scheduler.drive(jobs, told, told, ["--runs_dir=there"]) is None
+    assert [job.code for job in jobs] == [6, -9, 0]
+    assert told.side_by_side == 2
+    assert told.events[:2] == [f"started {MLPS[0]}", f"started {MLPS[1]}"]
+    assert told.argv[-2:] == ["--runs_dir=there", "--threads=1"]
+    assert told.argv[0].endswith("mlp_1x512_true_wd.flags")
+
+
+def test_what_is_done_is_not_started(tmp_path):
+    jobs, told = rows(tmp_path, *MLPS), Told()
+    jobs[1].run_dir.mkdir()
+    finish(jobs[1].run_dir, jobs[1].plan.run_id)
+    scheduler.drive(jobs, told, told, [])
+    assert [job.before for job in jobs] == [False, True, False]
+    assert sorted(told.events) == sorted(
+        f"{what} {row}" for what in ("started", 0) for row in (MLPS[0], MLPS[2])
+    )
+
+
+def test_a_run_that_another_process_trains_is_waited_for(tmp_path):
+    jobs, told = rows(tmp_path, MLPS[0]), Told({MLPS[0]: [5, 5, 0]})
+    scheduler.drive(jobs, told, told, [])
+    started = f"started {MLPS[0]}"
+    assert told.events == [started, f"elsewhere {MLPS[0]}", started, started, f"0 {MLPS[0]}"]
+
+
+def test_a_run_that_is_locked_is_not_started(tmp_path, monkeypatch):
+    jobs, told, states = rows(tmp_path, MLPS[0]), Told(), ["missing", "running", "running"]
+
+    def state(run_dir):
+        if states:
+            return states.pop(0)
+        if not run_dir.exists():
+            run_dir.mkdir()
+            finish(run_dir, run_dir.name)
+        return "done"
+
+    monkeypatch.setattr("rethink_tf.experiments.sweep.jobs.state", state)
+    scheduler.drive(jobs, told, told, [])
+    assert told.events == [f"elsewhere {MLPS[0]}", f"0 {MLPS[0]}"]
+    assert jobs[0].code == 0 and not jobs[0].before
+
+
+def test_an_unfinished_run_keeps_its_threads(tmp_path):
+    jobs, told = rows(tmp_path, MLPS[0]), Told()
+    jobs[0].run_dir.mkdir()
+    files.write_json(jobs[0].run_dir / results.CONFIG, {"threads": 3})
+    scheduler.drive(jobs, told, told, [])
+    assert told.argv[-1] == "--threads=3"
+
+
+def trained(job):
+    """As if the run had been trained."""
+    if job.parent is None and job.plan.experiment == "levels":
+        job.run_dir.mkdir()
+        finish(job.run_dir, job.plan.run_id, config=dataclasses.asdict(job.plan.config),
+               epochs=job.plan.config.epochs, weights_hash="abc")  # fmt: skip
+
+
+def test_a_transfer_starts_after_its_parent(tmp_path):
+    jobs = rows(tmp_path, "labels_020", "original", experiment="transfer")
+    told = Told(on_start=trained, slots=4)
+    scheduler.drive(jobs, told, told, [])
+    assert [job.code for job in jobs] == [0, 0, 0, 0]
+    assert told.side_by_side == 2
+    assert told.events[:2] == ["started labels_020", "started original"]
+    children = [job for job in jobs if job.parent]
+    assert all(job.plan.run_id for job in children)
+    assert told.events.count("started labels_020") == 2
+
+
+def test_a_transfer_whose_parent_fails_is_not_started(tmp_path):
+    jobs, told = rows(tmp_path, "labels_020", experiment="transfer"), Told({"labels_020": 4})
+    scheduler.drive(jobs, told, told, [])
+    assert [job.code for job in jobs] == [4, 4]
+    assert jobs[1].why == "its parent failed: levels labels_020 seed 0"
+    assert told.events == ["started labels_020", "4 labels_020", "4 labels_020"]
+
+
+@pytest.mark.parametrize("signum, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_the_runs(tmp_path, signum, code):
+    jobs = rows(tmp_path, *MLPS)
+    told = Told(on_start=lambda job: os.kill(os.getpid(), signum), slots=1)
+    told.poll = types.MethodType(lambda self: [], told)
+    before = signal.getsignal(signum)
+    assert scheduler.drive(jobs, told, told, []) == code
+    assert told.stopped == signum
+    assert told.events == [f"started {MLPS[0]}", "stopping 1"]
+    assert signal.getsignal(signum) is before
+
+
+def test_an_error_of_the_sweep_itself_stops_the_runs(tmp_path):
+    def full(job):
+        raise StorageError("no space")
+
+    jobs, told = rows(tmp_path, *MLPS), Told(on_start=full)
+    with pytest.raises(StorageError, match="no space"):
+        scheduler.drive(jobs, told, told, [])
+    assert told.stopped == signal.SIGTERM

@@ -1,0 +1,183 @@
+"""Equation 1, Theorem 1 and implicit regularisation in sweeps and reports."""
+
+import csv
+
+import pytest
+
+from rethink_tf.cli import report, theory
+from rethink_tf.cli.app import guarded
+from rethink_tf.errors import RequestError
+from rethink_tf.experiments import plan as experiments
+from rethink_tf.experiments import theory_tasks
+from rethink_tf.experiments.plan import planned
+from rethink_tf.experiments.sweep import jobs as sweep_jobs
+from rethink_tf.runs import results
+from rethink_tf.runs import task as plain_runs
+
+NAMES = ("rademacher", "expressivity", "implicit")
+SMALL = {
+    "rademacher": ["--model=mlp_1x512", "--examples=100", "--epochs=3", "--eval_every=2",
+                   "--draws=2"],
+    "expressivity": ["--counts=5,10", "--depths=2,3", "--largest=1000"],
+    "implicit": ["--images=10", "--steps=50", "--choice_images=40"],
+}  # fmt: skip
+
+
+def argv(name, *more):
+    return [f"--experiment={name}", "--dataset=digits", *SMALL[name], *more]
+
+
+def test_the_rows_and_their_run_ids():
+    found = {f"{name} {run.row}": run.run_id for name in NAMES for run in planned(name)}
+    # A changed id here means that no run of before is found again.
+    assert found == {
+        "rademacher alexnet": "rademacher-bf2295e13878",
+        "rademacher inception": "rademacher-360deb6ede1b",
+        "rademacher mlp_1x512": "rademacher-49f0660d632e",
+        "rademacher mlp_3x512": "rademacher-5ec32af4a0c5",
+        "expressivity cifar10": "expressivity-d97bac830a16",
+        "implicit cifar10": "implicit-a9b5cd47ada6",
+        "implicit mnist": "implicit-d88a414b6fa2",
+    }
+    cpu = {run.row: run for run in planned("rademacher", "cpu", 2) if run.seed}
+    assert cpu["inception"].config["examples"] == 5_000
+    assert cpu["inception"].config["network"]["epochs"] == 40
+    assert "--seed=1" in cpu["alexnet"].argv and cpu["alexnet"].config["seed"] == 1
+    assert cpu["mlp_1x512"].config["examples"] is None, "at the paper's scale on a CPU too"
+
+
+def test_a_default_that_is_typed_is_the_same_run():
+    def named(*more):
+        return theory_tasks.identify(["--experiment=implicit", "--dataset=cifar10", *more])[1]
+
+    digits, _ = theory_tasks.identify(["--experiment=implicit", "--dataset=digits"])
+    assert digits["settings"] == {"examples": 15, "steps": 20_000, "choice_examples": 50}
+    same = {named(*more) for more in [(), ("--images=100", "--steps=20000"), ("--threads=3",)]}
+    assert same == {"implicit-a9b5cd47ada6"}
+    assert len({named(), named("--images=99"), named("--seed=1")}) == 3
+
+
+@pytest.mark.parametrize("more, message", [
+    (["--experiment=table9"], "--experiment: expected one of expressivity, implicit, rademacher"),
+    (["--experiment=implicit"], "--dataset: expected a data set"),
+    (["--experiment=implicit", "--draws=2"], "--draws: expected none with --experiment=implicit"),
+    (["--experiment=implicit", "--model=alexnet"], "--model: expected, of the flags of a run,"),
+    (["--experiment=implicit", "--dataset=digits", "--images=x"], "--images: expected a whole"),
+    (["--experiment=rademacher", "--dataset=digits", "--corrupt=1"], "--corrupt: expected none"),
+    (["--experiment=rademacher", "--dataset=digits", "--draws=0"], "--draws: expected a whole"),
+])  # fmt: skip
+def test_what_cannot_be_meant_is_refused(more, message):
+    with pytest.raises(RequestError, match=message):
+        theory_tasks.identify(more)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_is_done_once(name, tensorflow, own_signals, offline, capsys, tmp_path):
+    line = argv(name, f"--runs_dir={tmp_path}", "--threads=2")
+    assert guarded(theory.main, line) == 0
+    values, named = theory_tasks.identify(line)
+    folder = tmp_path / named
+    assert capsys.readouterr().out.endswith(f"{folder}/summary.json\n")
+    assert experiments.state(folder) == "done"
+    summary = results.read_finished(folder, named)
+    assert (summary["kind"], summary["config"]) == (name, values)
+    if name == "rademacher":
+        assert 0 < summary["complexity"] <= 1 and len(summary["draws"]) == 2
+        assert [epoch for epoch, _ in summary["draws"][0]["by_epoch"]] == [2, 3]
+    elif name == "expressivity":
+        assert [fit["n"] for fit in summary["fits"]] == [5, 5, 10, 10]
+        assert all(fit["errors"] == 0 for fit in summary["fits"])
+    else:
+        assert summary["sgd"]["zero"]["steps"][-1] == 50
+    assert guarded(theory.main, line) == 0
+    assert capsys.readouterr().out == f"finished before: {folder}, DONE\n"
+
+
+def reported(name, found, tmp_path):
+    """The rows of the table, and the page, of a report of one run of an experiment."""
+    plan = planned(name)[0]
+    runs, out = tmp_path / "runs", tmp_path / "out"
+    plain_runs.carry_out(
+        runs, name, plan.config, lambda _: {"audit": []} | found, argv=[], threads=1
+    )
+    assert experiments.state(runs / plan.run_id) == "done"
+    argv = [name, f"--runs_dir={runs}", f"--out={out}", "--measured=none"]
+    assert guarded(report.main, argv) == 0
+    rows = list(csv.DictReader((out / f"{name}.csv").read_text().splitlines()))
+    return rows, (out / "report.html").read_text(), out
+
+
+def test_the_report_of_equation_1(tmp_path):
+    draws = [{"correlation": 0.9, "by_epoch": [[1, 0.5], [2, 0.9]]}]
+    rows, page, out = reported("rademacher", {"complexity": 0.9, "draws": draws}, tmp_path)
+    assert [(row["network"], row["mean"]) for row in rows] == [
+        ("alexnet", "0.9"), ("inception", ""), ("mlp_1x512", ""), ("mlp_3x512", ""),
+    ]  # fmt: skip
+    assert "Correlation with the signs" in page
+    assert "Scale paper: all examples, 70 epochs. 1 run, 1 seed." in (out / "report.md").read_text()
+    assert (out / "rademacher.png").stat().st_size > 10_000
+
+
+def test_the_report_of_theorem_1(tmp_path):
+    fits = [{"n": 50, "depth": 2, "weights": 884, "weights_stated": 884, "width": 50, "errors": 0,
+             "residual": 1e-12}]  # fmt: skip
+    points = [{"n": 1000, "place": place, "residual": 1e-9} for place in (0.0, 0.5)]
+    found = {"fits": fits, "float64": {"points": points}}
+    rows, page, out = reported("expressivity", found, tmp_path)
+    shown = {row["quantity"]: row["mean"] for row in rows}
+    assert shown == {"weights": "884", "weights stated": "884", "width": "50", "labels wrong": "0"}
+    assert "Scale paper: counts 50 500 2000, depths 2 3 6, largest 10000000." in page
+    assert (out / "expressivity_cifar10.png").stat().st_size > 10_000
+
+
+def test_the_report_of_the_least_norm(tmp_path):
+    curve = {"steps": [0, 1, 9], "distance": [1.0, 0.5, 0.1], "residual": [1.0, 0.5, 0.1]}
+    sgd = {"zero": curve, "elsewhere": curve, "limit": 0.9, "examples": 9, "dimensions": 768,
+           "batch": 3}  # fmt: skip
+    choices = [
+        {"name": name, "norm": norm, "norm_random": 9.0, "test_error": error, "residual": 1e-9,
+         "dimensions": 768} for name, norm, error in (("pixels", 5.0, 0.6), ("centred", 4.0, 0.7))
+    ]  # fmt: skip
+    choices.append({**choices[0], "name": "few", "residual": 0.2})
+    found = {"sgd": sgd, "choices": choices, "rank_correlation": None, "choice_examples": 40}
+    rows, _, out = reported("implicit", found, tmp_path)
+    shown = {(row["preprocessing"], row["quantity"]): row["mean"] for row in rows}
+    assert shown["centred", "test error (%)"] == "70" and shown["pixels", "norm"] == "5"
+    assert shown["few (does not interpolate)", "norm"] == "5"
+    for title in ("sgd", "norm"):
+        assert (out / f"implicit_cifar10_{title}.png").stat().st_size > 10_000
+
+
+def test_measures_are_of_runs_that_are_trained_first(tmp_path):
+    table1 = {run.row: run.run_id for run in planned("table1", "smoke", 2) if run.seed == 1}
+    found = [run for run in planned("measures", "smoke", 2, runs_dir=tmp_path) if run.seed == 1]
+    assert [run.row for run in found] == [
+        "mlp_1x512_random", "mlp_1x512_true", "mlp_3x512_random", "mlp_3x512_true",
+    ]  # fmt: skip
+    for run in found:
+        assert run.parent.run_id == run.config["of"] == table1[run.row]
+        assert run.argv[-2:] == (f"--of={table1[run.row]}", "--seed=1")
+        assert theory_tasks.identify([*run.argv, f"--runs_dir={tmp_path}"])[1] == run.run_id
+    jobs = sweep_jobs.jobs_of(found, tmp_path)
+    assert [job.plan.run_id for job in jobs[:2]] == [table1[found[0].row], found[0].run_id]
+    assert jobs[1].parent is jobs[0] and len(jobs) == 8
+
+
+def test_measures_of_a_run_that_is_not_there_are_refused(tmp_path, own_signals, capsys):
+    argv = ["--experiment=measures", "--of=some", f"--runs_dir={tmp_path}"]
+    assert guarded(theory.main, argv) == 2
+    assert capsys.readouterr().err == (
+        f"rethink_tf: --of=some: there is no finished run in {tmp_path}/some\n"
+    )
+    assert guarded(theory.main, argv[:1]) == 2
+    assert "--of: expected a finished run, or the flagfile" in capsys.readouterr().err
+
+
+def test_the_report_of_measures(tmp_path):
+    rows, _, out = reported("measures", {"train_accuracy": 1.0, "l2": 31.5}, tmp_path)
+    shown = {row["measure"]: row["mean"] for row in rows if row["quantity"] == "mlp_1x512_random"}
+    assert shown == {
+        "training accuracy, labels as given (%)": "100",
+        "l2 norm of the weights": "31.5",
+    }
+    assert "Scale paper: all examples, 70 epochs. 1 run" in (out / "report.md").read_text()

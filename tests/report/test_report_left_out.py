@@ -1,0 +1,252 @@
+"""What a report leaves out, and that it says so: runs that are damaged, diverged, of elsewhere."""
+
+import csv
+import dataclasses
+
+import pytest
+from report_runs import lines, write_experiment, write_run
+
+from rethink_tf.cli import report as command
+from rethink_tf.cli.app import guarded
+from rethink_tf.config import paper
+from rethink_tf.experiments import plan as experiments
+from rethink_tf.report.collection import MOST_SEEDS, collect
+from rethink_tf.runs import results
+from rethink_tf.runs import task as plain_runs
+from rethink_tf.storage import lock as run_lock
+
+MLP = paper.row_config(paper.TABLE1["mlp_1x512_random"])
+
+
+@pytest.fixture
+def report(tmp_path, capsys, monkeypatch, own_signals):
+    """Runs the command without drawing; (exit code, stdout and stderr, report.md)."""
+    monkeypatch.setattr("rethink_tf.report.drawing.files", lambda _: {})  # which take seconds
+    monkeypatch.setattr("rethink_tf.report.html.svg", lambda _: "")
+
+    def run(*argv):
+        folders = [f"--runs_dir={tmp_path / 'runs'}", f"--out={tmp_path / 'out'}"]
+        code = guarded(command.main, [*folders, "--measured=none", *argv])
+        path = tmp_path / "out" / "report.md"
+        return code, "".join(capsys.readouterr()), path.read_text() if path.exists() else ""
+
+    return run
+
+
+def seeds(runs_dir, *statuses):
+    """Runs of the same row, seeds 0, 1, ... of these statuses; their folders."""
+    return [
+        write_run(runs_dir, dataclasses.replace(MLP, seed=seed), test=0.1 + 0.01 * seed,
+                  status=status)
+        for seed, status in enumerate(statuses)
+    ]  # fmt: skip
+
+
+def test_a_seed_that_diverged_is_named_where_the_others_are_counted(report, tmp_path):
+    folders = seeds(tmp_path / "runs", "DONE", "DIVERGED", "DONE")
+    _, _, text = report("table1")
+    assert "| 10.61 | 11.00 ± 1.41 (n = 2; 1 DIVERGED) | +0.39 |" in text
+    assert "Scale paper: all examples, 70 epochs. 2 runs, 2 seeds. Left out: 1 DIVERGED." in text
+    assert f"Left out: {folders[1].name} is DIVERGED: the made-up reason" in text
+    rows = csv.DictReader((tmp_path / "out" / "table1.csv").read_text().splitlines())
+    (row,) = (r for r in rows if r["quantity"] == "test (%)" and r["mean"])
+    assert (row["n"], row["reached"], row["note"]) == ("2", "2", "1 DIVERGED")
+    assert folders[1].name not in row["runs"]
+
+
+def test_where_no_seed_counts_their_number_stands(report, tmp_path):
+    seeds(tmp_path / "runs", "DIVERGED", "DIVERGED", "INVALID")
+    _, _, text = report("table1")
+    assert "| 10.61 | 2 DIVERGED, 1 INVALID | – |" in text
+    assert "No run counts. Left out: 2 DIVERGED, 1 INVALID." in text
+
+
+def test_a_run_that_diverged_in_its_first_epoch_is_diverged_and_not_damaged(report, tmp_path):
+    (folder,) = seeds(tmp_path / "runs", "DIVERGED")
+    results.finish(folder, results.read_summary(folder) | {"epochs": 0})
+    (folder / results.HISTORY).unlink()
+    _, said, text = report("table1")
+    assert "cannot be read" not in said and "| 10.61 | DIVERGED | – |" in text
+
+
+def test_a_run_that_lost_epochs_does_not_count(report, tmp_path):
+    (folder,) = seeds(tmp_path / "runs", "DONE")
+    results.rewrite_history(folder, lines(MLP)[:3])
+    _, said, text = report("table1")
+    why = f"{folder.name}: history.jsonl: expected the run's epochs up to 70, found those up to 3"
+    assert f"cannot be read: {why}" in said
+    assert "| 10.61 | – | – |" in text
+    assert "runs: 0; cannot be read: 1." in text
+
+
+def test_a_run_shorter_than_its_settings_does_not_count(report, tmp_path):
+    (folder,) = seeds(tmp_path / "runs", "DONE")
+    results.finish(folder, results.read_summary(folder) | {"epochs": 3})
+    results.rewrite_history(folder, lines(MLP)[:3])
+    _, said, text = report("table1")
+    assert "summary.json: damaged: expected all 70 epochs, found 3" in said
+    assert "| 10.61 | – | – |" in text
+
+
+def test_a_run_that_stopped_when_it_fitted_may_be_shorter(tmp_path):
+    wanted = dataclasses.replace(MLP, stop_at_train_accuracy=0.9)
+    folder = write_run(tmp_path, wanted, epochs=3)
+    results.rewrite_history(folder, lines(wanted)[:3])
+    found = collect(tmp_path, [])
+    assert [found.readable(run) for run in found.runs] == [True] and not found.broken
+
+
+def test_a_run_that_went_on_in_another_environment_is_named(report, tmp_path):
+    (folder,) = seeds(tmp_path / "runs", "DONE")
+    assert "Not exact" not in report("table1")[2]
+    results.finish(folder, results.read_summary(folder) | {"exact": False})
+    words = f"Not exact: {folder.name} went on in a changed environment (--resume=anyway)."
+    assert words in report("table1")[2]
+
+
+def test_runs_of_large_seeds_are_named_and_count_when_asked_for(report, tmp_path):
+    write_run(tmp_path / "runs", dataclasses.replace(MLP, seed=MOST_SEEDS))
+    _, _, text = report("table1", "--rows=mlp_1x512_random")
+    assert "of seeds from 50 on, in tables with --seeds alone: 1." in text and "No run yet" in text
+    _, _, text = report("table1", "--rows=mlp_1x512_random", f"--seeds={MOST_SEEDS + 1}")
+    assert "of seeds from" not in text and "10.00 (n = 1)" in text
+
+
+def test_another_name_of_a_run_is_not_another_run(report, tmp_path):
+    (folder,) = seeds(tmp_path / "runs", "DONE")
+    (tmp_path / "runs" / "latest").symlink_to(folder.name)
+    assert f"Finished runs in {tmp_path / 'runs'}: 1." in report("table1")[2]
+
+
+def test_a_damaged_run_by_another_name_is_not_counted(report, tmp_path):
+    (folder,) = seeds(tmp_path / "elsewhere", "DONE")
+    results.rewrite_history(folder, lines(MLP)[:3])
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "linked").symlink_to(folder)
+    _, said, text = report("table1")
+    assert f"cannot be read: {folder.name}: history.jsonl: expected the run's epochs" in said
+    assert "runs: 0; cannot be read: 1." in text
+
+
+def test_strict_fails_where_a_run_is_invalid(report, tmp_path):
+    (folder,) = seeds(tmp_path / "runs", "INVALID")
+    asked = ("table1", "--rows=mlp_1x512_random", "--strict")
+    code, said, _ = report(*asked)
+    expected = f"0 runs are missing, 1 INVALID, 0 cannot be read, the first: {folder.name} is"
+    assert code == 2 and expected in said
+    results.finish(folder, results.read_summary(folder) | {"status": "DIVERGED"})
+    assert report(*asked)[0] == 0, "that it diverges is a result"
+
+
+def test_one_missing_run_is_told_as_one(report, tmp_path):
+    asked = ("table1", "--rows=mlp_1x512_random", "--strict")
+    code, said, text = report(*asked)
+    assert "1 run is missing: mlp_1x512_random seed 0." in text
+    assert code == 2 and "--strict: 1 run is missing, 0 cannot be read, the first:" in said
+    write_experiment(tmp_path / "runs", "table1", "smoke", only="mlp_1x512_random")
+    assert "1 run is at another scale: --scale=smoke." in report(*asked)[2]
+
+
+def test_measured_runs_that_are_not_there_are_refused(report, tmp_path):
+    code, said, _ = report("table1", f"--measured={tmp_path / 'typo'}")
+    assert code == 2
+    assert f"--measured={tmp_path / 'typo'}: expected a folder with measured runs" in said
+
+
+def test_a_transfer_of_other_weights_of_its_parent_does_not_count(report, tmp_path):
+    runs_dir = tmp_path / "runs"
+
+    def child():
+        plans = experiments.planned("transfer", runs_dir=runs_dir)
+        return next(plan for plan in plans if plan.row == "labels_100")
+
+    parent = child().parent.config
+    write_run(runs_dir, parent, weights_hash="0123abcd")
+    assert child().run_id is not None
+    there, epoch = child().config.init_from.rsplit(":", 1)[0], ":9999ffff"
+    write_run(runs_dir, dataclasses.replace(child().config, init_from=there + epoch), test=0.25)
+    asked = ("transfer", "--rows=labels_100")
+    assert "No run yet." in report(*asked)[2]
+    write_run(runs_dir, child().config, test=0.75)
+    assert "| 75.00 (n = 1) |" in report(*asked)[2]
+
+
+def plain_run(runs_dir, kind, values, **found):
+    run_id = plain_runs.run_id(kind, values)
+    folder = runs_dir / run_id
+    folder.mkdir(parents=True)
+    facts = {"status": "DONE", "reason": None, "kind": kind, "audit": []}
+    results.finish(folder, facts | {"run_id": run_id, "config": values} | found)
+    return folder
+
+
+def test_what_is_no_training_counts_only_whole_and_as_what_it_is(report, tmp_path):
+    runs_dir = tmp_path / "runs"
+    plan = experiments.planned("expressivity", runs_dir=runs_dir)[0]
+    folder = plain_run(runs_dir, "expressivity", plan.config)
+    assert folder.name == plan.run_id
+    code, said, _ = report("expressivity")
+    assert code == 0
+    why = "summary.json: damaged: expected fits, found none; delete it"
+    assert f"cannot be read: {folder.name}: {why}" in said
+    changed = results.read_summary(folder) | {"fits": [], "config": plan.config | {"seed": 5}}
+    results.finish(folder, changed)
+    assert "its settings are those of expressivity-" in report("expressivity")[1]
+
+
+def test_every_table_and_figure_says_its_scale_and_its_runs(report, tmp_path):
+    write_experiment(tmp_path / "runs", "figure1b", "smoke", only="mlp")
+    _, _, text = report("figure1b", "--scale=smoke")
+    caption = "Scale smoke: 200 examples, 2 epochs, evaluated every 2. 11 runs, 1 seed."
+    assert text.count(caption) == 3, "a figure and two tables"
+    page = (tmp_path / "out" / "report.html").read_text()
+    shown = page[: page.index('<section id="all">')]
+    assert shown.count(caption) == 3
+    for title in ("Figure 1b in numbers", "Relative time at other thresholds"):
+        assert f'<h3>{title}</h3><p class="caption">{caption}</p>' in page
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("table4", "inception_crop, inception_flip_rotate: 5,000 examples, 200 epochs, evaluated "
+                   "every 20; inception_weight_decay: 5,000 examples, 40 epochs"),
+        ("capacity", "6 rows as resnet_101_random_10000: 500 examples"),
+        ("rademacher", "inception: 5,000 examples, 40 epochs"),
+        ("table1", "alexnet: 20,000 examples, 70 epochs"),
+    ],
+)  # fmt: skip
+def test_it_is_said_which_rows_are_how_long(name, words, report):
+    assert words in report(name, "--scale=cpu")[2]
+
+
+def test_a_folder_name_that_is_a_file_is_one_line(report, tmp_path):
+    (tmp_path / "runs").write_text("a file")
+    code, said, _ = report("table1")
+    assert code == 6 and said.count("\n") == 1 and str(tmp_path / "runs") in said
+
+
+def test_a_run_in_use_is_unfinished_and_said_to_be_in_training(report, tmp_path):
+    (folder,) = seeds(tmp_path / "runs", "DONE")
+    (folder / results.SUMMARY).unlink()
+    results.rewrite_history(folder, lines(MLP)[:3])
+    with run_lock.locked(folder):
+        _, said, text = report("table1")
+    assert "unfinished: 1." in text and "| 10.61 | – | – |" in text
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert '"why":"3 of 70 epochs, in training now"' in page
+    report("table1")
+    assert '"why":"3 of 70 epochs"' in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_folder_that_cannot_be_written_is_read_all_the_same(report, tmp_path):
+    (folder,) = seeds(tmp_path / "runs", "DONE")
+    before = sorted(path.name for path in folder.iterdir())
+    for path in (folder, tmp_path / "runs"):
+        path.chmod(0o555)
+    code = report("table1")[0]
+    for path in (folder, tmp_path / "runs"):
+        path.chmod(0o755)
+    assert code == 0
+    assert sorted(path.name for path in folder.iterdir()) == before
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == [folder.name]

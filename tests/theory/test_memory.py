@@ -1,0 +1,69 @@
+"""How much memory there is: the machine's or the control group's, and what is said of it."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from rethink_tf.errors import RequestError
+from rethink_tf.theory.kernels import interpolate, memory, minimum_norm
+from rethink_tf.theory.kernels.gram import Kernel
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """Writes the system's files; names of none are not there."""
+    monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
+
+    def write(**files):
+        for name, text in files.items():
+            (tmp_path / name.replace("_", ".")).write_text(text)
+
+    return write
+
+
+def test_it_is_the_machines(machine):
+    assert memory.available() is None
+    machine(meminfo="MemTotal: 9 kB\nMemAvailable:    2000 kB\n")
+    assert memory.available() == 2000 * 1024
+    machine(memory_max="max\n", memory_current="5\n", memory_stat="")
+    assert memory.available() == 2000 * 1024
+    machine(meminfo="MemAvailable\n")
+    assert memory.available() is None
+
+
+def test_it_is_the_control_groups_if_that_has_less(machine):
+    machine(meminfo="MemAvailable: 2000 kB\n", memory_max="900000\n", memory_current="500000\n",
+            memory_stat="anon 1\ninactive_file 0\n")  # fmt: skip
+    assert memory.available() == 400_000
+    machine(memory_stat="anon 1\ninactive_file 300000\nactive_file 7\n")
+    assert memory.available() == 700_000, "files that were read make room"
+    machine(memory_max="9000000000\n")
+    assert memory.available() == 2000 * 1024
+
+
+def test_amounts_in_words():
+    parts = {"factor": 7_400_000_000, "features": 12_300_000, "tiles": 450}
+    assert memory.text(parts) == "factor 7.40 GB, features 12.3 MB, tiles 0.00045 MB: 7.41 GB"
+    with pytest.raises(
+        RequestError, match="memory: needed a 100 MB: 100 MB, available 1 MB; type less"
+    ):
+        memory.require({"a": 99_999_999}, 1_000_000, "type less")
+    memory.require({"a": 99_999_999}, None, "type less")
+    memory.require({"a": 99_999_999}, 99_999_999, "type less")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n, m, d", [(1500, 500, 300), (600, 3000, 400)])
+def test_a_solve_takes_what_is_said_before(n, m, d, dtype):
+    draw = np.random.default_rng(0)
+    train, test = (draw.standard_normal((k, d)).astype(np.float32) for k in (n, m))
+    targets = minimum_norm.one_hot(draw.integers(10, size=n), 10)
+    interpolate.interpolate(train[:9], test, targets[:9], Kernel("linear"))  # imports, once
+    tracemalloc.start()
+    interpolate.interpolate(train, test, targets, Kernel("gaussian", 0.001), dtype=dtype)
+    taken = tracemalloc.get_traced_memory()[1] + train.nbytes + test.nbytes
+    tracemalloc.stop()
+    stated = sum(interpolate.memory_of(n, m, d, dtype).values())
+    assert 0.4 * stated < taken <= stated

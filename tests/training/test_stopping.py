@@ -1,0 +1,94 @@
+"""SIGTERM and SIGINT: answered between dispatches, saved, and continued bit for bit."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from short_runs import signal_after, timeless
+
+from rethink_tf.config.flags import Options
+from rethink_tf.config.run_config import RunConfig, resolve
+from rethink_tf.runs import results
+from rethink_tf.training import run as train
+from rethink_tf.training.evaluation import Evaluation
+from rethink_tf.training.preemption import Stop, StoppedError
+
+CONFIG = resolve(
+    RunConfig(model="mlp_3x512", dataset="digits", examples=200, epochs=4, corrupt=1.0, dropout=0.3)
+)
+
+
+def run(run_dir, said=None):
+    lines = [] if said is None else said
+    return train.run(CONFIG, run_dir, options=Options(checkpoint_every=0), say=lines.append)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, tensorflow):
+    run_dir = tmp_path_factory.mktemp("whole") / "run"
+    run(run_dir)
+    return timeless(run_dir)
+
+
+@pytest.mark.parametrize(
+    "signum, code, step",
+    [(signal.SIGTERM, 143, 3), (signal.SIGINT, 130, 1), (signal.SIGTERM, 143, 7)],
+)
+def test_stopped_within_an_epoch_and_continued_bit_for_bit(
+    whole, tmp_path, monkeypatch, signum, code, step
+):
+    before = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
+    with monkeypatch.context() as patched:
+        signal_after(patched, 7 + step, signum)  # 200 examples in batches of 32: 7 steps an epoch
+        with pytest.raises(StoppedError, match=f"in epoch 2 after step {step} of 7, saved") as stop:
+            run(tmp_path / "run")
+    assert stop.value.exit_code == code
+    assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == before
+    assert results.read_summary(tmp_path / "run") is None
+    said = []
+    run(tmp_path / "run", said)
+    assert f"goes on after epoch 1, step {step} of the next" in said
+    assert timeless(tmp_path / "run") == whole
+    assert results.read_summary(tmp_path / "run")["timing"]["restore_seconds"] > 0
+
+
+def test_stopped_within_an_evaluation_and_continued_bit_for_bit(whole, tmp_path, monkeypatch):
+    evaluate, calls = Evaluation.evaluate, []
+
+    def signalled(self, *args, **more):
+        calls.append(1)
+        if len(calls) == 4:  # the test set, after the second epoch
+            os.kill(os.getpid(), signal.SIGTERM)
+        return evaluate(self, *args, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Evaluation, "evaluate", signalled)
+        with pytest.raises(StoppedError, match="in epoch 2 after step 7 of 7, saved"):
+            run(tmp_path / "run")
+    assert [line["epoch"] for line in results.read_history(tmp_path / "run")] == [1]
+    run(tmp_path / "run")
+    assert timeless(tmp_path / "run") == whole
+
+
+@pytest.mark.parametrize(
+    "call, said",
+    [
+        ("stop.trained()", "; the same command goes on from the last checkpoint"),
+        ("pass", " before its first step; the same command starts again"),
+    ],
+)
+def test_a_process_that_cannot_answer_is_ended_within_its_grace(call, said):
+    code = "import os, signal, time\nfrom rethink_tf.training.preemption import Stop\n"
+    code += f"with Stop() as stop:\n    {call}\n    print('in', flush=True)\n"
+    code += "    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(60)\n"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50)
+    assert (done.returncode, done.stdout) == (143, "in\n")
+    assert done.stderr == f"rethink_tf: stopped{said}\n"
+
+
+def test_without_a_signal_nothing_is_asked():
+    with Stop() as stop:
+        assert not stop.requested
+    assert not stop.requested

@@ -1,0 +1,264 @@
+"""From a configuration to two audited Tables; a pipeline with a defect is refused."""
+
+import re
+
+import numpy as np
+import pytest
+
+from rethink_tf.config import run_config
+from rethink_tf.config.run_config import RunConfig
+from rethink_tf.corruptions import pixels
+from rethink_tf.corruptions.threefry import SplitId
+from rethink_tf.data import noise_file, pipeline
+from rethink_tf.data import registry as datasets
+from rethink_tf.data.types import Split
+from rethink_tf.errors import AuditError, ExitCode, RequestError
+from rethink_tf.runs import results
+from rethink_tf.training import input_pipeline
+from rethink_tf.training import run as train
+
+TEST = SplitId.TEST
+ORIGINAL, SHUFFLED, RANDOM, GAUSSIAN = ({"pixels": p} for p in (
+    "original", "shuffled", "random", "gaussian"))  # fmt: skip
+KINDS = [
+    ORIGINAL, SHUFFLED, {"pixels": "shuffled", "shuffle_fraction": 0.3}, RANDOM,
+    {"pixels": "random", "shuffle_fraction": 0.3}, GAUSSIAN,
+    {"pixels": "gaussian", "pixel_mix": 0.3},
+]  # fmt: skip
+NAMES = ["-".join(map(str, kind.values())) for kind in KINDS]
+
+
+def resolved(**changes):
+    return run_config.resolve(RunConfig(**({"model": "mlp_1x512", "dataset": "digits"} | changes)))
+
+
+def load(**changes):
+    return input_pipeline.load(resolved(**changes), say=lambda _: None)
+
+
+@pytest.fixture
+def colours(monkeypatch):
+    """Takes the place of CIFAR-10: 400 and 100 images of uneven channels."""
+
+    def split(name, n):
+        draw = np.random.default_rng(n)
+        images = draw.integers(0, [100, 200, 256], [n, 32, 32, 3]).astype(np.uint8)
+        images[:, 0] = 255  # outside of the window that the model sees
+        index = np.arange(n, dtype=np.int64)
+        return Split(name, index, images, (index % 10).astype(np.int32), 10)
+
+    both = split("train", 400), split("test", 100)
+    monkeypatch.setattr(datasets, "load", lambda *_, **__: both)
+    return both
+
+
+def test_the_arguments_come_from_the_configuration():
+    how = load(corrupt=0.25, label_noise="pair_flip", seed=5, examples=50).corruption
+    assert how == {
+        "probability": 0.25, "noise": "pair_flip", "given": None, "pixels": "original",
+        "mix": 1.0, "fraction": 1.0, "mean": None, "deviation": None, "seed": 5,
+    }  # fmt: skip
+    how = load(pixels="random", shuffle_fraction=0.4).corruption
+    assert (how["pixels"], how["fraction"], how["probability"]) == ("random", 0.4, 0.0)
+    how = load(pixels="gaussian", pixel_mix=0.2).corruption
+    assert (how["pixels"], how["mix"]) == ("gaussian", 0.2)
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"examples": 7}, {"input_size": 4}, {"examples": 30, "seed": 3}]
+)
+def test_gaussian_moments_are_of_the_whole_original_training_set(changes, colours):
+    how = load(dataset="cifar10", pixels="gaussian", **changes).corruption
+    entries = colours[0].images.reshape(-1, 3).astype(np.float64)
+    np.testing.assert_allclose(how["mean"], entries.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(how["deviation"], entries.std(axis=0), rtol=1e-12)
+    assert how["mean"].tolist() == pytest.approx([55.9, 104.3, 131.5], abs=0.5)
+
+
+def test_examples_are_taken_and_the_window_is_cut(colours):
+    source = load(dataset="cifar10", examples=40, input_size=20)
+    assert source.train.num_examples == 40 and source.test.num_examples == 100
+    chosen = datasets.take(colours[0], 40, seed=0)
+    np.testing.assert_array_equal(source.train.index, chosen.index)
+    np.testing.assert_array_equal(source.train.images, chosen.images[:, 6:26, 6:26])
+    np.testing.assert_array_equal(source.test.images, colours[1].images[:, 6:26, 6:26])
+    whole = load(dataset="cifar10", augment="flip_rotate", input_size=20)
+    assert whole.train.image_shape == whole.test.image_shape == (32, 32, 3)
+
+
+@pytest.mark.parametrize("kind", KINDS[1:], ids=NAMES[1:])
+def test_pixels_are_cropped_first_and_then_corrupted(kind, colours, tensorflow):
+    source = load(dataset="cifar10", input_size=10, corrupt=0.5, **kind)
+    first, test, _ = input_pipeline.corrupt(source)
+    for table, split, part in ((first, colours[0], SplitId.TRAIN), (test, colours[1], TEST)):
+        names = ("pixels", "mix", "fraction", "mean", "deviation", "seed")
+        kinds = {name: source.corruption[name] for name in names}
+        window = split.images[:, 11:21, 11:21]
+        expected = pixels.corrupt_pixels(window, split.index, split=part, **kinds)
+        assert table.images.dtype == expected.dtype
+        np.testing.assert_allclose(table.images, expected, rtol=0, atol=1e-3)
+    assert 0.3 < (first.given != first.true).mean() < 0.6  # labels and pixels together
+    np.testing.assert_array_equal(test.given, colours[1].labels)
+
+
+def given_labels(path, seed=1):
+    """A noise file of all digits that follows no kind of ours."""
+    split, _ = datasets.load("digits")
+    drawn = np.random.default_rng(seed).integers(0, 10, split.num_examples)
+    given = np.where(split.labels < 5, split.labels, drawn).astype(np.int32)
+    noise_file.write(path, noise_file.Noise(split.index, split.labels, given, {"by": "hand"}))
+    return dict(zip(split.index.tolist(), given.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("examples", [None, 100])
+def test_labels_from_a_file(examples, tmp_path, tensorflow):
+    given = given_labels(tmp_path / "noise.csv")
+    source = load(labels_from=str(tmp_path / "noise.csv"), examples=examples)
+    first, test, checks = input_pipeline.corrupt(source)
+    assert first.given.tolist() == [given[i] for i in first.index.tolist()]
+    assert first.num_examples == (examples or 1500)
+    assert (first.given[first.true < 5] == first.true[first.true < 5]).all()
+    assert (first.given != first.true).mean() > 0.3
+    np.testing.assert_array_equal(test.given, test.true)
+    names = {check.name for check in checks}
+    assert "given_equals_twin" in names and not {"changed_count", "uniformity"} & names
+
+
+def test_a_file_that_changed_since_it_was_named_is_refused(tmp_path):
+    path = tmp_path / "noise.csv"
+    given_labels(path)
+    named = resolved(labels_from=str(path))
+    given_labels(path, seed=2)
+    with pytest.raises(RequestError, match="noise.csv: its content changed since it was named"):
+        input_pipeline.load(named, say=lambda _: None)
+
+
+def test_labels_of_a_file_that_are_exchanged_on_the_way_are_refused(tmp_path, tensorflow):
+    given_labels(tmp_path / "noise.csv")
+    source = load(labels_from=str(tmp_path / "noise.csv"), examples=100)
+    how = source.corruption | {"given": np.roll(source.corruption["given"], 1)}
+    honest = pipeline.corrupted
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "corrupted", lambda s, **_: honest(s, **how))
+        with pytest.raises(AuditError, match=r"given_equals_twin: FAILED \(\d+ of 100 given"):
+            input_pipeline.corrupt(source)
+
+
+# Through real runs
+
+
+def by_another_seed_for_the_test_set(body, images, index, **kinds):
+    kinds["seed"] += kinds["split"] == TEST
+    return body(images, index, **kinds)
+
+
+def clipped_on_the_device(body, images, index, **kinds):
+    import tensorflow as tf
+
+    return tf.clip_by_value(body(images, index, **kinds), 0, 255)
+
+
+def one_permutation_for_all(body, images, index, **kinds):
+    return body(images, index, **(kinds | {"pixels": "shuffled"}))
+
+
+def scaled(images):
+    import tensorflow as tf
+
+    return tf.cast(images, tf.float32) / 255
+
+
+def with_a_rest_of_the_image(body, images, index, **kinds):
+    return body(images, index, **(kinds | {"mix": 0.9}))
+
+
+def darker(body, images, index, **kinds):
+    return images // 2
+
+
+def redrawn(body, images, index, **kinds):
+    redrawn.passes += 1  # first and second pass over the training set, then the test set
+    return body(images, index, **(kinds | {"seed": 1 if redrawn.passes == 2 else kinds["seed"]}))
+
+
+AGAIN = r"same_images_over_two_passes: FAILED \(200 of 200 images differ, first at 0\)"
+LEFT = r"images_untouched_train: FAILED \(200 of 200 images differ, first at 0\)"
+ALIKE = (
+    r"same_permutation_for_test: FAILED \(\d+ of 256 positions moved as in the training images\)"
+)
+APART = r"differs_from_image_to_image_train: FAILED \(one permutation explains several images\)"
+FREE = r"gaussian_noise_free_of_image_train: FAILED \(correlation 0\.\d+, chance below 0\.0\d+\)"
+
+
+@pytest.mark.parametrize(
+    "kind, defect, said",
+    [
+        (SHUFFLED, by_another_seed_for_the_test_set, ALIKE),
+        (RANDOM, one_permutation_for_all, APART),
+        (RANDOM, redrawn, AGAIN),
+        (GAUSSIAN, redrawn, AGAIN),
+        (
+            GAUSSIAN,
+            clipped_on_the_device,
+            r"gaussian_variance_train: FAILED \(at most \d+\.\d sigma\)",
+        ),
+        (GAUSSIAN, with_a_rest_of_the_image, FREE),
+        (ORIGINAL, darker, LEFT),
+        (ORIGINAL, None, r"standardised: FAILED \(off by at most \d\.\de[+-]\d\d on 200 images\)"),
+    ],
+)
+def test_a_run_with_a_defect_is_refused(kind, defect, said, tensorflow, tmp_path, monkeypatch):
+    redrawn.passes = 0
+    if defect is None:
+        monkeypatch.setattr(pipeline, "standardise", scaled)
+    else:
+        body = pixels.corrupt_pixels_tf
+        patched = lambda images, index, **kinds: defect(body, images, index, **kinds)  # noqa: E731
+        monkeypatch.setattr(pixels, "corrupt_pixels_tf", patched)
+    wanted = resolved(examples=200, epochs=1, **kind)
+    with pytest.raises(AuditError) as refused:
+        train.run(wanted, tmp_path / "run", say=lambda _: None)
+    assert refused.value.exit_code == ExitCode.INVALID == 3
+    message = str(refused.value)
+    assert message.startswith("audit: the pipeline does not yield what was asked for: ")
+    assert re.search(said, message), message
+    assert "\n" not in message
+    assert not (tmp_path / "run").exists(), "nothing was trained, nothing is left"
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=NAMES)
+def test_honest_data_pass_every_check(kind, tensorflow):
+    *_, checks = input_pipeline.corrupt(load(examples=200, **kind))
+    # Digits are doubled 2x2: every position equals another, and how many moved cannot be told.
+    untold = ["moved_positions"] if kind.get("pixels") == "shuffled" else []
+    assert [check.name for check in checks if check.passed is not True] == untold
+    assert not [str(check) for check in checks if check.passed is False]
+    names = [check.name for check in checks]
+    assert names[-2:] == ["same_images_over_two_passes", "standardised"]
+    assert len(set(names)) == len(names)
+
+
+def test_the_checks_of_a_run_are_recorded(tmp_path, tensorflow):
+    train.run(resolved(examples=50, epochs=1, **GAUSSIAN), tmp_path, say=lambda _: None)
+    found = {check["name"]: check for check in results.read_summary(tmp_path)["audit"]}
+    assert len(found) == 21 and "test_at_chance" in found
+    assert {name for name, check in found.items() if check["passed"] is not True} == set()
+    assert found["gaussian_mean_train"]["detail"].endswith(" sigma off")
+
+
+def test_channel_norm_uses_the_whole_training_set(tensorflow):
+    source = load(examples=200, preprocess="channel_norm")
+    whole = datasets.load("digits")[0].images.astype(np.float64)
+    images = source.train.images[:7]
+    expected = (images - whole.mean()) / whole.std()
+    np.testing.assert_allclose(source.preprocess(images), expected, atol=1e-5)
+    *_, checks = input_pipeline.corrupt(source)
+    assert (checks[-1].name, checks[-1].passed) == ("channel_normed", True)
+
+
+def test_a_wrong_channel_norm_is_refused(tensorflow, monkeypatch):
+    honest = pipeline.channel_norm
+    wrong = lambda images, mean, deviation: honest(images, mean, 1.01 * deviation)  # noqa: E731
+    monkeypatch.setattr(pipeline, "channel_norm", wrong)
+    with pytest.raises(AuditError, match="channel_normed: FAILED"):
+        input_pipeline.corrupt(load(examples=200, preprocess="channel_norm"))
