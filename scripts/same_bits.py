@@ -37,14 +37,14 @@ def trainings() -> list[list[str]]:
     return found
 
 
-def studies() -> list[list[str]]:
-    """Flags of the studies that are no trainings."""
+def studies() -> dict[str, list[str]]:
+    """Flags of each study of the theory."""
     digits = "--dataset=digits"
-    return [
-        ["--experiment=rademacher", "--model=mlp_1x512", digits, "--epochs=2", "--examples=200"],
-        ["--experiment=expressivity", digits, "--counts=50", "--depths=2,3", "--largest=100000"],
-        ["--experiment=implicit", digits, "--steps=500"],
-    ]
+    return {
+        "rademacher": ["--model=mlp_1x512", digits, "--epochs=2", "--examples=200"],
+        "expressivity": [digits, "--counts=50", "--depths=2,3", "--largest=100000"],
+        "implicit": [digits, "--steps=500"],
+    }
 
 
 def _without_timing(value):
@@ -83,9 +83,7 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", required=True, metavar="FILE", help="JSON file to write")
     parser.add_argument("--checkout", default=str(ROOT), help="whose code runs [this one]")
-    parser.add_argument(
-        "--study", default="rethink_tf theory", help="module and command of a study"
-    )
+    parser.add_argument("--study", default="rethink_tf NAME", help="how a study is called")
     parser.add_argument("--keys", default="", help="keys of a history line that count [all]")
     asked = parser.parse_args(argv)
     where = Path(asked.checkout).resolve()
@@ -108,8 +106,8 @@ def main(argv: list[str]) -> int:
         (one,) = [p.parent.parent.name for p in Path(folder).glob("runs/*/snapshots/*2.npz")]
         python(*train, f"--init_from={folder}/runs/{one}", "--freeze=all_but_last", *SHORT[:2],
                "--threads=2")  # fmt: skip
-        for line in studies():
-            python("-m", *asked.study.split(), *line)
+        for name, flags in studies().items():
+            python("-m", *asked.study.replace("NAME", name).split(), *flags)
         keys = asked.keys.split(",") if asked.keys else None
         text = json.dumps(found_in(Path(folder, "runs"), keys), indent=1, sort_keys=True)
     Path(asked.out).write_text(text + "\n")

@@ -9,6 +9,7 @@ import functools
 import importlib.resources
 
 from rethink_tf.config.run_config import FIELDS, RunConfig, resolve
+from rethink_tf.models import MODELS
 
 
 @functools.cache
@@ -94,16 +95,8 @@ TABLE2 = {
 # trained it asynchronously); batch, rate, decay and length here are this project's.
 DROPOUT_V3 = 0.2
 _TABLE2_SETTINGS = {"batch_size": 256, "learning_rate": 0.1, "lr_decay": 0.97, "epochs": 100}
-# The paper states "default coefficient for each model" (Appendix E) and no number. lambda of half
-# lambda w squared: Inception from TF-slim's inception_arg_scope, AlexNet from TensorFlow's CIFAR-10
-# tutorial (its two dense layers), the MLPs from the first author's later code.
 WEIGHT_DECAY = {
-    "inception": 4e-5,
-    "inception_no_bn": 4e-5,
-    "alexnet": 0.004,
-    "mlp_3x512": 1e-4,
-    "mlp_1x512": 1e-4,
-    "inception_v3": 4e-5,
+    name: spec.weight_decay for name, spec in MODELS.items() if spec.weight_decay is not None
 }
 # Fields in which a run may differ from a row and still be that row.
 _FREE = ("seed", "precision", "eval_every", "epochs", "examples", "stop_at_train_accuracy")

@@ -1,5 +1,6 @@
 """What open fields become, and which fields contradict each other. Works on a dict of fields."""
 
+import dataclasses
 from typing import Any
 
 from rethink_tf.config import schedule
@@ -8,8 +9,9 @@ from rethink_tf.data.registry import DATASETS
 from rethink_tf.data.sources import image_folder
 from rethink_tf.data.types import DatasetInfo
 from rethink_tf.errors import RequestError
-from rethink_tf.models import SMALLEST_INPUT
+from rethink_tf.models import find_spec
 from rethink_tf.models.custom import name as foreign_models
+from rethink_tf.models.registry import RATE_WITHOUT_BATCH_NORM
 from rethink_tf.storage import content_hash
 from rethink_tf.storage.content_hash import CONTENT
 
@@ -20,15 +22,6 @@ RANDOM = "random"  # also random:DATASET, freshly drawn for the images of that s
 LEAST_MIX = 1e-4
 FEW = 10_000  # foreign examples fewer than these are trained on in small batches
 MILESTONES = "150,225"  # of the first author's demonstration
-# Few examples make few steps an epoch; the paper's x0.95 per epoch then stops the networks without
-# batch normalisation too early. model: (batch_size, learning_rate, lr_decay, epochs).
-_DIGITS = {
-    "inception": (128, 0.1, 0.95, 25),
-    "inception_no_bn": (32, 0.02, 0.98, 60),
-    "alexnet": (32, 0.01, 0.98, 60),
-    "mlp_3x512": (32, 0.01, 0.98, 80),
-    "mlp_1x512": (32, 0.03, 0.99, 150),
-}
 
 
 def input_size(info: DatasetInfo, augment: str = "none") -> int:
@@ -43,20 +36,18 @@ def defaults(
 ) -> dict[str, Any]:
     """What the fields left open become for a model on a data set."""
     dataset, foreign = info.name, foreign_models.is_foreign(model)
-    slow = foreign or model in ("alexnet", "mlp_3x512", "mlp_1x512")
-    rate = 0.01 if slow else 0.1
+    spec = find_spec(model)
     settings = {
         "input_size": input_size(info, augment),
         "batch_size": 128,
-        "learning_rate": rate,
+        "learning_rate": spec.learning_rate if spec else RATE_WITHOUT_BATCH_NORM,
         "lr_decay": 0.95 if lr_schedule == "exponential" else 0.1,
         "epochs": 70,
     }
     if lr_schedule != "exponential":
         return settings
-    if dataset == "digits" and model in _DIGITS:
-        names = ("batch_size", "learning_rate", "lr_decay", "epochs")
-        settings.update(zip(names, _DIGITS[model], strict=True))
+    if dataset == "digits" and spec and spec.digits:
+        settings.update(dataclasses.asdict(spec.digits))
     elif dataset in ("mnist", "fashion_mnist"):
         settings.update(lr_decay=0.98, epochs=150)
     elif foreign or info.content:
@@ -80,9 +71,10 @@ def check_schedule(values: dict[str, Any]) -> None:
 def check_sizes(values: dict[str, Any], info: types.DatasetInfo) -> None:
     """Refuses inputs larger than the images, and more examples than there are."""
     size, smallest = values["input_size"], min(info.image_shape[:2])
-    if size < SMALLEST_INPUT.get(values["model"], 0):
+    spec = find_spec(values["model"])
+    if spec and size < spec.smallest_input:
         raise RequestError(
-            f"--input_size: expected at least {SMALLEST_INPUT[values['model']]} with "
+            f"--input_size: expected at least {spec.smallest_input} with "
             f"--model={values['model']}, received {size}"
         )
     if (values["augment"] == "inception") != info.streamed and values["augment"] != "none":

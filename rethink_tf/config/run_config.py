@@ -17,7 +17,7 @@ from rethink_tf.data import registry as datasets
 from rethink_tf.data.registry import DATASETS
 from rethink_tf.data.sources import custom as foreign_data
 from rethink_tf.errors import RequestError
-from rethink_tf.models import MODELS, UNNORMALISED
+from rethink_tf.models import MODELS, find_spec
 from rethink_tf.models import accepts as accepts_model
 from rethink_tf.models.custom import name as foreign_models
 from rethink_tf.storage import content_hash
@@ -222,7 +222,8 @@ def resolve(
     resolution.check_transfer(values)
     resolution.check_sizes(values, info)
     resolution.check_corruption(values)
-    if values["model"] in UNNORMALISED:
+    spec = find_spec(values["model"])
+    if spec and not spec.batch_norm:
         values["sync_batch_norm"] = False
     whole = info.num_train
     if values["examples"] == whole:

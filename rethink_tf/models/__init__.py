@@ -1,4 +1,4 @@
-"""The networks, by the names of the paper's rows. This dict is the only door to them.
+"""The networks, by the names of the paper's rows; `registry` lists them.
 
 Every builder has the signature `(input_shape, num_classes, *, weight_decay, dropout)` and returns a
 functional keras.Model from preprocessed images [B, H, W, C] to float32 logits [B, num_classes].
@@ -7,42 +7,23 @@ Weight decay is coupled L2, half lambda w squared, on the kernels that the model
 
 import functools
 import importlib
-import re
+from typing import Any
 
 from rethink_tf.models.custom import build as foreign_network
 from rethink_tf.models.custom import name as foreign_models
 from rethink_tf.models.custom import rescaling
+from rethink_tf.models.registry import MODELS, ModelSpec, find_spec
 
-# name: module, function, and what the function is given besides.
-MODELS = {
-    "inception": ("inception", "inception", {}),
-    "inception_no_bn": ("inception", "inception_no_bn", {}),
-    "alexnet": ("alexnet", "alexnet", {}),
-    "mlp_3x512": ("mlp", "mlp_3x512", {}),
-    "mlp_1x512": ("mlp", "mlp_1x512", {}),
-    "wrn_28_1": ("wide_resnet", "wide_resnet", {"depth": 28, "width": 1}),
-    "wrn_28_10": ("wide_resnet", "wide_resnet", {"depth": 28, "width": 10}),
-    "resnet_18": ("resnet", "resnet", {"blocks": (2, 2, 2, 2), "bottleneck": False}),
-    "resnet_28": ("wide_resnet", "resnet_28", {}),
-    "resnet_50": ("resnet", "resnet", {"blocks": (3, 4, 6, 3), "bottleneck": True}),
-    "resnet_101": ("resnet", "resnet", {"blocks": (3, 4, 23, 3), "bottleneck": True}),
-    "resnet_200": ("resnet", "resnet", {"blocks": (3, 24, 36, 3), "bottleneck": True}),
-    "inception_v3": ("inception_v3", "inception_v3", {}),
-}
-# Height and width below which a model has no layers left to see anything with.
-SMALLEST_INPUT = {"inception_v3": 75}
-# Those without batch normalisation.
-UNNORMALISED = ("inception_no_bn", "alexnet", "mlp_3x512", "mlp_1x512")
-
-
-def find(name: str) -> tuple[str, str, dict] | None:
-    """Module, function and its arguments for a name: a key of MODELS, or any `wrn_DEPTH_WIDTH`."""
-    wide = re.fullmatch(r"wrn_([1-9]\d{0,2})_([1-9]\d?)", str(name), re.ASCII)
-    if wide:
-        depth, width = int(wide[1]), int(wide[2])
-        if depth >= 10 and depth % 6 == 4:
-            return "wide_resnet", "wide_resnet", {"depth": depth, "width": width}
-    return MODELS.get(name)
+__all__ = [
+    "MODELS",
+    "ModelSpec",
+    "accepts",
+    "arrival",
+    "build",
+    "count_trainable",
+    "find_spec",
+    "layers_of",
+]
 
 
 def build(
@@ -59,7 +40,7 @@ def build(
     """Builds a registered model with freshly drawn weights.
 
     Args:
-        name: as in `find`, or resolved by `foreign_models`.
+        name: as in `find_spec`, or resolved by `foreign_models`.
         input_shape: (height, width, channels) after cropping.
         num_classes: number of logits.
         weight_decay: lambda of half lambda w squared; 0 for none.
@@ -73,13 +54,17 @@ def build(
     """
     import keras
 
+    settings: dict[str, Any]
     if foreign_models.is_foreign(name):
         builder = functools.partial(foreign_network.build, name)
         settings = {"precision": precision}
     else:
-        module, function, settings = find(name)
-        builder = getattr(importlib.import_module(f"rethink_tf.models.{module}"), function)
-    settings = settings | {"weight_decay": weight_decay, "dropout": dropout}
+        spec = find_spec(name)
+        if spec is None:
+            raise ValueError(f"expected one of {', '.join(MODELS)}, received {name}")
+        module = importlib.import_module(f"rethink_tf.models.{spec.module}")
+        builder, settings = getattr(module, spec.builder), dict(spec.arguments)
+    settings |= {"weight_decay": weight_decay, "dropout": dropout}
     keras.utils.set_random_seed(seed % 2**32)
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
@@ -95,7 +80,7 @@ def build(
 
 def accepts(name: str) -> bool:
     """Whether `build` can be asked for a name, once it is resolved."""
-    return find(name) is not None or foreign_models.is_foreign(name)
+    return find_spec(name) is not None or foreign_models.is_foreign(name)
 
 
 def layers_of(model) -> list:

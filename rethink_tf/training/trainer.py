@@ -46,13 +46,14 @@ def build_model(config: RunConfig, channels: int, num_classes: int):
 
 
 def compile_with_xla(model_name: str, threads: int) -> bool:
-    """Whether XLA is faster, as measured: on GPUs; on CPUs for the MLPs with several threads.
+    """Whether XLA is faster, as measured: on GPUs; on CPUs with several threads for the MLPs.
 
     A rule and not a measurement at run time, since XLA changes the last digits of a result.
     """
     if tf.config.list_logical_devices("GPU"):
         return True
-    return model_name in ("mlp_1x512", "mlp_3x512") and threads > 1
+    spec = models.find_spec(model_name)
+    return spec is not None and spec.xla_on_cpu and threads > 1
 
 
 def plan(config: RunConfig, options) -> str:

@@ -48,7 +48,7 @@ SMALL = [name for name, count in GOLDEN.items() if count < 2_000_000]
 
 def test_no_registered_model_is_missing_from_the_golden_table():
     assert set(GOLDEN) == set(GOLDEN_DIGITS) == set(models.MODELS) - set(GOLDEN_LARGE)
-    assert set(GOLDEN_LARGE) == set(models.SMALLEST_INPUT)
+    assert set(GOLDEN_LARGE) == {n for n, spec in models.MODELS.items() if spec.smallest_input}
 
 
 @pytest.mark.parametrize("name", GOLDEN_LARGE)
@@ -115,7 +115,7 @@ def test_a_wide_resnet_is_as_deep_as_its_name(name, depth):
 
 @pytest.mark.parametrize("name", ["wrn_27_1", "wrn_4_1", "wrn_28_0", "wrn_28_01", "wrn_28", "vgg"])
 def test_names_of_no_model(name):
-    assert models.find(name) is None
+    assert models.find_spec(name) is None
 
 
 @pytest.mark.parametrize("name", ["inception", "inception_no_bn"])
