@@ -6,17 +6,19 @@ import sys
 import time
 
 from rethink_tf.errors import StorageError
+from rethink_tf.printable import printable
 
 SECONDS_BETWEEN_LINES = 15.0
 FIRST_AFTER = 2.0  # seconds of a stage; what is over by then needs no line
 
 
 def say(text: str = "") -> None:
-    """One or more lines to standard output, at once."""
+    """One or more lines to standard output, at once; see `printable` for what is written."""
+    text = printable(text, lines=True)
     try:
         try:
             print(text, flush=True)
-        except UnicodeEncodeError:  # a file name of other bytes, or a terminal of few characters
+        except UnicodeEncodeError:  # a terminal of few characters
             print(text.encode("ascii", "backslashreplace").decode(), flush=True)
     except BrokenPipeError:  # the reader has gone; the run has not
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
@@ -28,7 +30,7 @@ def say(text: str = "") -> None:
 def warn(line: str) -> None:
     """A line to standard error, beside what a command prints."""
     with contextlib.suppress(OSError):  # where even this cannot be written, the exit code tells
-        print("rethink_tf:", line, file=sys.stderr)
+        print("rethink_tf:", printable(line, lines=True), file=sys.stderr)
 
 
 def duration(seconds: float) -> str:

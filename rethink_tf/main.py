@@ -10,6 +10,7 @@ from rethink_tf.data import registry as datasets
 from rethink_tf.errors import ExitCode
 from rethink_tf.runs import results
 from rethink_tf.runs.request import prepare
+from rethink_tf.storage import paths
 from rethink_tf.training import run as train
 
 
@@ -25,7 +26,7 @@ def main(argv: list[str]) -> int:
         console.say(words)
     train.check(resolved, options)
     run_dir = Path(options.runs_dir) / run_config.run_id(resolved)
-    if not options.dry_run and results.read_summary(run_dir) is None:
+    if not options.dry_run and results.read_summary(paths.absolute(run_dir)) is None:
         datasets.require(resolved.dataset, options.data_dir)
     if options.dry_run:
         console.say(train.plan(resolved, options))

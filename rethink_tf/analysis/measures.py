@@ -18,6 +18,7 @@ from rethink_tf import console
 from rethink_tf.config.run_config import FIELDS
 from rethink_tf.errors import RequestError
 from rethink_tf.runs import description
+from rethink_tf.storage.paths import absolute
 
 EXAMPLES, DRAWS = 1000, 5  # of sharpness
 MARGIN = 10  # percentile, as in Jiang et al. (2020)
@@ -150,7 +151,7 @@ def of_run(
         complexity = drawn["complexity"]
     return {
         "run_id": run.summary["run_id"],
-        "name": description.run_name(Path(run_dir)),
+        "name": description.run_name(absolute(run_dir)),
         "run_dir": str(run_dir),
         "changed_fraction": run.summary["changed_fraction"],
         "train_accuracy": float(np.mean(logits.argmax(axis=1) == given)),

@@ -13,7 +13,9 @@ import numpy as np
 
 from rethink_tf.analysis.randomisation_figures import Run, number
 from rethink_tf.plotting import style as pictures
-from rethink_tf.storage import files
+from rethink_tf.printable import markdown as marked
+from rethink_tf.printable import printable
+from rethink_tf.storage import files, paths
 
 REPORT = "report"
 # Okabe and Ito, and a line style and marker each, so that no colour is needed.
@@ -43,13 +45,12 @@ def write(out: Path, figures: dict[str, Any], runs: list[Run]) -> list[str]:
     light, dark = (pictures.png(picture(figures, runs, look, "")) for look in (_LIGHT, _DARK))
     own = pictures.png(picture(figures, runs, _LIGHT, title(figures)))
     pages = {
-        # A class may be named in any bytes.
-        f"{REPORT}.md": markdown(figures).encode(errors="backslashreplace"),
+        f"{REPORT}.md": markdown(figures).encode(),
         f"{REPORT}.png": own,
-        f"{REPORT}.html": page(figures, light, dark).encode(errors="backslashreplace"),
+        f"{REPORT}.html": page(figures, light, dark).encode(),
     }
     for name, content in pages.items():
-        files.write_atomically(out / name, content)
+        files.write_atomically(paths.absolute(out / name), content)
     return [str(out / name) for name in pages]
 
 
@@ -103,14 +104,20 @@ def sections(figures: dict[str, Any]) -> dict[str, list[str]]:
 
 def markdown(figures: dict[str, Any]) -> str:
     """The page as Markdown, with report.png beside it."""
-    head, *rows = table(figures)
-    lines = [f"# {title(figures)}", "", f"**{_sentence(figures)}**", "", facts(figures), ""]
+    head, *rows = [[marked(cell) for cell in row] for row in table(figures)]
+    lines = [f"# {marked(title(figures))}", "", f"**{marked(_sentence(figures))}**", ""]
+    lines += [marked(facts(figures)), ""]
     lines += [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     lines += [f"| {' | '.join(row)} |" for row in rows]
     lines += ["", f"![training and test accuracy by epoch]({REPORT}.png)"]
     for heading, items in sections(figures).items():
-        lines += ["", f"## {heading}", "", *(f"- {item}" for item in items)]
+        lines += ["", f"## {marked(heading)}", "", *(f"- {marked(item)}" for item in items)]
     return "\n".join(lines) + "\n"
+
+
+def _text(words: str) -> str:
+    """Words for HTML."""
+    return html.escape(printable(words))
 
 
 def _sentence(figures) -> str:
@@ -143,22 +150,22 @@ def page(figures: dict[str, Any], light: bytes, dark: bytes) -> str:
         return f"data:image/png;base64,{base64.b64encode(content).decode()}"
 
     def cells(row: list[str], kind: str) -> str:
-        return "<tr>" + "".join(f"<{kind}>{html.escape(c)}</{kind}>" for c in row) + "</tr>"
+        return "<tr>" + "".join(f"<{kind}>{_text(c)}</{kind}>" for c in row) + "</tr>"
 
     head, *rows = table(figures)
     lists = "".join(
-        f"<h2>{html.escape(heading)}</h2><ul>"
-        + "".join(f"<li>{html.escape(item)}</li>" for item in items)
+        f"<h2>{_text(heading)}</h2><ul>"
+        + "".join(f"<li>{_text(item)}</li>" for item in items)
         + "</ul>"
         for heading, items in sections(figures).items()
     )
-    name = html.escape(title(figures))
+    name = _text(title(figures))
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{name}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{_STYLE}</style></head><body><h1>{name}</h1>"
-        f'<p class="verdict">{html.escape(_sentence(figures))}</p>'
-        f"<p>{html.escape(facts(figures))}</p>"
+        f'<p class="verdict">{_text(_sentence(figures))}</p>'
+        f"<p>{_text(facts(figures))}</p>"
         f'<div class="wide"><table>{cells(head, "th")}'
         f"{''.join(cells(row, 'td') for row in rows)}</table></div>"
         f'<picture><source srcset="{data(dark)}" media="(prefers-color-scheme: dark)">'
@@ -215,7 +222,7 @@ def picture(figures: dict[str, Any], runs: list[Run], look, words: str) -> np.nd
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False,
                   labelcolor=ink, handlelength=3.5)  # fmt: skip
     if words:
-        figure.suptitle(words, color=ink, weight="bold", size=12)
+        figure.suptitle(printable(words), color=ink, weight="bold", size=12, parse_math=False)
     return pictures.pixels_of(figure)
 
 

@@ -27,7 +27,7 @@ from rethink_tf.data import registry as datasets
 from rethink_tf.errors import AuditError, DivergedError, RequestError
 from rethink_tf.models.custom.keras_file import first_line
 from rethink_tf.runs import results
-from rethink_tf.storage import content_hash, files
+from rethink_tf.storage import content_hash, files, paths
 from rethink_tf.training import run as train
 
 TRUE, RANDOM = "true labels", "random labels"
@@ -66,6 +66,7 @@ def cases(wanted: RunConfig, pixels: tuple[str, ...], seeds: int) -> list[tuple[
     ]
 
 
+@paths.from_here()
 def run(
     model: Any,
     dataset: Any,
@@ -121,9 +122,9 @@ def run(
     for note in notes:
         say(note)
     wanted = RunConfig(model=_named(model, out), dataset=name, **fields)
-    places = options.data_dir, options.cache_dir, say
+    where = options.data_dir, options.cache_dir, say
     planned = [
-        (case, run_config.resolve(each, *places))
+        (case, run_config.resolve(each, *where))
         for case, each in cases(wanted, tuple(pixels), seeds)
     ]
     if words := run_config.smaller_batch(wanted, planned[0][1]):
@@ -137,7 +138,8 @@ def run(
         except (AuditError, DivergedError) as error:
             left_out.append(f"{case}, seed {each.seed}: {error}")
             continue
-        runs.append(Run(case, each.seed, summary, results.read_history(run_dir)))
+        history = results.read_history(paths.absolute(run_dir))
+        runs.append(Run(case, each.seed, summary, history))
     figures = _figures(planned, runs, left_out, threshold, options)
     figures["notes"] = [*notes, *figures["notes"]]
     figures["files"] = page.write(out, figures, runs)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from rethink_tf import console
 from rethink_tf.errors import ExitCode, RequestError, RethinkError
+from rethink_tf.storage import paths
 
 PROGRAM = "rethink-tf"
 # Of commands that keep nothing before their end.
@@ -106,7 +107,8 @@ def guarded(
     """
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        return int(command(argv))
+        with paths.from_here():
+            return int(command(argv))
     except RethinkError as error:
         console.warn(" ".join(str(error).splitlines()))
         return int(error.exit_code)

@@ -14,7 +14,7 @@ from rethink_tf.data import noise_file
 from rethink_tf.data import registry as datasets
 from rethink_tf.errors import ExitCode, RequestError
 from rethink_tf.runs.request import prepare
-from rethink_tf.storage import content_hash
+from rethink_tf.storage import content_hash, paths
 from rethink_tf.training.devices import setup as devices
 
 
@@ -75,7 +75,8 @@ def main(argv: list[str]) -> int:
         "definition": config.label_noise,
         "version": __version__,
     }
-    noise_file.write(export, noise_file.Noise(split.index, split.labels, given, header))
+    noise = noise_file.Noise(split.index, split.labels, given, header)
+    noise_file.write(paths.absolute(export), noise)
     changed = float(np.mean(given != split.labels))
     console.say(f"{export}: {len(given)} labels, {100 * changed:.2f}% changed")
     return ExitCode.DONE

@@ -9,6 +9,7 @@ from rethink_tf.config.command_line import CommandLine
 from rethink_tf.console import counted
 from rethink_tf.errors import ExitCode, RequestError
 from rethink_tf.experiments import plan
+from rethink_tf.printable import markdown, printable
 from rethink_tf.report import derived, drawing, html, measured, table
 from rethink_tf.report.collection import MEASURED, MOST_SEEDS, Collection, collect
 from rethink_tf.report.sections import build as sections
@@ -96,12 +97,12 @@ def main(argv: list[str]) -> int:
     out = [run for section in made for run in section.gathered.left_out]
     refused = {run.run_id: run for run in out if run.status == results.INVALID}
     for name, why in runs.broken.items():
-        console.say(f"cannot be read: {name}: {why}")
+        console.say(f"cannot be read: {printable(name)}: {printable(why)}")
     for section in made:
         if section.gathered.why_none:
-            console.say(f"{section.name}: {section.caption}")
+            console.say(f"{section.name}: {printable(section.caption)}")
         for note in section.notes:
-            console.say(f"{section.name}: {note}")
+            console.say(f"{section.name}: {printable(note)}")
     console.say(str(Path(asked.out) / "report.html"))
     if asked.strict and (missing or refused or runs.broken):
         invalid = [f"{run_id} is INVALID: {r.summary['reason']}" for run_id, r in refused.items()]
@@ -134,7 +135,7 @@ def _write(out: Path, made: list[sections.Section], runs: Collection, top: str) 
     """All files of a report."""
     with files.storage(out):
         out.mkdir(parents=True, exist_ok=True)
-    text = [f"# Paper and ours\n\n{top}\n"]
+    text = [f"# Paper and ours\n\n{markdown(top)}\n"]
     for section in made:
         text.append(_markdown(section))
         for one in section.tables:
@@ -143,7 +144,7 @@ def _write(out: Path, made: list[sections.Section], runs: Collection, top: str) 
             for ending, content in drawing.files(figure).items():
                 files.write_atomically(out / f"{figure.name}.{ending}", content)
     if runs.broken:
-        lines = [f"- {name}: {why}" for name, why in runs.broken.items()]
+        lines = [f"- {markdown(name)}: {markdown(why)}" for name, why in runs.broken.items()]
         text.append("\n".join(["## What cannot be read", "", *lines]) + "\n")
     files.write_atomically(out / "report.md", "\n".join(text).encode())
     page = html.page(made, runs, top)
@@ -151,13 +152,14 @@ def _write(out: Path, made: list[sections.Section], runs: Collection, top: str) 
 
 
 def _markdown(section: sections.Section) -> str:
-    parts = [f"## {section.gathered.title}", ""]
+    parts = [f"## {markdown(section.gathered.title)}", ""]
     if not section.tables and not section.figures:
-        parts += [section.caption, ""]
+        parts += [markdown(section.caption), ""]
     for note in section.notes:
-        parts += [f"**{note}**", ""]
+        parts += [f"**{markdown(note)}**", ""]
     for figure in section.figures:
-        parts += [f"![{figure.title}]({figure.name}.png)", "", f"{figure.title}. {figure.caption}"]
+        title = markdown(figure.title)
+        parts += [f"![{title}]({figure.name}.png)", "", f"{title}. {markdown(figure.caption)}"]
         parts.append("")
     for one in section.tables:
         parts.append(table.markdown(one, level=3))

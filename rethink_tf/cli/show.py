@@ -27,7 +27,7 @@ from rethink_tf.runs.description import (
     stored_config,
 )
 from rethink_tf.runs.request import prepare
-from rethink_tf.storage import files
+from rethink_tf.storage import files, paths
 from rethink_tf.training.recording.samples import choose, moments_of, run_samples
 
 MOST_RUNS = 100
@@ -135,6 +135,6 @@ def main(argv: list[str]) -> int:
     else:
         options = parsed[Options]
         picture = _grid(prepare(wanted(parsed), options), options, console.say)
-    files.write_atomically(out, pictures.png(picture))
+    files.write_atomically(paths.absolute(out), pictures.png(picture))
     console.say(str(out))
     return ExitCode.DONE

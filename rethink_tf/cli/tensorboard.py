@@ -6,6 +6,7 @@ from rethink_tf import console
 from rethink_tf.config.command_line import CommandLine, FlagSet
 from rethink_tf.config.flags import Options
 from rethink_tf.errors import ExitCode, RequestError
+from rethink_tf.printable import printable
 from rethink_tf.report import tensorboard
 from rethink_tf.report.collection import collect
 from rethink_tf.runs import results
@@ -30,9 +31,10 @@ def main(argv: list[str]) -> int:
     runs = [run for run in tensorboard.trained(found) if found.readable(run)]
     for run in found.runs:
         if run.status != results.DONE:
-            console.say(f"left out: {run.run_id} is {run.status}: {run.summary['reason']}")
+            why = printable(run.summary["reason"])
+            console.say(f"left out: {run.run_id} is {run.status}: {why}")
     for name, why in found.broken.items():
-        console.say(f"left out: {name} cannot be read: {why}")
+        console.say(f"left out: {printable(name)} cannot be read: {printable(why)}")
     if not runs:
         raise RequestError(f"--runs_dir={asked.runs_dir}: expected finished runs, found none")
     devices.start()

@@ -16,6 +16,7 @@ import numpy as np
 
 from rethink_tf.data.label_file import COLUMNS, read_table, refuse_fractions
 from rethink_tf.errors import RequestError
+from rethink_tf.storage import paths
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +60,7 @@ def read(path: Path | str) -> Noise:
         RequestError: not there, or not index, true and given of one length, whole numbers, with
             every index once. Pickled objects are never loaded.
     """
-    table = read_table(path)
+    table = read_table(paths.absolute(path))
     if lacking := [name for name in COLUMNS if name not in table]:
         raise RequestError(
             f"{path}: expected columns {', '.join(COLUMNS)} as CSV or .npz, found no "

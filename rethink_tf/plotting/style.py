@@ -12,6 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from rethink_tf.printable import printable
+
 DPI, WIDTH = 160, 10.0  # inches: 1600 pixels
 RANGE = 2.5  # deviations shown, from black to white
 LONGEST = 16  # letters of a class name that are shown
@@ -80,7 +82,7 @@ def sample_grid(
     from matplotlib.figure import Figure
 
     def name(label):
-        return str(label) if class_names is None else class_names[label][:LONGEST]
+        return str(label) if class_names is None else printable(class_names[label])[:LONGEST]
 
     def words(given, row):
         before, after = name(int(true[row])), name(int(given[row]))
@@ -96,7 +98,8 @@ def sample_grid(
     size = min(9.0, 0.94 * cell * 72 / (0.66 * longest))  # points; bold glyphs are 0.66 em wide
     figure = Figure(figsize=(WIDTH, height), dpi=DPI)
     if title:
-        figure.text(0.5, 1 - 0.1 / height, title, ha="center", va="top", size=12, weight="bold")
+        place = {"x": 0.5, "y": 1 - 0.1 / height, "ha": "center", "va": "top"}
+        figure.text(**place, s=printable(title), size=12, weight="bold", parse_math=False)
     for row in range(len(true)):
         top = height - head - row * (side + label)
         if index is not None:
@@ -115,7 +118,8 @@ def sample_grid(
             text, changed = texts[row][column]
             weight = "bold" if changed else "normal"
             # With y given, matplotlib does not measure ticks that are not there.
-            axes.set_title(text, size=size, y=1.0, pad=5, weight=weight)
+            # A class's name is no formula, whatever signs are in it.
+            axes.set_title(text, size=size, y=1.0, pad=5, weight=weight, parse_math=False)
             if changed:
                 axes.title.set_bbox({"facecolor": ORANGE, "edgecolor": "none", "pad": 1.5})
             if row == 0:

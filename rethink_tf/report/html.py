@@ -5,6 +5,7 @@ import importlib.resources
 import json
 from collections.abc import Sequence
 
+from rethink_tf.printable import printable
 from rethink_tf.report import listing, table
 from rethink_tf.report.collection import Collection
 from rethink_tf.report.drawing import svg
@@ -15,7 +16,7 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inl
 
 
 def _text(value) -> str:
-    return html.escape(str(value), quote=True)
+    return html.escape(printable(value), quote=True)
 
 
 def _file(name: str) -> str:

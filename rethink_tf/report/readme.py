@@ -33,8 +33,8 @@ def block(name: str, scale: str, runs: Collection) -> str:
     return "".join(f"\n{part}\n" for part in parts) + "\n" * bool(parts)
 
 
-def _linked(row: table.Row) -> tuple[str, ...]:
-    return (f"[{row.labels[0]}]({row.flagfile})", *row.labels[1:])
+def _linked(row: table.Row) -> tuple[str | table.Link, ...]:
+    return (table.Link(row.labels[0], row.flagfile), *row.labels[1:])
 
 
 def rewritten(text: str, runs: list[Run]) -> str:

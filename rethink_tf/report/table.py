@@ -5,6 +5,7 @@ import dataclasses
 import io
 from collections.abc import Sequence
 
+from rethink_tf.printable import markdown as marked
 from rethink_tf.report import derived
 
 DASH = "–"
@@ -73,7 +74,7 @@ class Row:
     `source` is OWN, MEASURED or empty where nothing was found; `flagfile` trains the row.
     """
 
-    labels: tuple[str, ...]
+    labels: tuple["str | Link", ...]
     cells: dict[str, Cell]
     source: str = ""
     run_ids: tuple[str, ...] = ()
@@ -145,21 +146,35 @@ def footnotes(table: Table) -> list[str]:
 
 def markdown(table: Table, level: int) -> str:
     """The table with its title, caption and notes."""
-    parts = [f"{'#' * level} {table.title}", "", table.caption, ""]
+    parts = [f"{'#' * level} {marked(table.title)}", "", marked(table.caption), ""]
     parts += rows_markdown(heads(table), texts(table), len(table.labels))
     for note in footnotes(table):
-        parts += ["", note]
+        parts += ["", marked(note)]
     return "\n".join(parts) + "\n"
 
 
 def rows_markdown(titles: Sequence[str], lines: Sequence[Sequence[str]], left: int) -> list[str]:
-    """The lines of a Markdown table; all but the first `left` columns to the right."""
+    """The lines of a Markdown table; all but the first `left` columns to the right.
+
+    Cells are text that is shown as it is; a `Link` is one.
+    """
     rule = ["---" if number < left else "---:" for number in range(len(titles))]
-    return [f"| {' | '.join(_escaped(c) for c in line)} |" for line in (titles, rule, *lines)]
+    cells = [[_cell(c) for c in line] for line in (titles, *lines)]
+    return [f"| {' | '.join(line)} |" for line in (cells[0], rule, *cells[1:])]
 
 
-def _escaped(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").split())
+@dataclasses.dataclass(frozen=True)
+class Link:
+    """A cell of Markdown that leads to a file of this project."""
+
+    text: str
+    path: str
+
+
+def _cell(cell: str | Link) -> str:
+    if isinstance(cell, Link):
+        return f"[{marked(cell.text)}]({cell.path})"
+    return " ".join(marked(cell).split())
 
 
 def csv_text(table: Table) -> str:

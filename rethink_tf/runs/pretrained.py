@@ -19,6 +19,7 @@ from rethink_tf.data.sources import custom as foreign_data
 from rethink_tf.errors import RequestError, StorageError
 from rethink_tf.runs import checkpoint, results
 from rethink_tf.storage import content_hash
+from rethink_tf.storage.paths import absolute
 
 
 @dataclasses.dataclass(frozen=True)
@@ -231,7 +232,8 @@ def of(
         seen = info.image_shape, info.num_classes
         return Parent(drawn, None, content_hash.shown(child.init_from), 0, None, *seen)
     folder, run_id, epoch, known = run_config.parent_parts(child)
-    summary = results.read_summary(Path(folder))
+    folder = absolute(folder)
+    summary = results.read_summary(folder)
     if summary is None:
         raise RequestError(f"--init_from: expected the finished run {run_id} in {folder}")
     if summary.get("run_id") != run_id:

@@ -12,7 +12,7 @@ from typing import Any
 from rethink_tf import console, environment
 from rethink_tf.errors import ExitCode
 from rethink_tf.runs import results
-from rethink_tf.storage import files
+from rethink_tf.storage import files, paths
 from rethink_tf.storage import lock as run_lock
 
 RUNS_DIR = "folder of runs: results go to RUNS_DIR/<run id>, once"
@@ -51,11 +51,12 @@ def carry_out(
         StorageError: its folder cannot be written, or is damaged.
     """
     named = run_id(kind, values)
-    folder = Path(runs_dir) / named
+    shown = Path(runs_dir) / named
+    folder = paths.absolute(shown)
     with run_lock.locked(folder):
         summary = results.read_finished(folder, named)
         if summary is not None:
-            say(f"finished before: {folder}, {summary['status']}")
+            say(f"finished before: {shown}, {summary['status']}")
         else:
             facts = {"run_id": named, "config": values}
             files.write_json(folder / results.CONFIG, facts | {
@@ -65,5 +66,5 @@ def carry_out(
             found = compute(folder)
             summary = {"status": results.DONE, "reason": None, "kind": kind, **found, **facts}
             results.finish(folder, summary)
-            say(f"{folder}/{results.SUMMARY}")
+            say(f"{shown}/{results.SUMMARY}")
     return ExitCode.DONE if summary["status"] == results.DONE else ExitCode.INVALID

@@ -1,9 +1,37 @@
-"""Where data lie on this machine, unless a command says otherwise."""
+"""Where data lie on this machine, unless a command says otherwise; what a relative path means."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from rethink_tf.errors import RequestError
+
+_start: Path | None = None  # the folder that relative paths are of; None: the current one
+
+
+@contextlib.contextmanager
+def from_here() -> Iterator[None]:
+    """Within it relative paths are those of the folder that is the current one at its beginning.
+
+    A network's own code may change the current folder when it is imported, built or called. What
+    was typed before does not mean another file then. Of several, one within the other, the first
+    counts.
+    """
+    global _start
+    before = _start
+    if before is None:
+        with contextlib.suppress(OSError):  # a folder that was removed: only absolute paths work
+            _start = Path.cwd()
+    try:
+        yield
+    finally:
+        _start = before
+
+
+def absolute(path: str | os.PathLike) -> Path:
+    """A path as it is used, whatever the current folder is by now: see `from_here`."""
+    return (_start or Path()) / path
 
 
 def data_directory(data_dir: str | os.PathLike | None = None) -> Path:
@@ -31,7 +59,7 @@ def cache_directory(cache_dir: str | os.PathLike | None = None) -> Path:
 def _expanded(name: str, folder: str | os.PathLike) -> Path:
     """A folder whose ~ is the home directory; RequestError where there is none."""
     try:
-        return Path(folder).expanduser()
+        return absolute(Path(folder).expanduser())
     except RuntimeError:
         raise RequestError(
             f"{name}: expected a folder, got {folder}: there is no such home directory"

@@ -11,6 +11,7 @@ from rethink_tf.errors import RequestError
 from rethink_tf.training import input_pipeline
 
 STAND_IN = 500
+MOST_CHANNELS = 4
 
 
 def corrupted_dataset(
@@ -21,8 +22,8 @@ def corrupted_dataset(
     Args:
         train: arrays (x, y), or a finite tf.data.Dataset of (image, label), batched or not. Images
             are uint8, or floats from 0 to 1, or floats that are whole numbers to 255, [H, W] or
-            [H, W, 1 or 3], and come with their channels; labels integers from 0 (in
-            arrays also one-hot). An example's identity is its position, so the data set must not
+            [H, W, 1 or 3], and come with their channels; a label is an integer from 0, of shape []
+            or [1], or one-hot [K]. An example's identity is its position, so the data set must not
             shuffle.
         corrupt: probability with which each label is replaced by a uniform class.
         pixels: `original`, `shuffled`, `random` or `gaussian`.
@@ -79,22 +80,7 @@ def corrupted_dataset(
 def _arrays(name: str, given) -> tuple[np.ndarray, np.ndarray]:
     """(images, labels) of arrays or of a tf.data.Dataset."""
     if isinstance(given, tf.data.Dataset):
-        spec = given.element_spec
-        if not (isinstance(spec, tuple) and len(spec) == 2):
-            raise RequestError(f"{name}: expected a tf.data.Dataset of (image, label)")
-        if given.cardinality() == tf.data.INFINITE_CARDINALITY:
-            raise RequestError(
-                f"{name}: expected a finite tf.data.Dataset, received a repeated one"
-            )
-        batched = spec[1].shape.rank == 1 and spec[0].shape.rank in (3, 4)
-        rows = list(given.as_numpy_iterator())
-        if not rows:
-            raise RequestError(f"{name}: expected examples, received none")
-        join = np.concatenate if batched else np.stack
-        try:
-            given = tuple(join([row[i] for row in rows]) for i in range(2))
-        except ValueError as error:
-            raise RequestError(f"{name}: expected images of one shape: {error}") from None
+        given = _of_dataset(name, given)
     try:
         x, y = given
         x = np.asarray(x)
@@ -103,6 +89,57 @@ def _arrays(name: str, given) -> tuple[np.ndarray, np.ndarray]:
             f"{name}: expected arrays (x, y) or a tf.data.Dataset, received {type(given).__name__}"
         ) from None
     return x, label_file.as_labels(f"{name}: y", y)
+
+
+def _of_dataset(name: str, given: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """(images, labels) of a tf.data.Dataset, its batches joined."""
+    spec = given.element_spec
+    plain = isinstance(spec, tuple) and len(spec) == 2
+    if not (plain and all(isinstance(part, tf.TensorSpec) for part in spec)):
+        raise RequestError(
+            f"{name}: expected a tf.data.Dataset of (image, label), two dense tensors, received "
+            f"elements {spec}"
+        )
+    if given.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise RequestError(f"{name}: expected a finite tf.data.Dataset, received a repeated one")
+    rows = list(given.as_numpy_iterator())
+    if not rows:
+        raise RequestError(f"{name}: expected examples, received none")
+    join = np.concatenate if _batched(name, spec, rows) else np.stack
+    columns = []
+    for column, what in zip(zip(*rows, strict=True), ("images", "labels"), strict=True):
+        try:
+            columns.append(join(column))
+        except ValueError as error:
+            raise RequestError(f"{name}: expected {what} of one shape: {error}") from None
+    return tuple(columns)
+
+
+def _batched(name: str, spec, rows) -> bool:
+    """Whether the elements of a data set are batches: by their shapes.
+
+    Ranks alone do not tell: an image [H, W, 3] with a label [1] has those of a batch [B, H, W] of
+    grey images with labels [B]. A batch has as many images as labels in every element, and its
+    last dimension, a width, is not a number of channels.
+
+    Raises:
+        RequestError: neither one example nor a batch.
+    """
+    image, label = (np.shape(part) for part in rows[0])
+    ranks = len(image), len(label)
+    alike = all(np.shape(x)[:1] == np.shape(y)[:1] for x, y in rows)
+    if ranks == (3, 1):
+        static = [part.shape[0] if part.shape.rank else None for part in spec]
+        channels = image[-1] <= MOST_CHANNELS  # of 2 or 4 the image is refused later
+        return alike and not channels and (None in static or static[0] == static[1])
+    if ranks in ((2, 0), (2, 1), (3, 0)):
+        return False
+    if ranks in ((3, 2), (4, 1), (4, 2)) and alike:
+        return True
+    raise RequestError(
+        f"{name}: elements of shapes {list(image)} and {list(label)}: expected an image [H, W] or "
+        "[H, W, 1 or 3] with a label [], [1] or one-hot [K], or batches of these"
+    )
 
 
 def _dataset(table: types.Table, scale: float | None) -> tf.data.Dataset:

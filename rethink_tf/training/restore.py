@@ -18,6 +18,7 @@ from rethink_tf.data import pipeline, types
 from rethink_tf.errors import RequestError, StorageError
 from rethink_tf.runs import results
 from rethink_tf.runs.pretrained import Parent
+from rethink_tf.storage import paths
 from rethink_tf.training import input_pipeline, trainer, transfer
 
 BATCH = 500
@@ -99,7 +100,7 @@ def read(run_dir: Path | str, *, data_dir=None, cache_dir=None, say=print) -> Tr
             gone.
         StorageError: a file is damaged, or the weights or labels are not those of the summary.
     """
-    run_dir = Path(run_dir)
+    run_dir = paths.absolute(run_dir)
     summary = results.read_summary(run_dir)
     if summary is None:
         raise RequestError(f"{run_dir}: expected the folder of a finished run; there is none")

@@ -18,6 +18,7 @@ from rethink_tf.data.sources import tfrecord_index
 from rethink_tf.errors import AuditError, DivergedError, RequestError
 from rethink_tf.runs import results
 from rethink_tf.storage import lock as run_lock
+from rethink_tf.storage import paths
 from rethink_tf.training.devices.workers import WorkerLostError, Workers
 from rethink_tf.training.preemption import Stop
 from rethink_tf.training.recording import messages
@@ -28,6 +29,7 @@ _LOST = ("UnavailableError", "AbortedError", "CancelledError", "DeadlineExceeded
          "InternalError", "UnknownError", "FailedPreconditionError")  # fmt: skip
 
 
+@paths.from_here()
 def run(
     config: RunConfig,
     run_dir: Path | str,
@@ -56,8 +58,9 @@ def run(
         WorkerLostError: another process of a multi-worker run is gone.
         InUseError, StorageError, RequestError: see `errors`.
     """
-    run_dir = Path(run_dir)
+    shown = run_dir
     check(config, options)
+    run_dir = paths.absolute(run_dir)
     with contextlib.ExitStack() as stack:
         workers = Workers()
         started = None
@@ -79,7 +82,7 @@ def run(
         summary = json.loads(workers.ask_chief(claim))
         if summary is not None:
             refuse_other_images(config.dataset, summary, run_dir, options.data_dir)
-            say(f"{run_dir}: finished already; this is its summary")
+            say(f"{shown}: finished already; this is its summary")
             if missed := results.missing_snapshots(run_dir, options.keep_epochs, summary["epochs"]):
                 say(messages.not_kept(missed))
         else:
@@ -87,7 +90,7 @@ def run(
                 stop, started = stack.enter_context(Stop()), _start(options, say)
             summary = _train(config, run_dir, options, argv, say, stop, started)
 
-    say(f"{messages.verdict(summary, config)}\n{run_dir}")
+    say(f"{messages.verdict(summary, config)}\n{shown}")
     if summary["status"] == results.INVALID:
         raise AuditError(f"INVALID: {summary['reason']}")
     if summary["status"] == results.DIVERGED:

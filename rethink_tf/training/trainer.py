@@ -18,6 +18,7 @@ from rethink_tf.config.run_config import RunConfig, run_id
 from rethink_tf.corruptions import checksum
 from rethink_tf.environment import git_commit
 from rethink_tf.errors import RequestError
+from rethink_tf.printable import printable
 from rethink_tf.runs import checkpoint, pretrained, results, resume
 from rethink_tf.training import input_pipeline, metrics, transfer
 from rethink_tf.training.devices import setup as devices
@@ -290,5 +291,5 @@ def _introduction(config, facts, train, test, checks, platform, threads, jit) ->
         settings = devices.gpu_settings(config.precision, jit, devices.capabilities())
         lines["On GPUs"] = settings
     for number, words in enumerate(facts["arrivals"]):
-        lines["On arrival" if number == 0 else " " * number] = words
+        lines["On arrival" if number == 0 else " " * number] = printable(words)
     return messages.configuration(config, facts["run_id"], lines)

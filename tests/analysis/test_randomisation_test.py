@@ -36,8 +36,8 @@ def tested(tensorflow, tmp_path_factory):
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         said = []
         patch.setattr("rethink_tf.console.say", said.append)
-        patch.setattr(randomisation_test.run, "__kwdefaults__",
-                      randomisation_test.run.__kwdefaults__ | {"say": said.append})  # fmt: skip
+        inner = randomisation_test.run.__wrapped__
+        patch.setattr(inner, "__kwdefaults__", inner.__kwdefaults__ | {"say": said.append})
         code = test_command.main(argv)
         yield types.SimpleNamespace(folder=folder, argv=argv, code=code, said=said)
 

@@ -214,7 +214,7 @@ def test_folders_that_are_refused(offline):
     class_folders.draw(offline / "strange" / "val", classes=3)
     for name, words in (
         ("shapes", "without an image: empty; fill or remove"), ("one", "two classes, found 1 fol"),
-        ("half", "has a folder train but none of test, val, validation"), ("none", "there is none"),
+        ("half", "has a folder train but none for testing"), ("none", "there is none"),
         ("single", "leaves no image for testing: every class has one image"),
         ("strange", "has classes that train has not: class_2"),
     ):  # fmt: skip

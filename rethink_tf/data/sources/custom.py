@@ -17,8 +17,9 @@ from rethink_tf.data import label_file
 from rethink_tf.data.sources import custom_tfds, image_folder
 from rethink_tf.data.sources import tfds as tfds_source
 from rethink_tf.errors import RequestError
+from rethink_tf.printable import printable
 from rethink_tf.storage import array_cache, content_hash
-from rethink_tf.storage.paths import cache_directory, data_directory
+from rethink_tf.storage.paths import absolute, cache_directory, data_directory
 
 KINDS = ("folder", "npz", "tfds")
 FORMS = "folder:PATH, npz:FILE, tfds:NAME"
@@ -74,9 +75,10 @@ def open_set(
     kind, _, where = name.partition(":")
     if kind == "folder":
         cache = cache_directory(cache_dir)
-        opened = _folder(Path(where), cache, input_size, augment, report)
+        opened = _folder(absolute(where), cache, input_size, augment, report)
     elif kind == "npz":
-        opened = _npz(where, _stamp(Path(where)))
+        path = absolute(where)
+        opened = _npz(str(path), _stamp(path))
     else:
         place = data_directory(data_dir), cache_directory(cache_dir)
         opened = _tfds(where, *place, input_size, augment, report)
@@ -232,11 +234,11 @@ def _images(name: str, x: np.ndarray) -> tuple[np.ndarray, list[str]]:
 def _tfds(name: str, data_dir: Path, cache_dir: Path, input_size, augment, report) -> Opened:
     found = custom_tfds.find(name, data_dir, input_size, augment)
     counts = {part: count for part, (_, count) in found.splits.items()}
-    notes = []
+    notes = list(found.notes)
     if found.is_split_here:
         notes.append(
-            f"{name} has no test split: split by the hash of each position, {counts['train']} for "
-            f"training, {counts['test']} for testing"
+            f"{printable(name.partition('#')[0])} has no test split: split by the hash of each "
+            f"position, {counts['train']} for training, {counts['test']} for testing"
         )
     rule = f"{found.content()} {found.image_shape} {found.is_split_here}"
     content = hashlib.sha256(rule.encode()).hexdigest()
@@ -269,7 +271,7 @@ def describe(train, test, class_names=None) -> list[str]:
         train, test: `datasets.Split`s.
         class_names: of the K classes; default: their numbers.
     """
-    names = class_names or [str(k) for k in range(train.num_classes)]
+    names = [printable(n) for n in class_names or range(train.num_classes)]
     counts = [np.bincount(s.labels, minlength=train.num_classes) for s in (train, test)]
     if train.num_classes <= SHOWN:
         each = ", ".join(f"{n} {a}+{b}" for n, a, b in zip(names, *counts, strict=True))

@@ -11,15 +11,27 @@ from pathlib import Path
 
 import numpy as np
 
-from rethink_tf.data.sources import image_files, image_folder
+from rethink_tf.data.sources import image_files, image_folder, split_names
 from rethink_tf.data.sources import tfds as tfds_source
+from rethink_tf.data.sources.folder_tree import some
 from rethink_tf.errors import RequestError
+from rethink_tf.printable import printable
 
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """A prepared version. `splits` maps "train" and "test" to (TFDS split, number of examples);
-    both are of one TFDS split where there is no test split."""
+    """A prepared version.
+
+    Attributes:
+        folder: of the version.
+        image_key, label_key: the features that are used.
+        image_shape, num_classes, class_names: of what they hold.
+        splits: maps "train" and "test" to (TFDS split, number of examples); both are of one TFDS
+            split where there is no test split.
+        chosen: image and label feature where they are not those called "image" and "label", or the
+            first of their kind: a part of the set's identity.
+        notes: what was chosen, and what is not used, in words.
+    """
 
     folder: Path
     image_key: str
@@ -28,13 +40,22 @@ class Prepared:
     num_classes: int
     class_names: tuple[str, ...] | None
     splits: dict[str, tuple[str, int]]
+    chosen: tuple[str, str] | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def is_split_here(self) -> bool:
         return self.splits["train"][0] == self.splits["test"][0]
 
     def content(self) -> str:
-        """sha256 over the bytes of the records that are used, and the features."""
+        """sha256 over the bytes of the records that are used, and the features; of a choice that
+        these do not tell, over that too."""
+        known = self._records()
+        if self.chosen is None:
+            return known
+        return hashlib.sha256(f"{known} {self.chosen}".encode()).hexdigest()
+
+    def _records(self) -> str:
         used = tuple(sorted({name for name, _ in self.splits.values()}))
         return _content(self.folder, used, tfds_source.fingerprint(self.folder))
 
@@ -53,10 +74,14 @@ def _content(folder: Path, splits: tuple[str, ...], _fingerprint: str) -> str:
 def find(name: str, data_dir: Path, input_size: int | None, augment: str) -> Prepared:
     """What the metadata say of a set.
 
+    The labels are those that the set's `supervised_keys` name; else the only class label, or that
+    called "label", which the notes say; or what is typed: NAME#FEATURE.
+
     Raises:
-        RequestError: not prepared, or no image classification set; images of many sizes and no
-            --input_size.
+        RequestError: not prepared, or no image classification set; several features that could be
+            meant; images of many sizes and no --input_size.
     """
+    name, _, wanted = name.partition("#")
     folder = tfds_source.prepared_folder(name, data_dir)
     if folder is None:
         raise RequestError(
@@ -66,43 +91,113 @@ def find(name: str, data_dir: Path, input_size: int | None, augment: str) -> Pre
     try:
         info = json.loads((folder / "dataset_info.json").read_text())
         features = json.loads((folder / "features.json").read_text())["featuresDict"]["features"]
-        keys = (
-            [k for k, v in features.items() if "image" in v],
-            [k for k, v in features.items() if "classLabel" in v],
-        )
+        images = [key for key, feature in features.items() if "image" in feature]
+        labels = [key for key, feature in features.items() if "classLabel" in feature]
+        plain = _plain(images, "image"), _plain(labels, "label")
         counts = {s["name"]: sum(map(int, s["shardLengths"])) for s in info["splits"]}
-        image, label = (
-            ("image" if "image" in keys[0] else keys[0][0]),
-            ("label" if "label" in keys[1] else keys[1][0]),
-        )
+        num_train = counts["train"]
+        supervised = _supervised(info)
+        image, label, notes = _choice(name, images, labels, supervised, wanted)
         shape = tuple(int(n) for n in features[image]["image"]["shape"]["dimensions"])
         num_classes = int(features[label]["classLabel"]["numClasses"])
-        num_train = counts["train"]
-    except (OSError, KeyError, IndexError, ValueError, TypeError):
+        height, width, channels = shape
+    except (OSError, KeyError, IndexError, ValueError, TypeError, AttributeError):
         raise RequestError(
             f"--dataset: expected images and class labels with a split train in {folder}; its "
             "metadata say otherwise"
         ) from None
-    if shape[2] not in (1, 3):
-        raise RequestError(f"--dataset: expected 1 or 3 channels, {name} has {shape[2]}")
-    if min(shape) < 0:
+    if channels not in (1, 3):
+        raise RequestError(f"--dataset: expected 1 or 3 channels, {name} has {channels}")
+    if min(height, width) < 0:
         side = image_folder.wanted_side(input_size, augment)
         if side is None:
             raise RequestError(
                 f"--input_size: {name} has images of many sizes; type the size to bring them to, "
                 "such as --input_size=64"
             )
-        shape = (side, side, shape[2])
-    test = next((s for s in image_folder.TEST_NAMES if counts.get(s)), None)
+        shape = (side, side, channels)
+    test = _test_split(name, counts)
     if test:
         splits = {"train": ("train", num_train), "test": (test, counts[test])}
     else:
         num_test = round(image_folder.TEST_SHARE * num_train)
         splits = {"train": ("train", num_train - num_test), "test": ("train", num_test)}
+    if test and test != "test":
+        notes.append(f"{name} has no split test: its split {test} is used for testing")
+    unused = [split for split, count in counts.items() if count and split not in ("train", test)]
+    if unused:
+        notes.append(f"splits used for neither training nor testing: {some(unused)}")
     names = folder / f"{label}.labels.txt"
     classes = tuple(names.read_text().split("\n"))[:num_classes] if names.is_file() else ()
     classes = classes if len(classes) == num_classes else None
-    return Prepared(folder, image, label, shape, num_classes, classes, splits)
+    chosen = None if (image, label) == plain else (image, label)
+    return Prepared(folder, image, label, shape, num_classes, classes, splits, chosen, tuple(notes))
+
+
+def _plain(keys: list[str], usual: str) -> str:
+    return usual if usual in keys else keys[0]
+
+
+def _supervised(info: dict) -> tuple[str | None, str | None]:
+    """The features that a set itself names as input and target; None for what is no single one."""
+    keys = info.get("supervisedKeys") or {}
+    if "tuple" in keys:
+        items = keys["tuple"]["items"]
+        return items[0].get("featureKey"), items[1].get("featureKey")
+    return keys.get("input"), keys.get("output")  # as older versions of TFDS wrote them
+
+
+def _choice(
+    name: str, images: list[str], labels: list[str], supervised, wanted: str
+) -> tuple[str, str, list[str]]:
+    """The features of images and of labels, and what to say of the choice."""
+    notes = []
+    image = supervised[0] if supervised[0] in images else _only(images, "image")
+    if image is None:
+        raise RequestError(
+            f"--dataset: {name} has several features of images and names none for training: "
+            f"{some(images)}; expected one, or one called image"
+        )
+    if len(images) > 1:
+        others = some(key for key in images if key != image)
+        notes.append(f"images are the feature {printable(image)}; not used: {others}")
+    if wanted and wanted not in labels:
+        raise RequestError(
+            f"--dataset: expected one of {name}'s class labels after #: {some(labels)}; received "
+            f"{wanted}"
+        )
+    label = wanted or (supervised[1] if supervised[1] in labels else _only(labels, "label"))
+    if label is None:
+        raise RequestError(
+            f"--dataset: {name} has several class labels and names none for training: "
+            f"{some(labels)}; type one of them: --dataset=tfds:{name}#{printable(labels[0])}"
+        )
+    if len(labels) > 1 or label != "label":
+        why = "" if wanted or label != supervised[1] else ", as the set itself says"
+        others = [key for key in labels if key != label]
+        more = f"; not used: {some(others)}" if others else ""
+        notes.append(f"labels are the feature {printable(label)}{why}{more}")
+    return image, label, notes
+
+
+def _only(keys: list[str], usual: str) -> str | None:
+    """The key that is meant without a choice; IndexError where there is none."""
+    if usual in keys or len(keys) <= 1:
+        return _plain(keys, usual)
+    return None
+
+
+def _test_split(name: str, counts: dict[str, int]) -> str | None:
+    """The TFDS split to test on: test, else what its name says, as `validation`; None: none."""
+    if counts.get("test"):
+        return "test"
+    known = split_names.by_part(split for split, count in counts.items() if count)
+    found = split_names.for_testing(known)
+    if len(found) > 1:
+        raise RequestError(
+            f"--dataset: expected a split test, or one like it; {name} has several: {some(found)}"
+        )
+    return found[0] if found else None
 
 
 def decode(found: Prepared) -> dict[str, np.ndarray]:

@@ -3,19 +3,46 @@
 import hashlib
 import io
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
+WHITE = 255  # behind what is transparent, as most viewers show it
 
-def head(path: Path) -> tuple[tuple[int, int], bool, int] | None:
-    """((width, height), whether in colour, bits) of an image, or None where it cannot be read."""
+
+class Head(NamedTuple):
+    """What an image says of itself: its `size` (width, height) as it is shown, whether it is in
+    `colour`, the `bits` of its numbers (see `bits`), and how many `frames` it has."""
+
+    size: tuple[int, int]
+    colour: bool
+    bits: int
+    frames: int
+
+
+class Decoded(NamedTuple):
+    """An image as uint8 [side, side, 3 or 1], and the hash of its file.
+
+    `transparent`: whether anything behind it is seen. `blank`: whether it holds something, by its
+    transparency, of which on white nothing is seen.
+    """
+
+    pixels: np.ndarray
+    digest: bytes
+    transparent: bool
+    blank: bool
+
+
+def head(path: Path) -> Head | None:
+    """What an image says of itself, or None where it cannot be read."""
     from PIL import Image
 
     try:
         with Image.open(path) as image:
             turned = image.getexif().get(0x0112, 1) >= 5
-            grey = image.mode in ("1", "L", "LA", "F") or image.mode.startswith("I")
-            return (image.size[::-1] if turned else image.size), not grey, bits(image)
+            grey = image.mode in ("1", "L", "LA", "La", "F") or image.mode.startswith("I")
+            size = image.size[::-1] if turned else image.size
+            return Head(size, not grey, bits(image), getattr(image, "n_frames", 1))
     except Exception:  # each of Pillow's formats has its own kinds of failure
         return None
 
@@ -30,20 +57,51 @@ def bits(image) -> int:
     return 32 if image.mode in ("I", "F") else 8
 
 
-def decode(path: Path, side: int, colour: bool) -> tuple[np.ndarray, bytes] | None:
-    """(uint8 [side, side, 3 or 1], hash of the file), or None where it cannot be read."""
+def decode(path: Path, side: int, colour: bool) -> Decoded | None:
+    """The first frame of an image, on white where it is transparent; None: it cannot be read."""
     from PIL import Image, ImageOps
 
     try:
         content = path.read_bytes()
         image = ImageOps.exif_transpose(Image.open(io.BytesIO(content)))
-        return square(image, side, colour), hashlib.sha256(content).digest()
+        image, transparent, blank = opaque(image)
+        pixels = square(image, side, colour)
+        return Decoded(pixels, hashlib.sha256(content).digest(), transparent, blank)
     except Exception:  # as above; truncated files show here
         return None
 
 
+def opaque(image) -> tuple[Any, bool, bool]:
+    """A Pillow image on white, and `transparent` and `blank` of `Decoded`."""
+    from PIL import Image
+
+    if not image.has_transparency_data:
+        return image, False, False
+    if image.mode.startswith("I"):  # 16 bits, of which one value is transparent
+        held = np.asarray(image)
+        seen = held != image.info["transparency"]
+        shown = Image.fromarray(np.where(seen, held, 65_535).astype(np.uint16))
+    else:
+        grey = image.mode in ("1", "L", "LA", "La")
+        if image.mode == "La":  # which Pillow brings to nothing but LA
+            image = image.convert("LA")
+        image = image.convert("RGBA")
+        held = np.asarray(image)
+        seen = held[..., 3] == 255
+        behind = Image.new("RGBA", image.size, (WHITE,) * 4)
+        shown = Image.alpha_composite(behind, image).convert("L" if grey else "RGB")
+    if seen.all():
+        return shown, False, False
+    return shown, True, _is_flat(np.asarray(shown)) and not _is_flat(held)
+
+
+def _is_flat(pixels: np.ndarray) -> bool:
+    return bool((pixels == pixels[:1, :1]).all())
+
+
 def square(image, side: int, colour: bool) -> np.ndarray:
-    """A Pillow image as uint8 [side, side, 3 or 1]: shorter side to `side`, then the centre."""
+    """A Pillow image, opaque, as uint8 [side, side, 3 or 1]: shorter side to `side`, then the
+    centre."""
     from PIL import Image
 
     if image.mode.startswith("I"):  # of 16 bits: others are refused before

@@ -13,39 +13,38 @@ from pathlib import Path
 
 import numpy as np
 
-from rethink_tf.data.sources import image_files
+from rethink_tf.data.sources import folder_tree, image_files, split_names
+from rethink_tf.data.sources.folder_tree import ENDINGS, some
 from rethink_tf.errors import RequestError
+from rethink_tf.printable import printable
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
-TEST_NAMES = ("test", "val", "validation")
 TEST_SHARE = 0.2
 LARGEST = 224  # of a side that nobody asked for
-NAMED = 5
-READING = 2  # to be raised whenever `read` makes other arrays, or says other things, of equal files
+READING = 3  # to be raised whenever `read` makes other arrays, or says other things, of equal files
+_DEEPEST = 4  # folders in folders of one split, as seg_train/seg_train
 
 
 @dataclasses.dataclass(frozen=True)
 class Listing:
     """The files of a folder, in order: `parts` maps a split to [(class, path)].
 
-    Left out are the folders `unused` beside train and test, and `ignored` files that are no images.
+    `notes` say in words which folders were taken, and what was left out.
     """
 
     root: Path
     classes: tuple[str, ...]
     parts: dict[str, list[tuple[int, Path]]]
-    ignored: int
-    unused: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def files(self) -> list[Path]:
         return [path for part in self.parts.values() for _, path in part]
 
     def fingerprint(self) -> str:
-        """Changes with the name, size or time of any image, and with what is left out."""
-        digest = hashlib.sha256(f"{READING} {self.ignored}".encode())
-        for name in self.unused:
-            digest.update(os.fsencode(name) + b"/")
+        """Changes with the name, size or time of any image, and with what is said of the rest."""
+        digest = hashlib.sha256(str(READING).encode())
+        for note in self.notes:
+            digest.update(os.fsencode(note) + b"\n")
         for path in self.files:
             stat = path.stat()
             name = path.relative_to(self.root)
@@ -57,64 +56,202 @@ class Listing:
 def listing(root: Path) -> Listing:
     """The images below root/train/<class>/ and root/test/<class>/, or below root/<class>/.
 
+    The folders of the splits may be spelt in any usual way (`split_names`), and lie in a folder of
+    the same split, as seg_train/seg_train. Where there is no folder for testing, that for
+    validation is used for it, and the notes say so. Hidden folders and files are not read, at any
+    depth; links to folders are followed.
+
     Raises:
-        RequestError: no such folder, no classes, a class without images, unequal classes.
+        RequestError: no such folder, no classes, a class without images, unequal classes; splits
+            that cannot be told; links that lead nowhere, or twice to one folder.
+        OSError: a folder cannot be read.
     """
     if not root.is_dir():
         raise RequestError(f"--dataset: expected a folder {root}, there is none")
-    tests = [name for name in TEST_NAMES if (root / name).is_dir()]
-    given = (root / "train").is_dir()
-    if given and not tests:
-        raise RequestError(
-            f"--dataset: {root} has a folder train but none of {', '.join(TEST_NAMES)}; give one, "
-            f"or --dataset=folder:{root / 'train'} to have it split"
-        )
-    folders = {"train": root / "train", "test": root / tests[0]} if given else {"all": root}
-    classes = _folders(folders["train" if given else "all"])
+    tree = folder_tree.Tree()
+    folders, notes = _splits(root, tree)
+    given = "train" in folders
+    first = folders["train" if given else "all"]
+    classes = _names(first)
+    _refuse_dead(root, tree, folders.values())
     if len(classes) < 2:
         raise RequestError(
-            f"--dataset: expected {root}/<class>/<image> with at least two classes, found "
-            f"{len(classes)} folders"
+            f"--dataset: expected {printable(first)}/<class>/<image> with at least two classes, "
+            f"found {len(classes)} folders{_further_down(first, classes)}"
         )
-    parts, ignored, empty = {}, 0, []
+    if given:
+        folder_tree.enter(tree, root)
+    parts, empty, loose, deeper = {}, [], [], 0
     for name, folder in folders.items():
-        strange = sorted(set(_folders(folder)) - set(classes))
+        strange = sorted(set(_names(folder)) - set(classes))
         if strange:
             raise RequestError(
-                f"--dataset: {folder} has classes that train has not: {some(strange)}"
+                f"--dataset: {printable(folder)} has classes that "
+                f"{printable(first.relative_to(root))} has not: {some(strange)}"
             )
+        folder_tree.enter(tree, folder)
+        loose += [entry.path for entry in folder_tree.entries(folder) if entry.is_image]
         parts[name] = []
         for number, label in enumerate(classes):
-            files = [p for p in (folder / label).rglob("*") if p.is_file()]
-            images = [p for p in files if _is_image(p)]
-            ignored += sum(1 for p in files if not p.name.startswith(".")) - len(images)
+            if not (folder / label).is_dir():  # of the training set it is
+                continue
+            _refuse_splits_within(folder / label)
+            images = folder_tree.images(tree, folder / label)
+            deeper += sum(path.parent != folder / label for path in images)
             if not images and name != "test":
                 empty.append(label)
-            parts[name] += [(number, p) for p in sorted(images, key=lambda p: p.as_posix())]
+            parts[name] += [(number, path) for path in images]
+    _refuse_dead(root, tree)
     if empty:
         raise RequestError(
-            f"--dataset: class folders of {root} without an image: {some(empty)}; fill or remove "
-            f"them (images end in {' '.join(ENDINGS)})"
+            f"--dataset: class folders of {printable(first)} without an image: {some(empty)}; fill "
+            f"or remove them (images end in {' '.join(ENDINGS)})"
         )
     if given and not parts["test"]:
-        raise RequestError(f"--dataset: {folders['test']} holds no image")
-    taken = {path.name for path in folders.values()}
-    unused = [name for name in _folders(root) if name not in taken] if given else []
-    return Listing(root, tuple(classes), parts, ignored, tuple(unused))
+        raise RequestError(f"--dataset: {printable(folders['test'])} holds no image")
+
+    def shown(paths) -> str:
+        return some(path.relative_to(root) for path in paths)
+
+    if tree.others:
+        notes.append(f"{tree.others} files are no images by their names and were left out")
+    if tree.hidden:
+        notes.append(f"hidden, and left out: {len(tree.hidden)}: {shown(tree.hidden)}")
+    if loose:
+        notes.append(f"{len(loose)} images in no class folder were left out: {shown(loose)}")
+    if deeper:
+        notes.append(f"{deeper} images lie deeper in their class folders: they count for the class")
+    if tree.linked:
+        notes.append(f"links to folders, followed: {len(tree.linked)}: {shown(tree.linked)}")
+    return Listing(root, tuple(classes), parts, tuple(notes))
 
 
-def _folders(folder: Path) -> list[str]:
-    return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+def _splits(root: Path, tree: folder_tree.Tree) -> tuple[dict[str, Path], list[str]]:
+    """The folders of classes by split ("train" and "test", or "all"), and what to say of them."""
+    names = _names(root)
+    found = split_names.by_part(names)
+    trains, others = found[split_names.TRAIN], found["test"] + found["validation"]
+    if not trains and not others:
+        _refuse_half(root, names, [n for n in names if split_names.part_of(n)])
+        return {"all": root}, []
+    if not (trains and others):
+        alone = trains or others
+        _refuse_half(root, names, alone)
+        verb = "is a class" if len(alone) == 1 else "are classes"
+        return {"all": root}, [f"{some(alone)} {verb}, no split: it holds no class folders"]
+    train = root / _only(root, trains, "training")
+    train = _inner(train, split_names.TRAIN)
+    if not _names(train):
+        raise RequestError(
+            f"--dataset: expected {printable(train)}/<class>/<image>, found no class folders there"
+        )
+    unlabelled = []
+    for part in split_names.FOR_TESTING:
+        usable = [n for n in found[part] if _names(_inner(root / n, part))]
+        unlabelled += [n for n in found[part] if n not in usable]
+        if usable:
+            break
+    else:
+        raise RequestError(
+            f"--dataset: expected class folders in {some(root / n for n in unlabelled)}, found "
+            "none: images without classes cannot be tested on"
+        )
+    name = _only(root, usable, "testing")
+    test = _inner(root / name, part)
+    notes = []
+    taken = [str(path.relative_to(root)) for path in (train, test)]
+    if taken != ["train", "test"]:
+        kind = "" if part == split_names.TEST else ", a folder for validation"
+        notes.append(
+            f"training images from {printable(taken[0])}, test images from "
+            f"{printable(taken[1])}{kind}"
+        )
+    unused = [n for n in names if n not in (trains[0], name)]
+    if unused:
+        notes.append(f"folders used for neither training nor testing: {some(unused)}")
+    if unlabelled:
+        notes.append(f"without class folders, so without labels: {some(unlabelled)}")
+    tree.dead += [
+        entry.path
+        for entry in folder_tree.entries(root)
+        if entry.kind == "dead" and split_names.part_of(entry.path.name)
+    ]
+    return {"train": train, "test": test}, notes
 
 
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in ENDINGS and not path.name.startswith(".")
+def _refuse_half(root: Path, names: list[str], alone: list[str]) -> None:
+    """Refuses folders that speak of one split alone, unless all folders hold images and no folders:
+    pictures of a train, or of tests beside controls, are a class like the others."""
+    if not alone or (len(names) > 1 and not any(_names(root / name) for name in names)):
+        return
+    here = some(alone)
+    if any(split_names.part_of(name)[0] == split_names.TRAIN for name in alone):
+        missing = "testing, such as test, testing, val, validation or dev"
+        instead = f"type --dataset=folder:{printable(root / alone[0])} to have it split, "
+    else:
+        missing, instead = "training, such as train or training", ""
+    raise RequestError(
+        f"--dataset: {printable(root)} has a folder {here} but none for {missing}; add one, "
+        f"{instead}or rename {here} where it is a class"
+    )
 
 
-def some(names) -> str:
-    """The first names of a list, and how many more there are."""
-    more = len(names) - NAMED
-    return ", ".join(map(str, names[:NAMED])) + (f" and {more} more" if more > 0 else "")
+def _only(root: Path, names: list[str], purpose: str) -> str:
+    if len(names) > 1:
+        raise RequestError(
+            f"--dataset: expected one folder for {purpose} in {printable(root)}, found "
+            f"{some(names)}; rename or move those that are not to be used"
+        )
+    return names[0]
+
+
+def _inner(folder: Path, part: str) -> Path:
+    """The folder of classes: below one of the same split, or one named `images`, alone in it."""
+    for _ in range(_DEEPEST):
+        within = folder_tree.entries(folder)
+        names = [entry.path.name for entry in within if entry.kind == "folder"]
+        if len(names) != 1 or any(entry.is_image for entry in within):
+            break
+        spoken = split_names.part_of(names[0])
+        same = split_names.is_generic(names[0]) or (spoken is not None and spoken[0] == part)
+        if not same or not _names(folder / names[0]):
+            break
+        folder = folder / names[0]
+    return folder
+
+
+def _refuse_splits_within(folder: Path) -> None:
+    found = split_names.by_part(_names(folder))
+    if found["train"] and split_names.for_testing(found):
+        raise RequestError(
+            f"--dataset: {printable(folder)} holds a training and a test set of its own: expected "
+            "train/<class>/<image> and test/<class>/<image>, splits first"
+        )
+
+
+def _names(folder: Path) -> list[str]:
+    """The folders in a folder that are not hidden."""
+    return [e.path.name for e in folder_tree.entries(folder) if e.kind == "folder"]
+
+
+def _further_down(folder: Path, names: list[str]) -> str:
+    if len(names) == 1 and _names(folder / names[0]):
+        return f"; its folders lie further down: --dataset=folder:{printable(folder / names[0])}"
+    return ""
+
+
+def _refuse_dead(root: Path, tree: folder_tree.Tree, folders=()) -> None:
+    """Refuses links that lead nowhere: those met in the tree, and those in `folders` themselves."""
+    dead = list(tree.dead)
+    for folder in folders:
+        dead += [e.path for e in folder_tree.entries(folder) if e.kind == "dead"]
+    if dead:
+        verb = "link leads" if len(dead) == 1 else "links lead"
+        raise RequestError(
+            f"--dataset: {len(dead)} {verb} nowhere in {printable(root)}: "
+            f"{some(path.relative_to(root) for path in dead)}; fetch what they name (git annex "
+            "get, dvc pull), or remove them"
+        )
 
 
 def read(found: Listing, side: int) -> tuple[dict[str, np.ndarray], list[str]]:
@@ -133,39 +270,42 @@ def read(found: Listing, side: int) -> tuple[dict[str, np.ndarray], list[str]]:
     files = found.files
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         heads = list(pool.map(image_files.head, files))
-        sizes = Counter(size for size, *_ in filter(None, heads))
-        colour = any(is_colour for _, is_colour, _ in filter(None, heads))
-        bits = [head[2] if head else None for head in heads]
+        colour = any(head.colour for head in heads if head)
+        bits = [head.bits if head else None for head in heads]
         _refuse_unscaled(found, [p for p, each in zip(files, bits, strict=True) if each == 32])
         images = list(pool.map(lambda path: image_files.decode(path, side, colour), files))
-    broken = [str(p.relative_to(found.root)) for p, x in zip(files, images, strict=True) if not x]
+    known = zip(files, heads, images, strict=True)
+    broken = [p.relative_to(found.root) for p, head, x in known if not (head and x)]
     if broken:
         raise RequestError(
-            f"--dataset: {len(broken)} of {len(files)} images of {found.root} cannot be read: "
-            f"{some(broken)}; mend or remove them"
+            f"--dataset: {len(broken)} of {len(files)} images of {printable(found.root)} cannot be "
+            f"read: {some(broken)}; mend or remove them"
         )
     notes = []
+    sizes = Counter(head.size for head in heads)
     if len(sizes) > 1 or set(sizes) != {(side, side)}:
         low, high = min(sizes), max(sizes)
         many = f"{len(sizes)} sizes, {_by(low)} to {_by(high)}" if len(sizes) > 1 else _by(low)
         notes.append(f"images of {many}: the shorter side brought to {side}, the centre cut out")
-    grey = sum(not is_colour for _, is_colour, _ in heads)
+    grey = sum(not head.colour for head in heads)
     if colour and grey:
         notes.append(f"{grey} grey images among {len(files) - grey} in colour: all brought to RGB")
     if deep := bits.count(16):
         notes.append(f"images of 16 bits a pixel: {deep}; their upper 8 bits are taken")
-    if found.unused:
-        notes.append(f"folders used for neither training nor testing: {some(found.unused)}")
-    if found.ignored:
-        notes.append(f"{found.ignored} files are no images by their names and were left out")
-    pixels = np.stack([x[0] for x in images])
+    notes += _transparent(found, images)
+    several = [p for p, head in zip(files, heads, strict=True) if head.frames > 1]
+    if several:
+        names = some(path.relative_to(found.root) for path in several)
+        notes.append(f"images of several frames: {len(several)}; the first is taken: {names}")
+    notes += found.notes
+    pixels = np.stack([x.pixels for x in images])
     labels = np.array([n for part in found.parts.values() for n, _ in part], np.int32)
     if "all" in found.parts:
-        test = stratified([x[1] for x in images], labels)
+        test = stratified([x.digest for x in images], labels)
         if not test.any():
             raise RequestError(
-                f"--dataset: {found.root} leaves no image for testing: every class has one image, "
-                "or equal ones; add images, or folders train and test"
+                f"--dataset: {printable(found.root)} leaves no image for testing: every "
+                "class has one image, or equal ones; add images, or folders train and test"
             )
         index = np.arange(len(files), dtype=np.int64)
         notes.append(
@@ -186,12 +326,31 @@ def read(found: Listing, side: int) -> tuple[dict[str, np.ndarray], list[str]]:
 
 def _refuse_unscaled(found: Listing, paths: list[Path]) -> None:
     if paths:
-        names = [str(p.relative_to(found.root)) for p in paths]
+        names = some(path.relative_to(found.root) for path in paths)
         raise RequestError(
-            f"--dataset: {len(paths)} of {len(found.files)} images of {found.root} hold floats or "
-            f"other numbers whose black and white are not known: {some(names)}; save them with 8 "
-            "or 16 bits"
+            f"--dataset: {len(paths)} of {len(found.files)} images of {printable(found.root)} hold "
+            f"floats or other numbers whose black and white are not known: {names}; save them with "
+            "8 or 16 bits"
         )
+
+
+def _transparent(found: Listing, images: list[image_files.Decoded]) -> list[str]:
+    """What is said of transparent images, which are put on white.
+
+    Raises:
+        RequestError: most of them hold nothing that is seen on white.
+    """
+    several = [x for x in images if x.transparent]
+    blank = [p for p, x in zip(found.files, images, strict=True) if x.blank]
+    names = some(path.relative_to(found.root) for path in blank)
+    if len(blank) > len(several) / 2:
+        raise RequestError(
+            f"--dataset: {len(several)} images of {printable(found.root)} are transparent, and "
+            f"{len(blank)} of these hold nothing that is seen on a white background: {names}; save "
+            "them without transparency, on a background of your choice"
+        )
+    lost = f"; on it, {len(blank)} of them show nothing: {names}" if blank else ""
+    return [f"transparent images: {len(several)}; put on white{lost}"] if several else []
 
 
 def stratified(hashes: list[bytes], labels: np.ndarray) -> np.ndarray:
@@ -223,7 +382,7 @@ def _by(size: tuple[int, int]) -> str:
 def own_side(found: Listing) -> int:
     """The shorter side that all images share, else the median of them, at most LARGEST."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        shorter = [min(head[0]) for head in pool.map(image_files.head, found.files) if head]
+        shorter = [min(head.size) for head in pool.map(image_files.head, found.files) if head]
     if len(set(shorter)) < 2:
         return shorter[0] if shorter else 1  # where none can be read, `read` says so
     return min(LARGEST, round(statistics.median(shorter)))

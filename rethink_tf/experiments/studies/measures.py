@@ -15,6 +15,7 @@ from rethink_tf.errors import ExitCode, RequestError
 from rethink_tf.experiments.studies.study import WHERE, Study, Task
 from rethink_tf.runs import pretrained, results
 from rethink_tf.runs import task as tasks
+from rethink_tf.storage.paths import absolute
 from rethink_tf.training.devices import setup as devices
 
 MOST_RUNS = 100
@@ -85,7 +86,7 @@ def _task(named: str, parsed: Parsed) -> Task:
 
 def _folder(named: str, runs_dir: Path) -> Path:
     """A run's folder, by its path, its id below the folder of the runs, or its flagfile."""
-    for folder in (Path(named), runs_dir / named):
+    for folder in (absolute(named), absolute(runs_dir / named)):
         if (folder / results.CONFIG).is_file():
             return folder
     return pretrained.folder_of(named, runs_dir)
@@ -105,7 +106,7 @@ def main(argv: Sequence[str]) -> int:
             f"{len(parsed.words)}"
         )
     planned = [_task(named, parsed) for named in parsed.words]
-    runs_dir = Path(parsed[Options].runs_dir)
+    runs_dir = absolute(parsed[Options].runs_dir)
     for named, task in zip(parsed.words, planned, strict=True):
         folder = _folder(named, runs_dir)
         if results.read_summary(folder) is None:

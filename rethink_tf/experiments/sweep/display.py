@@ -13,6 +13,7 @@ from rethink_tf.console import counted, duration, say
 from rethink_tf.errors import ExitCode, StorageError
 from rethink_tf.experiments import rates
 from rethink_tf.experiments.sweep.jobs import ENDED, STARTED, Job
+from rethink_tf.printable import printable
 from rethink_tf.runs import results
 
 MEASURED_EVERY = 60.0  # seconds between measurements of the rates
@@ -150,7 +151,11 @@ class Live(Plain):
         console = Console()
         # Without a thread of its own: runs are started from this one.
         self.display = Display(console=console, auto_refresh=False, transient=True)
-        super().__init__(runs_dir, lambda line: console.print(line, markup=False, highlight=False))
+
+        def tell(line: str) -> None:
+            console.print(printable(line, lines=True), markup=False, highlight=False)
+
+        super().__init__(runs_dir, tell)
         self.drawn_at = float("-inf")
 
     def begin(self, jobs, executor):
@@ -165,6 +170,7 @@ class Live(Plain):
     def table(self, jobs: Sequence[Job]):
         """The running jobs, and what is left of the sweep, as a rich table."""
         from rich.table import Table
+        from rich.text import Text
 
         ended = sum(job.stage == ENDED for job in jobs)
         failed = sum(job.failed for job in jobs)
@@ -175,7 +181,7 @@ class Live(Plain):
             table.add_column(name, justify="right")
         for job in jobs:
             if job.stage == STARTED:
-                table.add_row(job.name, *self._cells(job))
+                table.add_row(Text(printable(job.name)), *self._cells(job))
         return table
 
     def _cells(self, job: Job) -> list[str]:

@@ -17,7 +17,7 @@ from rethink_tf.errors import RequestError
 from rethink_tf.models.custom import keras_file, rescaling
 from rethink_tf.models.custom import name as foreign_models
 from rethink_tf.models.custom.keras_file import first_line
-from rethink_tf.storage import content_hash
+from rethink_tf.storage import content_hash, paths
 
 PROBE = 8
 SMALLEST = 1e-30  # of a probability whose logarithm is taken
@@ -58,7 +58,7 @@ def build(
                 raise RequestError(f"--{flag}: {name} has its own; type --{flag}=0")
         if precision != "float32":
             raise RequestError(f"--precision: {name} has its own; type --precision=float32")
-        model, notes = keras_file.read(name)
+        model, notes = keras_file.read(str(paths.absolute(name)))
     else:
         settings = {"weight_decay": weight_decay, "dropout": dropout}
         model = _from_function(name, known, input_shape, num_classes, settings)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rethink_tf.errors import RequestError
 from rethink_tf.storage import content_hash as contents
+from rethink_tf.storage import paths
 
 _FUNCTION = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*)")
 
@@ -49,7 +50,7 @@ def folder_name(spec: str) -> str:
 
 def content_hash(name: str) -> str:
     """sha256 of FILE.keras, or of the source file of the function's module."""
-    path = name if name.endswith(".keras") else find(name.partition(":")[0]).origin
+    path = paths.absolute(name) if name.endswith(".keras") else find(name.partition(":")[0]).origin
     return contents.file_hash(path, "model")
 
 
@@ -59,8 +60,9 @@ def find(module: str) -> importlib.machinery.ModuleSpec:
     Raises:
         RequestError: there is no such module, or it has no source.
     """
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+    here = str(paths.absolute("").resolve())
+    if "" not in sys.path and here not in sys.path:
+        sys.path.insert(0, here)
     importlib.invalidate_caches()
     try:
         loaded = sys.modules.get(module)
@@ -73,6 +75,6 @@ def find(module: str) -> importlib.machinery.ModuleSpec:
     if found is None or not (found.origin or "").endswith(".py"):
         raise RequestError(
             f"--model: expected a module {module} with a source file, found none in "
-            f"{Path.cwd()} or among the installed packages"
+            f"{here} or among the installed packages"
         )
     return found

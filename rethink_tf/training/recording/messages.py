@@ -7,6 +7,7 @@ from typing import Any
 from rethink_tf import console
 from rethink_tf.config import paper
 from rethink_tf.config.run_config import FIELDS, RunConfig
+from rethink_tf.printable import printable
 from rethink_tf.runs import results
 from rethink_tf.storage import content_hash
 
@@ -37,7 +38,7 @@ def configuration(config: RunConfig, run_id: str, facts: dict[str, Any]) -> str:
     for name, field in FIELDS.items():
         value = getattr(config, name)
         whole = name == "examples" and value is None
-        text = f"{name} {'all' if whole else content_hash.brief(value)}"
+        text = f"{name} {'all' if whole else printable(content_hash.brief(value))}"
         groups.setdefault(field.metadata["group"], []).append(text)
     lines = [f"run {run_id}"]
     lines += [f"  {group:<24} {', '.join(items)}" for group, items in groups.items()]

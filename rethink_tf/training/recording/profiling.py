@@ -9,7 +9,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from rethink_tf.runs import results
-from rethink_tf.storage import files
+from rethink_tf.storage import files, paths
 
 DISPATCHES = 3
 
@@ -28,7 +28,7 @@ class Profile:
     """
 
     def __init__(self, wanted: str | None, run_dir: Path, say: Callable[[str], None]):
-        self.folder = Path(wanted) if wanted else run_dir / results.TENSORBOARD
+        self.folder = paths.absolute(wanted) if wanted else run_dir / results.TENSORBOARD
         self.say, self.left = say, 0 if wanted is None else DISPATCHES
         self.running, self.first_epoch = False, None
         if wanted:

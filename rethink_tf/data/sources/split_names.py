@@ -1,0 +1,62 @@
+"""Names of splits as people spell them: `Training`, `seg_test`, `VAL`, `training_set`, `train2017`.
+
+Imports nothing of this package.
+"""
+
+import re
+from collections.abc import Iterable
+
+TRAIN, TEST, VALIDATION = "train", "test", "validation"
+# What is used for testing: the first that there is.
+FOR_TESTING = (TEST, VALIDATION)
+
+_WORD = re.compile(
+    r"(?:(?P<train>train(?:ing)?)|(?P<test>test(?:ing)?)"
+    r"|(?P<validation>val(?:id|idate|idation)?|dev|eval(?:uation)?))"
+    r"(?:set|split|data|images|imgs)?\d*"
+)
+# Words that say nothing of what a folder holds.
+_GENERIC = {"set", "split", "data", "dataset", "folder", "images", "image", "imgs", "img"}
+
+
+def part_of(name: str) -> tuple[str, tuple[str, ...]] | None:
+    """The split that a name speaks of, and its other words; None where it speaks of none, or two.
+
+    >>> part_of("Training_Set"), part_of("seg_train"), part_of("trainval")
+    (('train', ()), ('train', ('seg',)), None)
+    """
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
+    words = [word for word in re.split(r"[\W_]+", apart) if word]
+    found = {word: match.lastgroup for word in words if (match := _WORD.fullmatch(word))}
+    if len(found) != 1:
+        return None
+    ((word, part),) = found.items()
+    rest = (w for w in words if w != word and w not in _GENERIC and not w.isdigit())
+    return part, tuple(rest)
+
+
+def is_generic(name: str) -> bool:
+    """Whether a name says nothing of what is in the folder, as `images`."""
+    return name.lower() in _GENERIC
+
+
+def by_part(names: Iterable[str]) -> dict[str, list[str]]:
+    """The names that are those of splits, by split.
+
+    A name with another word in it (`seg_train`, `freight_train`) counts where a second split has
+    the same other words (`seg_test`).
+    """
+    known = {name: part for name in names if (part := part_of(name)) is not None}
+    parts: dict[tuple[str, ...], set[str]] = {}
+    for part, rest in known.values():
+        parts.setdefault(rest, set()).add(part)
+    found: dict[str, list[str]] = {TRAIN: [], TEST: [], VALIDATION: []}
+    for name, (part, rest) in known.items():
+        if not rest or len(parts[rest]) > 1:
+            found[part].append(name)
+    return found
+
+
+def for_testing(found: dict[str, list[str]]) -> list[str]:
+    """The names that testing may use, of the first of `FOR_TESTING` that there is."""
+    return next((found[part] for part in FOR_TESTING if found[part]), [])
