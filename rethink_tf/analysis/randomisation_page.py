@@ -41,15 +41,15 @@ def write(out: Path, figures: dict[str, Any], runs: list[Run]) -> list[str]:
     """
     light, dark = (pictures.png(picture(figures, runs, look, "")) for look in (_LIGHT, _DARK))
     own = pictures.png(picture(figures, runs, _LIGHT, title(figures)))
-    files = {
+    pages = {
         # A class may be named in any bytes.
         f"{REPORT}.md": markdown(figures).encode(errors="backslashreplace"),
         f"{REPORT}.png": own,
         f"{REPORT}.html": page(figures, light, dark).encode(errors="backslashreplace"),
     }
-    for name, content in files.items():
+    for name, content in pages.items():
         files.write_atomically(out / name, content)
-    return [str(out / name) for name in files]
+    return [str(out / name) for name in pages]
 
 
 def title(figures: dict[str, Any]) -> str:

@@ -33,14 +33,17 @@ _OURS = {f"tfds:{info.name}": info.name for info in DATASETS.values() if info.do
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
-    """One run as a value. None stands for "by model and data set" until `resolve`."""
+    """One run as a value. None stands for "by model and data set" until `resolve`.
+
+    Types are those of a resolved configuration.
+    """
 
     model: str = fields.field(
         "inception", str, "the network, by the paper's name, or your own, package.module:function "
         "or FILE.keras; also any wrn_DEPTH_WIDTH",
         group="What is trained", choices=tuple(MODELS), accepts=accepts_model,
     )  # fmt: skip
-    dataset: str | None = fields.field(
+    dataset: str = fields.field(
         None, str, f"the data set, or one of your own: {foreign_data.FORMS}",
         group="What is trained", choices=tuple(DATASETS), accepts=datasets.accepts,
         by="cifar10 if it is on disk or can be downloaded, else digits",
@@ -50,7 +53,7 @@ class RunConfig:
         "smaller one and more [all]",
         group="What is trained", low=1,
     )  # fmt: skip
-    input_size: int | None = fields.field(
+    input_size: int = fields.field(
         None, int, "height and width in pixels that the network sees, cropped from the centre",
         group="What is trained", low=4, high=1024,
         by="28; digits 16; imagenet2012 299 (resized); your own: whole images",
@@ -109,11 +112,11 @@ class RunConfig:
         0.0, float, "fraction of the units dropped before the last layer",
         group="Regularisation", low=0.0, high=1.0, open_ends="high",
     )  # fmt: skip
-    learning_rate: float | None = fields.field(
+    learning_rate: float = fields.field(
         None, float, "learning rate of the first epoch", group="Optimisation", low=0.0,
         high=1000.0, open_ends="low", by="0.1 with batch norm, 0.01 else and for your own",
     )  # fmt: skip
-    lr_decay: float | None = fields.field(
+    lr_decay: float = fields.field(
         None, float, "factor on the learning rate after each epoch, or at each of --lr_milestones",
         group="Optimisation", low=0.0, high=1.0, open_ends="low",
         by="0.95; MNISTs, digits and your own vary; 0.1 with --lr_schedule=step",
@@ -131,12 +134,12 @@ class RunConfig:
     momentum: float = fields.field(
         0.9, float, "momentum of SGD", group="Optimisation", low=0.0, high=1.0, open_ends="high",
     )  # fmt: skip
-    batch_size: int | None = fields.field(
+    batch_size: int = fields.field(
         None, int, "examples per step, over all devices; at most all of them",
         group="Optimisation", low=1, high=1_000_000,
         by="128; digits 32 for all but the Inceptions, as small sets of your own",
     )  # fmt: skip
-    epochs: int | None = fields.field(
+    epochs: int = fields.field(
         None, int, "passes over the training set", group="Optimisation", low=1, high=1_000_000,
         by="70; MNISTs 150; digits vary; your own 100",
     )  # fmt: skip

@@ -16,6 +16,7 @@ from rethink_tf import models
 from rethink_tf.audit import dataset as audit
 from rethink_tf.config.run_config import RunConfig, run_id
 from rethink_tf.corruptions import checksum
+from rethink_tf.environment import git_commit
 from rethink_tf.errors import RequestError
 from rethink_tf.runs import checkpoint, pretrained, results, resume
 from rethink_tf.training import input_pipeline, metrics, transfer
@@ -144,7 +145,7 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
         **facts,
         **environment,
         "argv": argv,
-        "git_commit": environment.git_commit(),
+        "git_commit": git_commit(),
     }
 
     def begin() -> bytes:
