@@ -13,6 +13,7 @@ import numpy as np
 
 from rethink_tf.analysis.randomisation_figures import Run, number
 from rethink_tf.plotting import style as pictures
+from rethink_tf.storage import files
 
 REPORT = "report"
 # Okabe and Ito, and a line style and marker each, so that no colour is needed.

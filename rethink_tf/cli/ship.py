@@ -19,7 +19,8 @@ class Flags:
     """Where runs are shipped to, and what they were trained on."""
 
     machine: str | None = fields.field(
-        None, str, "what they were trained on, in words", group=_GROUP, by="as config.json has it",
+        None, str, "what they were trained on, in words", group=_GROUP,
+        by=f"as {results.CONFIG} has it",
     )  # fmt: skip
     out: str = fields.field(
         str(measured.FOLDER), str, "folder of the shipped results", group=_GROUP,

@@ -9,6 +9,7 @@ from rethink_tf.config.command_line import CommandLine, Parsed
 from rethink_tf.config.flags import Options
 from rethink_tf.config.run_config import RunConfig
 from rethink_tf.experiments.studies.study import DATA, WHERE, Study, Task, data_of, print_chosen
+from rethink_tf.runs import results
 from rethink_tf.theory import expressivity_runs
 from rethink_tf.training.devices import setup as devices
 
@@ -36,7 +37,7 @@ class Flags:
 LINE = CommandLine(
     "rethink-tf expressivity",
     "Theorem 1 of the paper on real images: a two-layer network of 2n + d weights fits any n "
-    "labels. Writes RUNS_DIR/<run id>/summary.json and a figure.",
+    f"labels. Writes RUNS_DIR/<run id>/{results.SUMMARY} and a figure.",
     (Flags, DATA, WHERE),
 )
 

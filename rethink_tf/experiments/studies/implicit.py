@@ -8,6 +8,7 @@ from rethink_tf.config import fields
 from rethink_tf.config.command_line import CommandLine, Parsed
 from rethink_tf.config.run_config import RunConfig
 from rethink_tf.experiments.studies.study import DATA, WHERE, Study, Task, data_of, print_chosen
+from rethink_tf.runs import results
 from rethink_tf.theory import implicit
 
 _GROUP = "This study"
@@ -36,7 +37,7 @@ LINE = CommandLine(
     "rethink-tf implicit",
     "Section 5 of the paper: SGD on fewer images than pixels ends at the solution of least norm, "
     "and the norm does not tell which preprocessing predicts best. Writes "
-    "RUNS_DIR/<run id>/summary.json and two figures.",
+    f"RUNS_DIR/<run id>/{results.SUMMARY} and two figures.",
     (Flags, DATA, WHERE),
 )
 

@@ -45,7 +45,7 @@ class Flags:
 LINE = CommandLine(
     "rethink-tf measures",
     "Norms, margins, distance from initialisation and sharpness of finished runs, side by side. "
-    "Each run that is measured becomes RUNS_DIR/<run id>/summary.json.",
+    f"Each run that is measured becomes RUNS_DIR/<run id>/{results.SUMMARY}.",
     (Flags, FlagSet(RunConfig, only=("seed",)), WHERE),
     words="RUN [RUN ...]",
     word_help="RUN: the folder or the id of a finished run, or the flagfile that trains it",

@@ -10,6 +10,7 @@ from rethink_tf.config.command_line import CommandLine, Parsed
 from rethink_tf.config.flags import RUN, Options, wanted
 from rethink_tf.data import registry as datasets
 from rethink_tf.experiments.studies.study import WHERE, Study, Task
+from rethink_tf.runs import results
 from rethink_tf.runs.request import prepare
 from rethink_tf.storage import content_hash
 from rethink_tf.training.devices import setup as devices
@@ -29,7 +30,7 @@ LINE = CommandLine(
     "rethink-tf rademacher",
     "Equation 1 of the paper: trains a network of two outputs on random signs, and prints the "
     "correlation it reaches, which its empirical Rademacher complexity is at least. Takes the "
-    "flags of a run but for those of labels. Writes RUNS_DIR/<run id>/summary.json.",
+    f"flags of a run but for those of labels. Writes RUNS_DIR/<run id>/{results.SUMMARY}.",
     (Flags, RUN, WHERE),
 )
 
