@@ -171,7 +171,7 @@ def _read(values: flags.FlagValues, argv: list[str], known: list[str]) -> list[s
     except flags.IllegalFlagValueError as error:
         name, _, rest = str(error).removeprefix("flag --").partition("=")
         raise RequestError(
-            f"--{name}: expected true or false, received {rest.partition(':')[0]!r}"
+            f"--{name}: expected true or false, received {rest.rpartition(':')[0]!r}"
         ) from None
     except flags.Error as error:
         raise RequestError(" ".join(str(error).split())) from None
