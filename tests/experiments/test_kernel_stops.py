@@ -60,7 +60,7 @@ def test_progress_waits_where_nothing_is_done_and_begins_anew_after_an_end():
 
 def test_every_stage_that_takes_long_says_how_far_it_is(run, monkeypatch):
     said = []
-    monkeypatch.setattr(kernel_command, "Progress", lambda: lambda *step: said.append(step))
+    monkeypatch.setattr(kernel_command, "StageProgress", lambda: lambda *step: said.append(step))
     assert run("--block=100")[0] == 0
     stages = [stage for k, (stage, _) in enumerate(said) if k == 0 or said[k - 1][0] != stage]
     assert stages == ["factor", "residual", "test set"]

@@ -13,7 +13,7 @@ from rethink_tf.experiments import plan as experiments
 from rethink_tf.experiments.kernels import task as kernel_command
 from rethink_tf.experiments.plan import planned
 from rethink_tf.report import listing, measured
-from rethink_tf.report.collection import collect
+from rethink_tf.report.collection import collect, read_folder
 from rethink_tf.runs import results
 from rethink_tf.runs import task as plain_runs
 
@@ -183,7 +183,7 @@ def test_a_kernel_run_can_be_shipped(tmp_path):
     (plan,) = planned("table3", only="mnist_none")
     finished(tmp_path / "runs", plan, [SOLUTION])
     folder = tmp_path / "runs" / plan.run_id
-    (path,) = measured.add([measured.read_folder(folder)], tmp_path / "shipped", "a machine")
+    (path,) = measured.add([read_folder(folder)], tmp_path / "shipped", "a machine")
     assert path.name == "kernels.jsonl"
     (run,) = measured.read(tmp_path / "shipped")
     assert (run.run_id, run.summary["norm"], run.machine["name"]) == (
