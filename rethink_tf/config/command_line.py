@@ -221,8 +221,11 @@ def _instance(one: FlagSet, typed: Mapping[str, Any]) -> Any:
 
 def _entry(name: str, field: dataclasses.Field, default: str | None) -> str:
     meta = field.metadata
+    text = meta["help"]
+    if default and text.endswith("]"):  # the field's own
+        text = text[: text.rindex(" [")]
     shown = default or meta["by"] or field.default
-    return _filled(name, fields.described(meta["help"], meta["choices"], shown))
+    return _filled(name, fields.described(text, meta["choices"], shown))
 
 
 def _filled(name: str, text: str) -> str:

@@ -48,7 +48,7 @@ def described(help: str, choices, default) -> str:
     """A flag's help in one line: what it is, its choices, and its default in brackets."""
     named = f"; one of {', '.join(choices)}" if choices else ""
     shown = str(default).lower() if isinstance(default, bool) else default
-    return f"{help.removesuffix('.')}{named}" + (f" [{shown}]" if shown not in (None, "") else "")
+    return f"{help}{named}" + (f" [{shown}]" if shown not in (None, "") else "")
 
 
 def from_stored(kind, values: dict[str, Any]):
