@@ -8,6 +8,7 @@ their ratio, and how many such cores a GPU needs that trains `--gpu_rate` images
 take turns; the best of three counts.
 """
 
+import dataclasses
 import sys
 import time
 from pathlib import Path
@@ -16,27 +17,39 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np  # noqa: E402
 
-from rethink_tf import console, environment
-from rethink_tf.cli import app
-from rethink_tf.config import flags
+from rethink_tf import console, environment  # noqa: E402
+from rethink_tf.cli import app  # noqa: E402
+from rethink_tf.config import fields  # noqa: E402
+from rethink_tf.config.command_line import CommandLine  # noqa: E402
+from rethink_tf.config.flags import RUN, Options, wanted  # noqa: E402
 from rethink_tf.errors import RequestError  # noqa: E402
+from rethink_tf.runs.request import prepare  # noqa: E402
 from rethink_tf.training import input_pipeline  # noqa: E402
-from rethink_tf.training.devices import setup as devices
+from rethink_tf.training.devices import setup as devices  # noqa: E402
 
 TURNS = 3
-_EXTRA = {
-    "gpu_rate": "Images per second that a GPU trains; default 1000.",
-    "images": "Images of one measurement; default 4000.",
-}
 
 
-def positive(name: str, text: str | None, default: int) -> int:
-    """A flag's whole number, or RequestError."""
-    if text is None:
-        return default
-    if not (text.isascii() and text.isdigit() and 0 < int(text) < 10**9):
-        raise RequestError(f"--{name}: expected a whole number from 1, received {text}")
-    return int(text)
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """What is measured, and what it is compared with."""
+
+    gpu_rate: int = fields.field(
+        1000, int, "images per second that a GPU trains", group="This command", low=1,
+    )  # fmt: skip
+    images: int = fields.field(
+        4000, int, "images of one measurement", group="This command", low=1,
+    )  # fmt: skip
+
+
+LINE = CommandLine(
+    "python scripts/benchmark.py --input_only",
+    """
+    Measures how fast streamed images come: decode and resize alone, and the whole input as
+    training gets it. Takes the flags of a run.
+    """,
+    (Flags, RUN, Options),
+)
 
 
 def rate(batches, count: int) -> float:
@@ -96,23 +109,20 @@ def report(alone: float, whole: float, gpu_rate: int, cores: int) -> str:
 
 def run(argv: list[str]) -> int:
     """The command."""
-    request = flags.parse_with(argv, _EXTRA)
-    if request is None:
-        console.say(__doc__)
+    parsed = LINE.parse(argv)
+    if parsed is None:
+        console.say(LINE.help())
         return 0
-    wanted, options, extras = request
-    gpu_rate = positive("gpu_rate", extras["gpu_rate"], 1000)
-    count = positive("images", extras["images"], 4000)
-    if wanted.dataset is None:
-        import dataclasses
-
-        wanted = dataclasses.replace(wanted, dataset="imagenet2012")
-    config = request.prepare(wanted, options)
+    asked, options, flags = wanted(parsed), parsed[Options], parsed[Flags]
+    if asked.dataset is None:
+        asked = dataclasses.replace(asked, dataset="imagenet2012")
+    config = prepare(asked, options)
     devices.start(options.threads)
     source = input_pipeline.load(config, data_dir=options.data_dir, cache_dir=options.cache_dir)
     if not source.train.streamed:
         raise RequestError(f"--dataset: expected a streamed set, received {config.dataset}")
-    console.say(report(*measure(source, config, count), gpu_rate, environment.cores()))
+    measured = measure(source, config, flags.images)
+    console.say(report(*measured, flags.gpu_rate, environment.cores()))
     return 0
 
 

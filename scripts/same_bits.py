@@ -10,7 +10,7 @@ two epochs: every network of Table 1 in float32 and bfloat16, augmentation, two 
 transfer, random signs, one run of each study of the theory.
 """
 
-import argparse
+import dataclasses
 import hashlib
 import json
 import subprocess
@@ -19,9 +19,43 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from rethink_tf import console  # noqa: E402
+from rethink_tf.cli.app import guarded  # noqa: E402
+from rethink_tf.config import fields  # noqa: E402
+from rethink_tf.config.command_line import CommandLine  # noqa: E402
+from rethink_tf.errors import RequestError  # noqa: E402
+
 SHORT = ["--dataset=digits", "--epochs=2", "--corrupt=0.5", "--threads=2"]
 MODELS = ("inception", "inception_no_bn", "alexnet", "mlp_3x512", "mlp_1x512")
 TIMING = ("timing", "seconds", "finished", "factor", "gflops", "peak_bytes", "threads", "versions")
+_GROUP = "This command"
+
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """Whose code runs, and where the hashes go."""
+
+    out: str | None = fields.field(None, str, "JSON file to write (required)", group=_GROUP)
+    checkout: str = fields.field(
+        str(ROOT), str, "folder of the code that runs", group=_GROUP, by="this one",
+    )  # fmt: skip
+    study: str | None = fields.field(
+        None, str, "of an older checkout: the module, and the command, that does a study named by "
+        "--experiment",
+        group=_GROUP, by="none: each study is a command",
+    )  # fmt: skip
+    keys: str | None = fields.field(
+        None, str, "keys of a history line that count", group=_GROUP, by="all",
+    )  # fmt: skip
+
+
+LINE = CommandLine(
+    "python scripts/same_bits.py",
+    "Trains a fixed list of short runs and prints what identifies their results, bit for bit.",
+    (Flags,),
+)
 
 
 def trainings() -> list[list[str]]:
@@ -37,14 +71,17 @@ def trainings() -> list[list[str]]:
     return found
 
 
-def studies() -> dict[str, list[str]]:
-    """Flags of each study of the theory."""
+def studies(module: str | None) -> list[list[str]]:
+    """What follows `python -m` for each study; see `Flags.study` for the module."""
     digits = "--dataset=digits"
-    return {
+    flags = {
         "rademacher": ["--model=mlp_1x512", digits, "--epochs=2", "--examples=200"],
         "expressivity": [digits, "--counts=50", "--depths=2,3", "--largest=100000"],
         "implicit": [digits, "--steps=500"],
     }
+    if module is None:
+        return [["rethink_tf", name, *more] for name, more in flags.items()]
+    return [[*module.split(), f"--experiment={name}", *more] for name, more in flags.items()]
 
 
 def _without_timing(value):
@@ -80,12 +117,13 @@ def found_in(runs_dir: Path, keys: list[str] | None) -> dict[str, dict[str, str]
 
 def main(argv: list[str]) -> int:
     """Trains the list below a temporary folder; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", required=True, metavar="FILE", help="JSON file to write")
-    parser.add_argument("--checkout", default=str(ROOT), help="whose code runs [this one]")
-    parser.add_argument("--study", default="rethink_tf NAME", help="how a study is called")
-    parser.add_argument("--keys", default="", help="keys of a history line that count [all]")
-    asked = parser.parse_args(argv)
+    parsed = LINE.parse(argv)
+    if parsed is None:
+        console.say(LINE.help())
+        return 0
+    asked = parsed[Flags]
+    if not asked.out:
+        raise RequestError("--out: expected a JSON file to write, received none")
     where = Path(asked.checkout).resolve()
     with tempfile.TemporaryDirectory() as folder:
         runs = [f"--runs_dir={folder}/runs"]
@@ -106,8 +144,8 @@ def main(argv: list[str]) -> int:
         (one,) = [p.parent.parent.name for p in Path(folder).glob("runs/*/snapshots/*2.npz")]
         python(*train, f"--init_from={folder}/runs/{one}", "--freeze=all_but_last", *SHORT[:2],
                "--threads=2")  # fmt: skip
-        for name, flags in studies().items():
-            python("-m", *asked.study.replace("NAME", name).split(), *flags)
+        for line in studies(asked.study):
+            python("-m", *line)
         keys = asked.keys.split(",") if asked.keys else None
         text = json.dumps(found_in(Path(folder, "runs"), keys), indent=1, sort_keys=True)
     Path(asked.out).write_text(text + "\n")
@@ -116,4 +154,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(guarded(main, sys.argv[1:]))

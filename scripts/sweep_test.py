@@ -10,7 +10,7 @@ Weights, history, summary, examples and TensorBoard events of each run must be e
 wall-clock times. Exit code 1 where anything differs. Slow, and no part of the test suite.
 """
 
-import argparse
+import dataclasses
 import os
 import random
 import signal
@@ -25,8 +25,12 @@ sys.path.insert(0, str(ROOT))
 
 from run_outcome import differences, outcome  # noqa: E402
 
+from rethink_tf import console  # noqa: E402
 from rethink_tf.cli import sweep  # noqa: E402
 from rethink_tf.cli.app import guarded  # noqa: E402
+from rethink_tf.config import fields  # noqa: E402
+from rethink_tf.config.command_line import CommandLine  # noqa: E402
+from rethink_tf.errors import RequestError  # noqa: E402
 from rethink_tf.experiments import plan  # noqa: E402
 
 AXES = {"model": "mlp_1x512", "dataset": "digits", "corrupt": "0 0.5 1"}
@@ -34,6 +38,28 @@ TRIAL = plan.Experiment(
     "Twelve short runs", ("quickstart.flags",), AXES, {"smoke": {"*": (600, 60, 5)}}
 )
 COMMAND = ["trial", "--scale=smoke", "--seeds=4", "--threads=1", "--checkpoint_every=5"]
+PARTS = ("kill", "ray")
+_GROUP = "This command"
+
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """What is tested, and how often."""
+
+    parts: str = fields.field(",".join(PARTS), str, "some of kill,ray", group=_GROUP)
+    kills: int = fields.field(3, int, "kills of the sweep", group=_GROUP, low=0, high=1000)
+    seed: int | None = fields.field(
+        None, int, "seed of the moments", group=_GROUP, low=0, high=2**32 - 1,
+        by="another each time",
+    )  # fmt: skip
+
+
+LINE = CommandLine(
+    "python scripts/sweep_test.py",
+    "Kills real sweeps at random moments and compares what they leave with an undisturbed one. "
+    "Exit code 1 where anything differs.",
+    (Flags,),
+)
 
 
 def start(runs_dir: Path, *more: str) -> subprocess.Popen:
@@ -130,15 +156,14 @@ def compare(name: str, whole: dict[str, dict], other: dict[str, dict]) -> bool:
 
 def main(argv: list[str]) -> int:
     """The command."""
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False, formatter_class=raw)
-    parser.add_argument("--parts", default="kill,ray", help="of kill,ray [both]")
-    parser.add_argument("--kills", type=int, default=3, help="of the sweep [3]")
-    parser.add_argument("--seed", type=int, help="of moments; default: another each time")
-    options = parser.parse_args(argv)
+    parsed = LINE.parse(argv)
+    if parsed is None:
+        console.say(LINE.help())
+        return 0
+    options = parsed[Flags]
     parts = set(options.parts.split(","))
-    if not parts <= {"kill", "ray"}:
-        parser.error(f"--parts: expected some of kill,ray, received {options.parts}")
+    if not parts <= set(PARTS):
+        raise RequestError(f"--parts: expected some of kill,ray, received {options.parts}")
     draws, good = random.Random(options.seed), True
     with tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()
@@ -157,4 +182,4 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--sweep"]:
         plan.EXPERIMENTS["trial"] = TRIAL
         sys.exit(guarded(sweep.main, sys.argv[2:]))
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(guarded(main, sys.argv[1:]))

@@ -18,7 +18,7 @@ from rethink_tf.corruptions.labels import LABEL_NOISE, expected_changed
 from rethink_tf.data.label_file import as_labels, read_labels
 from rethink_tf.errors import RequestError
 
-__all__ = ["KINDS", "Verdict", "labels", "labels", "read_labels"]
+__all__ = ["KINDS", "Verdict", "labels", "read_labels"]
 
 _ASKED = {
     "uniform": "uniform at p = {:.2f}",

@@ -45,7 +45,7 @@ class Flags:
         False, bool, "list the runs, their state, the time left; stop", group=_GROUP,
     )  # fmt: skip
     seeds: int = fields.field(
-        1, int, "runs of each row: seeds 0, 1, ...", group=_GROUP, low=1, high=1000,
+        1, int, "runs of each row, of seeds 0 to N - 1", group=_GROUP, low=1, high=1000,
     )  # fmt: skip
     scale: str = fields.field(
         "paper", str, "epochs, examples, evaluations", group=_GROUP, choices=SCALES,

@@ -171,7 +171,7 @@ def _read(values: flags.FlagValues, argv: list[str], known: list[str]) -> list[s
     except flags.IllegalFlagValueError as error:
         name, _, rest = str(error).removeprefix("flag --").partition("=")
         raise RequestError(
-            f"--{name}: expected true or false, received {rest.partition(':')[0]!r}"
+            f"--{name}: expected true or false, received {rest.rpartition(':')[0]!r}"
         ) from None
     except flags.Error as error:
         raise RequestError(" ".join(str(error).split())) from None
@@ -221,8 +221,11 @@ def _instance(one: FlagSet, typed: Mapping[str, Any]) -> Any:
 
 def _entry(name: str, field: dataclasses.Field, default: str | None) -> str:
     meta = field.metadata
+    text = meta["help"]
+    if default and text.endswith("]"):  # the field's own
+        text = text[: text.rindex(" [")]
     shown = default or meta["by"] or field.default
-    return _filled(name, fields.described(meta["help"], meta["choices"], shown))
+    return _filled(name, fields.described(text, meta["choices"], shown))
 
 
 def _filled(name: str, text: str) -> str:

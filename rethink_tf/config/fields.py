@@ -48,7 +48,7 @@ def described(help: str, choices, default) -> str:
     """A flag's help in one line: what it is, its choices, and its default in brackets."""
     named = f"; one of {', '.join(choices)}" if choices else ""
     shown = str(default).lower() if isinstance(default, bool) else default
-    return f"{help.removesuffix('.')}{named}" + (f" [{shown}]" if shown not in (None, "") else "")
+    return f"{help}{named}" + (f" [{shown}]" if shown not in (None, "") else "")
 
 
 def from_stored(kind, values: dict[str, Any]):
@@ -119,7 +119,9 @@ def _whole_numbers(name: str, meta, value: Any, wanted: str) -> tuple[int, ...]:
     """Whole numbers within the bounds, separated by commas, in their order."""
     if isinstance(value, tuple):
         return value
-    listed = [item.strip() for item in value.split(",") if item.strip()]
+    listed = [item.strip() for item in value.split(",")]
+    if meta["kind"] == "epochs":  # of which none is some too
+        listed = [item for item in listed if item]
     good = all(item.isascii() and item.isdigit() and len(item) < 12 for item in listed)
     numbers = tuple(int(item) for item in listed) if good else ()
     low, high = meta["low"] or 0, meta["high"] or 10**9

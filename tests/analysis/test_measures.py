@@ -1,7 +1,6 @@
 """Measures of finished runs: from their own weights, labels and images, or not at all."""
 
 import dataclasses
-import json
 import shutil
 
 import numpy as np
@@ -79,8 +78,9 @@ def test_a_run_measured(tiny):
         assert found["margin_min"] == pytest.approx(file["margin"].min(), abs=1e-4)
     assert 0 < found["distance"] < found["l2"] and found["rademacher"] is None
     assert found["sharpness_examples"] == 100
-    # All of it is in the table, in JSON, and there is no row without a value of its name.
-    text = measures.table({"runs": [found, found]})
+    # All of it is in the table, and there is no row without a value of its name.
+    text = measures.table([found, found], ["one", "two"])
+    assert text.splitlines()[:2] == [f"[1] {found['name']}: one", f"[2] {found['name']}: two"]
     assert len(text.splitlines()) == 2 + 2 + len(measures.ROWS)
     assert f"{100 * found['train_accuracy']:.2f}" in text
     assert set(measures.ROWS) <= set(found)
@@ -144,26 +144,27 @@ def test_other_versions_are_said(tiny, tmp_path):
 
 
 def test_the_command(tiny, tmp_path, own_signals, capsys):
-    out = tmp_path / "found.json"
-    argv = [tiny.run_id, str(tiny.run_dir), f"--runs_dir={tiny.runs_dir}", f"--out={out}"]
-    assert (
-        guarded(measures_command.main, [*argv, "--sharpness_examples=50", "--sharpness_draws=1"])
-        == 0
-    )
+    runs_dir = tmp_path / "runs"
+    shutil.copytree(tiny.runs_dir, runs_dir)
+    named = [tiny.run_id, str(tiny.run_dir)]
+    argv = [*named, f"--runs_dir={runs_dir}", "--sharpness_examples=50", "--sharpness_draws=1"]
+    assert guarded(measures_command.main, argv) == 0
     said = capsys.readouterr().out
-    found = json.loads(out.read_text())
-    assert [run["run_id"] for run in found["runs"]] == [tiny.run_id] * 2
-    assert found["runs"][0] | {"run_dir": ""} == found["runs"][1] | {"run_dir": ""}
-    assert said.endswith(f"{measures.table(found)}\n{out}\n")
+    (folder,) = runs_dir.glob("measures-*")  # both are the same run, which is measured once
+    found = results.read_finished(folder, folder.name)
+    assert (found["kind"], found["config"]["of"]) == ("measures", tiny.run_id)
+    assert found["config"]["settings"] == {"examples": 50, "draws": 1, "signs": 0}
+    assert f"{folder}/summary.json\n{named[1]}: measuring\nfinished before: {folder}, DONE" in said
+    assert said.endswith(f"{measures.table([found, found], named)}\n")
 
 
 @pytest.mark.parametrize(
     "argv, code, message",
     [
-        ([], 2, "expected the folder of a finished run, or several; received none"),
-        (["nowhere"], 2, "nowhere: expected the folder or the id of a finished run"),
-        (["a", "--corrupt=1"], 2, "--corrupt: expected, of the flags of a run, none only"),
-        (["a", "--out=a.csv"], 2, "--out: expected a name that ends in .json"),
+        ([], 2, "expected 1 to 100 folders or ids of finished runs, received 0"),
+        (["nowhere"], 2, "nowhere: expected a finished run; runs/nowhere is not finished"),
+        (["a", "--corrupt=1"], 2, "unknown flag --corrupt"),
+        (["a", "--out=a.json"], 2, "unknown flag --out"),
         (["a", "--signs=many"], 2, "--signs: expected a whole number from 0 to 100"),
         (["a", "--sharpness_draws=0"], 2, "--sharpness_draws: expected a whole number from 1"),
         (["a", "--sings=1"], 2, "did you mean --signs?"),
@@ -180,10 +181,11 @@ def test_the_command_refuses_in_one_line(argv, code, message, tmp_path, own_sign
 def test_random_signs_are_fitted(tmp_path, own_signals, capsys, tensorflow, offline):
     from rethink_tf.cli import rademacher as rademacher_command
 
-    out = tmp_path / "signs.json"
     argv = ["--model=mlp_1x512", "--dataset=digits", "--examples=60", "--epochs=40", "--draws=2"]
-    assert guarded(rademacher_command.main, [*argv, "--eval_every=20", f"--out={out}"]) == 0
-    found = json.loads(out.read_text())
+    argv += ["--eval_every=20", f"--runs_dir={tmp_path}/runs"]
+    assert guarded(rademacher_command.main, argv) == 0
+    (folder,) = (tmp_path / "runs").iterdir()
+    found = results.read_finished(folder, folder.name)
     assert found["complexity"] == pytest.approx(
         np.mean([draw["correlation"] for draw in found["draws"]])
     )
@@ -197,12 +199,12 @@ def test_random_signs_are_fitted(tmp_path, own_signals, capsys, tensorflow, offl
 def test_signs_that_diverge_are_no_complexity(tmp_path, own_signals, capsys, tensorflow, offline):
     from rethink_tf.cli import rademacher as rademacher_command
 
-    out = tmp_path / "signs.json"
     argv = ["--model=mlp_3x512", "--dataset=digits", "--examples=60", "--epochs=9"]
-    assert guarded(rademacher_command.main, [*argv, "--learning_rate=100", f"--out={out}"]) == 4
+    argv += ["--learning_rate=100", f"--runs_dir={tmp_path}/runs"]
+    assert guarded(rademacher_command.main, argv) == 4
     err = capsys.readouterr().err
     assert "the loss on the signs of draw 1 became NaN" in err and err.count("\n") == 1
-    assert not out.exists()
+    assert not list(tmp_path.rglob("summary.json"))
 
 
 @pytest.mark.parametrize("command", ["measures", "rademacher"])
@@ -214,11 +216,11 @@ def test_what_cannot_be_written_is_refused_first(command, tiny, tmp_path, own_si
         "measures": (measures_command.main, [str(tiny.run_dir)]),
         "rademacher": (rademacher_command.main, ["--model=mlp_1x512", "--dataset=digits"]),
     }[command]
-    assert guarded(main, [*argv, f"--out={tmp_path}/none/a.json"]) == 6
-    assert capsys.readouterr().err == (
-        f"rethink_tf: {tmp_path}/none/a.json: No such file or directory; "
-        "nothing finished was lost\n"
-    )
+    (tmp_path / "file").write_text("kept")
+    assert guarded(main, [*argv, f"--runs_dir={tmp_path}/file"]) == 6
+    err = capsys.readouterr().err
+    assert err.startswith(f"rethink_tf: {tmp_path}/file/{command}-") and err.count("\n") == 1
+    assert "Not a directory; nothing finished was lost" in err
 
 
 def test_streamed_images_are_refused_in_words(tiny, tmp_path, monkeypatch):

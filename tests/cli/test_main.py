@@ -38,7 +38,10 @@ TINY_ID = "mlp_1x512-d1be464e270a"
             ["--dataset=digits", "--keep_epochs=1,26,25,70"],
             "--keep_epochs: expected epochs from 1 to 25, the length of the run, received 26, 70",
         ),
-        (["--dataset=digits", "--keep_epochs=0", "--dry_run"], "from 1 to 25, the length of the"),
+        (
+            ["--dataset=digits", "--keep_epochs=0", "--dry_run"],
+            "--keep_epochs: expected epochs such as 1,5,20, received 0",
+        ),
     ],
 )
 def test_a_wrong_request_is_one_line(argv, message, refused, offline, no_training):

@@ -92,12 +92,12 @@ def test_the_runs_own_column_is_what_it_trains_on(
     )  # fmt: skip
     np.testing.assert_array_equal(images, pipeline.standardise(own).numpy())
     np.testing.assert_array_equal(given, train.given[rows])
-    for number, (kind, title) in enumerate(zip(description._PIXELS, titles, strict=False)):
+    for number, (kind, title) in enumerate(zip(description.PIXEL_TITLES, titles, strict=False)):
         images, given = seen["columns"][title]
         assert images.shape == (len(rows), resolved.input_size, resolved.input_size, 1)
         assert abs(images.mean()) < 1e-5 and abs(images.std() - 1) < 1e-3
         np.testing.assert_array_equal(given, (train.given if number else train.true)[rows])
-        assert description._PIXELS[kind] in title
+        assert description.PIXEL_TITLES[kind] in title
         assert ("true labels" in title) == (number == 0 or not fields.get("corrupt"))
     assert drawn_axes == len(rows) * len(titles)
 
@@ -212,7 +212,7 @@ def test_labels_from_a_file(tmp_path, monkeypatch, offline, tensorflow, capsys):
 def test_the_command_draws_curves_without_tensorflow(tmp_path):
     run = a_run(tmp_path / "a", history(12, every=3), model="mlp_1x512", dataset="digits")
     code = (
-        "import sys\nfrom rethink_tf import show\nassert 'matplotlib' not in sys.modules\n"
+        "import sys\nfrom rethink_tf.cli import show\nassert 'matplotlib' not in sys.modules\n"
         f"show.main([{run!r}, {run!r}])\n"
         "assert not {'tensorflow', 'matplotlib.pyplot'} & set(sys.modules)"
     )
@@ -274,7 +274,8 @@ def test_what_is_not_a_run_is_refused_in_one_line(tmp_path, capsys, monkeypatch)
 def test_help_names_both_forms(capsys):
     assert guarded(show.main, ["--help"]) == 0
     out = capsys.readouterr().out
-    for words in ("show [--flagfile", "show RUN [RUN ...]", "--out ", "--corrupt ", "--data_dir "):
+    assert out.startswith("rethink-tf show [RUN ...] [--flagfile=FILE]")
+    for words in ("With RUN folders:", "--out ", "--corrupt ", "--data_dir "):
         assert words in out
     assert max(map(len, out.splitlines())) <= 100
 

@@ -4,6 +4,7 @@ Nothing trains, but all that comes before it runs: flags, flagfiles, settings, n
 finished already, locks. Files: test_fuzz_files.py.
 """
 
+import dataclasses
 import functools
 import os
 from pathlib import Path
@@ -18,8 +19,8 @@ from hypothesis import strategies as st
 from rethink_tf import main
 from rethink_tf.cli import noise as noise_command
 from rethink_tf.cli import show
-from rethink_tf.config import flags as command_line
 from rethink_tf.config import run_config
+from rethink_tf.config.flags import Options
 from rethink_tf.config.run_config import FIELDS
 from rethink_tf.data import noise_file
 from rethink_tf.data.sources import digits
@@ -106,7 +107,7 @@ IS_PATH = (
     "export",
 )
 SIGNS = ["--", "-", "---x", "--=1", "--=", "-h", "--help", "--helpfull", "--no", "--undefok", "--x"]
-NAMES = [*FIELDS, *command_line._OPTIONS_HELP, "flagfile", "undefok", "help"]
+NAMES = [*FIELDS, *(f.name for f in dataclasses.fields(Options)), "flagfile", "undefok", "help"]
 
 
 def odd_values(name):

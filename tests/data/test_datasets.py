@@ -227,7 +227,9 @@ def test_importing_and_cached_loading_import_no_tensorflow(prepared):
     datasets.load("cifar100", data_dir=data_dir, cache_dir=cache_dir)
     code = (
         "import sys\n"
-        "from rethink_tf import tfds_source, array_cache, datasets\n"
+        "from rethink_tf.data import registry as datasets\n"
+        "from rethink_tf.data.sources import tfds\n"
+        "from rethink_tf.storage import array_cache\n"
         "heavy = ('tensorflow', 'tensorflow_datasets', 'sklearn', 'keras', 'requests')\n"
         "assert not set(heavy) & set(sys.modules)\n"
         "train, _ = datasets.load('cifar100', data_dir=sys.argv[1], cache_dir=sys.argv[2])\n"

@@ -199,7 +199,7 @@ def test_decoding_says_nothing_and_leaves_the_logger_as_it_was(tiny):
         "import sys\n"
         "from pathlib import Path\n"
         "import tensorflow as tf\n"
-        "from rethink_tf import tfds_source\n"
+        "from rethink_tf.data.sources import tfds as tfds_source\n"
         "before = tf.get_logger().level\n"
         "folder = Path(sys.argv[1])\n"
         "tfds_source.decode(folder, (28, 28, 1), 10, needs_ids=False)\n"

@@ -1,6 +1,7 @@
 """`rethink-tf kernels`: audited data in, Table 3's numbers out."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from rethink_tf.data import registry as datasets
 from rethink_tf.experiments.kernels import solutions as kernel_solutions
 from rethink_tf.experiments.kernels import task as kernel_command
 from rethink_tf.experiments.kernels.request import Settings
+from rethink_tf.runs import results
 from rethink_tf.theory.kernels import memory, minimum_norm, random_conv
 from rethink_tf.theory.kernels.gram import Kernel
 
@@ -22,8 +24,9 @@ DIGITS = ["--dataset=digits", "--examples=400", "--threads=2"]
 
 
 @pytest.fixture
-def run(tensorflow, own_signals, capsys, offline):
-    """(exit code, stdout, stderr) of one command line, on digits, offline."""
+def run(tensorflow, own_signals, capsys, offline, monkeypatch):
+    """(exit code, stdout, stderr) of one command line, on digits, offline; its runs in `runs`."""
+    monkeypatch.chdir(offline)
 
     def call(*argv, command=kernels_command.main):
         capsys.readouterr()
@@ -31,6 +34,12 @@ def run(tensorflow, own_signals, capsys, offline):
         return (code, *capsys.readouterr())
 
     return call
+
+
+def record_of(runs_dir="runs"):
+    """All that the one run below a folder says of its solutions."""
+    (path,) = Path(runs_dir).glob("kernels-*/solutions.json")
+    return json.loads(path.read_text())
 
 
 def digits():
@@ -41,10 +50,9 @@ def digits():
 
 
 def test_true_labels_give_scikit_learns_errors_and_a_whole_record(run, tmp_path):
-    path = tmp_path / "out.json"
-    code, out, err = run(f"--json={path}", "--ridge=0,0.5")
+    code, out, err = run("--ridge=0,0.5")
     assert (code, err) == (0, "")
-    record = json.loads(path.read_text())
+    record = record_of()
     train, test, flat = digits()
     for ridge, found in zip([0, 0.5], record["solutions"], strict=True):
         theirs = KernelRidge(alpha=ridge, kernel="rbf", gamma=0.02)
@@ -69,10 +77,9 @@ def test_true_labels_give_scikit_learns_errors_and_a_whole_record(run, tmp_path)
 
 
 def test_random_labels_are_interpolated_by_the_same_command(run, tmp_path):
-    path = tmp_path / "out.json"
-    code, out, _ = run("--corrupt=1", f"--json={path}", f"--cache_dir={tmp_path / 'cache'}")
+    code, out, _ = run("--corrupt=1", f"--cache_dir={tmp_path / 'cache'}")
     assert code == 0
-    record = json.loads(path.read_text())
+    record = record_of()
     train, _, _ = digits()
     given = corruptions.corrupt_labels(
         train.labels, train.index, probability=1.0, num_classes=10, seed=0
@@ -92,35 +99,51 @@ def test_a_test_error_that_chance_does_not_explain_is_invalid(run, monkeypatch):
     code, out, _ = run("--corrupt=1", "--examples=400")
     assert code == 3
     assert "INVALID: random labels, but the test error is not chance" in out
+    (folder,) = Path("runs").iterdir()
+    assert results.read_summary(folder)["status"] == record_of()["status"] == "INVALID"
+    code, out, _ = run("--corrupt=1", "--examples=400")
+    assert (code, out) == (3, f"finished before: {folder}, INVALID\n")
 
 
-def test_random_filters_are_a_curve_that_goes_on_from_its_file(run, tmp_path, monkeypatch):
+def test_random_filters_are_a_curve_that_goes_on_from_what_is_kept(run, tmp_path, monkeypatch):
     monkeypatch.setattr(random_conv, "WHITENING_PATCHES", 500)
-    argv = ["--features=random_conv", "--ridge=0.001", f"--cache_dir={tmp_path}",
-            f"--json={tmp_path / 'out.json'}"]  # fmt: skip
-    code, out, _ = run(*argv, "--filters=64,32")
+    argv = ["--features=random_conv", "--ridge=0.001", f"--cache_dir={tmp_path}/kept"]
+    code, out, _ = run(*argv, "--filters=64,32", "--runs_dir=a")
     assert code == 0 and "linear kernel" in out
-    first = json.loads((tmp_path / "out.json").read_text())["solutions"]
+    first = record_of("a")["solutions"]
     assert [found["filters"] for found in first] == [32, 64]
     assert first[1]["test_error"] < 0.1 and first[1]["train_error"] == 0
-    code, out, _ = run(*argv, "--filters=32,96")
-    assert code == 0 and "from " in out
+    code, out, _ = run(*argv, "--filters=96", "--runs_dir=b")
+    assert code == 0
     assert "going on from the kept kernel matrix of 64 filters" in out
-    second = json.loads((tmp_path / "out.json").read_text())["solutions"]
-    assert second[:2] == first and second[2]["filters"] == 96
-    code, _, err = run(*argv, "--filters=32", "--corrupt=1")
-    assert code == 2 and "it holds results of other data or settings" in err
+    assert [found["filters"] for found in record_of("b")["solutions"]] == [96]
+
+
+def test_an_unfinished_run_keeps_what_it_solved(run):
+    assert run("--ridge=0,0.5")[0] == 0
+    first = record_of()
+    (path,) = Path("runs").glob("*/solutions.json")
+    path.with_name(results.SUMMARY).unlink()
+    path.write_text(json.dumps(first | {"solutions": first["solutions"][:1]}))
+    code, out, _ = run("--ridge=0,0.5")
+    assert code == 0 and f"from {path}:" in out
+    second = record_of()["solutions"]
+    assert second[0] == first["solutions"][0] and second[1]["ridge"] == 0.5
+    assert second[1]["test_error"] == first["solutions"][1]["test_error"]
+    path.with_name(results.SUMMARY).unlink()
+    path.write_text(json.dumps(first | {"version": "another"}))
+    code, _, err = run("--ridge=0,0.5")
+    assert code == 2 and err.count("\n") == 1
+    assert f"{path}: it holds results of other data or settings, or of another version" in err
 
 
 def test_the_gabor_bank_is_a_row_of_its_own(run, tmp_path):
     pytest.importorskip("skimage")
-    path = tmp_path / "out.json"
     argv = ["--features=gabor", "--gamma=0.002", "--orientations=4", "--frequencies=0.2,0.35"]
-    code, out, err = run(*argv, f"--json={path}")
+    code, out, err = run(*argv)
     assert (code, err) == (0, "")
     assert "; gabor, gaussian kernel, gamma 0.002 (--gamma)" in out
-    record = json.loads(path.read_text())
-    (found,) = record["solutions"]
+    (found,) = record_of()["solutions"]
     assert found["train_error"] == 0 and found["test_error"] < 0.1 and found["solved"]
     d = 8 * 8 * 2 * 4
     stated = kernel_solutions.memory_of(
@@ -133,10 +156,9 @@ def test_the_gabor_bank_is_a_row_of_its_own(run, tmp_path):
 def test_tensorflows_tiles_give_the_same(run, tmp_path):
     both = []
     for backend in ("numpy", "tensorflow"):
-        path = tmp_path / f"{backend}.json"
-        code, out, _ = run(f"--backend={backend}", f"--json={path}", "--block=150")
+        code, out, _ = run(f"--backend={backend}", f"--runs_dir={backend}", "--block=150")
         assert code == 0 and ("TensorFlow on /CPU:0" in out) == (backend == "tensorflow")
-        both += json.loads(path.read_text())["solutions"]
+        both += record_of(backend)["solutions"]
     host, device = both
     assert device["test_error"] == host["test_error"]
     assert device["norms"]["all_classes"] == pytest.approx(host["norms"]["all_classes"], rel=1e-5)
@@ -144,10 +166,9 @@ def test_tensorflows_tiles_give_the_same(run, tmp_path):
 
 
 def test_what_is_not_solved_to_the_tolerance_is_said(run, tmp_path):
-    path = tmp_path / "out.json"
-    _, out, _ = run("--refinements=0", "--tolerance=1e-12", f"--json={path}")
+    _, out, _ = run("--refinements=0", "--tolerance=1e-12")
     assert "NOT SOLVED to --tolerance: more --refinements, --dtype=float64" in out
-    assert json.loads(path.read_text())["solutions"][0]["solved"] is False
+    assert record_of()["solutions"][0]["solved"] is False
     _, out, _ = run("--tolerance=1e-6")
     assert "NOT SOLVED" not in out
 
@@ -190,9 +211,12 @@ def test_what_cannot_interpolate_is_left_out_before_any_filter_is_made(capsys):
         (["--filters=1.5", "--features=random_conv"], "--filters: expected whole numbers from 1"),
         (["--gamma=0"], "--gamma: expected a number above 0"),
         (["--gamma=1", "--kernel=linear"], "--gamma: expected none with --kernel=linear"),
-        (["--features=gabor"], "there is no default for gabor of digits; type python -m"),
+        (
+            ["--features=gabor"],
+            "there is no default for gabor of digits; type rethink-tf bandwidth",
+        ),
         (["--gama=1"], "unknown flag --gama; did you mean --gamma?"),
-        (["--examples=many"], "--examples: expected a whole number"),
+        (["--examples=many"], "--examples: expected a whole number of at least 1, received 'many'"),
         (["--kernel=linear"], "--ridge: expected more than 0, since 256 features cannot"),
         (["--model=alexnet"], "unknown flag --model"),
         (["--dataset=imagenet2012"], "--dataset: expected a set that is held in memory"),

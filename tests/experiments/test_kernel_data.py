@@ -6,21 +6,14 @@ import class_folders
 import numpy as np
 import pytest
 
+from rethink_tf.cli import bandwidth as bandwidth_choice
 from rethink_tf.cli import kernels as kernels_command
-from rethink_tf.cli import studies
 from rethink_tf.cli.app import guarded
 from rethink_tf.config.run_config import RunConfig
 from rethink_tf.data.types import Table
-from rethink_tf.experiments import theory_tasks
-from rethink_tf.experiments.kernels import (
-    bandwidth_choice,
-)
-from rethink_tf.experiments.kernels import (
-    data as kernel_data,
-)
-from rethink_tf.experiments.kernels import (
-    task as kernel_command,
-)
+from rethink_tf.experiments.kernels import data as kernel_data
+from rethink_tf.experiments.kernels import task as kernel_command
+from rethink_tf.experiments.studies import implicit, rademacher
 
 
 def test_whole_images_are_used_unless_asked_otherwise():
@@ -50,11 +43,12 @@ def own(offline):
 
 
 def test_a_set_of_ones_own_is_solved(tensorflow, own, own_signals, capsys, tmp_path):
-    argv = [f"--dataset={own[0]}", "--gamma=0.05", f"--json={tmp_path / 'out.json'}", "--ridge=0.1"]
+    argv = [f"--dataset={own[0]}", "--gamma=0.05", f"--runs_dir={tmp_path}/runs", "--ridge=0.1"]
     assert guarded(kernels_command.main, argv) == 0
     out = capsys.readouterr().out
     assert f"{own[0]}: " in out and "sha256" not in out
-    (found,) = json.loads((tmp_path / "out.json").read_text())["solutions"]
+    (path,) = (tmp_path / "runs").glob("kernels-*/solutions.json")
+    (found,) = json.loads(path.read_text())["solutions"]
     assert found["solved"] and found["train_error"] < 0.5
     few = class_folders.arrays()[0].shape[0] // 3
     argv = [f"--dataset={own[0]}", "--gammas=0.05", "--ridge=0.1"]
@@ -65,8 +59,8 @@ def test_a_set_of_ones_own_is_solved(tensorflow, own, own_signals, capsys, tmp_p
 def test_its_content_names_a_run_and_not_its_path(own):
     for identify, more in (
         (kernel_command.identify, ["--gamma=0.05"]),
-        (theory_tasks.identify, ["--experiment=implicit"]),
-        (theory_tasks.identify, ["--experiment=rademacher", "--model=mlp_1x512"]),
+        (implicit.identify, []),
+        (rademacher.identify, ["--model=mlp_1x512"]),
     ):
         first, second = (identify([f"--dataset={name}", *more]) for name in own)
         assert first == second and "npz" not in str(first), more
@@ -74,11 +68,11 @@ def test_its_content_names_a_run_and_not_its_path(own):
 
 def test_what_is_wrong_with_it_is_one_line(own, own_signals, capsys, tmp_path):
     for main, name, message in (
-        (kernels_command.main, own[0], f"there is no default for pixels of {own[0]}; type python"),
+        (kernels_command.main, own[0],
+         f"there is no default for pixels of {own[0]}; type rethink-tf bandwidth"),
         (kernels_command.main, f"npz:{tmp_path}/none.npz", "none.npz"),
         (bandwidth_choice.main, f"npz:{tmp_path}/none.npz", "none.npz"),
-        (lambda argv: studies.main("implicit", argv), f"npz:{tmp_path}/none.npz",
-         "none.npz"),
+        (implicit.main, f"npz:{tmp_path}/none.npz", "none.npz"),
     ):  # fmt: skip
         assert guarded(main, [f"--dataset={name}"]) == 2
         err = capsys.readouterr().err

@@ -1,6 +1,8 @@
 """A kernel command that takes long: how far it is, and what an interrupt leaves."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -15,8 +17,9 @@ DIGITS = ["--dataset=digits", "--examples=400", "--threads=2"]
 
 
 @pytest.fixture
-def run(tensorflow, own_signals, capsys, offline):
-    """(exit code, stdout, stderr) of one command line, on digits, offline."""
+def run(tensorflow, own_signals, capsys, offline, monkeypatch):
+    """(exit code, stdout, stderr) of one command line, on digits, offline; its runs in `runs`."""
+    monkeypatch.chdir(offline)
 
     def call(*argv):
         capsys.readouterr()
@@ -60,7 +63,7 @@ def test_progress_waits_where_nothing_is_done_and_begins_anew_after_an_end():
 
 def test_every_stage_that_takes_long_says_how_far_it_is(run, monkeypatch):
     said = []
-    monkeypatch.setattr(kernel_command, "Progress", lambda: lambda *step: said.append(step))
+    monkeypatch.setattr(kernel_command, "StageProgress", lambda: lambda *step: said.append(step))
     assert run("--block=100")[0] == 0
     stages = [stage for k, (stage, _) in enumerate(said) if k == 0 or said[k - 1][0] != stage]
     assert stages == ["factor", "residual", "test set"]
@@ -94,44 +97,47 @@ def test_an_interrupted_factor_of_random_filters_goes_on_and_the_last_is_kept(
     assert rows[9:] == [], "other labels find the factor"
 
 
+NOTHING = "nothing is kept: type --cache_dir=DIR, with which the same command resumes"
+KEPT = "what was kept of kernel matrices is in KEPT; the same command resumes"
+SOLVED = r"what was solved is in runs/kernels-\w+/solutions\.json; "
+
+
 @pytest.mark.parametrize(
-    "argv, words",
+    "argv, number, words, again",
     [
-        ([], "nothing is kept: type --cache_dir=DIR, with which the same command goes on"),
-        (["--cache_dir=KEPT"], "what was kept of kernel matrices is in KEPT; the same command"),
-        (["--json=a.json"], "what was solved is in a.json; the same command goes on"),
-        (["--runs_dir=runs", "--cache_dir=KEPT"], "what was solved is in runs; what was kept of "),
+        ([], 2, NOTHING, [0, 1, 2, 3] * 2),
+        (["--cache_dir=KEPT"], 2, KEPT, [1, 2, 3, 0, 1, 2, 3]),
+        ([], 6, f"{SOLVED}the same command resumes", [0, 1, 2, 3]),
+        (["--cache_dir=KEPT"], 6, SOLVED + KEPT, [1, 2, 3]),
     ],
 )
-def test_ctrl_c_while_solving_says_what_is_left(argv, words, run, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
+def test_ctrl_c_while_solving_says_what_is_left(argv, number, words, again, run, monkeypatch):
     rows, real = [], cholesky.eliminate_on_host
 
     def eliminate_on_host(row, factor):
         rows.append(len(factor))
-        if len(rows) == 6:  # of the second ridge
+        if len(rows) == number:  # 2: of the first ridge, 6: of the second
             raise KeyboardInterrupt
         return real(row, factor)
 
     monkeypatch.setattr(cholesky, "eliminate_on_host", eliminate_on_host)
     argv = [*argv, "--block=100", "--ridge=0,0.5"]
     code, _, err = run(*argv)
-    assert code == 130 and rows == [0, 1, 2, 3, 0, 1]
-    assert err.startswith("rethink_tf: interrupted; ") and words in err and err.count("\n") == 1
+    assert code == 130 and rows == [0, 1, 2, 3, 0, 1][:number]
+    assert re.fullmatch(f"rethink_tf: interrupted; {words}\n", err)
     code, out, _ = run(*argv)
     assert code == 0 and "ridge 0.5: " in out
-    solved = any(word.startswith(("--json", "--runs_dir")) for word in argv)
-    again = [] if solved or "--cache_dir=KEPT" in argv else [0, 1, 2, 3]
-    assert rows[6:] == again + ([1, 2, 3] if "--cache_dir=KEPT" in argv else [0, 1, 2, 3])
+    assert rows[number:] == again
 
 
-def test_ctrl_c_while_data_are_read_claims_no_result(run, monkeypatch, tmp_path):
+def test_ctrl_c_while_data_are_read_claims_no_result(run, monkeypatch):
     def interrupt(*_args, **_kinds):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(kernel_data, "resolved", interrupt)
-    code, _, err = run(f"--json={tmp_path}/a.json")
-    assert code == 130 and err.startswith("rethink_tf: interrupted; nothing is kept: type --cache")
+    code, _, err = run()
+    assert (code, err) == (130, "rethink_tf: interrupted before anything was trained\n")
+    assert not Path("runs").exists()
 
 
 def test_ctrl_c_before_anything_is_kept_claims_nothing(run, monkeypatch, tmp_path):
@@ -146,11 +152,11 @@ def test_ctrl_c_before_anything_is_kept_claims_nothing(run, monkeypatch, tmp_pat
     code, _, err = run(*argv)
     assert code == 130
     assert err == (
-        f"rethink_tf: interrupted; nothing was kept yet in {tmp_path}; the same command goes on\n"
+        f"rethink_tf: interrupted; nothing was kept yet in {tmp_path}; the same command resumes\n"
     )
 
 
-def test_a_file_that_cannot_be_written_is_refused_before_anything_is_solved(
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_solved(
     run, tmp_path, monkeypatch
 ):
     def fail(*_):
@@ -158,18 +164,16 @@ def test_a_file_that_cannot_be_written_is_refused_before_anything_is_solved(
 
     monkeypatch.setattr(kernel_command, "_solve", fail)
     (tmp_path / "file").write_text("")
-    for name, words in (("file/out.json", "Not a directory"), ("none/out.json", "No such file"),
-                        ("", "Is a directory")):  # fmt: skip
-        code, _, err = run(f"--json={tmp_path / name}")
-        assert code == 6 and words in err and err.count("\n") == 1
+    code, _, err = run(f"--runs_dir={tmp_path / 'file/runs'}")
+    assert code == 6 and "Not a directory" in err and err.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.parametrize("examples, more", [(1, []), (2, ["--corrupt=1"]), (3, ["--ridge=1"])])
-def test_a_handful_of_examples(run, tmp_path, examples, more):
-    path = tmp_path / "out.json"
-    argv = ["--dataset=digits", f"--examples={examples}", f"--json={path}", *more]
+def test_a_handful_of_examples(run, examples, more):
+    argv = ["--dataset=digits", f"--examples={examples}", *more]
     code, out, err = run(*argv)
     assert (code, err) == (0, "")
+    (path,) = Path("runs").glob("*/solutions.json")
     (found,) = json.loads(path.read_text())["solutions"]
     assert found["train_error"] == 0 and found["test_error"] > 0.5 and found["solved"]

@@ -132,8 +132,9 @@ def test_a_run_ends_with_the_process_that_started_it(trial, tmp_path):
     (job,) = trial("slow")
     argv = [*job.plan.argv, f"--runs_dir={tmp_path}", "--threads=1"]
     code = (
-        "import sys, time; from pathlib import Path; from rethink_tf import child\n"
-        "child.start('quick_command', sys.argv[2:], Path(sys.argv[1])); time.sleep(60)"
+        "import sys, time\nfrom pathlib import Path\n"
+        "from rethink_tf.experiments.sweep import process\n"
+        "process.start('quick_command', sys.argv[2:], Path(sys.argv[1])); time.sleep(60)"
     )
     parent = subprocess.Popen([sys.executable, "-c", code, str(job.log), *argv])
     wait((job.run_dir / results.CONFIG).exists)

@@ -245,9 +245,18 @@ def test_runs_at_another_scale_are_pointed_at(report, tmp_path):
         (["table9"], "expected one of table1"),
         (["table1", "--scale=big"], "--scale: expected one of paper, cpu, smoke; received big"),
         (["table1", "--seeds=0"], "--seeds: expected a whole number from 1 to 1000, received 0"),
-        (["table1", "--seeds=many"], "invalid int value"),
-        (["table1", "--threshold=0"], "--threshold: expected a loss above 0, received 0.0"),
-        (["table1", "--threshold=nan"], "--threshold: expected a loss above 0, received nan"),
+        (
+            ["table1", "--seeds=many"],
+            "--seeds: expected a whole number from 1 to 1000, received 'many'",
+        ),
+        (
+            ["table1", "--threshold=0"],
+            "--threshold: expected a number above 0.0 to 1000000000.0, received 0.0",
+        ),
+        (
+            ["table1", "--threshold=nan"],
+            "--threshold: expected a number above 0.0 to 1000000000.0, received nan",
+        ),
         (["table1", "--what=1"], "--help lists the flags"),
     ],
 )

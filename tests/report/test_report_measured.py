@@ -158,7 +158,7 @@ def test_own_runs_stand_in_place_of_them(shipped, tmp_path):
 
 def test_the_readmes_tables_are_the_measured_ones():
     assert readme.rewritten(README.read_text(), measured.read()) == README.read_text()
-    named = {match[1] for match in readme._BLOCK.findall(README.read_text())}
+    named = {match[1] for match in readme.BLOCK.findall(README.read_text())}
     assert named >= {"table1", "table4", "figure1b", "figure1c"}
     assert named <= set(plan.EXPERIMENTS)
 

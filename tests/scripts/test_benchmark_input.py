@@ -38,8 +38,8 @@ def test_it_measures_a_set_on_disk(tensorflow, tmp_path, capsys, own_signals):
 @pytest.mark.parametrize(
     "flags, told",
     [
-        (["--gpu_rate=0"], "--gpu_rate: expected a whole number from 1, received 0"),
-        (["--images=x"], "--images: expected a whole number from 1, received x"),
+        (["--gpu_rate=0"], "--gpu_rate: expected a whole number of at least 1, received 0"),
+        (["--images=x"], "--images: expected a whole number of at least 1, received 'x'"),
         (["--dataset=digits"], "--dataset: expected a streamed set, received digits"),
     ],
 )
@@ -47,6 +47,13 @@ def test_what_it_refuses(tensorflow, flags, told):
     with pytest.raises(RequestError) as error:
         benchmark_input.run(flags)
     assert str(error.value) == told
+
+
+def test_its_help_lists_its_flags_first(capsys, own_signals):
+    assert benchmark.main(["--input_only", "--help"]) == ExitCode.DONE
+    told = capsys.readouterr().out
+    assert told.startswith("python scripts/benchmark.py --input_only [--flagfile=FILE] [--name=")
+    assert re.findall(r"^  --(\w+)", told, re.MULTILINE)[:3] == ["gpu_rate", "images", "model"]
 
 
 def test_a_refusal_is_one_line(tensorflow, capsys, own_signals):

@@ -9,6 +9,7 @@ import pytest
 import sweep_test
 
 from rethink_tf.cli.sweep import shard
+from rethink_tf.errors import RequestError
 from rethink_tf.experiments.plan import EXPERIMENTS
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
@@ -83,8 +84,7 @@ def test_a_task_of_an_array_sweeps_its_share(run):
 
 
 @pytest.mark.parametrize("parts", ["rays", "", "kill,"])
-def test_parts_that_are_none_are_refused(parts, capsys):
-    with pytest.raises(SystemExit) as ended:
+def test_parts_that_are_none_are_refused(parts):
+    with pytest.raises(RequestError) as error:
         sweep_test.main([f"--parts={parts}"])
-    assert ended.value.code == 2
-    assert f"--parts: expected some of kill,ray, received {parts}" in capsys.readouterr().err
+    assert str(error.value) == f"--parts: expected some of kill,ray, received {parts}"

@@ -89,8 +89,8 @@ def test_a_lock_that_vanishes_for_ever_is_a_storage_error(tmp_path, monkeypatch)
 
 
 def test_a_lock_dies_with_its_owner(tmp_path):
-    code = "import sys, time, pathlib; from rethink_tf import run_lock\n"
-    code += "with run_lock.locked(pathlib.Path(sys.argv[1])): print('held', flush=True); input()"
+    code = "import sys, time, pathlib; from rethink_tf.storage import lock\n"
+    code += "with lock.locked(pathlib.Path(sys.argv[1])): print('held', flush=True); input()"
     owner = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)],
         stdin=subprocess.PIPE,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from label_cases import noisy, true_labels
 
-from rethink_tf.audit import dataset as audit
+from rethink_tf import audit
 from rethink_tf.audit import verdict as label_audit
 
 SIZES = [(2000, 10), (50_000, 10), (5000, 100)]

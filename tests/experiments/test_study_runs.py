@@ -4,17 +4,17 @@ import csv
 
 import pytest
 
-from rethink_tf.cli import report, theory
+from rethink_tf.cli import report
 from rethink_tf.cli.app import guarded
 from rethink_tf.errors import RequestError
 from rethink_tf.experiments import plan as experiments
-from rethink_tf.experiments import theory_tasks
 from rethink_tf.experiments.plan import planned
+from rethink_tf.experiments.studies import expressivity, implicit, measures, rademacher
 from rethink_tf.experiments.sweep import jobs as sweep_jobs
 from rethink_tf.runs import results
 from rethink_tf.runs import task as plain_runs
 
-NAMES = ("rademacher", "expressivity", "implicit")
+STUDIES = {"rademacher": rademacher, "expressivity": expressivity, "implicit": implicit}
 SMALL = {
     "rademacher": ["--model=mlp_1x512", "--examples=100", "--epochs=3", "--eval_every=2",
                    "--draws=2"],
@@ -24,11 +24,11 @@ SMALL = {
 
 
 def argv(name, *more):
-    return [f"--experiment={name}", "--dataset=digits", *SMALL[name], *more]
+    return ["--dataset=digits", *SMALL[name], *more]
 
 
 def test_the_rows_and_their_run_ids():
-    found = {f"{name} {run.row}": run.run_id for name in NAMES for run in planned(name)}
+    found = {f"{name} {run.row}": run.run_id for name in STUDIES for run in planned(name)}
     # A changed id here means that no run of before is found again.
     assert found == {
         "rademacher alexnet": "rademacher-bf2295e13878",
@@ -48,34 +48,34 @@ def test_the_rows_and_their_run_ids():
 
 def test_a_default_that_is_typed_is_the_same_run():
     def named(*more):
-        return theory_tasks.identify(["--experiment=implicit", "--dataset=cifar10", *more])[1]
+        return implicit.identify(["--dataset=cifar10", *more])[1]
 
-    digits, _ = theory_tasks.identify(["--experiment=implicit", "--dataset=digits"])
+    digits, _ = implicit.identify(["--dataset=digits"])
     assert digits["settings"] == {"examples": 15, "steps": 20_000, "choice_examples": 50}
     same = {named(*more) for more in [(), ("--images=100", "--steps=20000"), ("--threads=3",)]}
     assert same == {"implicit-a9b5cd47ada6"}
     assert len({named(), named("--images=99"), named("--seed=1")}) == 3
 
 
-@pytest.mark.parametrize("more, message", [
-    (["--experiment=table9"], "--experiment: expected one of expressivity, implicit, rademacher"),
-    (["--experiment=implicit"], "--dataset: expected a data set"),
-    (["--experiment=implicit", "--draws=2"], "--draws: expected none with --experiment=implicit"),
-    (["--experiment=implicit", "--model=alexnet"], "--model: expected, of the flags of a run,"),
-    (["--experiment=implicit", "--dataset=digits", "--images=x"], "--images: expected a whole"),
-    (["--experiment=rademacher", "--dataset=digits", "--corrupt=1"], "--corrupt: expected none"),
-    (["--experiment=rademacher", "--dataset=digits", "--draws=0"], "--draws: expected a whole"),
+@pytest.mark.parametrize("study, more, message", [
+    (implicit, ["--experiment=implicit"], "unknown flag --experiment"),
+    (implicit, ["--draws=2"], "unknown flag --draws"),
+    (implicit, ["--model=alexnet"], "unknown flag --model"),
+    (implicit, ["--images=x"], "--images: expected a whole number from 2 to 100000, received 'x'"),
+    (implicit, ["--help"], "implicit: expected flags of a run, received --help"),
+    (rademacher, ["--corrupt=1"], "--corrupt: expected none"),
+    (rademacher, ["--draws=0"], "--draws: expected a whole"),
 ])  # fmt: skip
-def test_what_cannot_be_meant_is_refused(more, message):
+def test_what_cannot_be_meant_is_refused(study, more, message):
     with pytest.raises(RequestError, match=message):
-        theory_tasks.identify(more)
+        study.identify(["--dataset=digits", *more])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", STUDIES)
 def test_each_is_done_once(name, tensorflow, own_signals, offline, capsys, tmp_path):
     line = argv(name, f"--runs_dir={tmp_path}", "--threads=2")
-    assert guarded(theory.main, line) == 0
-    values, named = theory_tasks.identify(line)
+    assert guarded(STUDIES[name].main, line) == 0
+    values, named = STUDIES[name].identify(line)
     folder = tmp_path / named
     assert capsys.readouterr().out.endswith(f"{folder}/summary.json\n")
     assert experiments.state(folder) == "done"
@@ -89,7 +89,7 @@ def test_each_is_done_once(name, tensorflow, own_signals, offline, capsys, tmp_p
         assert all(fit["errors"] == 0 for fit in summary["fits"])
     else:
         assert summary["sgd"]["zero"]["steps"][-1] == 50
-    assert guarded(theory.main, line) == 0
+    assert guarded(STUDIES[name].main, line) == 0
     assert capsys.readouterr().out == f"finished before: {folder}, DONE\n"
 
 
@@ -157,20 +157,26 @@ def test_measures_are_of_runs_that_are_trained_first(tmp_path):
     for run in found:
         assert run.parent.run_id == run.config["of"] == table1[run.row]
         assert run.argv[-2:] == (f"--of={table1[run.row]}", "--seed=1")
-        assert theory_tasks.identify([*run.argv, f"--runs_dir={tmp_path}"])[1] == run.run_id
+        assert measures.identify([*run.argv, f"--runs_dir={tmp_path}"])[1] == run.run_id
     jobs = sweep_jobs.jobs_of(found, tmp_path)
     assert [job.plan.run_id for job in jobs[:2]] == [table1[found[0].row], found[0].run_id]
     assert jobs[1].parent is jobs[0] and len(jobs) == 8
 
 
 def test_measures_of_a_run_that_is_not_there_are_refused(tmp_path, own_signals, capsys):
-    argv = ["--experiment=measures", "--of=some", f"--runs_dir={tmp_path}"]
-    assert guarded(theory.main, argv) == 2
+    argv = ["--of=some", f"--runs_dir={tmp_path}"]
+    assert guarded(measures.main, argv) == 2
     assert capsys.readouterr().err == (
-        f"rethink_tf: --of=some: there is no finished run in {tmp_path}/some\n"
+        f"rethink_tf: some: there is no finished run in {tmp_path}/some\n"
     )
-    assert guarded(theory.main, argv[:1]) == 2
-    assert "--of: expected a finished run, or the flagfile" in capsys.readouterr().err
+    with pytest.raises(RequestError, match="expected one run, or --of=RUN; received 0"):
+        measures.identify(argv[1:])
+    assert guarded(measures.main, argv[1:]) == 2
+    assert "expected 1 to 100 folders or ids of finished runs, received 0" in (
+        capsys.readouterr().err
+    )
+    assert guarded(measures.main, ["some", *argv[1:]]) == 2
+    assert f"some: expected a finished run; {tmp_path}/some is not" in capsys.readouterr().err
 
 
 def test_the_report_of_measures(tmp_path):
