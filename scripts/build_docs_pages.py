@@ -9,16 +9,19 @@ With --images it draws the two pictures of the README anew, into docs/images/ (c
 """
 
 import argparse
+import contextlib
 import dataclasses
+import importlib
 import inspect
+import io
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+import unittest.mock
 from pathlib import Path
 
 import rethink_tf
-from rethink_tf import __main__ as dispatcher
+from rethink_tf.cli import app
 from rethink_tf.config import run_config
 from rethink_tf.experiments import catalogue, plan
 from rethink_tf.report import derived, drawing, measured, table
@@ -194,35 +197,30 @@ def results_pages() -> dict[Path, str]:
 # --- reference -------------------------------------------------------------------------------
 
 
-def commands() -> dict[str, tuple[str, list[str]]]:
-    """Every command: what it does, and the arguments of Python that run it."""
-    return {
-        name.replace("_", "-"): (words, ["-m", f"rethink_tf.{name}"])
-        for name, words in dispatcher.COMMANDS.items()
-    }
-
-
-def help_text(arguments: list[str]) -> str:
+def help_text(command: str) -> str:
     """What a command prints for --help.
 
     Raises:
         RuntimeError: it failed, or printed nothing.
     """
-    env = os.environ | {"COLUMNS": str(HELP_COLUMNS), "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, *arguments, "--help"], capture_output=True, text=True, env=env, cwd=ROOT
-    )
-    if done.returncode or not done.stdout.strip():
-        raise RuntimeError(f"{' '.join(arguments)} --help: {done.returncode}: {done.stderr}")
-    return done.stdout.rstrip()
+    found, printed = app.COMMANDS[command], io.StringIO()
+    # argparse wraps its text to the width of the terminal.
+    with unittest.mock.patch.dict(os.environ, {"COLUMNS": str(HELP_COLUMNS)}):
+        with contextlib.redirect_stdout(printed):
+            code = importlib.import_module(found.module).main(*found.first, ["--help"])
+    if code or not printed.getvalue().strip():
+        raise RuntimeError(f"rethink-tf {command} --help: exit code {code}")
+    return printed.getvalue().rstrip()
 
 
 def commands_page() -> str:
-    """The help text of every command."""
+    """The help text of every command, by group."""
     lines = []
-    for name, (words, arguments) in commands().items():
-        lines += [f"## {name}", "", f"{words[0].upper()}{words[1:]}.", ""]
-        lines += ["```text", help_text(arguments), "```", ""]
+    for group, commands in app.GROUPS.items():
+        lines += [f"## {group}", ""]
+        for name, command in commands.items():
+            summary = f"{command.summary[0].upper()}{command.summary[1:]}."
+            lines += [f"### {name}", "", summary, "", "```text", help_text(name), "```", ""]
     return NOT_EDITED + "\n".join(lines)
 
 
@@ -326,20 +324,15 @@ def draw_images(folder: Path = DOCS / "images") -> list[Path]:
     """The pictures of the README: samples of digits, and Figure 1c as far as it is measured."""
     folder.mkdir(parents=True, exist_ok=True)
     samples, figure = folder / "samples_digits.png", folder / "figure1c.png"
-    name, *flags = SAMPLES
-    run_command(commands()[name][1], [*flags, f"--out={samples}"])
+    command = [sys.executable, "-m", "rethink_tf", *SAMPLES, f"--out={samples}"]
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    subprocess.run(command, check=True, env=env, cwd=ROOT, stdout=subprocess.DEVNULL)
     section = sections.build(
         "figure1c", collect(None, measured.read()), scale="paper", seeds=None,
         threshold=derived.LOSSES[0], runs_dir="runs", only=README_ROWS,
     )  # fmt: skip
     figure.write_bytes(drawing.files(section.figures[0])["png"])
     return [samples, figure]
-
-
-def run_command(arguments: Iterable[str], flags: Iterable[str]) -> None:
-    """Runs one command of the package; CalledProcessError where it fails."""
-    env = os.environ | {"PYTHONPATH": str(ROOT)}
-    subprocess.run([sys.executable, *arguments, *flags], check=True, env=env, cwd=ROOT)
 
 
 def main(argv: list[str]) -> None:
