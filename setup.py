@@ -1,4 +1,4 @@
-"""Installs rethink_tf: `pip install -e .`, with extras [cuda], [ray], [theory], [docs] and [test]."""
+"""Installs rethink_tf: `pip install -e .`; extras: [cuda], [ray], [theory], [docs] and [test]."""
 
 import re
 from pathlib import Path

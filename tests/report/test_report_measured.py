@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-from pathlib import Path
 
 import pytest
 from report_runs import ENVIRONMENT, resolved, write_run
@@ -11,7 +10,6 @@ from rethink_tf.cli import readme_tables, report, ship
 from rethink_tf.cli.app import guarded
 from rethink_tf.config import paper, run_config
 from rethink_tf.errors import StorageError
-from rethink_tf.experiments import plan
 from rethink_tf.report import measured, readme
 from rethink_tf.report.collection import collect, read_folder
 
