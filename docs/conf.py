@@ -1,5 +1,6 @@
 """Settings of Sphinx: sphinx-build -W --keep-going -b html docs docs/_build/html"""
 
+import re
 import sys
 from pathlib import Path
 
@@ -50,6 +51,12 @@ html_show_sphinx = False
 suppress_warnings = ["myst.header"]  # what is included begins at its own level
 
 
+def separate_code(app, what, name, obj, options, lines):
+    """Lets a word follow code at once, as in `Split`s."""
+    lines[:] = [re.sub(r"(?<!`)(`[^`]+`)(?=\w)", r"\1\\ ", line) for line in lines]
+
+
 def setup(app):
     """Writes the generated pages before Sphinx looks for pages."""
     build_docs_pages.write(DOCS)
+    app.connect("autodoc-process-docstring", separate_code)
