@@ -3,7 +3,7 @@
 `docs/conf.py` calls `write` before each build, so no generated page is committed. Made are:
 
     docs/results/generated/     a page for each table and figure of which runs are shipped
-    docs/reference/generated/   every command's help, the fields of RunConfig, the public names
+    docs/reference/generated/   every command's help, all settings of a run, the public names
 
 With --images it draws the two pictures of the README anew, into docs/images/ (committed).
 """
@@ -11,7 +11,6 @@ With --images it draws the two pictures of the README anew, into docs/images/ (c
 import argparse
 import contextlib
 import dataclasses
-import importlib
 import inspect
 import io
 import os
@@ -23,7 +22,7 @@ from pathlib import Path
 
 import rethink_tf
 from rethink_tf.cli import app
-from rethink_tf.config import run_config
+from rethink_tf.config import flags, run_config
 from rethink_tf.experiments import catalogue, plan
 from rethink_tf.report import derived, drawing, measured, table
 from rethink_tf.report.collection import Collection, Run, collect
@@ -218,13 +217,13 @@ def help_text(command: str) -> str:
     Raises:
         RuntimeError: it failed, or printed nothing.
     """
-    found, printed = app.COMMANDS[command], io.StringIO()
-    # argparse wraps its text to the width of the terminal.
+    printed = io.StringIO()
+    # Text may be wrapped to the width of the terminal.
     with unittest.mock.patch.dict(os.environ, {"COLUMNS": str(HELP_COLUMNS)}):
         with contextlib.redirect_stdout(printed):
-            code = importlib.import_module(found.module).main(*found.first, ["--help"])
+            code = app.main([command, "--help"])
     if code or not printed.getvalue().strip():
-        raise RuntimeError(f"rethink-tf {command} --help: exit code {code}")
+        raise RuntimeError(f"rethink-tf {command} --help: exit code {int(code)}")
     return printed.getvalue().rstrip()
 
 
@@ -241,11 +240,14 @@ def commands_page() -> str:
 
 def _values(meta) -> str:
     """Which values a field takes, in words."""
-    kinds = {int: "whole number", float: "number", bool: "true or false", str: "text"}
+    kinds = {
+        int: "whole number", float: "number", bool: "true or false", str: "text",
+        "epochs": "epochs, separated by commas", "optional": "text, or nothing",
+    }  # fmt: skip
     if meta["choices"]:
         return ", ".join(f"`{choice}`" for choice in meta["choices"])
     kind, low, high = kinds[meta["kind"]], meta["low"], meta["high"]
-    if low is None:
+    if low is None or meta["kind"] not in (int, float):
         return kind
     lower = f"{'>' if 'low' in meta['open_ends'] else '≥'} {low:g}"
     if high is None:
@@ -256,7 +258,8 @@ def _values(meta) -> str:
 
 def _default(field: dataclasses.Field) -> str:
     if field.metadata["by"]:
-        return f"resolved: {field.metadata['by']}"
+        words = field.metadata["by"]
+        return f"resolved: {words}" if field.name in run_config.FIELDS else words
     if field.default is None:
         return "none"
     shown = str(field.default).lower() if isinstance(field.default, bool) else field.default
@@ -264,9 +267,10 @@ def _default(field: dataclasses.Field) -> str:
 
 
 def configuration_page() -> str:
-    """The fields of RunConfig, a table for each group."""
+    """The fields of RunConfig and the options of a run, a table for each group."""
     groups: dict[str, list[tuple[str, ...]]] = {}
-    for name, field in run_config.FIELDS.items():
+    options = {field.name: field for field in dataclasses.fields(flags.Options)}
+    for name, field in (run_config.FIELDS | options).items():
         meta = field.metadata
         what = meta["help"].partition(" [")[0].rstrip(".")
         row = (f"`{name}`", _values(meta), _default(field), f"{what[0].upper()}{what[1:]}.")
