@@ -203,7 +203,7 @@ def test_results_pages_have_the_shipped_numbers(results):
     (run,) = [r for r in measured.read() if r.run_id == "mlp_1x512-22b7dbbb2c3b"]
     lines = results["table1"].replace(build_docs_pages.NBSP, " ").splitlines()
     assert "# Table 1: Training and test accuracy on CIFAR-10, true and random labels" in lines
-    row = next(x for x in lines if "| mlp_1x512 | no | 0.0001 |" in x)
+    row = next(x for x in lines if x.startswith("| mlp_1x512 |") and "| 0.0001 | true |" in x)
     assert f"| {100 * run.summary['train_accuracy']:.2f} (n = 1) |" in row
     assert f"| {100 * run.summary['test_accuracy']:.2f} (n = 1) |" in row
     line = next(x for x in lines if f"`{run.run_id}`" in x)
