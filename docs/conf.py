@@ -23,6 +23,7 @@ extensions = [
     "sphinx_design",
 ]
 exclude_patterns = ["_build", "images", "**/.ipynb_checkpoints"]
+smartquotes = False  # -- is the beginning of a flag
 # In docstrings a name between single backticks is code.
 default_role = "code"
 

@@ -115,7 +115,7 @@ def _runs(section: sections.Section) -> list[str]:
     rows = []
     for run in section.gathered.runs:
         planned = plans[run.run_id]
-        axes = " ".join(f"--{name}={value}" for name, value in planned.axes.items())
+        axes = " ".join(f"`--{name}={value}`" for name, value in planned.axes.items())
         folder = next(
             path.parent.name for path in plan.rows(section.name) if path.stem == planned.row
         )
