@@ -18,7 +18,7 @@ def test_it_is_short():
 def test_its_numbers_are_the_shipped_ones():
     assert readme.rewritten(README, measured.read()) == README
     assert [match[1] for match in readme.BLOCK.findall(README)] == ["table1"]
-    rows = re.findall(r"^\| \[\w+\]\(flags/table1/\w+\.flags\) .*\(n = \d\)", README, re.M)
+    rows = re.findall(r"^\| \[\w+\]\(flags/table1/\w+\.flags\) .*\(n\s=\s\d\)", README, re.M)
     assert len(rows) >= 6
 
 
