@@ -1,4 +1,4 @@
-"""Installs rethink_tf: `pip install -e .`, with extras [cuda], [ray], [theory] and [test]."""
+"""Installs rethink_tf: `pip install -e .`; extras: [cuda], [ray], [theory], [docs] and [test]."""
 
 import re
 from pathlib import Path
@@ -14,6 +14,8 @@ setup(
     description="Does a network learn, or does it memorise? Zhang et al. (ICLR 2017), reproduced.",
     long_description=(here / "README.md").read_text(),
     long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
     entry_points={"console_scripts": ["rethink-tf = rethink_tf.cli.app:main"]},
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["rethink_tf", "rethink_tf.*"]),
@@ -40,6 +42,13 @@ setup(
         "cuda": ["tensorflow[and-cuda]>=2.20,<2.22"],
         "theory": ["scikit-image>=0.24,<1"],  # the Gabor bank
         "ray": ["ray>=2.44,<3"],
+        "docs": [
+            "sphinx>=8,<10",
+            "furo>=2024.8",
+            "myst-nb>=1.3,<2",
+            "sphinx-design>=0.6,<1",
+            "ipykernel>=6,<8",
+        ],
         "test": [
             "pytest>=8,<10",
             "pytest-xdist>=3.6,<4",

@@ -1,34 +1,48 @@
-"""The README says what the code does."""
+"""The README is short, and says what the code does."""
 
 import re
-from pathlib import Path
 
-from rethink_tf.errors import ExitCode
+import documents
 
-ROOT = Path(__file__).resolve().parent.parent
+from rethink_tf.report import measured, readme
+
+ROOT = documents.ROOT
 README = (ROOT / "README.md").read_text()
+MOST_LINES = 150
 
 
-def test_the_table_of_exit_codes_is_the_enum():
-    rows = re.findall(r"^\| (\d+) \| ([A-Z_]+) \|", README, re.M)
-    assert [(int(code), name) for code, name in rows] == [(c.value, c.name) for c in ExitCode]
+def test_it_is_short():
+    assert len(README.splitlines()) <= MOST_LINES
 
 
-def test_the_files_that_are_linked_are_there():
-    linked = re.findall(r"\]\((flags/[^)]+)\)", README)
-    assert len(linked) > 5
-    assert not [name for name in linked if not (ROOT / name).is_file()]
+def test_its_numbers_are_the_shipped_ones():
+    assert readme.rewritten(README, measured.read()) == README
+    assert [match[1] for match in readme.BLOCK.findall(README)] == ["table1"]
+    rows = re.findall(r"^\| \[\w+\]\(flags/table1/\w+\.flags\) .*\(n\s=\s\d\)", README, re.M)
+    assert len(rows) >= 6
 
 
-def test_the_contents_are_the_sections_in_their_order():
-    sections = [line[3:] for line in README.splitlines() if line.startswith("## ")]
-    anchors = [re.sub(r"[^a-z0-9 -]", "", name.lower()).replace(" ", "-") for name in sections]
-    before, after = README.split("\nContents:\n")
-    assert re.findall(r"\]\(#([a-z0-9-]+)\)", after.split("\n## ")[0]) == anchors[1:]
-    assert anchors[0] == "two-commands" and before.count("\n## ") == 1
+def test_the_output_shown_is_that_of_the_quickstart():
+    quickstart = (ROOT / "docs" / "quickstart.md").read_text()
+    (shown,) = [c for language, c in documents.blocks(README) if language == "text"]
+    assert shown in [content for _, content in documents.blocks(quickstart)]
+    assert "noisy>true" in shown.splitlines()[0]
 
 
 def test_the_test_command_is_what_ci_runs():
     ci = (ROOT / ".ci" / "run").read_text()
     assert "pip install -e '.[test]' && python -m pytest -n 2 --dist=loadfile\n" in README
     assert "-e '.[test]'\npython -m pytest -n 2 --dist=loadfile\n" in ci
+
+
+def test_the_first_command_is_the_papers():
+    assert "python -m rethink_tf.main --model=inception --corrupt=1.0\n" in README
+
+
+def test_there_is_a_licence_and_a_citation_of_this_version():
+    import rethink_tf
+
+    assert "Apache License\n" in (ROOT / "LICENSE").read_text()
+    assert f"version: {rethink_tf.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    setup = (ROOT / "setup.py").read_text()
+    assert 'license="Apache-2.0"' in setup

@@ -11,6 +11,7 @@ from rethink_tf.report import derived, table
 from rethink_tf.report.collection import Collection, Run, collect
 from rethink_tf.report.sections import build as sections
 
+NBSP = "\N{NO-BREAK SPACE}"  # columns are narrow there
 BLOCK = re.compile(r"(<!-- measured: (\w+)(?: (\w+))? -->\n)(.*?)(<!-- end -->)", re.S)
 
 
@@ -29,6 +30,7 @@ def block(name: str, scale: str, runs: Collection) -> str:
         if rows:
             kept = dataclasses.replace(one, rows=rows)
             lines = table.rows_markdown(table.heads(kept), table.texts(kept), len(kept.labels))
+            lines = [line.replace("(n = ", f"(n{NBSP}={NBSP}") for line in lines]
             parts += ["\n".join([f"{one.title}. {section.caption}", "", *lines]), *one.notes]
     return "".join(f"\n{part}\n" for part in parts) + "\n" * bool(parts)
 
