@@ -4,7 +4,7 @@ import enum
 
 
 class ExitCode(enum.IntEnum):
-    """What a command's exit code means. The documentation's table is held equal to this by a test."""
+    """What a command's exit code means. A test holds the documentation's table equal to this."""
 
     DONE = 0
     BUG = 1

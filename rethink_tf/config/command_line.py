@@ -170,9 +170,8 @@ def _read(values: flags.FlagValues, argv: list[str], known: list[str]) -> list[s
         raise RequestError(f"--flagfile: {str(error).removeprefix('ERROR:: ')}") from None
     except flags.IllegalFlagValueError as error:
         name, _, rest = str(error).removeprefix("flag --").partition("=")
-        raise RequestError(
-            f"--{name}: expected true or false, received {rest.rpartition(':')[0]!r}"
-        ) from None
+        value = rest.rpartition(": ('Non-boolean")[0] or rest.rpartition(":")[0]
+        raise RequestError(f"--{name}: expected true or false, received {value!r}") from None
     except flags.Error as error:
         raise RequestError(" ".join(str(error).split())) from None
     except (OSError, ValueError) as error:  # a folder, no text, a null character in its name

@@ -33,6 +33,9 @@ class Options:
         False, bool, "print the resolved configuration, run id, parameters and memory, and stop",
         group=_GROUP,
     )  # fmt: skip
+    verbose: bool = fields.field(
+        False, bool, "print the whole resolved configuration before training", group=_GROUP,
+    )  # fmt: skip
     threads: int = fields.field(
         0, int, "threads for arithmetic; 0: as many as there are cores for this process",
         group=_GROUP, low=0, high=4096,

@@ -17,7 +17,7 @@ LINE = {
 }  # fmt: skip
 NULLS = (
     "train_accuracy", "clean_accuracy", "corrupted_accuracy", "corrupted_original_accuracy",
-    "test_accuracy", "best_test_accuracy",
+    "test_accuracy", "test_loss",
 )  # fmt: skip
 
 
@@ -28,21 +28,21 @@ class Terminal(io.StringIO):
 
 def test_the_header():
     assert messages.header() == (
-        "epoch      loss   online    train    clean  corrupted  original     test     best"
+        "epoch      loss  train_running   train   clean   noisy  noisy>true    test  test_loss"
         "      rate  images/s    time"
     )
 
 
 def test_an_epoch_line():
     assert messages.epoch_line(LINE) == (
-        "   12    1.2346    50.00   100.00    25.00      12.50      6.25    10.00    11.00"
+        "   12    1.2346          50.00  100.00   25.00   12.50        6.25   10.00     2.0000"
         "   0.09500      1234   12.3s"
     )
 
 
 def test_an_epoch_line_without_evaluation():
     assert messages.epoch_line({**LINE, **dict.fromkeys(NULLS)}) == (
-        "   12    1.2346    50.00        -        -          -         -        -        -"
+        "   12    1.2346          50.00       -       -       -           -       -          -"
         "   0.09500      1234   12.3s"
     )
 
@@ -108,17 +108,37 @@ def test_the_configuration_in_one_block():
     assert "examples 300," in full
 
 
+def test_the_introduction_names_what_differs_from_the_defaults():
+    usual = resolve(RunConfig(model="mlp_1x512", dataset="digits"))
+    config = resolve(RunConfig(model="mlp_1x512", dataset="digits", corrupt=0.5, seed=3))
+    text = messages.introduction(config, "ID", {"Audit": "17 checks passed"}, usual)
+    assert text.splitlines() == [
+        "Run            ID",
+        "Trained        mlp_1x512 on digits, 150 epochs",
+        "Not default    corrupt 0.5, seed 3",
+        "Audit          17 checks passed",
+    ]
+    assert "Not default    nothing" in messages.introduction(usual, "ID", {}, usual)
+
+
+def test_the_legend_has_a_line_for_each_accuracy():
+    titles = messages.header().split()
+    explained = [line.split()[0] for line in messages.LEGEND.splitlines()[1:]]
+    assert explained == [t for t in titles if t in explained]
+    assert {"train_running", "noisy", "noisy>true", "test"} < set(explained)
+
+
 def test_the_bar_is_drawn_on_a_terminal_and_taken_away(monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr("sys.stdout", terminal)
     progress = messages.Progress(200)
     progress.update(3, 100, {"seen": 100, "loss_sum": 250.0, "correct": 25})
     assert terminal.getvalue() == (
-        f"\r    3  [{'=' * 15}{' ' * 15}] 100/200  loss 2.5000  online 25.00%\033[K"
+        f"\r    3  [{'=' * 15}{' ' * 15}] 100/200  loss 2.5000  train_running 25.00%\033[K"
     )
     progress.update(3, 0, {"seen": 0, "loss_sum": 0.0, "correct": 0})
     progress.clear()
-    assert terminal.getvalue().endswith("0/200  loss 0.0000  online 0.00%\033[K\r\033[K")
+    assert terminal.getvalue().endswith("0/200  loss 0.0000  train_running 0.00%\033[K\r\033[K")
 
 
 def test_a_terminal_says_why_it_waits_and_everyone_how_long(monkeypatch):
@@ -168,11 +188,11 @@ def test_the_verdict_on_random_labels():
 
 def test_the_verdict_on_partly_corrupted_labels():
     assert messages.verdict(summary(test_accuracy=0.5), config_of(corrupt=0.5)) == (
-        "45.0% of the labels are wrong; fits 98.0% of the clean and 50.0% of the corrupted ones; "
+        "45.0% of the labels are wrong; fits 98.0% of the clean and 50.0% of the noisy ones; "
         "predicts 50.0% of the test labels (best so far 60.0%)"
     )
     none = messages.verdict(summary(corrupted_accuracy=None), config_of(corrupt=0.001))
-    assert "98.0% of the clean and - of the corrupted ones" in none
+    assert "98.0% of the clean and - of the noisy ones" in none
 
 
 def test_the_verdict_on_true_labels():
@@ -212,7 +232,7 @@ def test_the_verdict_names_the_pixels(fields, words):
 
 def test_table_4_reports_the_online_accuracy():
     row = {"dataset": "cifar10", "model": "mlp_1x512", "corrupt": 1.0, "weight_decay": 1e-4}
-    line = "  paper, Table 4, online accuracy on the training batches: 99.2%; ours: 99.1% after 70"
+    line = "  paper, Table 4, running accuracy on the training batches: 99.2%; ours: 99.1% after 70"
     assert messages.verdict(summary(), config_of(**row)).splitlines()[1:] == [f"{line} epochs"]
     alexnet = {**row, "model": "alexnet", "weight_decay": 0.004, "examples": 10_000}
     last = messages.verdict(summary(), config_of(**alexnet)).splitlines()[-1]

@@ -48,6 +48,7 @@ OPTIONS = {
     "data_dir": ("d", "d"),
     "cache_dir": ("c", "c"),
     "dry_run": ("true", True),
+    "verbose": ("true", True),
     "threads": ("2", 2),
     "strategy": ("mirrored", "mirrored"),
     "devices": ("2", 2),
@@ -68,7 +69,7 @@ def test_no_field_and_no_option_is_missing_from_the_tables():
 def test_nothing_typed_is_the_defaults():
     assert parse([]) == (RunConfig(), Options())
     assert Options() == Options(
-        "runs", None, None, False, 0, "auto", 0, False, 5, (), "exact", None
+        "runs", None, None, False, False, 0, "auto", 0, False, 5, (), "exact", None
     )
 
 

@@ -15,21 +15,24 @@ _COLUMNS = (
     # title, key, width, format; accuracies in percent
     ("epoch", "epoch", 5, "d"),
     ("loss", "loss", 8, ".4f"),
-    ("online", "accuracy", 7, "%"),
-    ("train", "train_accuracy", 7, "%"),
-    ("clean", "clean_accuracy", 7, "%"),
-    ("corrupted", "corrupted_accuracy", 9, "%"),
-    ("original", "corrupted_original_accuracy", 8, "%"),
-    ("test", "test_accuracy", 7, "%"),
-    ("best", "best_test_accuracy", 7, "%"),
+    ("train_running", "accuracy", 13, "%"),
+    ("train", "train_accuracy", 6, "%"),
+    ("clean", "clean_accuracy", 6, "%"),
+    ("noisy", "corrupted_accuracy", 6, "%"),
+    ("noisy>true", "corrupted_original_accuracy", 10, "%"),
+    ("test", "test_accuracy", 6, "%"),
+    ("test_loss", "test_loss", 9, ".4f"),
     ("rate", "learning_rate", 8, ".5f"),
 )
-
-
-LEGEND = (
-    "accuracies in %: online while training; train as given, on the whole set; clean and corrupted "
-    "examples as given;\ncorrupted ones against their original labels; test on true labels"
-)
+LEGEND = """\
+accuracies in %; but for the running ones measured after the epoch, on every example of the set:
+  loss           mean training loss of the epoch's batches, while training
+  train_running  accuracy on the epoch's batches, while training
+  train          training set, labels as given
+  clean          training examples whose label was not changed
+  noisy          training examples whose label was changed, against the given label
+  noisy>true     the same examples, against their true label
+  test           test set, true labels; test_loss is its mean loss"""
 
 
 def configuration(config: RunConfig, run_id: str, facts: dict[str, Any]) -> str:
@@ -44,6 +47,29 @@ def configuration(config: RunConfig, run_id: str, facts: dict[str, Any]) -> str:
     lines += [f"  {group:<24} {', '.join(items)}" for group, items in groups.items()]
     lines += [f"  {name:<24} {value}" for name, value in facts.items()]
     return "\n".join(lines)
+
+
+def introduction(config: RunConfig, run_id: str, facts: dict[str, Any], usual: RunConfig) -> str:
+    """What a run is, in a few lines: what differs from the defaults, and facts of the run.
+
+    Args:
+        config: resolved.
+        run_id: its own.
+        facts: words by name, a line each.
+        usual: the resolved defaults of the same model and data set.
+    """
+    differing = [
+        f"{name} {content_hash.brief(getattr(config, name))}"
+        for name in FIELDS
+        if getattr(config, name) != getattr(usual, name)
+    ]
+    dataset = content_hash.shown(config.dataset)
+    lines = {
+        "Run": run_id,
+        "Trained": f"{content_hash.shown(config.model)} on {dataset}, {config.epochs} epochs",
+        "Not default": ", ".join(differing) or "nothing",
+    }
+    return "\n".join(f"{name:<14} {value}" for name, value in (lines | facts).items())
 
 
 def header() -> str:
@@ -77,7 +103,7 @@ def estimate(seconds: float, rate: float, on_cpu: bool, resumed: bool = False) -
         seconds: of the whole run, or of what is left of a resumed one.
         rate: images per second in training.
         on_cpu: whether there is no GPU.
-        resumed: whether the run goes on from a checkpoint.
+        resumed: whether the run resumes from a checkpoint.
     """
     what = "for what is left" if resumed else "in all"
     text = f"about {console.duration(seconds)} {what}, at {rate:.0f} images/s"
@@ -103,14 +129,15 @@ class Progress:
         self.started = time.monotonic()
 
     def update(self, epoch: int, done: int, online: dict[str, float]) -> None:
-        """Redraws the bar: examples done of this epoch, with the online means so far."""
+        """Redraws the bar: examples done of this epoch, with the running means so far."""
         if not self.shown:
             return
         filled = 30 * done // self.total
         seen = max(online["seen"], 1)
         print(
             f"\r{epoch:5d}  [{'=' * filled}{' ' * (30 - filled)}] {done}/{self.total}  "
-            f"loss {online['loss_sum'] / seen:.4f}  online {100 * online['correct'] / seen:.2f}%",
+            f"loss {online['loss_sum'] / seen:.4f}  "
+            f"train_running {100 * online['correct'] / seen:.2f}%",
             end="\033[K",
             flush=True,
         )
@@ -181,8 +208,8 @@ def verdict(summary: dict[str, Any], config: RunConfig) -> str:
         words = f"{summary['status']}: {summary['reason']}"
     if summary.get("exact") is False:
         words += (
-            "\n  not exact, an uninterrupted run may end otherwise: went on with --resume=anyway "
-            + ", and ".join(summary["differed"])
+            "\n  not exact, an uninterrupted run may end otherwise: it was resumed with "
+            "--resume=anyway " + ", and ".join(summary["differed"])
         )
     return words
 
@@ -202,7 +229,7 @@ def _shown(summary: dict[str, Any], config: RunConfig) -> str:
         words = (
             f"{_percent(changed)} of the labels are wrong; fits "
             f"{_percent(summary['clean_accuracy'])} of the clean and "
-            f"{_percent(summary['corrupted_accuracy'])} of the corrupted ones; predicts "
+            f"{_percent(summary['corrupted_accuracy'])} of the noisy ones; predicts "
             f"{_percent(test)} of the test labels (best so far "
             f"{_percent(summary['best_test_accuracy'])})"
         )
@@ -229,7 +256,7 @@ def _shown(summary: dict[str, Any], config: RunConfig) -> str:
     if row is not None:
         expected = paper.FAILED if row.accuracy is None else _percent(row.accuracy)
         words += (
-            f"\n  paper, Table 4, online accuracy on the training batches: {expected}; "
+            f"\n  paper, Table 4, running accuracy on the training batches: {expected}; "
             f"ours: {_percent(summary['accuracy'])} after {_epochs(summary)}"
         )
         words += "" if config.examples is None else f" on {config.examples:,} examples"
