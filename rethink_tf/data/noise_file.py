@@ -2,7 +2,8 @@
 
     python -m rethink_tf.data.noise_file --export=noise.csv --dataset=cifar10 --corrupt=0.5
 
-Columns (arrays) `index`, `true`, `given`; a header with dataset, seed, p, definition and version.
+Columns (arrays) `index`, `true`, `given`; a header with dataset, seed, p, definition, version and,
+for a set of one's own, a hash of its examples.
 CSV or .npz by the file's ending; both are read with NumPy alone. Imports no TensorFlow.
 """
 
@@ -128,7 +129,7 @@ def content_hash(path: Path | str) -> str:
 
 def main(argv: list[str]) -> int:
     """The command: corrupts the labels of a configuration and writes them."""
-    from rethink_tf import console
+    from rethink_tf import console, example_hash
     from rethink_tf.config import flags
     from rethink_tf.corruptions import labels as corruptions
     from rethink_tf.data import registry as datasets
@@ -175,6 +176,8 @@ def main(argv: list[str]) -> int:
         "definition": config.label_noise,
         "version": __version__,
     }
+    if examples := example_hash.examples_hash(config.dataset, options.data_dir):
+        header["examples"] = examples  # binds places in the order to what lies there
     write(extras["export"], Noise(split.index, split.labels, given, header))
     changed = float(np.mean(given != split.labels))
     console.say(f"{extras['export']}: {len(given)} labels, {100 * changed:.2f}% changed")

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from rethink_tf import example_hash
 from rethink_tf.audit import dataset as audit
 from rethink_tf.audit import pixels as pixel_audit
 from rethink_tf.audit.dataset import Check
@@ -91,6 +92,10 @@ def load(config: RunConfig, *, data_dir=None, cache_dir=None, say=print) -> Sour
     given = None
     if config.labels_from is not None:
         path, expected = labels_path(config)
+        header = noise_file.read(path).header
+        example_hash.refuse_other_examples(
+            f"--labels_from={path}", header, config.dataset, data_dir
+        )
         given = noise_file.for_training(path, train)
         if noise_file.content_hash(path) != expected:
             raise RequestError(f"--labels_from={path}: its content changed since it was named")
