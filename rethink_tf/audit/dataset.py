@@ -10,7 +10,7 @@ import numpy as np
 
 from rethink_tf.audit import label_checks
 from rethink_tf.audit.check import Check, equal
-from rethink_tf.audit.label_checks import Labels, transitions
+from rethink_tf.audit.label_pairs import Labels, transitions
 from rethink_tf.errors import AuditError
 
 Z_LIMIT = 5.0
@@ -43,7 +43,7 @@ def before_training(
         equal("given_equals_twin", first.given, twin, "given labels"),
         equal("true_equals_source", first.true, source.labels, "true labels"),
     ]
-    case = Labels(first.true, first.given, k)
+    case = Labels(first.true, first.given, k, first.index)
     # What is no class fails the comparisons above, and is in no table.
     classes = 0 <= min(case.true.min(), case.given.min())
     classes = classes and max(case.true.max(), case.given.max()) < k

@@ -3,64 +3,27 @@
 They hold for anyone's labels, and judge what the pipeline yields as well. Imports no TensorFlow.
 """
 
-import dataclasses
-import functools
 import math
 
 import numpy as np
 from scipy import stats
 
 from rethink_tf.audit.check import TAIL, Check
+from rethink_tf.audit.label_order import changed_by_position, new_labels_by_order
+from rethink_tf.audit.label_pairs import Labels
 from rethink_tf.corruptions.labels import expected_changed
 
 # Where few are expected (5 in a cell, 10 pairs), statistics lie beyond a limit of chance 1e-7 up to
 # about ten times as often as their curves say (simulated, some 10 million draws each).
 LIMIT = TAIL / 10
-
-
-@dataclasses.dataclass(frozen=True)
-class Labels:
-    """Integers [N] `true` and `given`, 0 to `num_classes` - 1, in one order."""
-
-    true: np.ndarray
-    given: np.ndarray
-    num_classes: int
-
-    @functools.cached_property
-    def changed(self) -> np.ndarray:
-        return self.true != self.given
-
-    @functools.cached_property
-    def table(self) -> np.ndarray:
-        return transitions(self.true, self.given, self.num_classes)
-
-    @functools.cached_property
-    def flows(self) -> np.ndarray:
-        """The table without the examples that kept their class."""
-        return self.table - np.diag(np.diag(self.table))
-
-    @property
-    def count(self) -> str:
-        n, moved = len(self.true), int(self.changed.sum())
-        return f"{moved:,} of {n:,} changed ({moved / n:.4f})"
-
-    @functools.cached_property
-    def chance(self) -> float:
-        """How often two examples drawn at random share their true class."""
-        return float(((self.table.sum(axis=1) / len(self.true)) ** 2).sum())
-
-
-def transitions(true, given, num_classes: int) -> np.ndarray:
-    """Table [K, K] of how often true class i was given label j."""
-    cells = np.asarray(true, np.int64) * num_classes + np.asarray(given, np.int64)
-    return np.bincount(cells, minlength=num_classes**2).reshape(num_classes, num_classes)
+CHANCE_Z = 5.0
 
 
 def of_noise(case: Labels, probability: float | None, noise: str) -> list[Check]:
     """All checks of labels that a kind of noise is said to have drawn.
 
     Args:
-        case: the labels.
+        case: the labels, in the order of the examples' identities where these are known.
         probability: of replacement; None where it is not known.
         noise: one of `corruptions.LABEL_NOISE`.
     """
@@ -68,8 +31,10 @@ def of_noise(case: Labels, probability: float | None, noise: str) -> list[Check]
     if probability == 0:
         return checks
     if noise == "pair_flip":
-        return [*checks, to_next_class(case), class_rates(case)]
-    return [*checks, *evenness(case), class_rates(case), not_a_permutation(case)]
+        checks += [to_next_class(case), class_rates(case)]
+        return [*checks, changed_by_position(case, pooled=True)]
+    checks += [*evenness(case), class_rates(case), not_a_permutation(case)]
+    return [*checks, changed_by_position(case, pooled=True), new_labels_by_order(case, even=True)]
 
 
 def changed_count(case: Labels, probability: float, noise: str = "uniform") -> Check:
@@ -196,3 +161,43 @@ def not_a_permutation(case: Labels) -> Check:
         return Check("not_a_permutation", None, f"{moved} changed labels are too few to tell")
     detail = f"class counts differ by up to {largest} from those of the true labels"
     return Check("not_a_permutation", largest > 0, detail)
+
+
+def _without_rare(table: np.ndarray) -> np.ndarray:
+    """A table whose rows of less than a fifth of the mean are one row, being of no known law."""
+    size = table.sum(axis=1)
+    rare = size * 5 * len(size) < size.sum()
+    merged = table[rare].sum(axis=0, keepdims=True)
+    return np.concatenate([table[~rare], merged]) if merged.any() else table[~rare]
+
+
+def independence(case: Labels) -> Check:
+    """Whether given labels know nothing of the true ones, as labels in another order do not.
+
+    Under all orders of the given labels Pearson's chi-squared has the exact mean and variance of
+    Lewis, Saunders and Westcott (1984), which a gamma distribution is given, and the number of
+    examples that agree those of a permutation (Hoeffding, 1951). Passes where both lie within
+    their laws and enough examples are there to see that a tenth of the labels were kept.
+    """
+    name, n = "independence", len(case.true)
+    rows, columns = (case.table.sum(axis=axis).astype(float) for axis in (1, 0))
+    agree, pairs = float(np.trace(case.table)), rows * columns
+    chance = float(pairs.sum()) / n
+    centred = pairs.sum() - (rows * columns**2 + columns * rows**2).sum() / n + chance**2
+    deviation = math.sqrt(max(float(centred), 0.0) / max(n - 1, 1))
+    cells = _without_rare(_without_rare(case.table).T).T
+    rows, columns = cells.sum(axis=1).astype(float), cells.sum(axis=0).astype(float)
+    r, c = cells.shape
+    if min(r, c) < 2 or n < 8 or 2 * CHANCE_Z * deviation > 0.1 * (n - chance):
+        return Check(name, None, f"{n} examples are too few to tell")
+    chi2 = n * (float((cells**2.0 / rows[:, None] / columns).sum()) - 1)
+    sides = [(size - 1) * (n - size) / (n - 1) for size in (r, c)]
+    spreads = [(n * float((1 / x).sum()) - len(x) ** 2) / (n - 2) for x in (rows, columns)]
+    mean = n / (n - 1) * (r - 1) * (c - 1)
+    variance = 2 * n / (n - 3) * (sides[0] - spreads[0]) * (sides[1] - spreads[1])
+    variance += n**2 / (n - 1) * spreads[0] * spreads[1]
+    law = stats.gamma(mean**2 / variance, scale=variance / mean)
+    p, z = 2 * float(min(law.sf(chi2), law.cdf(chi2))), (agree - chance) / deviation
+    detail = f"{agree / n:.4f} agree, chance {chance / n:.4f} +- {deviation / n:.4f}; chi-squared "
+    detail += f"{chi2:,.1f} on {(r - 1) * (c - 1):,} degrees, p {p:.2g}"
+    return Check(name, abs(z) <= CHANCE_Z and p >= TAIL, detail)

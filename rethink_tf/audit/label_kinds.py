@@ -11,7 +11,14 @@ import numpy as np
 from scipy import stats
 
 from rethink_tf.audit.check import TAIL
-from rethink_tf.audit.label_checks import Labels, class_rates, evenness, not_a_permutation
+from rethink_tf.audit.label_checks import (
+    Labels,
+    class_rates,
+    evenness,
+    independence,
+    not_a_permutation,
+)
+from rethink_tf.audit.label_order import changed_by_position, new_labels_by_order
 
 KINDS = (
     "untouched",
@@ -25,6 +32,9 @@ KINDS = (
     "constant",
     "asymmetric",
     "class_dependent",
+    "independent",
+    "position_dependent",
+    "predictable",
     "redrawn",
     "unclear",
 )
@@ -236,28 +246,73 @@ def _drawn(case: Labels) -> Found:
     return Found("uniform", words, figures)
 
 
-def find(case: Labels, order: np.ndarray | None = None) -> Found:
+def _independent(case: Labels) -> Found | None:
+    """Labels that say nothing of the true ones, and are not drawn evenly or at one rate."""
+    uneven = class_rates(case).passed is False
+    if not uneven and all(check.passed is not False for check in evenness(case)):
+        return None  # uniform noise at p = 1 is independent of the true labels as well
+    check = independence(case)
+    if check.passed:
+        words = f"independent of the true labels: another order? {check.detail}; {case.count}"
+        return Found("independent", words, {})
+
+
+# Kinds that hold of each example alone, so the order must not matter; in IDENTICAL all examples
+# are changed at one rate too, and in EVEN to each other class alike.
+SINGLE = ("uniform", "exclude_true", "pair_flip", "renamed", "asymmetric", "class_dependent",
+          "unclear")  # fmt: skip
+IDENTICAL, EVEN = ("uniform", "exclude_true", "pair_flip"), ("uniform", "exclude_true")
+
+
+def _in_order(found: Found, case: Labels) -> Found:
+    """What the order tells beyond what was found; what was found where it tells nothing."""
+    by = " (in order of index)" if case.index is not None else ""
+    rest = f"{by}; as a whole {found.words}"
+    if found.kind in SINGLE:
+        place = changed_by_position(case)
+        if place.passed is False:
+            words = f"changed or not by their position: {place.detail}{rest}"
+            return Found("position_dependent", words, found.figures)
+        if found.kind in IDENTICAL:
+            place = changed_by_position(case, pooled=True)
+            if place.passed is False:
+                words = "changed by their position or by their class, too few of each to tell: "
+                return Found("unclear", f"{words}{place.detail}{rest}", found.figures)
+    arranged = (np.diff(case.given) >= 0).all() or (case.given == case.true[::-1]).all()
+    if found.kind in SINGLE or (found.kind == "permuted" and not arranged):
+        told = new_labels_by_order(case, even=found.kind in EVEN)
+        if told.passed is False:
+            words = f"predictable, not drawn: {told.detail}{rest}"
+            return Found("predictable", words, found.figures)
+    return found
+
+
+def find(case: Labels, ordered: Labels | None = None) -> Found:
     """Names the rule behind given labels.
 
     Args:
         case: the labels in the order in which they came.
-        order: int [N], positions in the order of the examples' identities, where these are known;
-            misalignment and batches are sought in both orders.
+        ordered: the same in the order of the examples' identities, with these, where they are
+            known. Misalignment and batches are sought in both orders, what depends on the position
+            in this one.
 
     Returns:
         What was Found; its kind is one of KINDS except `redrawn`.
     """
     cases = [case]
-    if order is not None and (np.diff(order) != 1).any():
-        cases.append(Labels(case.true[order], case.given[order], case.num_classes))
+    if ordered is not None and not (
+        np.array_equal(case.true, ordered.true) and np.array_equal(case.given, ordered.given)
+    ):
+        cases.append(ordered)
     # A map of all examples is surer than a shift, and a shift surer than a map of a share.
     finders = [(finder, case) for finder in (_untouched, _constant, _full_map)]
     finders += [(_shifted, c) for c in cases] + [(_fixed_map, case)]
     finders += [(_permuted_in_batches, c) for c in cases] + [(_permuted, case)]
-    finders += [(_partly_shifted, c) for c in cases]
+    finders += [(_partly_shifted, c) for c in cases] + [(_independent, case), (_drawn, case)]
     for finder, its in finders:
         found = finder(its)
         if found:
             by = "" if its is case else " (in order of index)"
-            return dataclasses.replace(found, words=found.words + by)
-    return _drawn(case)
+            found = dataclasses.replace(found, words=found.words + by)
+            return _in_order(found, case if ordered is None else ordered)
+    raise AssertionError("the last finder names every case")

@@ -12,10 +12,23 @@ from typing import Any
 import numpy as np
 
 from rethink_tf.audit.check import Check, equal
-from rethink_tf.audit.label_checks import Labels, changed_count, of_noise
+from rethink_tf.audit.label_checks import (
+    Labels,
+    changed_count,
+    independence,
+    of_noise,
+    to_next_class,
+)
 from rethink_tf.audit.label_kinds import KINDS, Found, find
 from rethink_tf.corruptions.labels import LABEL_NOISE, expected_changed
-from rethink_tf.data.label_file import as_labels, read_labels
+from rethink_tf.data.label_file import (
+    absent_note,
+    as_labels,
+    num_classes_of,
+    read_labels,
+    refuse_fractions,
+    with_classes,
+)
 from rethink_tf.errors import RequestError
 
 __all__ = ["KINDS", "Verdict", "labels", "read_labels"]
@@ -74,9 +87,10 @@ def labels(
         p: probability of replacement that was asked for, or None to describe only.
         noise: kind of noise that was asked for at p: `uniform` draws any class, the true one
             included (the paper's definition); `exclude_true`; `pair_flip`.
-        num_classes: K; by default the largest label plus one, and at least two.
+        num_classes: K; by default the columns of one-hot rows, else the largest label plus one,
+            and at least two.
         index: integers [N], the examples' identities, each once; batches and misalignment are then
-            sought in their order too.
+            sought in their order too, and what depends on the position in their order only.
         again: the given labels as seen in a second pass, in the same order.
 
     Returns:
@@ -93,9 +107,9 @@ def labels(
         raise RequestError(f"noise: expected a p with it, received {noise} alone")
     if num_classes is not None and not 2 <= num_classes <= 2048:
         raise RequestError(f"num_classes: expected 2 to 2048, received {num_classes}")
-    case, order, second = _checked(true, given, num_classes, index, again)
-    found = _as_asked(find(case, order), case, p, noise)
-    checks = of_noise(case, p, noise)
+    case, ordered, second, note = _checked(true, given, num_classes, index, again)
+    found = _as_asked(find(case, ordered), case, p, noise)
+    checks = of_noise(ordered or case, p, noise)
     if second is not None:
         same = equal("same_over_two_passes", second, case.given, "given labels")
         checks.append(same)
@@ -111,12 +125,16 @@ def labels(
         link = "as asked for, " if ok else "asked for " + _ASKED[noise].format(p) + ", but "
         words = f"{link}these labels are {found.words}{'' if ok else _hint(found, case, p, noise)}."
         words = words[0].upper() + words[1:]
+    words += f" ({note[0].upper()}{note[1:]}.)" if note else ""
     return Verdict(found.kind, words, figures, checks, ok)
 
 
 def _checked(true, given, num_classes, index, again):
-    """Labels, the order of index or None, and the second pass or None; refuses what is none."""
-    true, given = (as_labels(n, x, num_classes) for n, x in (("true", true), ("given", given)))
+    """Labels, the same in the order of index or None, the second pass or None, and a note of
+    classes that are absent; refuses what is none."""
+    (true, wide), (given, wider) = (
+        with_classes(n, x, num_classes) for n, x in (("true", true), ("given", given))
+    )
     n = len(true)
 
     def of_length(name, values):
@@ -125,17 +143,20 @@ def _checked(true, given, num_classes, index, again):
                                "is one of them another split?")  # fmt: skip
         return values
 
-    k = num_classes or max(2, int(max(true.max(), of_length("given", given).max())) + 1)
-    of_length("given", given)
-    order = second = None
+    highest = int(max(true.max(), of_length("given", given).max()))
+    k = num_classes or num_classes_of(highest, wide, wider)
+    note = "" if num_classes else absent_note(np.union1d(true, given), max(wide or 0, wider or 0))
+    ordered = second = None
     if again is not None:
         second = of_length("again", as_labels("again", again, num_classes))
     if index is not None:
         index = of_length("index", np.asarray(index).ravel())
         if index.dtype.kind not in "iuf" or len(np.unique(index)) != n:
             raise RequestError("index: expected whole numbers, each once")
+        refuse_fractions("index", index)
         order = np.argsort(index, kind="stable")
-    return Labels(true, given, k), order, second
+        ordered = Labels(true[order], given[order], k, index[order].astype(np.int64))
+    return Labels(true, given, k), ordered, second, note
 
 
 def _as_asked(found: Found, case: Labels, p: float | None, noise: str) -> Found:
@@ -143,6 +164,8 @@ def _as_asked(found: Found, case: Labels, p: float | None, noise: str) -> Found:
     two = case.num_classes == 2
     same = {"uniform", "exclude_true", "renamed"} if two else {"uniform"}
     wanted = {"exclude_true", "pair_flip"} if two else {"exclude_true"}
+    if noise == "pair_flip" and found.kind == "renamed" and to_next_class(case).passed:
+        wanted, same = {"pair_flip"}, {"renamed"}  # at p = 1 with the last class absent
     if p is None or noise not in wanted or found.kind not in same or found.kind == noise:
         return found
     if not changed_count(case, p, noise).passed:
@@ -169,7 +192,11 @@ def _hint(found: Found, case: Labels, p: float, noise: str) -> str:
     """The known mistake that explains a changed fraction that was not asked for."""
     if found.kind == "untouched":
         return ": the corruption never reached them"
-    if found.kind not in ("uniform", "exclude_true") or noise != "uniform":
+    if found.kind not in ("uniform", "exclude_true"):
+        return ""
+    if p < 0.9 and case.num_classes > 2 and independence(case).passed:
+        return ": independent of the true labels: another order?"
+    if noise != "uniform":
         return ""
     k = case.num_classes
     known = {

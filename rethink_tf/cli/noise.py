@@ -10,7 +10,7 @@ from rethink_tf.config import fields
 from rethink_tf.config.command_line import CommandLine
 from rethink_tf.config.flags import RUN, Options, wanted
 from rethink_tf.corruptions import labels as corruptions
-from rethink_tf.data import noise_file
+from rethink_tf.data import example_hash, noise_file
 from rethink_tf.data import registry as datasets
 from rethink_tf.errors import ExitCode, RequestError
 from rethink_tf.runs.request import prepare
@@ -75,6 +75,8 @@ def main(argv: list[str]) -> int:
         "definition": config.label_noise,
         "version": __version__,
     }
+    if examples := example_hash.examples_hash(config.dataset, options.data_dir):
+        header["examples"] = examples  # binds places in the order to what lies there
     noise = noise_file.Noise(split.index, split.labels, given, header)
     noise_file.write(paths.absolute(export), noise)
     changed = float(np.mean(given != split.labels))

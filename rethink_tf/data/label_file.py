@@ -1,5 +1,6 @@
 """Anyone's labels as int64 [N]: arrays, one-hot rows, batches, and files of them. NumPy alone."""
 
+import csv
 import json
 import os
 import warnings
@@ -12,6 +13,7 @@ import numpy as np
 from rethink_tf.errors import RequestError
 
 COLUMNS = ("index", "true", "given")
+IGNORED = (-1, -100, 255, 65535, 2**31 - 1, 2**32 - 1, 2**64 - 1)  # usual marks, signed or not
 MAX_CLASSES = 2048  # the table of classes to classes has its square of cells
 
 
@@ -39,42 +41,47 @@ def _batch(name: str, batch: Any) -> Any:
     return batch[-1] if pair and all(map(_is_array, batch)) else batch
 
 
-def _stacked(name: str, values: Any) -> np.ndarray:
-    """One array of an array, a list of numbers or of rows, or an iterable of batches."""
+def _stacked(name: str, values: Any) -> tuple[np.ndarray, int | None]:
+    """Labels [N] and one-hot columns of an array, a list of numbers or of rows, or an iterable of
+    batches."""
     if hasattr(values, "__array__") or isinstance(values, str | bytes | dict):
-        return _array(name, values)
+        return _vector(name, _array(name, values))
     if not isinstance(values, Iterable):
         raise RequestError(f"{name}: expected labels, received {type(values).__name__}")
     plain = isinstance(values, list | tuple)
     values = list(values)
     if not values or (plain and not any(map(_is_array, values)) and not _pairs(values)):
-        return _array(name, values)
+        return _vector(name, _array(name, values))
     if not plain and not any(map(np.iterable, values)):
-        return _array(name, values)
+        return _vector(name, _array(name, values))
     parts = [_vector(name, _array(name, _batch(name, batch))) for batch in values]
-    return np.concatenate(parts)
+    widths = {columns for _, columns in parts}
+    if len(widths) > 1:
+        said = " and ".join("none" if w is None else str(w) for w in sorted(widths, key=str))
+        raise RequestError(f"{name}: expected batches of one form, received one-hot columns {said}")
+    return np.concatenate([labels for labels, _ in parts]), widths.pop()
 
 
 def _pairs(values: list) -> bool:
     return any(isinstance(v, tuple | list) and any(map(_is_array, v)) for v in values)
 
 
-def _vector(name: str, array: np.ndarray) -> np.ndarray:
-    """[N], of [N], [N, 1], or one-hot [N, K]."""
+def _vector(name: str, array: np.ndarray) -> tuple[np.ndarray, int | None]:
+    """[N], of [N], [N, 1], or one-hot [N, K], and K of these."""
     if array.dtype.kind not in "biuf":
         raise RequestError(f"{name}: expected whole numbers, received {array.dtype} values")
     if array.ndim == 2 and array.shape[1] == 1:
-        return array[:, 0]
+        return array[:, 0], None
     if array.ndim == 2:
         if not (((array == 0) | (array == 1)).all() and (array.sum(axis=1) == 1).all()):
             raise RequestError(
                 f"{name}: expected labels [N] or one-hot rows, received {list(array.shape)} with "
                 "rows that are not one 1 among zeros"
             )
-        return array.argmax(axis=1)
+        return array.argmax(axis=1), array.shape[1]
     if array.ndim != 1:
         raise RequestError(f"{name}: expected labels [N], received shape {list(array.shape)}")
-    return array
+    return array, None
 
 
 def as_labels(name: str, values: Any, num_classes: int | None = None) -> np.ndarray:
@@ -93,18 +100,63 @@ def as_labels(name: str, values: Any, num_classes: int | None = None) -> np.ndar
     Raises:
         RequestError: empty, not whole numbers, negative, NaN, or beyond the classes.
     """
-    labels = _vector(name, _stacked(name, values))
+    return with_classes(name, values, num_classes)[0]
+
+
+def with_classes(
+    name: str, values: Any, num_classes: int | None = None
+) -> tuple[np.ndarray, int | None]:
+    """`as_labels`, and the number of columns where the labels were one-hot, None where not.
+
+    A class without an example is a column of zeros: the largest label does not tell of it.
+    """
+    labels, columns = _stacked(name, values)
     if not labels.size:
         raise RequestError(f"{name}: expected labels, received none")
+    if columns is not None and num_classes is not None and columns > num_classes:
+        raise RequestError(
+            f"{name}: expected one-hot rows of at most {num_classes} classes, received {columns}"
+        )
     refuse_fractions(name, labels)
     limit = num_classes or MAX_CLASSES
     low, high = labels.min(), labels.max()
     if low < 0 or high >= limit:
         found = low if low < 0 else high
         what = f"expected classes 0 to {limit - 1}"
-        hint = "" if num_classes or low < 0 else "; are these identities?"
+        hint = _ignored(labels, found) if found in IGNORED or num_classes is not None else ""
+        hint = hint or ("" if num_classes or low < 0 else "; are these identities?")
         raise RequestError(f"{name}: {what}, found {found}{hint}")
-    return labels.astype(np.int64)
+    if num_classes is None and columns is None and high == 255:
+        rest = labels[labels != 255]
+        if not rest.size or rest.max() < 128:
+            ends = f"the largest is {int(rest.max())}" if rest.size else "there are none"
+            raise RequestError(
+                f"{name}: expected classes, of which {ends}, found 255{_ignored(labels, high)}"
+            )
+    return labels.astype(np.int64), columns
+
+
+def _ignored(labels: np.ndarray, label) -> str:
+    """What to do about a label that is no class but a mark; "" for one that is no usual mark."""
+    if label not in IGNORED:
+        return ""
+    count = int((labels == label).sum())
+    return f" ({count:,} of {len(labels):,}): if it marks examples to ignore, leave these out"
+
+
+def num_classes_of(highest: int, *columns: int | None) -> int:
+    """How many classes there are by the largest label and the columns of one-hot rows, if any."""
+    return max(2, highest + 1, *(each or 0 for each in columns))
+
+
+def absent_note(labels: np.ndarray, columns: int | None) -> str:
+    """In words, the classes of one-hot rows without an example; "" where there are none."""
+    absent = [] if not columns else np.setdiff1d(np.arange(columns), labels).tolist()
+    if not absent:
+        return ""
+    more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
+    which = f"class{'es'[: 2 * (len(absent) > 1)]} {', '.join(map(str, absent[:5]))}{more}"
+    return f"one-hot rows of {columns} classes, {which} without an example"
 
 
 def refuse_fractions(name: str, numbers: np.ndarray) -> None:
@@ -164,18 +216,36 @@ def _json_or_text(text: str) -> Any:
         return text
 
 
+def _records(lines: list[str]) -> list[str]:
+    """Lines of a CSV, those joined that a quoted line break divides."""
+    if not any('"' in line for line in lines):
+        return lines
+    records, is_open = [], False
+    for line in lines:
+        if is_open:
+            records[-1] += "\n" + line
+        else:
+            records.append(line)
+        is_open ^= line.count('"') % 2 == 1
+    return records
+
+
 def _read_csv(path: Path) -> dict[str, Any]:
     lines = path.read_text(encoding="utf-8-sig").splitlines()
     comments = [line[1:].strip() for line in lines if line.startswith("#") and "=" in line]
     rows = [line for line in lines if line.strip() and not line.startswith("#")]
-    names = [name.strip().strip('"') for name in rows[0].split(",")] if rows else []
+    rows = _records(rows)
+    try:
+        names = [name.strip() for name in next(csv.reader(rows[:1]), [])]
+    except csv.Error as error:  # a name beyond the reader's limit
+        raise RequestError(f"{path}: cannot be read: {error}") from None
     used = [name for name in COLUMNS if name in names]
     if not used:
         raise RequestError(f"{path}: expected a first line with the names {','.join(COLUMNS)}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # NumPy's warning of no rows; `as_labels` refuses these
-        table = np.loadtxt(rows[1:], delimiter=",", dtype=np.float64, ndmin=2,
-                           usecols=[names.index(name) for name in used])  # fmt: skip
+        table = np.loadtxt(rows[1:], delimiter=",", dtype=np.float64, ndmin=2, quotechar='"',
+                           comments=None, usecols=[names.index(name) for name in used])  # fmt: skip
     if (large := table[np.abs(table) >= 2**53]).size:  # not every whole number from there on
         raise RequestError(f"{path}: expected numbers below 2**53, found {large[0]:.0f}")
     columns = {name: table[:, i] if table.size else table.ravel() for i, name in enumerate(used)}

@@ -2,7 +2,8 @@
 
     rethink-tf noise --export=noise.csv --dataset=cifar10 --corrupt=0.5
 
-Columns (arrays) `index`, `true`, `given`; a header with dataset, seed, p, definition and version.
+Columns (arrays) `index`, `true`, `given`; a header with dataset, seed, p, definition, version and,
+for a set of one's own, a hash of its examples.
 CSV or .npz by the file's ending; both are read with NumPy alone. Imports no TensorFlow.
 """
 

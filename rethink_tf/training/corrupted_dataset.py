@@ -41,13 +41,15 @@ def corrupted_dataset(
     """
     corrupt, pixels = check_field("corrupt", corrupt), check_field("pixels", pixels)
     seed = check_field("seed", seed)
-    first, second = _arrays("train", train), _arrays("test", train if test is None else test)
+    *first, columns = _arrays("train", train)
+    *second, wide = _arrays("test", train if test is None else test)
     if test is None:
         second = tuple(a[:STAND_IN] for a in second)
-    if second[1].max() > first[1].max():  # a stand-in is never refused for this
+    columns = max(columns or 0, wide or 0) or None
+    classes = label_file.num_classes_of(int(first[1].max()), columns)
+    if second[1].max() >= classes:  # a stand-in is never refused for this
         raise RequestError(f"test: label {second[1].max()} is no class of the training set")
-    arrays = foreign_data.from_arrays(*first, *second).load()
-    classes = int(arrays["train_labels"].max()) + 1
+    arrays = foreign_data.from_arrays(*first, *second, columns=columns).load()
     splits = [
         types.Split(
             part, *(arrays[f"{part}_{name}"] for name in ("index", "images", "labels")), classes
@@ -72,13 +74,15 @@ def corrupted_dataset(
     scales = [1 / 255 if up_to_one else None for up_to_one in ones]
     made = [_dataset(table, scale) for table, scale in zip(found[:2], scales, strict=True)]
     checks: list[Check] = found[2]
+    if note := label_file.absent_note(first[1], columns):
+        checks.append(Check("absent_classes", True, note))
     if test is None:
         return made[0], [check for check in checks if not check.name.startswith("test_")]
     return (*made, checks)
 
 
-def _arrays(name: str, given) -> tuple[np.ndarray, np.ndarray]:
-    """(images, labels) of arrays or of a tf.data.Dataset."""
+def _arrays(name: str, given) -> tuple[np.ndarray, np.ndarray, int | None]:
+    """(images, labels, their columns where one-hot) of arrays or of a tf.data.Dataset."""
     if isinstance(given, tf.data.Dataset):
         given = _of_dataset(name, given)
     try:
@@ -88,7 +92,7 @@ def _arrays(name: str, given) -> tuple[np.ndarray, np.ndarray]:
         raise RequestError(
             f"{name}: expected arrays (x, y) or a tf.data.Dataset, received {type(given).__name__}"
         ) from None
-    return x, label_file.as_labels(f"{name}: y", y)
+    return x, *label_file.with_classes(f"{name}: y", y)
 
 
 def _of_dataset(name: str, given: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:

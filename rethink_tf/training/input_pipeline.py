@@ -11,7 +11,7 @@ from rethink_tf.audit import pixels as pixel_audit
 from rethink_tf.audit.dataset import Check
 from rethink_tf.config.run_config import RunConfig, labels_path
 from rethink_tf.corruptions import labels as corruptions
-from rethink_tf.data import noise_file, pipeline, resize, types
+from rethink_tf.data import example_hash, noise_file, pipeline, resize, types
 from rethink_tf.data import registry as datasets
 from rethink_tf.data.sources import custom as foreign_data
 from rethink_tf.data.types import Split, Table
@@ -90,6 +90,10 @@ def load(config: RunConfig, *, data_dir=None, cache_dir=None, say=print) -> Sour
     given = None
     if config.labels_from is not None:
         path, expected = labels_path(config)
+        header = noise_file.read(path).header
+        example_hash.refuse_other_examples(
+            f"--labels_from={path}", header, config.dataset, data_dir
+        )
         given = noise_file.for_training(path, train)
         if noise_file.content_hash(path) != expected:
             raise RequestError(f"--labels_from={path}: its content changed since it was named")

@@ -55,7 +55,8 @@ def test_the_checks_and_their_order():
     assert [check.name for check in checks] == [
         "index_equals_source", "given_equals_twin", "true_equals_source", "changed_count",
         "uniformity", "received_evenly", "coincidences", "class_rates", "not_a_permutation",
-        "same_over_two_passes", "test_labels_untouched", "test_labels_equal_source",
+        "changed_by_position", "new_labels_by_order", "same_over_two_passes",
+        "test_labels_untouched", "test_labels_equal_source",
         "test_index_equals_source",
     ]  # fmt: skip
     assert {check.passed for check in checks} == {True}

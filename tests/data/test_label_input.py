@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from label_cases import noisy, true_labels
 
-from rethink_tf.audit import dataset as audit
+from rethink_tf import audit
 from rethink_tf.cli import audit as audit_command
 from rethink_tf.cli.app import guarded
+from rethink_tf.data import label_file
 from rethink_tf.errors import RequestError
 
 
@@ -134,7 +135,7 @@ def files(tmp_path):
         (["pair.npy", "--again=other.npy", "--p=0.5"], 3, "redrawn - NOT"),
         (["given.npy", "--true=true.npy", "--p", "0.5"], 0, "as asked for"),
         (["lacking.npz", "--true=true.npy"], 0, "uniform\n"),
-        (["--help"], 0, "--again FILE"),
+        (["--help"], 0, "--again"),
         (["given.npy"], 2, "type --true=FILE"),
         (["lacking.npz"], 2, "found no true"),
         (["objects.npy"], 2, "Python objects"),
@@ -145,7 +146,7 @@ def files(tmp_path):
         (["labels.txt"], 2, "expected a file .npz, .npy or .csv"),
         (["absent.npy"], 2, "No such file"),
         (["a.csv", "--p=two"], 2, "--p"),
-        (["a.csv", "--p=2"], 2, "p: expected a number from 0 to 1"),
+        (["a.csv", "--p=2"], 2, "p: expected a number from 0.0 to 1.0"),
         (["a.csv", "--noise=uniform"], 2, "expected --p with it"),
         (["a.csv", "--colour"], 2, "--help lists the flags"),
         ([], 2, "FILE"),
@@ -165,3 +166,75 @@ def test_command_as_a_process_without_tensorflow(files):
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 3 and "Asked for uniform at p = 0.90, but" in done.stdout
     assert " tensorflow\n" not in done.stderr
+
+
+@pytest.mark.parametrize("form", [lambda x: x, split, lambda x: x.tolist()])
+def test_one_hot_rows_keep_classes_without_an_example(form):
+    true = true_labels(3000, 9)
+    rows = np.eye(10)[true]
+    labels, columns = label_file.with_classes("y", form(rows))
+    assert columns == 10 and np.array_equal(labels, true)
+    assert label_file.absent_note(labels, columns) == (
+        "one-hot rows of 10 classes, class 9 without an example"
+    )
+    given = noisy(true, 0.5, 9)
+    for verdict in (audit.labels(form(rows), given), audit.labels(true, form(np.eye(10)[given]))):
+        assert verdict.figures["num_classes"] == 10
+        assert "(One-hot rows of 10 classes, class 9 without an example.)" in verdict.words
+    assert audit.labels(true, given).figures["num_classes"] == 9
+    assert "without an example" not in audit.labels(rows[:, :9], given).words
+
+
+def test_all_that_are_absent_are_counted_and_other_widths_refused():
+    note = label_file.absent_note(np.array([0, 1]), 9)
+    assert note.endswith("classes 2, 3, 4, 5, 6 and 2 more without an example")
+    assert label_file.absent_note(np.array([0, 1]), 2) == ""
+    with pytest.raises(RequestError, match="at most 9 classes, received 10"):
+        audit.labels(np.eye(10)[[0, 1]], [0, 1], num_classes=9)
+    with pytest.raises(RequestError, match="batches of one form, received one-hot columns 2 and 3"):
+        audit.labels([np.eye(2), np.eye(3)], [0, 1, 0, 1, 2])
+
+
+@pytest.mark.parametrize(
+    "marks, found",
+    [
+        ([-1] * 3, "found -1 (3 of 103)"),
+        ([-100], "found -100 (1 of 101)"),
+        ([255] * 7, "of which the largest is 9, found 255 (7 of 107)"),
+        ([255.0] * 7, "found 255 (7 of 107)"),
+        ([65535], "found 65535 (1 of 101)"),
+    ],
+)
+def test_marks_of_ignored_examples_are_named(marks, found):
+    labels = [*(np.arange(100) % 10).tolist(), *marks]
+    with pytest.raises(RequestError) as error:
+        label_file.as_labels("y", labels)
+    assert found in str(error.value) and "\n" not in str(error.value)
+    assert "if it marks examples to ignore, leave these out" in str(error.value)
+    with pytest.raises(RequestError, match="leave these out"):
+        audit.labels(labels, labels, num_classes=10)
+
+
+def test_255_is_a_class_where_its_neighbours_are_there_or_it_is_said():
+    assert label_file.as_labels("y", np.arange(256)).max() == 255
+    assert label_file.as_labels("y", [0, 200, 255]).max() == 255
+    assert label_file.as_labels("y", [0, 1, 255], num_classes=256).max() == 255
+    with pytest.raises(RequestError, match="are these identities"):
+        label_file.as_labels("y", [0, 1, 70_000])
+
+
+def test_quoted_columns_are_read(tmp_path):
+    path = tmp_path / "quoted.csv"
+    for text in (
+        '"index","true","given"\n"0","3","4"\n"1","2","2"\n',
+        'index,path,true,given\n0,"shirts, 1/0.png",3,4\n1,"a ""b""\nc #2.png",2,2\n',
+        'path,"true", given ,index\nno #1.png,3,"4",0\n"x,,y",2,2,1\n',
+    ):
+        path.write_text(text)
+        table = label_file.read_labels(path)
+        got = [table[name].tolist() for name in ("index", "true", "given")]
+        assert got == [[0, 1], [3, 2], [4, 2]], text
+    path.write_text('index,path,true,given\n0,"open,3,4\n')
+    with pytest.raises(RequestError) as error:
+        label_file.read_labels(path)
+    assert "cannot be read" in str(error.value) and "\n" not in str(error.value)

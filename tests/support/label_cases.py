@@ -25,3 +25,34 @@ def noisy(true, p, k, seed=0, noise="uniform"):
     return corruptions.corrupt_labels(
         true, np.arange(len(true)), probability=p, num_classes=k, seed=seed, noise=noise
     )
+
+
+def honest_sets(count, classes, sizes, seed=0):
+    """Honest labels of all kinds: (name, true, given, arguments of `audit.labels`).
+
+    True labels at random, of unequal classes, sorted or in turn; noise of a stated kind, or of a
+    rate for each class, or to some classes more than to others.
+    """
+    rng = np.random.default_rng(seed)
+    for trial in range(count):
+        k, n = classes[trial % len(classes)], sizes[trial // len(classes) % len(sizes)]
+        order = ("random", "skewed", "sorted", "skewed sorted", "in turn")[trial % 7 % 5]
+        true = rng.choice(k, n, p=rng.dirichlet(np.full(k, 1 if "skewed" in order else 1e6)))
+        true = np.arange(n) % k if order == "in turn" else np.sort(true) if "so" in order else true
+        kinds = ("uniform", "exclude_true", "pair_flip", "by class", "uneven")
+        noise, p = str(rng.choice(kinds)), float(rng.choice([0.01, 0.1, 0.3, 0.5, 0.9, 1.0]))
+        options = {"num_classes": k}
+        index = np.sort(rng.choice(3 * n, n, replace=False)) if trial % 2 else None
+        if noise in kinds[:3]:
+            given = noisy(true, p, k, trial, noise)
+            options |= {"p": p, "noise": noise}
+        else:
+            some = min(k - 1, 20)
+            share = rng.dirichlet(np.full(some, 0.5 if noise == "uneven" else 1e6))
+            step = rng.choice(some, n, p=share) if noise == "uneven" else rng.integers(0, k - 1, n)
+            rate = rng.random(k)[true] if noise == "by class" else p
+            given = np.where(rng.random(n) < rate, (true + 1 + step) % k, true)
+        if index is not None:  # in an order of its own, which the index undoes
+            mixed = rng.permutation(n)
+            true, given, options["index"] = true[mixed], given[mixed], index[mixed]
+        yield f"{k} classes, {n} {order}, {noise} at {p}", true, given, options

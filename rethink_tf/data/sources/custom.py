@@ -164,15 +164,19 @@ def _npz(path: str, _stamp) -> Opened:
     return from_arrays(*(given[name] for name in names), source=path)
 
 
-def from_arrays(x_train, y_train, x_test, y_test, *, source: str = "the arrays") -> Opened:
+def from_arrays(
+    x_train, y_train, x_test, y_test, *, source: str = "the arrays", columns: int | None = None
+) -> Opened:
     """A set of arrays as Keras' data sets have them.
 
     Args:
         x_train, x_test: [N, H, W] or [N, H, W, 1 or 3]: uint8; or other integers from 0 to 255, or
             floats that are such whole numbers; or floats from 0 to 1, which are brought to 0 to
             255 and rounded (one of the notes says so). Another range is refused.
-        y_train, y_test: integers [N] or [N, 1], 0 to K - 1, or one-hot [N, K].
+        y_train, y_test: integers [N] or [N, 1], 0 to K - 1, or one-hot [N, K], whose K classes
+            are kept where some have no example (one of the notes says so).
         source: for messages.
+        columns: K of labels that were one-hot.
 
     Raises:
         RequestError: arrays of another kind; says which and what came.
@@ -183,7 +187,8 @@ def from_arrays(x_train, y_train, x_test, y_test, *, source: str = "the arrays")
         notes += note
         if np.asarray(y).dtype.hasobject:
             raise RequestError(f"--dataset: y_{part} of {source}: expected whole numbers")
-        labels = label_file.as_labels(f"--dataset: y_{part} of {source}", y).astype(np.int32)
+        labels, wide = label_file.with_classes(f"--dataset: y_{part} of {source}", y)
+        labels, columns = labels.astype(np.int32), max(columns or 0, wide or 0) or None
         if len(images) != len(labels):
             raise RequestError(
                 f"--dataset: expected as many images as labels, {source} has {len(images)} and "
@@ -197,14 +202,17 @@ def from_arrays(x_train, y_train, x_test, y_test, *, source: str = "the arrays")
             f"--dataset: {source}: expected test images {shapes[0]}, got {shapes[1]}"
         )
     highest = [int(arrays[f"{part}_labels"].max()) for part in ("train", "test")]
-    if highest[1] > highest[0]:
+    num_classes = label_file.num_classes_of(highest[0], columns)
+    if highest[1] >= num_classes:
         raise RequestError(
             f"--dataset: {source}: test label {highest[1]} is no class of the training set, whose "
-            f"labels end at {highest[0]}"
+            f"labels end at {num_classes - 1}"
         )
     if not highest[0]:
         raise RequestError(f"--dataset: {source}: expected at least two classes, found one")
-    return _of_arrays(arrays, highest[0] + 1, None, notes)
+    if note := label_file.absent_note(arrays["train_labels"], columns):
+        notes.append(f"training labels: {note}")
+    return _of_arrays(arrays, num_classes, None, notes)
 
 
 def _images(name: str, x: np.ndarray) -> tuple[np.ndarray, list[str]]:
