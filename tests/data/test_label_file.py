@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from label_cases import noisy, true_labels
 
-from rethink_tf.audit import dataset as audit
+from rethink_tf import audit
 from rethink_tf.cli import audit as audit_command
 from rethink_tf.cli.app import guarded
 from rethink_tf.errors import RequestError
@@ -134,7 +134,7 @@ def files(tmp_path):
         (["pair.npy", "--again=other.npy", "--p=0.5"], 3, "redrawn - NOT"),
         (["given.npy", "--true=true.npy", "--p", "0.5"], 0, "as asked for"),
         (["lacking.npz", "--true=true.npy"], 0, "uniform\n"),
-        (["--help"], 0, "--again FILE"),
+        (["--help"], 0, "  --again                   file of the given labels"),
         (["given.npy"], 2, "type --true=FILE"),
         (["lacking.npz"], 2, "found no true"),
         (["objects.npy"], 2, "Python objects"),
@@ -145,7 +145,7 @@ def files(tmp_path):
         (["labels.txt"], 2, "expected a file .npz, .npy or .csv"),
         (["absent.npy"], 2, "No such file"),
         (["a.csv", "--p=two"], 2, "--p"),
-        (["a.csv", "--p=2"], 2, "p: expected a number from 0 to 1"),
+        (["a.csv", "--p=2"], 2, "--p: expected a number from 0.0 to 1.0, received 2.0"),
         (["a.csv", "--noise=uniform"], 2, "expected --p with it"),
         (["a.csv", "--colour"], 2, "--help lists the flags"),
         ([], 2, "FILE"),
