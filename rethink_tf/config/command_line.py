@@ -104,7 +104,7 @@ class CommandLine:
         words = _read(values, list(argv), [*known, "flagfile", "help"])
         if words and not self.words:
             raise RequestError(f"expected flags only (--name=value), received {words[0]!r}")
-        if values["help"].value:
+        if _switch("help", values["help"].value):
             return None
         typed = {
             name: _converted(name, field, values[name].value)
@@ -140,18 +140,16 @@ class CommandLine:
 def _define(known: Mapping[str, dataclasses.Field]) -> flags.FlagValues:
     values = flags.FlagValues()
     values.set_gnu_getopt(True)  # flags may follow positional arguments
-    for name, field in known.items():
-        kind, text = field.metadata["kind"], field.metadata["help"]
-        if kind is bool:
-            flags.DEFINE_bool(name, None, text, flag_values=values)
-        elif kind == "optional":  # --name=TEXT, --name ("true"), --noname ("false")
-            flag = flags.Flag(flags.ArgumentParser(), flags.ArgumentSerializer(), name, None, text)
+    # All are text here, and converted later: absl's refusals of numbers are Python's.
+    kinds = {name: field.metadata["kind"] for name, field in known.items()} | {"help": bool}
+    for name, kind in kinds.items():
+        if kind in (bool, "optional"):  # --name=TEXT, --name ("true"), --noname ("false")
+            flag = flags.Flag(flags.ArgumentParser(), flags.ArgumentSerializer(), name, None, "")
             flag.boolean = True
             flags.DEFINE_flag(flag, values)
-        else:  # numbers too: absl's messages for them are Python's
-            flags.DEFINE_string(name, None, text, flag_values=values)
-    flags.DEFINE_bool("help", False, "print this help", flag_values=values)
-    flags.DEFINE_string("flagfile", "", "file of flags, one a line", flag_values=values)
+        else:
+            flags.DEFINE_string(name, None, "", flag_values=values)
+    flags.DEFINE_string("flagfile", "", "", flag_values=values)
     flags.DEFINE_string("undefok", "", "", flag_values=values)
     return values
 
@@ -168,10 +166,6 @@ def _read(values: flags.FlagValues, argv: list[str], known: list[str]) -> list[s
         raise RequestError(f"unknown flag --{error.flagname}; {hint}") from None
     except flags.CantOpenFlagFileError as error:
         raise RequestError(f"--flagfile: {str(error).removeprefix('ERROR:: ')}") from None
-    except flags.IllegalFlagValueError as error:
-        name, _, rest = str(error).removeprefix("flag --").partition("=")
-        value = rest.rpartition(": ('Non-boolean")[0] or rest.rpartition(":")[0]
-        raise RequestError(f"--{name}: expected true or false, received {value!r}") from None
     except flags.Error as error:
         raise RequestError(" ".join(str(error).split())) from None
     except (OSError, ValueError) as error:  # a folder, no text, a null character in its name
@@ -185,9 +179,20 @@ def _read(values: flags.FlagValues, argv: list[str], known: list[str]) -> list[s
     return words
 
 
+def _switch(name: str, value: str | None) -> bool:
+    """Whether a switch is on; one that is left out is off."""
+    words = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+    found = words.get("false" if value is None else value.lower())
+    if found is None:
+        raise RequestError(f"--{name}: expected true or false, received {value!r:.60}")
+    return found
+
+
 def _converted(name: str, field: dataclasses.Field, value: Any) -> Any:
-    """A typed value in its field's kind; RequestError for text that is no number."""
+    """A typed value in its field's kind; RequestError for text that is no value of it."""
     kind = field.metadata["kind"]
+    if kind is bool:
+        return _switch(name, value)
     if kind == "optional":
         return {"true": "", "false": None}.get(value, value)
     if kind not in (int, float):

@@ -77,8 +77,9 @@ def read(path: Path | str) -> Noise:
         if column.dtype.kind not in "iuf":
             raise RequestError(f"{path}: expected whole numbers in {name}, found {column.dtype}")
         refuse_fractions(f"{path}: {name}", column)
-        if column.min() < 0 or column.max() >= 2**31:
-            found = int(column.min() if column.min() < 0 else column.max())
+        least, most = int(column.min()), int(column.max())  # 2**31 is no float16
+        if least < 0 or most >= 2**31:
+            found = least if least < 0 else most
             raise RequestError(f"{path}: expected {name} from 0 to {2**31 - 1}, found {found}")
     order = np.argsort(columns["index"], kind="stable")
     index, true, given = (columns[name][order] for name in COLUMNS)

@@ -68,8 +68,3 @@ def test_help_is_the_list(argv, capsys, own_signals):
 def test_train_is_the_main_command(capsys, own_signals):
     assert app.main(["train", "--epochs=0"]) == 2
     assert "--epochs: expected a whole number" in capsys.readouterr().err
-
-
-def test_a_study_is_told_which_one_it_is(capsys, own_signals):
-    assert app.main(["implicit", "--help"]) == 0
-    assert capsys.readouterr().out.startswith("rethink-tf implicit [--name=value ...]")

@@ -6,7 +6,9 @@ import re
 import pytest
 from absl import flags
 
+from rethink_tf.config import fields
 from rethink_tf.config import flags as command_line
+from rethink_tf.config.command_line import CommandLine, FlagSet
 from rethink_tf.config.flags import Options, parse
 from rethink_tf.config.run_config import FIELDS, OF_THE_PARENT, RunConfig
 from rethink_tf.errors import RequestError
@@ -254,3 +256,237 @@ def test_every_entry_of_help_has_one_style():
     for name in OPTIONS:
         assert texts[name][0].islower() or texts[name].startswith("GPUs"), name
         assert "[" in texts[name], f"{name}: no default"
+
+
+# A command of its own: the one reader of command lines, without a run's flags.
+
+
+@dataclasses.dataclass(frozen=True)
+class Small:
+    """A docstring that no help shows."""
+
+    count: int = fields.field(3, int, "how many", group="First", low=1)
+    size: int | None = fields.field(
+        None, int, "how large", group="Second", low=1, high=9, by="as there is room"
+    )
+    share: float = fields.field(
+        0.5, float, "a share", group="First", low=0.0, high=1.0, open_ends="low high"
+    )
+    name: str = fields.field("x", str, "what it is called", group="First")
+    look: str = fields.field("light", str, "the look", group="First", choices=("light", "dark"))
+    fast: bool = fields.field(False, bool, "without checks", group="First")
+    trace: str | None = fields.field(None, "optional", "a folder", group="First", by="none")
+    stops: tuple[int, ...] = fields.field((), "epochs", "stops", group="First", low=1, by="none")
+    parts: tuple[int, ...] | None = fields.field(
+        None, "ints", "parts", group="First", low=2, high=50, by="all"
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Other:
+    """One more."""
+
+    place: str = fields.field("here", str, "where it lies", group="Second")
+    hidden: int = fields.field(0, int, "not for this command", group="Second", low=0, high=5)
+
+
+ABOUT = """
+Does something.
+
+Then something else.
+"""
+WITH_WORDS = CommandLine(
+    "small", ABOUT, (Small,), words="FILE [FILE ...]", word_help="FILE: a file"
+)
+NO_WORDS = CommandLine("small", ABOUT, (Small, FlagSet(Other, ("place",), {"place": "there"})))
+
+
+@pytest.mark.parametrize("argv", [
+    ["a", "b", "--count=5", "--fast"],
+    ["--count=5", "a", "--fast", "b"],
+    ["--count", "5", "--fast", "a", "b"],
+    ["a", "--count=5", "b", "--fast"],
+    ["--fast", "--count=5", "--", "a", "b"],
+])  # fmt: skip
+def test_positional_arguments_stand_anywhere(argv):
+    parsed = WITH_WORDS.parse(argv)
+    assert parsed.words == ("a", "b")
+    assert parsed.typed == {"count": 5, "fast": True}
+    assert parsed[Small] == Small(count=5, fast=True)
+
+
+def test_after_two_hyphens_all_are_positional():
+    assert WITH_WORDS.parse(["a", "--", "--count=5", "-"]).words == ("a", "--count=5", "-")
+
+
+def test_a_flagfile_stands_beside_positional_arguments(tmp_path):
+    (tmp_path / "f").write_text("--count=5\n# a comment\n--stops=3,1\n")
+    for argv in (["a", f"--flagfile={tmp_path}/f"], [f"--flagfile={tmp_path}/f", "a"]):
+        parsed = WITH_WORDS.parse(argv)
+        assert parsed.words == ("a",) and parsed[Small] == Small(count=5, stops=(1, 3))
+
+
+def test_values_are_in_their_own_types():
+    argv = ["--size=7", "--share=1e-3", "--stops=5, 2,5,", "--parts=9,2", "--trace", "--look=dark"]
+    found = NO_WORDS.parse(argv)[Small]
+    assert found == Small(size=7, share=0.001, stops=(2, 5), parts=(9, 2), trace="", look="dark")
+    assert type(found.size) is int and type(found.share) is float
+    assert type(NO_WORDS.parse(["--share=.25"]).typed["share"]) is float
+    assert NO_WORDS.parse(["--trace=t"])[Small].trace == "t"
+    assert NO_WORDS.parse(["--notrace"])[Small].trace is None
+    assert NO_WORDS.parse(["--fast", "--nofast"])[Small].fast is False
+    for text, value in {"true": True, "True": True, "1": True, "f": False, "FALSE": False}.items():
+        assert NO_WORDS.parse([f"--fast={text}"]).typed == {"fast": value}
+
+
+def test_what_is_not_typed_is_the_default():
+    parsed = NO_WORDS.parse([])
+    assert (parsed.words, parsed.typed) == ((), {})
+    assert parsed[Small] == Small() and parsed[Other] == Other()
+
+
+def test_a_set_may_have_some_fields_only():
+    assert NO_WORDS.parse(["--place=p"])[Other] == Other(place="p")
+    with pytest.raises(RequestError, match="unknown flag --hidden"):
+        NO_WORDS.parse(["--hidden=1"])
+
+
+def test_what_is_checked_later_keeps_its_value():
+    line = CommandLine("small", ABOUT, (FlagSet(Small, checked=False),))
+    assert line.parse(["--count=-5", "--look=odd", "--share=7"])[Small] == Small(
+        count=-5, look="odd", share=7.0
+    )
+    with pytest.raises(RequestError, match="--count: expected a whole number of at least 1"):
+        line.parse(["--count=x"])
+
+
+@pytest.mark.parametrize("flag, told", [
+    ("--count=0", "--count: expected a whole number of at least 1, received 0"),
+    ("--count=abc", "--count: expected a whole number of at least 1, received 'abc'"),
+    ("--count=1.5", "--count: expected a whole number of at least 1, received '1.5'"),
+    ("--count=", "--count: expected a whole number of at least 1, received ''"),
+    ("--size=10", "--size: expected a whole number from 1 to 9, received 10"),
+    ("--size=none", "--size: expected a whole number from 1 to 9, received 'none'"),
+    ("--share=0", "--share: expected a number above 0.0 below 1.0, received 0.0"),
+    ("--share=1", "--share: expected a number above 0.0 below 1.0, received 1.0"),
+    ("--share=nan", "--share: expected a number above 0.0 below 1.0, received nan"),
+    ("--share=1e999", "--share: expected a number above 0.0 below 1.0, received inf"),
+    ("--share=half", "--share: expected a number above 0.0 below 1.0, received 'half'"),
+    ("--look=drak", "--look: expected one of light, dark; received drak; did you mean --look=dark"),
+    ("--look=", "--look: expected one of light, dark; received "),
+    ("--fast=", "--fast: expected true or false, received ''"),
+    ("--help=maybe", "--help: expected true or false, received 'maybe'"),
+    ("--fast=maybe", "--fast: expected true or false, received 'maybe'"),
+    ("--fast=a=b: c", "--fast: expected true or false, received 'a=b: c'"),
+    ("--stops=0", "--stops: expected epochs such as 1,5,20, received 0"),
+    ("--stops=1;2", "--stops: expected epochs such as 1,5,20, received 1;2"),
+    ("--parts=1", "--parts: expected numbers from 2 to 50, such as 2,50, received 1"),
+    ("--parts=51", "--parts: expected numbers from 2 to 50, such as 2,50, received 51"),
+    ("--parts=2,", "--parts: expected numbers from 2 to 50, such as 2,50, received 2,"),
+    ("--parts=", "--parts: expected numbers from 2 to 50, such as 2,50, received "),
+    ("--name=a\0b", "--name: expected text without null characters, 'a\\x00b' came"),
+    ("--name=\udcff\ud800", "--name: expected text without null characters"),
+    ("--coutn=1", "unknown flag --coutn; did you mean --count?"),
+    ("--flagfil=x", "unknown flag --flagfil; did you mean --flagfile?"),
+    ("--hlep", "unknown flag --hlep; did you mean --help?"),
+    ("--nocount", "unknown flag --nocount; did you mean --count?"),
+    ("--zzzzzzz", "unknown flag --zzzzzzz; --help lists the flags"),
+    ("--" + "y" * 5000, "unknown flag --yyyy"),
+    ("word", "expected flags only (--name=value), received 'word'"),
+])  # fmt: skip
+def test_a_bad_value_is_refused_with_what_was_expected(flag, told):
+    with pytest.raises(RequestError) as error:
+        NO_WORDS.parse(["--fast", flag])
+    assert str(error.value).startswith(told) and "\n" not in str(error.value)
+
+
+def test_a_long_value_is_cut_in_its_refusal():
+    with pytest.raises(RequestError) as error:
+        NO_WORDS.parse(["--count=" + "x" * 5000])
+    assert len(str(error.value)) < 200
+
+
+def test_positional_arguments_that_can_name_no_file_are_refused():
+    with pytest.raises(RequestError, match="an argument: expected text without null characters"):
+        WITH_WORDS.parse(["a\0b"])
+
+
+@pytest.mark.parametrize("content, told", [
+    ("--count=0\n", "--count: expected a whole number of at least 1, received 0"),
+    ("--coutn=1\n", "unknown flag --coutn; did you mean --count?"),
+    ("--count\n", "Missing value for flag --count"),
+    ("--flagfile=FOLDER/own\n", "--flagfile=FOLDER/own: expected a file that does not include it"),
+    ("--flagfile=FOLDER/none\n", "--flagfile: "),
+    ("word\n", "expected flags only (--name=value), received 'word'"),
+    ("--name=a\0b\n", "--name: expected text without null characters"),
+])  # fmt: skip
+def test_a_fault_in_a_flagfile_is_one_line(content, told, tmp_path):
+    (tmp_path / "own").write_text(content.replace("FOLDER", str(tmp_path)))
+    with pytest.raises(RequestError) as error:
+        NO_WORDS.parse([f"--flagfile={tmp_path}/own"])
+    words = str(error.value)
+    assert words.startswith(told.replace("FOLDER", str(tmp_path))) and "\n" not in words
+
+
+@pytest.mark.parametrize("make", [
+    lambda path: None, lambda path: path.mkdir(), lambda path: path.write_bytes(b"\xff\xfe\0"),
+    lambda path: path.symlink_to(path),
+])  # fmt: skip
+def test_a_flagfile_that_is_none_is_one_line(make, tmp_path):
+    make(tmp_path / "own")
+    with pytest.raises(RequestError) as error:
+        NO_WORDS.parse([f"--flagfile={tmp_path}/own"])
+    assert str(error.value).startswith("--flagfile: ") and "\n" not in str(error.value)
+
+
+def test_help_comes_before_the_values():
+    assert NO_WORDS.parse(["--help", "--count=0"]) is None
+    assert NO_WORDS.parse(["--count=0", "--help"]) is None
+    assert NO_WORDS.parse(["--nohelp"]) is not None
+    with pytest.raises(RequestError, match="unknown flag"):
+        NO_WORDS.parse(["--help", "--coutn=0"])
+
+
+def test_help_to_the_letter():
+    assert (
+        NO_WORDS.help()
+        == """\
+small [--flagfile=FILE] [--name=value ...]
+
+Does something.
+
+Then something else.
+
+First:
+  --count                   how many [3]
+  --share                   a share [0.5]
+  --name                    what it is called [x]
+  --look                    the look; one of light, dark [light]
+  --fast                    without checks [false]
+  --trace                   a folder [none]
+  --stops                   stops [none]
+  --parts                   parts [all]
+
+Second:
+  --size                    how large [as there is room]
+  --place                   where it lies [there]
+
+For every command:
+  --flagfile                file of flags, one a line; of two equal flags the later wins
+  --help                    print this help"""
+    )
+    with_words = WITH_WORDS.help().splitlines()
+    assert with_words[0] == "small FILE [FILE ...] [--flagfile=FILE] [--name=value ...]"
+    assert with_words[6:9] == ["FILE: a file", "", "First:"]
+
+
+def test_a_default_of_the_command_replaces_the_fields_own():
+    @dataclasses.dataclass(frozen=True)
+    class Own:
+        many: int | None = fields.field(None, int, "how many [all]", group="First", low=1)
+
+    shown = CommandLine("own", "Does.", (FlagSet(Own, defaults={"many": "ten"}),)).help()
+    assert "  --many                    how many [ten]\n" in shown
+    assert (
+        "  --many                    how many [all]\n" in CommandLine("own", "Does.", (Own,)).help()
+    )
