@@ -15,7 +15,7 @@ os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")  # 2**4 cycles
 
 _PUBLIC = {
     "RunConfig": "rethink_tf.config.run_config",
-    "load_runs": "rethink_tf.runs.results",
+    "load_runs": "rethink_tf.agreement",
     "run": "rethink_tf.training.run",
     "corrupted_dataset": "rethink_tf.training.corrupted_dataset",
     "audit": None,

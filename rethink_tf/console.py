@@ -6,6 +6,7 @@ import sys
 import time
 from typing import Any
 
+from rethink_tf.audit import check as checks
 from rethink_tf.config import paper
 from rethink_tf.config.run_config import FIELDS, RunConfig
 from rethink_tf.errors import StorageError
@@ -29,6 +30,9 @@ LEGEND = (
     "accuracies in %: online while training; train as given, on the whole set; clean and corrupted "
     "examples as given;\ncorrupted ones against their original labels; test on true labels"
 )
+
+
+_CHANCE = {True: "at chance", False: "NOT at chance", None: "(chance could not be tested)"}
 
 
 def say(text: str = "") -> None:
@@ -221,8 +225,7 @@ def verdict(summary: dict[str, Any], config: RunConfig) -> str:
 def _shown(summary: dict[str, Any], config: RunConfig) -> str:
     train, test = summary["train_accuracy"], summary["test_accuracy"]
     changed = summary["changed_fraction"]
-    chance = {check["name"]: check["passed"] for check in summary["audit"]}.get("test_at_chance")
-    where = "at chance" if chance else "(chance could not be tested)"
+    where = _CHANCE[checks.at_chance(summary)]
     if config.corrupt == 1 and config.label_noise == "uniform":
         memorised = "it memorised" if train >= 0.9 else f"not memorised within {_epochs(summary)}"
         words = (

@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 
 from rethink_tf import console
+from rethink_tf.agreement import BEFORE_SEALS
 from rethink_tf.config.arguments import Parser
 from rethink_tf.console import counted
 from rethink_tf.errors import ExitCode, RequestError
@@ -36,7 +37,8 @@ def _parser() -> Parser:
     parser.add_argument("--measured", metavar="DIR",
                         help="other runs than the shipped ones; none: without any")  # fmt: skip
     parser.add_argument("--strict", action="store_true",
-                        help="exit code 2 where a run is missing, INVALID or damaged")  # fmt: skip
+                        help="exit code 2 where a run is missing, INVALID, damaged, or its files "
+                        "do not agree")  # fmt: skip
     return parser
 
 
@@ -107,6 +109,8 @@ def heading(runs: Collection, asked) -> str:
     words += [f"cannot be read: {len(runs.broken)}"] if runs.broken else []
     if shipped:
         words.append(f"measured by this project and shipped with it ({table.MARK}): {shipped}")
+    if old := sum(run.before_seals for run in whole):
+        words.append(f"{BEFORE_SEALS} (of versions that wrote no digests): {old}")
     if asked.seeds is None and (beyond := runs.beyond()):
         words.append(f"of seeds from {MOST_SEEDS} on, in tables with --seeds alone: {beyond}")
     return f"{'; '.join(words)}."

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rethink_tf import agreement
 from rethink_tf.config.fields import check_choice, from_stored
 from rethink_tf.config.run_config import FIELDS, RunConfig
 from rethink_tf.corruptions import pixels
@@ -193,9 +194,11 @@ def run_name(run_dir: Path) -> str:
     words += _label_words(config, config.corrupt > 0 or config.labels_from is not None)
     words += pretrained.words(config)
     words += [f"seed {config.seed}"] if config.seed else []
-    summary = results.read_summary(run_dir)
+    summary = agreement.read_summary(run_dir)
     if summary is None or summary["status"] != results.DONE:
         words.append("unfinished" if summary is None else summary["status"])
+    if summary is not None and agreement.before_seals(summary):
+        words.append(agreement.BEFORE_SEALS)
     return ", ".join(words)
 
 

@@ -11,10 +11,19 @@ from collections import Counter
 from pathlib import Path
 
 from rethink_tf.config.arguments import Parser
+from rethink_tf.config.run_config import PRECISIONS, check_field
 from rethink_tf.console import counted, duration, say
 from rethink_tf.data import registry as datasets
 from rethink_tf.errors import ExitCode, RequestError
-from rethink_tf.experiments.plan import EXPERIMENTS, SCALES, planned, require_rows, rows, setting
+from rethink_tf.experiments.plan import (
+    CHANGEABLE,
+    EXPERIMENTS,
+    SCALES,
+    planned,
+    require_rows,
+    rows,
+    setting,
+)
 from rethink_tf.experiments.sweep import display
 from rethink_tf.experiments.sweep import local as slots
 from rethink_tf.experiments.sweep import ray as ray_tasks
@@ -53,6 +62,10 @@ def _parser() -> Parser:
         help="runs side by side, on this machine [one a GPU, or for two cores]")  # fmt: skip
     add("--threads", type=int, default=0, help="of each run [the cores of its slot; Ray: 1]")
     add("--gpus_per_run", type=float, help="with Ray: a fraction shares a GPU [1 if there are any]")
+    add("--precision", choices=PRECISIONS,
+        help="in place of the row's; reports take such runs and mark them")  # fmt: skip
+    add("--eval_every", type=int, metavar="N",
+        help="evaluate after every N-th epoch, in place of the row's; marked likewise")  # fmt: skip
     add("--rows", default="*", metavar="PATTERN", help="only these flagfiles, such as mlp_* [all]")
     add("--shard", default="0/1", help="i/n: the i-th part of n, i from 0 [0/1]")
     return parser
@@ -107,11 +120,21 @@ def _jobs(asked) -> list[Job]:
         if value is not None and not low <= value <= 1_000_000:
             raise RequestError(f"--{name}: expected a whole number from {low}, received {value}")
     _check_executor(asked)
+    changes = {
+        name: check_field(name, getattr(asked, name))
+        for name in CHANGEABLE
+        if getattr(asked, name) is not None
+    }
     plans = [
         plan
         for name in names
         for plan in planned(
-            name, asked.scale, asked.seeds, runs_dir=asked.runs_dir, only=asked.rows
+            name,
+            asked.scale,
+            asked.seeds,
+            runs_dir=asked.runs_dir,
+            only=asked.rows,
+            changes=changes,
         )
     ]
     return jobs_of(plans, Path(asked.runs_dir), shard(asked.shard))

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from rethink_tf import console
+from rethink_tf import agreement, console
 from rethink_tf.config.arguments import Parser
 from rethink_tf.config.run_config import FIELDS, RunConfig
 from rethink_tf.errors import ExitCode, RequestError
@@ -206,6 +206,10 @@ def main(argv: list[str]) -> int:
     folder = Path(asked.runs_dir) / FOLDER
     write(folder, runs)
     count = console.counted(len(runs), "run")
+    if old := sum(agreement.before_seals(run.summary) for run in runs):
+        count += f", {old} of them {agreement.BEFORE_SEALS}"
+    if found.broken:
+        count += f", {len(found.broken)} cannot be read"
     console.say(f"{folder}: {count}; tensorboard --logdir {asked.runs_dir}")
     return ExitCode.DONE
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rethink_tf import agreement
 from rethink_tf.runs import checkpoint, results
 from rethink_tf.config import flags, run_config, resolution
 from rethink_tf.storage import content_hash
@@ -70,7 +71,7 @@ def adopt(wanted: RunConfig, runs_dir: Path | str) -> RunConfig:
     if resolution.is_random(named):
         return _drawn(wanted)
     run_dir, how = _locate(named, Path(runs_dir))
-    summary = results.read_summary(run_dir)
+    summary = agreement.read_summary(run_dir)
     if summary is None:
         raise RequestError(f"--init_from={named}: there is no finished run in {run_dir}; {how}")
     if summary.get("status") != results.DONE:
@@ -231,7 +232,7 @@ def of(
         seen = info.image_shape, info.num_classes
         return Parent(drawn, None, content_hash.shown(child.init_from), 0, None, *seen)
     folder, run_id, epoch, known = run_config.parent_parts(child)
-    summary = results.read_summary(Path(folder))
+    summary = agreement.read_summary(Path(folder))
     if summary is None:
         raise RequestError(f"--init_from: expected the finished run {run_id} in {folder}")
     if summary.get("run_id") != run_id:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rethink_tf import console
+from rethink_tf import agreement, console
 from rethink_tf.training.devices import setup as devices
 from rethink_tf.runs import results
 from rethink_tf.storage import lock as run_lock
@@ -76,12 +76,12 @@ def carry_out(
     named = run_id(kind, values)
     folder = Path(runs_dir) / named
     with run_lock.locked(folder):
-        summary = results.read_finished(folder, named)
+        summary = agreement.read_summary(folder, named)
         if summary is not None:
             say(f"finished before: {folder}, {summary['status']}")
         else:
             facts = {"run_id": named, "config": values}
-            results.write_json(folder / results.CONFIG, facts | {
+            results.write_config(folder, facts | {
                 "argv": list(argv), "threads": threads or devices.cores(),
                 "git_commit": devices.git_commit(),
             })  # fmt: skip

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from rethink_tf import agreement
 from rethink_tf.audit import dataset as audit
 from rethink_tf.config.run_config import RunConfig, from_dict
 from rethink_tf.data import pipeline
@@ -100,7 +101,7 @@ def read(run_dir: Path | str, *, data_dir=None, cache_dir=None, say=print) -> Tr
         StorageError: a file is damaged, or the weights or labels are not those of the summary.
     """
     run_dir = Path(run_dir)
-    summary = results.read_summary(run_dir)
+    summary = agreement.read_summary(run_dir)
     if summary is None:
         raise RequestError(f"{run_dir}: expected the folder of a finished run; there is none")
     if summary["status"] != results.DONE:

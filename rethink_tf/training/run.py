@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rethink_tf import console
+from rethink_tf import agreement, console
 from rethink_tf.config.flags import Options
 from rethink_tf.config.run_config import RunConfig, run_id
 from rethink_tf.data import registry as datasets
@@ -68,17 +68,17 @@ def run(
         say = say if workers.chief else _say_nothing
 
         def claim() -> bytes:
-            summary = results.read_finished(run_dir, run_id(config))
+            summary = agreement.read_summary(run_dir, run_id(config))
             if summary is None:
                 stack.enter_context(run_lock.locked(run_dir))
                 # Another process may have finished it since.
-                summary = results.read_finished(run_dir, run_id(config))
+                summary = agreement.read_summary(run_dir, run_id(config))
             return json.dumps(summary).encode()
 
         summary = json.loads(workers.ask_chief(claim))
         if summary is not None:
             refuse_other_images(config.dataset, summary, run_dir, options.data_dir)
-            say(f"{run_dir}: finished already; this is its summary")
+            say(f"{run_dir}: finished already; this is its summary{agreement.words(summary)}")
             if missed := results.missing_snapshots(run_dir, options.keep_epochs, summary["epochs"]):
                 say(console.not_kept(missed))
         else:

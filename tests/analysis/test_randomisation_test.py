@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import rethink_tf
-from rethink_tf import main
+from rethink_tf import agreement, main
 from rethink_tf.analysis import randomisation_figures, randomisation_page, randomisation_test
 from rethink_tf.analysis.randomisation_figures import Run
 from rethink_tf.runs import results
@@ -53,7 +53,7 @@ def test_the_verdict_on_a_small_network(tested):
     assert "its last activation is softmax; the logits before it are taken" in text
     rows = re.findall(r"^\| (true labels|random labels) \| (\d of \d) \|", text, re.M)
     assert rows == [("true labels", "2 of 2"), ("random labels", "2 of 2")]
-    runs = results.load_runs(tested.folder / "runs")
+    runs = agreement.load_runs(tested.folder / "runs")
     assert len(runs) == 4 and all(run["run_id"] in text for run in runs)
     assert {run["config"]["corrupt"] for run in runs} == {0.0, 1.0}
 
@@ -78,7 +78,7 @@ def test_finished_runs_are_read_back(tested, no_training):
 def test_an_invalid_run_is_left_out_and_named(tested, monkeypatch):
     (path,) = [
         tested.folder / "runs" / run["run_id"]
-        for run in results.load_runs(tested.folder / "runs")
+        for run in agreement.load_runs(tested.folder / "runs")
         if (run["config"]["corrupt"], run["config"]["seed"]) == (1.0, 1)
     ]
     kept = results.read_summary(path)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from rethink_tf import main
+from rethink_tf import agreement, main
 from rethink_tf.errors import AuditError, DivergedError, ExitCode
 from rethink_tf.runs import results
 
@@ -54,7 +54,7 @@ def test_a_data_set_that_is_not_there_says_how_to_get_it(refused, offline, tenso
     assert code == 2
     assert f"expected cifar10 in {offline}/no_data or a network" in err
     assert "--data_dir=DIR" in err and "--dataset=digits" in err
-    assert results.load_runs(offline / "runs") == []
+    assert agreement.load_runs(offline / "runs") == []
 
 
 def test_help_is_no_failure(call, no_training):

@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 
+from rethink_tf import agreement
 from rethink_tf.config import run_config
 from rethink_tf.errors import ExitCode, RethinkError, StorageError
 from rethink_tf.experiments import plan as experiments
@@ -86,7 +87,7 @@ class Job:
 
     def _reason(self) -> str:
         try:
-            summary = results.read_finished(self.run_dir, self.plan.run_id)
+            summary = agreement.read_summary(self.run_dir, self.plan.run_id)
             return f"{summary['status']}: {summary['reason']}"
         except StorageError as error:
             return str(error)
