@@ -21,7 +21,7 @@ from rethink_tf.data import registry as datasets
 from rethink_tf.data.label_file import as_labels
 from rethink_tf.data.types import Split
 from rethink_tf.errors import RequestError
-from rethink_tf.runs import request, results
+from rethink_tf.runs import agreement, request, results
 from rethink_tf.runs.record import RunRecord, Runs
 
 SPLITS = {"train": SplitId.TRAIN, "test": SplitId.TEST}
@@ -92,7 +92,7 @@ def load_runs(runs_dir: Path | str = "runs") -> Runs:
     Raises:
         StorageError: a record is damaged, or its files contradict each other.
     """
-    return Runs(RunRecord(found, found["run_dir"]) for found in results.load_runs(runs_dir))
+    return Runs(RunRecord(found, found["run_dir"]) for found in agreement.load_runs(runs_dir))
 
 
 def build_model(

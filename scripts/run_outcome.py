@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from rethink_tf.runs import results
+from rethink_tf.runs import schema as records
 
 
 def events(folder: Path) -> list[tuple[str, str, int, float | None]]:
@@ -28,7 +29,8 @@ def events(folder: Path) -> list[tuple[str, str, int, float | None]]:
 
 
 def _timeless(line: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in line.items() if key != "timing"}
+    # A digest is of the wall clock, too.
+    return {key: value for key, value in line.items() if key not in ("timing", records.DIGESTS)}
 
 
 def outcome(run_dir: Path) -> dict[str, Any]:

@@ -1,9 +1,12 @@
 """One measured property, and whether two arrays agree. Imports NumPy alone."""
 
 import dataclasses
+import re
+from typing import Any
 
 import numpy as np
 
+Z_LIMIT = 5.0  # standard deviations from chance at which a leak of true labels is refused
 TAIL = 1e-6  # of an honest run being refused by one check, each side
 
 
@@ -33,3 +36,26 @@ def equal(name: str, got: np.ndarray, expected: np.ndarray, what: str) -> Check:
     if len(wrong):
         return Check(name, False, f"{len(wrong)} of {len(got)} {what} differ, first at {wrong[0]}")
     return Check(name, True, f"{len(got)} of {len(got)} {what} equal")
+
+
+_CHANCE = re.compile(r"chance (\d*\.\d+) \+- (\d*\.(\d+))")
+
+
+def at_chance(summary: dict[str, Any]) -> bool | None:
+    """Whether the test accuracy in a run's summary is at chance: by the number, not by the flag.
+
+    Args:
+        summary: with `test_accuracy` and, in `audit`, what `audit.after_training` measured: chance
+            and its deviation are taken from there, within their rounding.
+
+    Returns:
+        None where chance was not, or could not be, tested.
+    """
+    checks = [check for check in summary.get("audit") or () if check["name"] == "test_at_chance"]
+    found = _CHANCE.search(str(checks[-1].get("detail"))) if checks else None
+    if found is None:
+        return None
+    q, deviation, digits = float(found[1]), float(found[2]), len(found[3])
+    rounding = 0.5 * 10.0**-digits
+    away = max(abs(summary["test_accuracy"] - q) - rounding, 0.0)
+    return away <= Z_LIMIT * (deviation + rounding)

@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 
 from rethink_tf.audit import label_checks
-from rethink_tf.audit.check import Check, equal
+from rethink_tf.audit.check import Z_LIMIT, Check, equal
 from rethink_tf.audit.label_pairs import Labels, transitions
 from rethink_tf.errors import AuditError
-
-Z_LIMIT = 5.0
 
 
 def before_training(

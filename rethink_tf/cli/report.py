@@ -14,6 +14,7 @@ from rethink_tf.report import derived, drawing, html, measured, table
 from rethink_tf.report.collection import MEASURED, MOST_SEEDS, Collection, collect
 from rethink_tf.report.sections import build as sections
 from rethink_tf.runs import results
+from rethink_tf.runs.agreement import BEFORE_SEALS
 from rethink_tf.storage import files
 
 _GROUP = "This command"
@@ -45,7 +46,8 @@ class Flags:
         by="the shipped ones",
     )  # fmt: skip
     strict: bool = fields.field(
-        False, bool, "exit code 2 where a run is missing, INVALID or damaged", group=_GROUP,
+        False, bool, "exit code 2 where a run is missing, INVALID, damaged, or its files do "
+        "not agree", group=_GROUP,
     )  # fmt: skip
 
 
@@ -126,6 +128,8 @@ def heading(runs: Collection, asked) -> str:
     words += [f"cannot be read: {len(runs.broken)}"] if runs.broken else []
     if shipped:
         words.append(f"measured by this project and shipped with it ({table.MARK}): {shipped}")
+    if old := sum(run.before_seals for run in whole):
+        words.append(f"{BEFORE_SEALS} (of versions that wrote no digests): {old}")
     if asked.seeds is None and (beyond := runs.beyond()):
         words.append(f"of seeds from {MOST_SEEDS} on, in tables with --seeds alone: {beyond}")
     return f"{'; '.join(words)}."

@@ -11,10 +11,19 @@ from pathlib import Path
 from rethink_tf import environment
 from rethink_tf.config import fields
 from rethink_tf.config.command_line import CommandLine
+from rethink_tf.config.run_config import PRECISIONS, check_field
 from rethink_tf.console import counted, duration, say
 from rethink_tf.data import registry as datasets
 from rethink_tf.errors import ExitCode, RequestError
-from rethink_tf.experiments.plan import EXPERIMENTS, SCALES, planned, require_rows, rows, setting
+from rethink_tf.experiments.plan import (
+    CHANGEABLE,
+    EXPERIMENTS,
+    SCALES,
+    planned,
+    require_rows,
+    rows,
+    setting,
+)
 from rethink_tf.experiments.sweep import display
 from rethink_tf.experiments.sweep import local as slots
 from rethink_tf.experiments.sweep import ray as ray_tasks
@@ -49,6 +58,14 @@ class Flags:
     )  # fmt: skip
     scale: str = fields.field(
         "paper", str, "epochs, examples, evaluations", group=_GROUP, choices=SCALES,
+    )  # fmt: skip
+    precision: str | None = fields.field(
+        None, str, "in place of the row's; reports take such runs and mark them", group=_GROUP,
+        choices=PRECISIONS, by="the row's",
+    )  # fmt: skip
+    eval_every: int | None = fields.field(
+        None, int, "evaluate after every N-th epoch, in place of the row's; marked likewise",
+        group=_GROUP, low=1, high=1_000_000, by="the row's",
     )  # fmt: skip
     rows: str = fields.field(
         "*", str, "pattern of flagfiles, such as mlp_*: only these", group=_GROUP, by="all",
@@ -146,11 +163,21 @@ def _jobs(words: tuple[str, ...], asked: Flags) -> list[Job]:
                            f"{len(EXPERIMENTS)}, --all runs them")  # fmt: skip
     require_rows(names, asked.rows)
     _check_executor(asked)
+    changes = {
+        name: check_field(name, getattr(asked, name))
+        for name in CHANGEABLE
+        if getattr(asked, name) is not None
+    }
     plans = [
         plan
         for name in names
         for plan in planned(
-            name, asked.scale, asked.seeds, runs_dir=asked.runs_dir, only=asked.rows
+            name,
+            asked.scale,
+            asked.seeds,
+            runs_dir=asked.runs_dir,
+            only=asked.rows,
+            changes=changes,
         )
     ]
     return jobs_of(plans, Path(asked.runs_dir), shard(asked.shard))

@@ -11,7 +11,7 @@ import fnmatch
 import functools
 import importlib
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ from rethink_tf.runs.status import state as state
 
 ROOT = Path(__file__).resolve().parents[2]
 FLAGFILES = ROOT / "flags"
+# In these alone a run may differ from its row and still stand in it, marked (`report`).
+CHANGEABLE = ("precision", "eval_every")
 OF = "--of="  # of what is no training, the run that it starts from
 
 
@@ -45,6 +47,7 @@ class Planned:
         command: see `Experiment`.
         parent: the run that it starts from.
         waits: why there is no run_id, in words; None where there is one.
+        changes: the settings of CHANGEABLE in which it was asked to differ from its row.
     """
 
     experiment: str
@@ -58,6 +61,7 @@ class Planned:
     command: tuple[str, ...] = TRAINING
     parent: "Planned | None" = None
     waits: str | None = None
+    changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def experiment(name: str) -> Experiment:
@@ -101,6 +105,7 @@ def planned(
     *,
     runs_dir: Path | str = "runs",
     only: str = "*",
+    changes: Mapping[str, Any] | None = None,
 ) -> list[Planned]:
     """All runs of an experiment, parents not included.
 
@@ -110,24 +115,31 @@ def planned(
         seeds: how many; 0, 1, ...
         runs_dir: where the parents of transferred runs lie.
         only: pattern of the rows wanted, such as mlp_*; the names of flagfiles without ending.
+        changes: values of settings of CHANGEABLE, in place of those of the rows and the scale; the
+            runs that others start from stay as they are.
 
     Returns:
         The runs, by row, then axes, then seed. Runs that experiments share have equal run ids.
 
     Raises:
-        RequestError: unknown name or scale; flagfiles are not there, or contradict the scale.
+        RequestError: unknown name or scale; flagfiles are not there, or contradict the scale or the
+            changes; changes to what is no training.
     """
     if scale not in SCALES:
         raise RequestError(f"--scale: expected one of {', '.join(SCALES)}; received {scale}")
     if not 1 <= seeds <= 1000:
         raise RequestError(f"--seeds: expected a whole number from 1 to 1000, received {seeds}")
+    if changes and experiment(name).command != TRAINING:
+        raise RequestError(
+            f"--{next(iter(changes))}: expected experiments that train networks; {name} is none"
+        )
     paths, axes = rows(name), EXPERIMENTS[name].axes
     points = [
         dict(zip(axes, values, strict=True))
         for values in itertools.product(*(text.split() for text in axes.values()))
     ]
     return [
-        _plan(name, path, point, seed, scale, Path(runs_dir))
+        _plan(name, path, point, seed, scale, Path(runs_dir), changes or {})
         for path in paths
         if fnmatch.fnmatchcase(path.stem, only)
         for point in points
@@ -148,10 +160,13 @@ def require_rows(names: Iterable[str], only: str) -> None:
 def plan_again(plan: Planned, runs_dir: Path | str) -> Planned:
     """A run as it is planned now: with its run id where its parent is finished by now."""
     (path,) = (path for path in rows(plan.experiment) if path.stem == plan.row)
-    return _plan(plan.experiment, path, plan.axes, plan.seed, plan.scale, Path(runs_dir))
+    place = (plan.axes, plan.seed, plan.scale, Path(runs_dir), plan.changes)
+    return _plan(plan.experiment, path, *place)
 
 
-def _plan(name: str, path: Path, axes, seed: int, scale: str, runs_dir: Path) -> Planned:
+def _plan(
+    name: str, path: Path, axes, seed: int, scale: str, runs_dir: Path, changes: Mapping[str, Any]
+) -> Planned:
     found = EXPERIMENTS[name]
     point = tuple(f"--{flag}={value}" for flag, value in axes.items())
     common = {"experiment": name, "row": path.stem, "axes": axes, "seed": seed, "scale": scale}
@@ -168,7 +183,7 @@ def _plan(name: str, path: Path, axes, seed: int, scale: str, runs_dir: Path) ->
         return Planned(**common, argv=argv, config=resolved, run_id=run_id, **more)
     asked = (f"--flagfile={_shown(path)}", *point)
     wanted = _parsed(asked)
-    scaled = _scaled(found, scale, path.stem, wanted.model)
+    scaled = {**_scaled(found, scale, path.stem, wanted.model), **changes}
     wanted = dataclasses.replace(wanted, seed=seed, **scaled)
     argv = asked + _scale_flags(scaled) + ((f"--seed={seed}",) if seed else ())
     kept = _epochs_to_keep(found.children).get(path) if found.children else None
@@ -180,7 +195,10 @@ def _plan(name: str, path: Path, axes, seed: int, scale: str, runs_dir: Path) ->
         wanted, waits = pretrained.adopt_later(wanted, parent.config, runs_dir / parent.run_id)
     resolved = run_config.resolve(wanted)
     run_id = run_config.run_id(resolved) if waits is None else None
-    return Planned(**common, argv=argv, config=resolved, run_id=run_id, parent=parent, waits=waits)
+    return Planned(
+        **common, argv=argv, config=resolved, run_id=run_id, parent=parent, waits=waits,
+        changes=changes,
+    )  # fmt: skip
 
 
 def _shown(path: Path) -> str:
@@ -228,7 +246,7 @@ def _parent(named: str | None, seed: int, scale: str, runs_dir: Path) -> Planned
     path = ROOT / named
     for name, found in EXPERIMENTS.items():
         if not found.axes and path.suffix == ".flags" and path in _paths(found):
-            return _plan(name, path, {}, seed, scale, runs_dir)
+            return _plan(name, path, {}, seed, scale, runs_dir, {})
     raise RequestError(f"--init_from={named}: expected a flagfile that is a row of an experiment")
 
 

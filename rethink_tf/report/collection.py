@@ -1,7 +1,6 @@
 """The runs that a report is made of: those of a folder, and those this project has measured."""
 
 import dataclasses
-import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,12 +9,13 @@ from typing import Any
 from rethink_tf.config import run_config as configuration
 from rethink_tf.config.fields import from_stored
 from rethink_tf.config.resolution import PARENT
+from rethink_tf.console import counted
 from rethink_tf.data.registry import DATASETS
 from rethink_tf.data.sources.tfrecord_index import MOST_UNREADABLE
 from rethink_tf.errors import RequestError, StorageError
 from rethink_tf.experiments import plan
 from rethink_tf.report import plain_summaries
-from rethink_tf.runs import results
+from rethink_tf.runs import agreement, results
 from rethink_tf.runs import status as run_progress
 from rethink_tf.storage import files
 
@@ -30,7 +30,8 @@ class Run:
     `config` is a RunConfig; of what is no training, such as a kernel's solution, the plain fields.
     `source` is OWN for a run of the folder, MEASURED for one that is shipped; `history` gives the
     lines of its history (of a shipped run of more than 100 epochs some of them); `machine` says
-    where it was trained, as far as that is recorded.
+    where it was trained, as far as that is recorded; `before_seals`, that it is of a version that
+    wrote no digests.
     """
 
     run_id: str
@@ -40,6 +41,7 @@ class Run:
     history: Callable[[], list[dict[str, Any]]]
     machine: dict[str, Any]
     place: Path | None = None
+    before_seals: bool = False
 
     @property
     def status(self) -> str:
@@ -57,17 +59,27 @@ class Collection:
     def __post_init__(self):
         self._by_id = {run.run_id: run for run in self.runs if run.source == OWN}
         self._by_key = {(key_of(run.config, run.run_id), run.source): run for run in self.runs}
+        self._alike: dict[Any, list[Run]] = {}
+        for run in self.runs:
+            if key := key_but_for_changes(run.config, run.run_id, run.source):
+                self._alike.setdefault((key, run.source), []).append(run)
 
     def find(self, config: Any, run_id: str | None, source: str) -> Run | None:
-        """The run of a configuration, or None.
+        """The run of a configuration, or one that differs in CHANGEABLE settings alone, or None.
 
         In the folder a known id is that run alone, so that none counts whose parent was another.
+        Of several that differ the one of the row's precision and the most evaluations.
         """
         if source == OWN and run_id is not None:
             run = self._by_id.get(run_id)
         else:
             run = self._by_key.get((key_of(config, run_id), source))
-        return run if run is not None and self.readable(run) else None
+        if run is not None and self.readable(run):
+            return run
+        key = key_but_for_changes(config, run_id, source)
+        alike = self._alike.get((key, source), ()) if key else ()
+        there = [other for other in alike if other is not run and self.readable(other)]
+        return min(there, key=lambda other: _distance(config, other), default=None)
 
     def readable(self, run: Run) -> bool:
         """Whether the history is there as a whole; where it is not, the run is broken."""
@@ -129,7 +141,42 @@ def key_of(config: Any, run_id: str | None) -> str | None:
     return json.dumps(configuration.identity(config) | {"init_from": [run, epoch]}, sort_keys=True)
 
 
-def as_run(path, run_id, summary, source, history, machine, place=None) -> Run:
+def key_but_for_changes(config: Any, run_id: str | None, source: str) -> str | None:
+    """As `key_of`, of a training without the settings of CHANGEABLE; None of what else there is.
+
+    In the folder the weights of a parent count, so of a run whose parent is not there it is None.
+    """
+    if not isinstance(config, configuration.RunConfig):
+        return None
+    values = configuration.identity(config)
+    if PARENT in (config.init_from or ""):
+        if source == OWN and run_id is None:
+            return None
+        if source != OWN:
+            values["init_from"] = configuration.parent_parts(config)[1:3]
+    kept = {name: value for name, value in values.items() if name not in plan.CHANGEABLE}
+    return json.dumps(kept, sort_keys=True)
+
+
+def _distance(config: configuration.RunConfig, run: Run) -> tuple:
+    """By what of several runs like a configuration one is chosen, the least first."""
+    precision, every = run.config.precision, run.config.eval_every
+    return precision != config.precision, every != config.eval_every, every, precision
+
+
+def changes_words(config: Any, run: Run) -> list[str]:
+    """In what a run differs from the configuration of its row, in words."""
+    if not isinstance(run.config, configuration.RunConfig):
+        return []
+    words = []
+    if run.config.precision != config.precision:
+        words.append(run.config.precision)
+    if run.config.eval_every != config.eval_every:
+        words.append(f"evaluated every {counted(run.config.eval_every, 'epoch')}")
+    return words
+
+
+def as_run(path, run_id, summary, source, history, machine, place=None, before_seals=False) -> Run:
     """A Run of a summary, its configuration checked against its id.
 
     Raises:
@@ -140,7 +187,7 @@ def as_run(path, run_id, summary, source, history, machine, place=None) -> Run:
         raise StorageError(f"{path}: damaged: expected a config, found {stored!s:.40}")
     if "model" not in stored:
         plain_summaries.check(path, run_id, summary)
-        return Run(run_id, stored, summary, source, history, machine, place)
+        return Run(run_id, stored, summary, source, history, machine, place, before_seals)
     try:
         config = from_stored(configuration.RunConfig, stored)
         known = configuration.run_id(config)
@@ -155,15 +202,10 @@ def as_run(path, run_id, summary, source, history, machine, place=None) -> Run:
     whole = epochs == wanted or config.stop_at_train_accuracy is not None
     if summary["status"] == results.DONE and not whole:
         raise StorageError(f"{path}: damaged: expected all {wanted} epochs, found {epochs}")
-    return Run(run_id, config, summary, source, history, machine, place)
+    return Run(run_id, config, summary, source, history, machine, place, before_seals)
 
 
-def _history_of(folder: Path) -> Callable[[], list[dict[str, Any]]]:
-    return functools.cache(lambda: results.read_history(folder))
-
-
-def _machine(folder: Path) -> dict[str, Any]:
-    record = results.read_config(folder) or {}
+def _machine(record: dict[str, Any]) -> dict[str, Any]:
     kept = ("devices", "threads", "xla", "versions", "git_commit")
     return {key: record[key] for key in kept if record.get(key) is not None}
 
@@ -174,12 +216,14 @@ def read_folder(folder: Path) -> Run | None:
     Raises:
         StorageError: what is there is damaged, or another run's.
     """
-    summary = results.read_finished(folder, folder.resolve().name)
-    if summary is None:
+    found = agreement.read(folder, folder.resolve().name)
+    if found is None:
         return None
-    path = folder / results.SUMMARY
-    run_id = summary["run_id"]
-    return as_run(path, run_id, summary, OWN, _history_of(folder), _machine(folder), folder)
+    path, summary = folder / results.SUMMARY, found.summary
+    return as_run(
+        path, summary["run_id"], summary, OWN, lambda: found.history, _machine(found.record),
+        folder, agreement.before_seals(summary),
+    )  # fmt: skip
 
 
 def _progress(folder: Path) -> str | None:
@@ -219,7 +263,8 @@ def collect(runs_dir: Path | str | None, measured: list[Run]) -> Collection:
             elif (path / results.HISTORY).exists():
                 broken[path.name] = f"has a {results.HISTORY} but no {results.CONFIG}"
         except StorageError as error:
-            broken[path.name] = str(error).removeprefix(f"{path}/")
+            # Its own name, which that of a link need not be.
+            broken[path.resolve().name] = str(error).removeprefix(f"{path}/")
     own = {run.run_id for run in found}
     found += [run for run in measured if run.run_id not in own]
     return Collection(found, unfinished, broken)

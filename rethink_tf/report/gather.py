@@ -7,8 +7,16 @@ from collections.abc import Iterable
 from rethink_tf.console import counted
 from rethink_tf.errors import RequestError
 from rethink_tf.experiments import plan as experiments
-from rethink_tf.report.collection import MEASURED, OWN, Collection, Run, part_of
+from rethink_tf.report.collection import (
+    MEASURED,
+    OWN,
+    Collection,
+    Run,
+    changes_words,
+    part_of,
+)
 from rethink_tf.runs import results
+from rethink_tf.runs.agreement import BEFORE_SEALS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +45,15 @@ class Found:
         if not self.runs and len(self.left_out) == 1:
             return self.left_out[0].status
         return counted_statuses(self.left_out)
+
+    @property
+    def how(self) -> str:
+        """In what its runs differ from the row, in words; empty where none does."""
+        kinds = Counter(", ".join(changes_words(self.plan.config, run)) for run in self.runs)
+        changed = {words: number for words, number in kinds.items() if words}
+        if list(changed.values()) == [len(self.runs)]:
+            return next(iter(changed))
+        return "; ".join(f"{number} {words}" for words, number in sorted(changed.items()))
 
     def summaries(self, key: str, scale: float = 1.0) -> tuple[float, ...]:
         """A quantity of the summaries of all seeds that have it."""
@@ -203,7 +220,24 @@ def runs_words(gathered: Gathered) -> str:
     shipped = len({run.run_id for run in runs if run.source == MEASURED})
     if shipped:
         words += f"; {'all' if shipped == shared else shipped} measured by this project and shipped"
-    return f"{words}.{left}"
+    old = len({run.run_id for run in runs if run.before_seals and run.source == OWN})
+    words += f"; {old} {BEFORE_SEALS}" if old else ""
+    return f"{words}.{_changes(gathered)}{left}"
+
+
+def _changes(gathered: Gathered) -> str:
+    """How many runs differ from their row in which of the settings that may differ."""
+    found = {
+        (run.run_id, words)
+        for row in gathered.found
+        for run in row.runs
+        for words in changes_words(row.plan.config, run)
+    }
+    counts = Counter(words for _, words in found)
+    if not counts:
+        return ""
+    parts = [f"{counted(number, 'run')} {words}" for words, number in sorted(counts.items())]
+    return f" Unlike their rows, and marked: {', '.join(parts)}."
 
 
 def inexact_words(gathered: Gathered) -> list[str]:

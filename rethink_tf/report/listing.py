@@ -7,8 +7,10 @@ from rethink_tf.config.resolution import PARENT
 from rethink_tf.config.run_config import RunConfig
 from rethink_tf.errors import StorageError
 from rethink_tf.report.collection import Collection, Run
-from rethink_tf.report.measured import kept_lines
+from rethink_tf.report.measured import hours, kept_lines
+from rethink_tf.runs.agreement import BEFORE_SEALS
 
+COMMIT = 7  # digits of a commit that are shown
 MOST_CURVES = 2000  # a page of more would be slow to open
 COLUMNS = (
     # key, title, kind
@@ -28,6 +30,9 @@ COLUMNS = (
     ("seed", "seed", "number"),
     ("experiments", "of", "text"),
     ("source", "source", "text"),
+    ("hours", "hours", "hours"),
+    ("machine", "machine", "text"),
+    ("commit", "commit", "text"),
 )
 FILTERS = ("status", "model", "dataset", "source", "experiment")
 # A curve's key, title and colour, the same in both charts.
@@ -73,7 +78,8 @@ def _finished(run: Run, of: list[str], with_curves: bool) -> dict[str, Any]:
         "experiments": ", ".join(of), "online": summary.get("accuracy"),
         "train": summary.get("train_accuracy"), "test": summary.get("test_accuracy"),
         "best": summary.get("best_test_accuracy"), "loss": summary.get("loss"),
-        "epochs": summary.get("epochs"),
+        "epochs": summary.get("epochs"), "hours": hours(run), "machine": _machine(run),
+        "commit": (run.machine.get("git_commit") or "")[:COMMIT],
     }  # fmt: skip
     if isinstance(config, RunConfig):
         line |= {"model": config.model, "dataset": config.dataset, "data": data_words(config),
@@ -93,15 +99,31 @@ def _finished(run: Run, of: list[str], with_curves: bool) -> dict[str, Any]:
     return line
 
 
+def _machine(run: Run) -> str:
+    """Where a run was trained, in a few words, as far as that is recorded."""
+    return run.machine.get("name") or ", ".join(run.machine.get("devices") or ())
+
+
 def _facts(run: Run, line: dict[str, Any]) -> dict[str, Any]:
     """What the panel of a run says above its curves."""
     fields = run.summary.get("config") or {}
     facts = {"status": run.status}
+    if run.before_seals:
+        facts["record"] = f"{BEFORE_SEALS}: of a version that wrote no digests"
     if run.summary.get("reason"):
         facts["reason"] = run.summary["reason"]
     facts |= {name: line.get(name) for name in ("data", "examples", "epochs")} | {
         name: fields[name]
-        for name in ("dataset", "learning_rate", "lr_decay", "batch_size", "weight_decay", "seed")
+        for name in (
+            "dataset",
+            "learning_rate",
+            "lr_decay",
+            "batch_size",
+            "weight_decay",
+            "seed",
+            "precision",
+            "eval_every",
+        )  # fmt: skip
         if name in fields
     }
     changed = run.summary.get("changed_fraction")

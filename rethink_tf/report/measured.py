@@ -2,7 +2,8 @@
 
 Each file of `measured/` has one object a line for each run of a network: run id, configuration,
 summary, history by column (of more than 100 epochs some, with those at which a threshold was
-reached), and the machine. Paths are not kept.
+reached), the machine with the hours that the run took and the commit that it was run from, whether
+it is of a version that wrote no digests, and a digest over all of that. Paths are not kept.
 """
 
 import json
@@ -10,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from rethink_tf.config.resolution import CONTENT, PARENT
+from rethink_tf.config.run_config import RunConfig
 from rethink_tf.errors import RequestError, StorageError
 from rethink_tf.report import derived
 from rethink_tf.report.collection import MEASURED, Run, as_run, lacks, part_of
-from rethink_tf.runs import results
+from rethink_tf.runs import agreement, results
 from rethink_tf.runs import schema as records
 from rethink_tf.storage import files
 
@@ -25,7 +27,7 @@ HISTORY_KEYS = (
     "corrupted_accuracy", "corrupted_original_accuracy", "test_loss", "test_accuracy",
     "train_top5_accuracy", "test_top5_accuracy", "learning_rate",
 )  # fmt: skip
-LEFT_OUT = ("config", "audit", "timing", "run_id", "parent", "run_dir", "differed")
+LEFT_OUT = ("config", "audit", "timing", "run_id", "parent", "run_dir", "differed", records.DIGESTS)
 
 
 def _rounded(value: Any) -> Any:
@@ -70,17 +72,40 @@ def record(run: Run, machine: str | None) -> dict[str, Any]:
     lines = kept_lines(run.history())
     keys = [key for key in HISTORY_KEYS if any(x.get(key) is not None for x in lines)]
     summary = {key: _rounded(v) for key, v in run.summary.items() if key not in LEFT_OUT}
-    seconds = sum((x.get("timing") or {}).get("train_seconds") or 0 for x in run.history())
     checks = run.summary["audit"]
-    return {
+    return sealed({
         "run_id": run.run_id,
         "config": _without_paths(dict(run.summary["config"])),
         "summary": summary | {"audit_passed": sum(bool(c["passed"]) for c in checks),
                               "audit_checks": len(checks)},
         "history": {key: [_rounded(x.get(key)) for x in lines] for key in keys},
-        "machine": run.machine | ({"name": machine} if machine else {})
-        | {"train_seconds": round(seconds)},
-    }  # fmt: skip
+        "machine": run.machine | ({"name": machine} if machine else {}) | _times(run),
+        "before_seals": run.before_seals,
+    })  # fmt: skip
+
+
+def sealed(entry: dict[str, Any]) -> dict[str, Any]:
+    """An object of a file of `measured/` with the digest over all else in it."""
+    entry = {key: value for key, value in entry.items() if key != records.DIGESTS}
+    return entry | {records.DIGESTS: records.digest(entry)}
+
+
+def _times(run: Run) -> dict[str, Any]:
+    """What a run took by its own record: `train_seconds`, and `hours` of training and evaluation,
+    or of a kernel's solutions; not the start, nor the reading of data.
+    """
+    timings = [line.get("timing") or {} for line in run.history()]
+    train = sum(timing.get("train_seconds") or 0 for timing in timings)
+    seconds = train + sum(timing.get("eval_seconds") or 0 for timing in timings)
+    for solution in run.summary.get("solutions") or ():
+        seconds += sum((solution.get("seconds") or {}).values())
+    return {"train_seconds": round(train), "hours": _rounded(seconds / 3600)}
+
+
+def hours(run: Run) -> float | None:
+    """Hours that a run took; of the first runs that were shipped of training alone."""
+    times = run.machine if run.source == MEASURED else _times(run)
+    return times.get("hours") or (times.get("train_seconds") or 0) / 3600 or None
 
 
 def _without_paths(config: dict[str, Any]) -> dict[str, Any]:
@@ -95,7 +120,7 @@ def _without_paths(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _as_run(path: Path, entry: Any) -> Run:
-    """A Run of one object; StorageError where it is damaged."""
+    """A Run of one object; StorageError where it is damaged or does not agree with itself."""
     parts = ("config", "summary", "history", "machine")
     if not isinstance(entry, dict) or not all(isinstance(entry.get(p), dict) for p in parts):
         raise StorageError(f"{path}: damaged: expected objects of {', '.join(parts)}")
@@ -108,7 +133,18 @@ def _as_run(path: Path, entry: Any) -> Run:
         raise StorageError(f"{path}: damaged: expected columns of equal length")
     lines = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     run_id = summary["run_id"]
-    return as_run(path, run_id, summary, MEASURED, lambda: lines, entry["machine"])
+    run = as_run(path, run_id, summary, MEASURED, lambda: lines, entry["machine"],
+                 before_seals=bool(entry.get("before_seals")))  # fmt: skip
+    if isinstance(run.config, RunConfig):
+        named = Path(f"{path}: {run_id}")
+        agreement.check_history(named, Path("its history"), summary, lines, whole=False)
+    if entry.get(records.DIGESTS) != sealed(entry)[records.DIGESTS]:
+        has = "is another" if records.DIGESTS in entry else "is missing"
+        raise StorageError(
+            f"{path}: damaged: the digest of {entry.get('run_id')!s:.60} {has}; add the run anew "
+            "with rethink_tf.report.measured, or report without these runs: --measured=none"
+        )
+    return run
 
 
 def read(folder: Path | str | None = None) -> list[Run]:

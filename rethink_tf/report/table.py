@@ -22,6 +22,7 @@ class Cell:
         shown: decimals.
         words: of the seeds that are left out and are not in `values`: INVALID, 2 DIVERGED.
         marked: whether it is of shipped runs where the row's `source` does not say so.
+        how: in what its runs differ from the row: mixed_bfloat16, evaluated every 10 epochs.
     """
 
     values: tuple[float | None, ...] = ()
@@ -29,6 +30,7 @@ class Cell:
     shown: int = 2
     words: str = ""
     marked: bool = False
+    how: str = ""
 
     @property
     def known(self) -> tuple[float, ...]:
@@ -43,7 +45,7 @@ class Cell:
         missed = len(self.values) - len(self.known)
         if not self.values:
             return self.words or DASH
-        left = f"; {self.words}" if self.words else ""
+        left = "".join(f"; {words}" for words in (self.words, self.how) if words)
         if not self.known:
             return f"not reached (n = {missed}{left})" if left else "not reached"
         text = f"{derived.mean(self.known):.{self.shown}f}"
@@ -191,11 +193,16 @@ def csv_text(table: Table) -> str:
             found = [
                 name, cell.paper, derived.mean(known) if known else none,
                 derived.deviation(known) if known else None, len(cell.values), len(known),
-                cell.words or None, cell.difference(), table.scale, row.source,
+                _joined(cell.words, cell.how if cell.values else ""), cell.difference(),
+                table.scale, row.source,
                 " ".join(row.run_ids),
             ]  # fmt: skip
             writer.writerow([*row.labels, *(_number(v) for v in found)])
     return out.getvalue()
+
+
+def _joined(*words: str) -> str | None:
+    return "; ".join(filter(None, words)) or None
 
 
 def _number(value) -> str:

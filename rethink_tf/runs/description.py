@@ -5,7 +5,7 @@ from pathlib import Path
 from rethink_tf.config.fields import from_stored
 from rethink_tf.config.run_config import RunConfig
 from rethink_tf.errors import RequestError, StorageError
-from rethink_tf.runs import pretrained, results
+from rethink_tf.runs import agreement, pretrained, results
 from rethink_tf.storage import content_hash
 
 PIXEL_TITLES = {
@@ -63,7 +63,7 @@ def run_name(run_dir: Path) -> str:
     words += labels_in_words(config, config.corrupt > 0 or config.labels_from is not None)
     words += pretrained.words(config)
     words += [f"seed {config.seed}"] if config.seed else []
-    summary = results.read_summary(run_dir)
+    summary = agreement.read_summary(run_dir)
     if summary is None or summary["status"] != results.DONE:
         words.append("unfinished" if summary is None else summary["status"])
     return ", ".join(words)

@@ -17,7 +17,7 @@ from rethink_tf.data import registry as datasets
 from rethink_tf.data.registry import DATASETS
 from rethink_tf.data.sources import custom as foreign_data
 from rethink_tf.errors import RequestError, StorageError
-from rethink_tf.runs import checkpoint, results
+from rethink_tf.runs import agreement, checkpoint, results
 from rethink_tf.storage import content_hash
 from rethink_tf.storage.paths import absolute
 
@@ -71,7 +71,7 @@ def adopt(wanted: RunConfig, runs_dir: Path | str) -> RunConfig:
     if resolution.is_random(named):
         return _drawn(wanted)
     run_dir, how = _locate(named, Path(runs_dir))
-    summary = results.read_summary(run_dir)
+    summary = agreement.read_summary(run_dir)
     if summary is None:
         raise RequestError(f"--init_from={named}: there is no finished run in {run_dir}; {how}")
     if summary.get("status") != results.DONE:
@@ -233,7 +233,7 @@ def of(
         return Parent(drawn, None, content_hash.shown(child.init_from), 0, None, *seen)
     folder, run_id, epoch, known = run_config.parent_parts(child)
     folder = absolute(folder)
-    summary = results.read_summary(folder)
+    summary = agreement.read_summary(folder)
     if summary is None:
         raise RequestError(f"--init_from: expected the finished run {run_id} in {folder}")
     if summary.get("run_id") != run_id:

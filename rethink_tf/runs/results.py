@@ -2,7 +2,8 @@
 
 A run directory `runs/<run_id>/` holds:
 
-config.json    written first: `config` (resolved fields), `run_id`, `argv`, `versions`,
+config.json    written first: `record_format` (of these files; those without it are of versions
+               that wrote no digests), `config` (resolved fields), `run_id`, `argv`, `versions`,
                `git_commit`, `devices`, `replicas`, `workers`, `threads`, `xla`, `deterministic`,
                `audit` (before training), `parameters labels_hash changed_fraction`, `classes
                image_shape` of the data, `parent`: run id, epoch, weights hash, or null, `arrivals`:
@@ -27,7 +28,9 @@ summary.json   written last, by rename: the mark of a finished run. `status` DON
                checkpoint, the restore);
                `exact`, false where the run went on in a changed environment (--resume=anyway) and
                so may not be what an uninterrupted one is; `differed`, after which epoch and step
-               that was and what had changed, one entry each time.
+               that was and what had changed, one entry each time; `sha256`: file name: digest of
+               config.json, history.jsonl and examples.npz as the run left them, and of this file
+               without its own entry (`agreement` compares them on reading).
                Of what is no training (`plain_runs`): `kind`, kernels or another, in place of all
                of epochs; beside it solutions.json, what an interrupted kernel run had solved.
 examples.npz   one row per training example: `index true given`, `fitted_since` (the evaluated epoch
@@ -44,6 +47,7 @@ lock           held by the living process that trains here.
 Accuracies are fractions from 0 to 1; null stands where there is none. Imports no TensorFlow.
 """
 
+import hashlib
 import io
 import json
 import os
@@ -71,7 +75,12 @@ def start(run_dir: Path, config: dict[str, Any]) -> None:
     with files.storage(run_dir):
         for name in (TENSORBOARD, CHECKPOINTS, SNAPSHOTS):
             shutil.rmtree(run_dir / name, ignore_errors=True)
-    files.write_json(run_dir / CONFIG, config)
+    write_config(run_dir, config)
+
+
+def write_config(run_dir: Path, config: dict[str, Any]) -> None:
+    """Writes config.json of a run that begins, marked as one whose summary will have digests."""
+    files.write_json(run_dir / CONFIG, {records.FORMAT: records.WITH_DIGESTS, **config})
 
 
 def add_resumed(run_dir: Path, record: dict[str, Any], entry: dict[str, Any]) -> None:
@@ -101,8 +110,11 @@ def append_history(run_dir: Path, line: dict[str, Any]) -> dict[str, Any]:
 
 def rewrite_history(run_dir: Path, lines: list[dict[str, Any]]) -> None:
     """Replaces history.jsonl, atomically."""
-    content = "".join(json.dumps(files.without_nan(line)) + "\n" for line in lines)
-    files.write_atomically(run_dir / HISTORY, content.encode())
+    files.write_atomically(run_dir / HISTORY, _lines(lines))
+
+
+def _lines(history: list[dict[str, Any]]) -> bytes:
+    return "".join(json.dumps(files.without_nan(line)) + "\n" for line in history).encode()
 
 
 def save_examples(run_dir: Path, **columns: np.ndarray) -> None:
@@ -153,9 +165,65 @@ def _npz(arrays: dict[str, np.ndarray]) -> bytes:
     return buffer.getvalue()
 
 
-def finish(run_dir: Path, summary: dict[str, Any]) -> None:
-    """Writes summary.json, the mark of a finished run."""
+def read_examples(run_dir: Path) -> dict[str, np.ndarray]:
+    """The columns of examples.npz.
+
+    Raises:
+        StorageError: it is not there, damaged, or has columns of unequal length.
+    """
+    path = Path(run_dir) / EXAMPLES
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            columns = {name: file[name] for name in file.files}
+        lengths = {len(columns[name]) for name in ("index", "true", "given", "fitted_since")}
+    except Exception as error:  # NumPy and zipfile raise a dozen kinds for damaged files
+        why = (str(error) or type(error).__name__).splitlines()[0]
+        raise StorageError(f"{path}: damaged: {why:.200}") from None
+    if len(lengths) > 1:
+        raise StorageError(f"{path}: damaged: expected columns of equal length")
+    return columns
+
+
+def file_digest(run_dir: Path, name: str) -> str | None:
+    """SHA-256 of a file of a run, hexadecimal; None where it is not there."""
+    path = Path(run_dir) / name
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except (FileNotFoundError, IsADirectoryError, ValueError):
+        return None
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror}") from None
+
+
+def summary_digest(summary: dict[str, Any]) -> str:
+    """The digest of a summary with the digests in it, but for its own."""
+    digests = {name: v for name, v in summary[records.DIGESTS].items() if name != SUMMARY}
+    return records.digest({**summary, records.DIGESTS: digests})
+
+
+def finish(
+    run_dir: Path, summary: dict[str, Any], history: list[dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    """Writes summary.json, the mark of a finished run, with the digests of the files beside it.
+
+    Args:
+        run_dir: of the run.
+        summary: JSON values.
+        history: the lines as the run knows them, so that a file that was changed meanwhile does not
+            pass for them; None: those of the file.
+
+    Returns:
+        The summary as it was written, with the digests.
+    """
+    digests = {name: file_digest(run_dir, name) for name in (CONFIG, HISTORY, EXAMPLES)}
+    if history:
+        digests[HISTORY] = hashlib.sha256(_lines(history)).hexdigest()
+    digests = {name: digest for name, digest in digests.items() if digest is not None}
+    summary = files.without_nan(summary) | {records.DIGESTS: digests}
+    summary[records.DIGESTS][SUMMARY] = summary_digest(summary)
     files.write_json(run_dir / SUMMARY, summary)
+    return summary
 
 
 def read_config(run_dir: Path) -> dict[str, Any] | None:
@@ -177,7 +245,10 @@ def read_summary(run_dir: Path) -> dict[str, Any] | None:
 
 
 def read_finished(run_dir: Path, run_id: str) -> dict[str, Any] | None:
-    """As `read_summary`, whole and of this very run; StorageError otherwise."""
+    """As `read_summary`, whole and of this very run; StorageError otherwise.
+
+    It is not compared with the files beside it: see `agreement.read`.
+    """
     summary = read_summary(run_dir)
     if summary is not None:
         records.check_finished(Path(run_dir) / SUMMARY, run_id, summary)
@@ -203,20 +274,3 @@ def read_history(run_dir: Path) -> list[dict[str, Any]]:
         raise StorageError(f"{path}: expected one JSON object a line") from None
     records.check_history(path, lines)
     return lines
-
-
-def load_runs(runs_dir: Path | str) -> list[dict[str, Any]]:
-    """Summaries of all finished runs below a folder, in the order of their run ids.
-
-    Args:
-        runs_dir: folder of run directories.
-
-    Returns:
-        The summaries, each with its `run_dir` added.
-    """
-    found = []
-    for path in sorted(Path(runs_dir).glob(f"*/{SUMMARY}")):
-        summary = read_summary(path.parent)
-        if summary is not None:
-            found.append({**summary, "run_dir": str(path.parent)})
-    return found

@@ -3,6 +3,8 @@
 Knows keys and values, no file names. Imports nothing of the package but its errors.
 """
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,18 @@ LATER_NUMBERS = (
     "train_top5_accuracy", "test_top5_accuracy", "best_test_top5_accuracy", "train_examples",
     "test_examples",
 )  # fmt: skip
+# The key of a summary that holds the digests; the key and value of config.json that say that the
+# summary will have them.
+DIGESTS = "sha256"
+FORMAT, WITH_DIGESTS = "record_format", 2
 LARGEST = 1e40  # single precision ends below; a whole number in JSON may have any length
+
+
+def digest(value: Any) -> str:
+    """SHA-256 over a JSON value, hexadecimal; the order of an object's keys does not count."""
+    # Read back first: a tuple, or a number as a key, is otherwise after it was written.
+    content = json.loads(json.dumps(value))
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _is_number(value: Any) -> bool:

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from rethink_tf.errors import StorageError
-from rethink_tf.runs import results
+from rethink_tf.runs import agreement, results
 
 MISSING, RUNNING, INCOMPLETE, DAMAGED = "missing", "running", "incomplete", "damaged"
 FINISHED, INVALID, DIVERGED = "done", results.INVALID, results.DIVERGED
@@ -14,12 +14,12 @@ FINISHED, INVALID, DIVERGED = "done", results.INVALID, results.DIVERGED
 def state(run_dir: Path | str) -> str:
     """How far a run is: missing, running, incomplete, done, INVALID, DIVERGED; or damaged.
 
-    `running`: a living process holds its lock. `damaged`: its summary cannot be read or is another
-    run's; the run's own command says what to do.
+    `running`: a living process holds its lock. `damaged`: its summary cannot be read, is another
+    run's, or does not agree with the files beside it; the run's own command says what to do.
     """
     run_dir = Path(run_dir)
     try:
-        summary = results.read_finished(run_dir, run_dir.name)
+        summary = agreement.read_summary(run_dir, run_dir.name)
     except StorageError:
         return DAMAGED
     if summary is not None:

@@ -11,9 +11,9 @@ from typing import Any
 
 from rethink_tf import console, environment
 from rethink_tf.errors import ExitCode
-from rethink_tf.runs import results
-from rethink_tf.storage import files, paths
+from rethink_tf.runs import agreement, results
 from rethink_tf.storage import lock as run_lock
+from rethink_tf.storage import paths
 
 RUNS_DIR = "folder of runs: results go to RUNS_DIR/<run id>, once"
 
@@ -54,12 +54,12 @@ def carry_out(
     shown = Path(runs_dir) / named
     folder = paths.absolute(shown)
     with run_lock.locked(folder):
-        summary = results.read_finished(folder, named)
+        summary = agreement.read_summary(folder, named)
         if summary is not None:
             say(f"finished before: {shown}, {summary['status']}")
         else:
             facts = {"run_id": named, "config": values}
-            files.write_json(folder / results.CONFIG, facts | {
+            results.write_config(folder, facts | {
                 "argv": list(argv), "threads": threads or environment.cores(),
                 "git_commit": environment.git_commit(),
             })  # fmt: skip

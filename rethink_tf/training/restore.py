@@ -16,7 +16,7 @@ from rethink_tf.config.run_config import RunConfig, from_dict
 from rethink_tf.corruptions import checksum
 from rethink_tf.data import pipeline, types
 from rethink_tf.errors import RequestError, StorageError
-from rethink_tf.runs import results
+from rethink_tf.runs import agreement, results
 from rethink_tf.runs.pretrained import Parent
 from rethink_tf.storage import paths
 from rethink_tf.training import input_pipeline, trainer, transfer
@@ -101,7 +101,7 @@ def read(run_dir: Path | str, *, data_dir=None, cache_dir=None, say=print) -> Tr
         StorageError: a file is damaged, or the weights or labels are not those of the summary.
     """
     run_dir = paths.absolute(run_dir)
-    summary = results.read_summary(run_dir)
+    summary = agreement.read_summary(run_dir)
     if summary is None:
         raise RequestError(f"{run_dir}: expected the folder of a finished run; there is none")
     if summary["status"] != results.DONE:

@@ -16,7 +16,7 @@ from rethink_tf.config.run_config import RunConfig, run_id
 from rethink_tf.data import registry as datasets
 from rethink_tf.data.sources import tfrecord_index
 from rethink_tf.errors import AuditError, DivergedError, RequestError
-from rethink_tf.runs import results
+from rethink_tf.runs import agreement, results
 from rethink_tf.storage import lock as run_lock
 from rethink_tf.storage import paths
 from rethink_tf.training.devices.workers import WorkerLostError, Workers
@@ -72,17 +72,17 @@ def run(
         say = say if workers.chief else _say_nothing
 
         def claim() -> bytes:
-            summary = results.read_finished(run_dir, run_id(config))
+            summary = agreement.read_summary(run_dir, run_id(config))
             if summary is None:
                 stack.enter_context(run_lock.locked(run_dir))
                 # Another process may have finished it since.
-                summary = results.read_finished(run_dir, run_id(config))
+                summary = agreement.read_summary(run_dir, run_id(config))
             return json.dumps(summary).encode()
 
         summary = json.loads(workers.ask_chief(claim))
         if summary is not None:
             refuse_other_images(config.dataset, summary, run_dir, options.data_dir)
-            say(f"{shown}: finished already; this is its summary")
+            say(f"{shown}: finished already; this is its summary{agreement.words(summary)}")
             if missed := results.missing_snapshots(run_dir, options.keep_epochs, summary["epochs"]):
                 say(messages.not_kept(missed))
         else:

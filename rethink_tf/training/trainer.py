@@ -5,6 +5,7 @@ Here config fields become arguments. Needs TensorFlow running (`devices.start`).
 
 import contextlib
 import dataclasses
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -240,11 +241,10 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
 
     def finish() -> bytes:
         results.save_examples(run_dir, **columns)
-        results.finish(run_dir, summary)
-        return b""
+        return json.dumps(results.finish(run_dir, summary, session.history)).encode()
 
-    workers.ask_chief(finish)  # the others wait for it: a run is finished or it is not
-    return summary
+    # The others wait for it: a run is finished or it is not.
+    return json.loads(workers.ask_chief(finish))
 
 
 def _check_batches(config: RunConfig, replicas: int, examples: int) -> None:

@@ -13,7 +13,7 @@ from rethink_tf.analysis import randomisation_figures, randomisation_page, rando
 from rethink_tf.analysis.randomisation_figures import Run
 from rethink_tf.cli import app
 from rethink_tf.cli import randomisation_test as test_command
-from rethink_tf.runs import results
+from rethink_tf.runs import agreement, results
 
 RECIPE = {"epochs": 40, "batch_size": 8, "eval_every": 4, "learning_rate": 0.03}
 
@@ -56,7 +56,7 @@ def test_the_verdict_on_a_small_network(tested):
     assert "its last activation is softmax; the logits before it are taken" in text
     rows = re.findall(r"^\| (true labels|random labels) \| (\d of \d) \|", text, re.M)
     assert rows == [("true labels", "2 of 2"), ("random labels", "2 of 2")]
-    runs = results.load_runs(tested.folder / "runs")
+    runs = agreement.load_runs(tested.folder / "runs")
     assert len(runs) == 4 and all(run["run_id"] in text for run in runs)
     assert {run["config"]["corrupt"] for run in runs} == {0.0, 1.0}
 
@@ -81,7 +81,7 @@ def test_finished_runs_are_read_back(tested, no_training):
 def test_an_invalid_run_is_left_out_and_named(tested, monkeypatch):
     (path,) = [
         tested.folder / "runs" / run["run_id"]
-        for run in results.load_runs(tested.folder / "runs")
+        for run in agreement.load_runs(tested.folder / "runs")
         if (run["config"]["corrupt"], run["config"]["seed"]) == (1.0, 1)
     ]
     kept = results.read_summary(path)

@@ -10,7 +10,7 @@ import pytest
 
 from rethink_tf.cli import app
 from rethink_tf.errors import AuditError, DivergedError, ExitCode
-from rethink_tf.runs import results
+from rethink_tf.runs import agreement, results
 
 TINY = ["--model=mlp_1x512", "--epochs=2", "--corrupt=1.0", "--examples=300"]
 TINY_ID = "mlp_1x512-d1be464e270a"
@@ -57,7 +57,7 @@ def test_a_data_set_that_is_not_there_says_how_to_get_it(refused, offline, tenso
     assert code == 2
     assert f"expected cifar10 in {offline}/no_data or a network" in err
     assert "--data_dir=DIR" in err and "--dataset=digits" in err
-    assert results.load_runs(offline / "runs") == []
+    assert agreement.load_runs(offline / "runs") == []
 
 
 def test_help_is_no_failure(call, no_training):

@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from quick_command import TRIAL, finish
+from quick_command import TRIAL
+from report_runs import write_run
 
 from rethink_tf.cli import app, sweep
 from rethink_tf.experiments.plan import EXPERIMENTS, planned
@@ -98,8 +99,7 @@ def test_data_that_are_not_there_are_refused_once(call, offline):
 
 def test_data_are_not_asked_for_where_nothing_is_to_be_trained(call, offline):
     (plan,) = (p for p in planned("table1", "smoke") if p.row == "mlp_1x512_random")
-    (offline / plan.run_id).mkdir()
-    finish(offline / plan.run_id, plan.run_id, status="INVALID", reason="so")
+    write_run(offline, plan.config, status="INVALID", reason="so")
     flags = (f"--runs_dir={offline}", "--scale=smoke", "--rows=mlp_1x512_random", "--slots=1")
     code, out, err = call("table1", *flags)
     assert (code, err) == (3, "")

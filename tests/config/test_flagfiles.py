@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from report_runs import write_run
 
 from rethink_tf.config import flags as command_line
 from rethink_tf.config import run_config
@@ -31,9 +32,7 @@ def runs(tmp_path_factory):
     for path in (REPOSITORY / "flags" / "levels").glob("*.flags"):
         parent, _ = resolved(path)
         run_id = run_config.run_id(parent)
-        (folder / run_id).mkdir()
-        summary = {"status": "DONE", "run_id": run_id, "epochs": 300, "weights_hash": run_id[-12:]}
-        results.finish(folder / run_id, summary | {"config": dataclasses.asdict(parent)})
+        write_run(folder, parent, weights_hash=run_id[-12:])
         results.save_snapshot(folder / run_id, 50, {"0000/w": np.zeros(1)})
     return folder
 

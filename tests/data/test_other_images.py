@@ -18,6 +18,8 @@ from rethink_tf.report.sections import build as sections
 from rethink_tf.runs import results
 from rethink_tf.training import run as train
 
+SEALED = {"sha256": {}}
+
 
 @pytest.fixture
 def folder(tmp_path):
@@ -61,14 +63,14 @@ def test_such_a_run_is_refused_and_not_taken_for_done(folder, tmp_path, monkeypa
     run_dir = tmp_path / "runs" / run_id(config)
     summary = {"status": "DONE", "config": {"dataset": "imagenet2012", "examples": None},
                "train_examples": 30, "epochs": 1}  # fmt: skip
-    monkeypatch.setattr(results, "read_finished", lambda *_: summary)
+    monkeypatch.setattr("rethink_tf.runs.agreement.read_summary", lambda *_: summary | SEALED)
     monkeypatch.setattr("rethink_tf.training.recording.messages.verdict", lambda *_: "a verdict")
     options, lines = Options(data_dir=str(folder.parents[1])), []
     with pytest.raises(RequestError, match=f"{run_dir.name}: finished on 30 training images of "):
         train.run(config, run_dir, options=options, say=lines.append)
     assert lines == []
     summary["train_examples"] = 3_000
-    assert train.run(config, run_dir, options=options, say=lines.append) == summary
+    assert train.run(config, run_dir, options=options, say=lines.append) == summary | SEALED
     assert lines[0] == f"{run_dir}: finished already; this is its summary"
 
 

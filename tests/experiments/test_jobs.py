@@ -1,10 +1,9 @@
 """What a sweep has to do, without doing it: each run once, parents first, in shards."""
 
-import dataclasses
 from pathlib import Path
 
 import pytest
-from quick_command import finish
+from report_runs import write_run
 
 from rethink_tf.experiments.plan import planned
 from rethink_tf.experiments.sweep.jobs import Job, jobs_of
@@ -17,10 +16,7 @@ def names(jobs):
 
 def finish_parent(plan, runs_dir, epochs=51):
     """As if a run had been trained that others start from."""
-    folder = runs_dir / plan.run_id
-    folder.mkdir()
-    values = dataclasses.asdict(plan.config)
-    finish(folder, plan.run_id, config=values, epochs=epochs, weights_hash="abc")
+    write_run(runs_dir, plan.config, done=epochs, weights_hash="abc")
 
 
 def test_runs_of_several_experiments_are_there_once():
@@ -64,8 +60,7 @@ def test_shards_are_a_partition_that_nothing_finished_changes(tmp_path):
 )  # fmt: skip
 def test_a_job_that_ended_before(tmp_path, status, code, why):
     plan = planned("figure2b")[0]
-    (tmp_path / plan.run_id).mkdir()
-    finish(tmp_path / plan.run_id, plan.run_id, status=status, reason=why and "so")
+    write_run(tmp_path, plan.config, status=status, reason=why and "so")
     job = Job(plan, tmp_path)
     assert job.settle() == {"DONE": "done"}.get(status, status)
     assert (job.code, job.why, job.failed) == (code, why, code != 0)

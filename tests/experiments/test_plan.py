@@ -1,11 +1,13 @@
 """The tables and figures as data: their rows, scales and runs, without TensorFlow."""
 
 import dataclasses
+import shutil
 import subprocess
 import sys
 from collections import Counter
 
 import pytest
+from report_runs import write_run
 
 from rethink_tf.config import flags, paper, run_config
 from rethink_tf.errors import RequestError
@@ -124,17 +126,8 @@ def test_a_transfer_waits_for_its_parent_of_the_same_scale_and_seed(scale, tmp_p
 
 
 def finished(run, runs_dir, **changes):
-    """The summary of a planned run, as if it had been trained."""
-    folder = runs_dir / run.run_id
-    folder.mkdir(parents=True)
-    numbers = dict.fromkeys(("train_accuracy", "test_accuracy", "changed_fraction"), 0.5)
-    summary = {
-        "status": "DONE", "run_id": run.run_id, "epochs": run.config.epochs, "audit": [],
-        "weights_hash": "abc", "config": dataclasses.asdict(run.config), "best_test_epoch": 1,
-        **dict.fromkeys(results.records.NUMBERS), **numbers, **changes,
-    }  # fmt: skip
-    results.finish(folder, summary)
-    return folder
+    """The files of a planned run, as if it had been trained."""
+    return write_run(runs_dir, run.config, **changes)
 
 
 def test_a_transfer_is_a_run_once_its_parent_is_finished(tmp_path):
@@ -227,14 +220,12 @@ def test_the_state_of_a_run(tmp_path):
     assert state(folder) == "incomplete"
     (folder / results.SUMMARY).write_text("{")
     assert state(folder) == run_progress.DAMAGED
-    for path in folder.iterdir():
-        path.unlink()
-    folder.rmdir()
-    finished(run, tmp_path)
-    assert state(folder) == "done"
-    for status in ("INVALID", "DIVERGED"):
-        results.finish(folder, results.read_summary(folder) | {"status": status, "reason": "so"})
-        assert state(folder) == status
+    for status in ("DONE", "INVALID", "DIVERGED"):
+        shutil.rmtree(folder)
+        finished(run, tmp_path, status=status)
+        assert state(folder) == {"DONE": "done"}.get(status, status)
+    results.finish(folder, results.read_summary(folder) | {"test_accuracy": 0.25})
+    assert state(folder) == run_progress.DAMAGED
     folder.rename(tmp_path / "elsewhere")
     assert state(tmp_path / "elsewhere") == run_progress.DAMAGED
 

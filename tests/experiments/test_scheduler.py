@@ -1,12 +1,11 @@
 """The course of a sweep, with an executor that only says how runs end."""
 
-import dataclasses
 import os
 import signal
 import types
 
 import pytest
-from quick_command import finish
+from report_runs import write_run
 
 from rethink_tf.errors import StorageError
 from rethink_tf.experiments.plan import planned
@@ -88,8 +87,7 @@ def test_a_failing_run_ends_no_other(tmp_path):
 
 def test_what_is_done_is_not_started(tmp_path):
     jobs, told = rows(tmp_path, *MLPS), Told()
-    jobs[1].run_dir.mkdir()
-    finish(jobs[1].run_dir, jobs[1].plan.run_id)
+    write_run(tmp_path, jobs[1].plan.config)
     scheduler.drive(jobs, told, told, [])
     assert [job.before for job in jobs] == [False, True, False]
     assert sorted(told.events) == sorted(
@@ -111,8 +109,7 @@ def test_a_run_that_is_locked_is_not_started(tmp_path, monkeypatch):
         if states:
             return states.pop(0)
         if not run_dir.exists():
-            run_dir.mkdir()
-            finish(run_dir, run_dir.name)
+            write_run(tmp_path, jobs[0].plan.config)
         return "done"
 
     monkeypatch.setattr("rethink_tf.experiments.sweep.jobs.state", state)
@@ -132,9 +129,7 @@ def test_an_unfinished_run_keeps_its_threads(tmp_path):
 def trained(job):
     """As if the run had been trained."""
     if job.parent is None and job.plan.experiment == "levels":
-        job.run_dir.mkdir()
-        finish(job.run_dir, job.plan.run_id, config=dataclasses.asdict(job.plan.config),
-               epochs=job.plan.config.epochs, weights_hash="abc")  # fmt: skip
+        write_run(job.runs_dir, job.plan.config, weights_hash="abc")
 
 
 def test_a_transfer_starts_after_its_parent(tmp_path):

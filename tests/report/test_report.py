@@ -7,7 +7,7 @@ import json
 
 import pytest
 from PIL import Image
-from report_runs import write_experiment, write_run
+from report_runs import plain_run, write_experiment, write_run
 
 from rethink_tf.cli import report as command
 from rethink_tf.cli.app import guarded
@@ -67,7 +67,8 @@ def test_only_the_asked_seeds_count(report, tmp_path):
 
 def test_table_4_takes_the_online_accuracy(report, tmp_path):
     decayed = dataclasses.replace(MLP, weight_decay=1e-4)
-    write_run(tmp_path / "runs", decayed, accuracy=0.9893, train_accuracy=0.9906)
+    last = {"accuracy": 0.9893, "train_accuracy": 0.9906}
+    write_run(tmp_path / "runs", decayed, last=last)
     assert report("table4")[0] == 0
     rows = lines(tmp_path / "out" / "table4.csv")
     found = rows["mlp_1x512", "weight decay 0.0001", "online accuracy (%)"]
@@ -165,9 +166,10 @@ def test_what_is_invalid_diverged_or_broken_is_left_out_and_named(report, tmp_pa
 
 def test_a_run_whose_settings_are_not_its_id_is_broken(report, tmp_path):
     folder = write_run(tmp_path / "runs", MLP)
-    summary = json.loads((folder / "summary.json").read_text())
-    summary["config"]["corrupt"] = 0.5
-    (folder / "summary.json").write_text(json.dumps(summary))
+    for name in ("summary.json", "config.json"):
+        values = json.loads((folder / name).read_text())
+        values["config"]["corrupt"] = 0.5
+        (folder / name).write_text(json.dumps(values))
     assert report("table1")[0] == 0
     text = (tmp_path / "out" / "report.md").read_text()
     other = run_config.run_id(dataclasses.replace(MLP, corrupt=0.5))
@@ -194,10 +196,7 @@ def test_a_run_whose_history_is_damaged_is_broken(content, why, report, tmp_path
 
 
 def test_what_is_no_training_is_listed(report, tmp_path):
-    folder = write_run(
-        tmp_path / "runs", MLP, run_id="gaussian-0123", config={"kernel": "gaussian"}
-    )
-    (folder / "history.jsonl").unlink()
+    plain_run(tmp_path / "runs", "gaussian", {"kernel": "gaussian"}, run_id="gaussian-0123")
     code, out, _ = report("table1")
     assert code == 0 and "cannot be read" not in out
     assert "runs: 1." in (tmp_path / "out" / "report.md").read_text()

@@ -2,9 +2,10 @@
 
 import csv
 import dataclasses
+import shutil
 
 import pytest
-from report_runs import lines, write_experiment, write_run
+from report_runs import lines, plain_run, write_experiment, write_run
 
 from rethink_tf.cli import report as command
 from rethink_tf.cli.app import guarded
@@ -12,7 +13,6 @@ from rethink_tf.config import paper
 from rethink_tf.experiments import plan as experiments
 from rethink_tf.report.collection import MOST_SEEDS, collect
 from rethink_tf.runs import results
-from rethink_tf.runs import task as plain_runs
 from rethink_tf.storage import lock as run_lock
 
 MLP = paper.row_config(paper.TABLE1["mlp_1x512_random"])
@@ -62,9 +62,9 @@ def test_where_no_seed_counts_their_number_stands(report, tmp_path):
 
 
 def test_a_run_that_diverged_in_its_first_epoch_is_diverged_and_not_damaged(report, tmp_path):
-    (folder,) = seeds(tmp_path / "runs", "DIVERGED")
-    results.finish(folder, results.read_summary(folder) | {"epochs": 0})
+    folder = write_run(tmp_path / "runs", MLP, status="DIVERGED", done=0)
     (folder / results.HISTORY).unlink()
+    results.finish(folder, results.read_summary(folder))
     _, said, text = report("table1")
     assert "cannot be read" not in said and "| 10.61 | DIVERGED | – |" in text
 
@@ -80,20 +80,20 @@ def test_a_run_that_lost_epochs_does_not_count(report, tmp_path):
 
 
 def test_a_run_shorter_than_its_settings_does_not_count(report, tmp_path):
-    (folder,) = seeds(tmp_path / "runs", "DONE")
-    results.finish(folder, results.read_summary(folder) | {"epochs": 3})
-    results.rewrite_history(folder, lines(MLP)[:3])
+    write_run(tmp_path / "runs", MLP, done=3)
     _, said, text = report("table1")
-    assert "summary.json: damaged: expected all 70 epochs, found 3" in said
+    assert "summary.json: says DONE, but expected all 70 epochs, found 3" in said
     assert "| 10.61 | – | – |" in text
 
 
 def test_a_run_that_stopped_when_it_fitted_may_be_shorter(tmp_path):
     wanted = dataclasses.replace(MLP, stop_at_train_accuracy=0.9)
-    folder = write_run(tmp_path, wanted, epochs=3)
-    results.rewrite_history(folder, lines(wanted)[:3])
+    fitted = next(line["epoch"] for line in lines(wanted) if line["train_accuracy"] >= 0.9)
+    write_run(tmp_path, wanted, done=fitted)
     found = collect(tmp_path, [])
     assert [found.readable(run) for run in found.runs] == [True] and not found.broken
+    write_run(tmp_path / "early", wanted, done=fitted - 1)
+    assert "expected all 70 epochs" in next(iter(collect(tmp_path / "early", []).broken.values()))
 
 
 def test_a_run_that_went_on_in_another_environment_is_named(report, tmp_path):
@@ -134,7 +134,8 @@ def test_strict_fails_where_a_run_is_invalid(report, tmp_path):
     code, said, _ = report(*asked)
     expected = f"0 runs are missing, 1 INVALID, 0 cannot be read, the first: {folder.name} is"
     assert code == 2 and expected in said
-    results.finish(folder, results.read_summary(folder) | {"status": "DIVERGED"})
+    shutil.rmtree(folder)
+    seeds(tmp_path / "runs", "DIVERGED")
     assert report(*asked)[0] == 0, "that it diverges is a result"
 
 
@@ -171,15 +172,6 @@ def test_a_transfer_of_other_weights_of_its_parent_does_not_count(report, tmp_pa
     assert "| 75.00 (n = 1) |" in report(*asked)[2]
 
 
-def plain_run(runs_dir, kind, values, **found):
-    run_id = plain_runs.run_id(kind, values)
-    folder = runs_dir / run_id
-    folder.mkdir(parents=True)
-    facts = {"status": "DONE", "reason": None, "kind": kind, "audit": []}
-    results.finish(folder, facts | {"run_id": run_id, "config": values} | found)
-    return folder
-
-
 def test_what_is_no_training_counts_only_whole_and_as_what_it_is(report, tmp_path):
     runs_dir = tmp_path / "runs"
     plan = experiments.planned("expressivity", runs_dir=runs_dir)[0]
@@ -189,8 +181,9 @@ def test_what_is_no_training_counts_only_whole_and_as_what_it_is(report, tmp_pat
     assert code == 0
     why = "summary.json: damaged: expected fits, found none; delete it"
     assert f"cannot be read: {folder.name}: {why}" in said
-    changed = results.read_summary(folder) | {"fits": [], "config": plan.config | {"seed": 5}}
-    results.finish(folder, changed)
+    changed = {"config": plan.config | {"seed": 5}}
+    results.write_config(folder, results.read_config(folder) | changed)
+    results.finish(folder, results.read_summary(folder) | {"fits": []} | changed)
     assert "its settings are those of expressivity-" in report("expressivity")[1]
 
 

@@ -10,7 +10,8 @@ from rethink_tf.cli import readme_tables, report, ship
 from rethink_tf.cli.app import guarded
 from rethink_tf.config import paper, run_config
 from rethink_tf.errors import StorageError
-from rethink_tf.report import measured, readme
+from rethink_tf.experiments import plan
+from rethink_tf.report import listing, measured, readme
 from rethink_tf.report.collection import collect, read_folder
 
 MLP = paper.row_config(paper.TABLE1["mlp_1x512_random"])
@@ -42,7 +43,9 @@ def test_it_is_read_back_the_same_but_for_the_digits_kept(shipped, tmp_path):
     for key in ("epoch", "loss", "accuracy", "train_accuracy", "corrupted_original_accuracy"):
         expected = [pytest.approx(line[key], rel=1e-5) for line in before]
         assert [line[key] for line in lines] == expected
-    assert run.machine == ENVIRONMENT | {"name": "two cores", "train_seconds": 140}
+    took = {"train_seconds": 140, "hours": 0.0388889}
+    assert run.machine == ENVIRONMENT | {"name": "two cores"} | took
+    assert measured.hours(run) == pytest.approx(measured.hours(whole), rel=1e-5) == 140 / 3600
     assert run.summary["audit_passed"] == run.summary["audit_checks"] == 1
 
 
@@ -60,13 +63,26 @@ def test_paths_of_parents_and_of_noise_files_are_left_out_and_the_run_stays_the_
     assert run_config.run_id(run_config.RunConfig(**kept)) == run_config.run_id(wanted)
 
 
+def test_the_list_of_runs_has_machine_hours_and_commit(shipped, tmp_path):
+    entry = {"machine": {"git_commit": "5e8c4ad58cffc309f3af7722a80bebee63c1403e"}}
+    rewritten(shipped / "mlp_1x512.jsonl", lambda e: e["machine"].update(entry["machine"]), True)
+    found = listing.listed(collect(tmp_path / "done", measured.read(shipped)), {})
+    own = [x["machine"] for x in found]
+    assert own == ["CPU x86_64"] * 2, "where nobody named the machine, its devices"
+    assert [x["hours"] for x in found] == [pytest.approx(140 / 3600)] * 2
+    found = listing.listed(collect(None, measured.read(shipped)), {})
+    assert [x["machine"] for x in found] == ["two cores"] * 2
+    assert [x["commit"] for x in found] == ["5e8c4ad", ""]
+    assert [x["seed"] for x in found] == [0, 0]
+
+
 def test_a_run_measured_again_replaces_itself(shipped, tmp_path):
     folder = tmp_path / "done" / run_config.run_id(MLP)
-    run = dataclasses.replace(read_folder(folder))
-    run.summary["test_accuracy"] = 0.125
+    run = read_folder(folder)
+    run.summary["weights_hash"] = "of another machine"
     measured.add([run], shipped, None)
-    found = {r.run_id: r.summary["test_accuracy"] for r in measured.read(shipped)}
-    assert found[run.run_id] == 0.125 and len(found) == 2
+    found = {r.run_id: r.summary["weights_hash"] for r in measured.read(shipped)}
+    assert found[run.run_id] == "of another machine" and len(found) == 2
 
 
 def test_of_a_long_history_the_thresholds_the_best_and_the_end_stay(tmp_path):
@@ -131,6 +147,52 @@ def test_columns_of_unequal_length_are_damage(shipped):
         measured.read(shipped)
 
 
+def rewritten(path, change, seal=False):
+    """Changes the first record of a file, with or without a digest that fits."""
+    entries = [json.loads(line) for line in path.read_text().splitlines()]
+    change(entries[0])
+    entries[0] = measured.sealed(entries[0]) if seal else entries[0]
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    return entries[0]["run_id"]
+
+
+@pytest.mark.parametrize("change", [
+    lambda e: e["summary"].update(changed_fraction=0.125),
+    lambda e: e["history"]["loss"].__setitem__(3, 0.5),
+    lambda e: e["machine"].update(hours=1.0),
+    lambda e: e.update(before_seals=True),
+])  # fmt: skip
+def test_an_edited_record_is_refused_by_its_digest(change, shipped):
+    run_id = rewritten(shipped / "mlp_1x512.jsonl", change)
+    with pytest.raises(StorageError, match=f"damaged: the digest of {run_id} is another; add"):
+        measured.read(shipped)
+
+
+def test_a_record_without_a_digest_is_refused(shipped):
+    run_id = rewritten(shipped / "mlp_1x512.jsonl", lambda e: e.pop("sha256"))
+    with pytest.raises(StorageError, match=f"the digest of {run_id} is missing; add"):
+        measured.read(shipped)
+
+
+def test_a_record_follows_from_its_own_history(shipped):
+    path = shipped / "mlp_1x512.jsonl"
+    run_id = rewritten(path, lambda e: e["summary"].update(test_accuracy=0.75), seal=True)
+    expected = f"{run_id}: does not agree with its history: test_accuracy is 0.75 here, 0.5 there"
+    with pytest.raises(StorageError, match=expected):
+        measured.read(shipped)
+
+
+def test_it_is_kept_whether_a_run_was_before_digests(shipped, tmp_path):
+    assert not any(run.before_seals for run in measured.read(shipped))
+    folder = write_run(tmp_path / "old", dataclasses.replace(MLP, seed=1))
+    summary = json.loads((folder / "summary.json").read_text())
+    del summary["sha256"]
+    (folder / "summary.json").write_text(json.dumps(summary))
+    measured.add([read_folder(folder)], shipped, None)
+    found = {run.run_id: run.before_seals for run in measured.read(shipped)}
+    assert found.pop(folder.name) is True and set(found.values()) == {False}
+
+
 def test_a_report_of_an_empty_folder_shows_them_marked(shipped, tmp_path):
     out = tmp_path / "out"
     argv = ["table1", f"--runs_dir={tmp_path / 'none'}", f"--out={out}", f"--measured={shipped}"]
@@ -179,7 +241,8 @@ def test_the_command_rewrites_a_file(tmp_path, capsys):
 def test_what_is_shipped_is_sound():
     for run in collect(None, measured.read()).runs:
         assert run.status == "DONE" and run.summary["audit_passed"] == run.summary["audit_checks"]
-        assert run.machine["threads"] > 0 and run.machine["name"]
+        assert run.machine["threads"] > 0 and run.machine["name"] and measured.hours(run) > 0
+        assert len(run.machine["git_commit"]) == 40 and plan.setting(run.config, "seed") >= 0
         if run.summary.get("kind") == "kernels":
             assert run.summary["solutions"][-1]["solved"] and not run.history()
         else:

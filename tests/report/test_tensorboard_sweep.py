@@ -189,7 +189,9 @@ def test_what_is_left_out_is_named(tmp_path, monkeypatch, capsys):
     first, second, last = capsys.readouterr().out.splitlines()
     assert first == f"left out: {invalid.name} is INVALID: the made-up reason"
     assert second.startswith(f"left out: {damaged.name} cannot be read: history.jsonl: damaged")
-    assert last == f"{tmp_path}/tensorboard: 1 run; tensorboard --logdir {tmp_path}"
+    assert (
+        last == f"{tmp_path}/tensorboard: 1 run, 1 cannot be read; tensorboard --logdir {tmp_path}"
+    )
 
 
 @pytest.mark.parametrize("folder", ["empty", "not_there"])

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from report_runs import write_run
 
 from rethink_tf.config import run_config
 from rethink_tf.config.run_config import RunConfig, resolve, run_id
@@ -23,10 +24,8 @@ def own(**changes):
 def finished(runs, parent=None, **changes):
     """A run directory that says it is finished, with the weights of epoch 4 kept."""
     parent = parent or own()
-    folder = runs / run_id(parent)
-    folder.mkdir(parents=True)
-    summary = {"status": "DONE", "run_id": run_id(parent), "epochs": 9, "weights_hash": HASH}
-    results.finish(folder, summary | {"config": dataclasses.asdict(parent)} | changes)
+    folder = write_run(runs, parent, weights_hash=HASH)
+    results.finish(folder, results.read_summary(folder) | changes)
     results.save_snapshot(folder, 4, {f"{i:04d}/w": array for i, array in enumerate(KEPT)})
     return folder
 
@@ -118,23 +117,29 @@ def test_what_is_no_parent_is_refused(tmp_path):
     (tmp_path / "begun").mkdir()
     message = f"there is no finished run in {tmp_path}/begun; let it finish first"
     assert refusal("begun", tmp_path).endswith(message)
-    failed = finished(tmp_path, own(seed=1), status="INVALID")
+    failed = finished(tmp_path, own(seed=1), status="INVALID", reason="so")
     assert refusal(failed, "x").endswith(f"ended DONE, {failed} ended INVALID")
-    other = finished(tmp_path, own(seed=2), config={"model": "inception", "no_field": 1})
+    other = finished(tmp_path, own(seed=2))
+    record, summary = results.read_config(other), results.read_summary(other)
+    for values in (record, summary):
+        values["config"]["no_field"] = 1
+    results.write_config(other, record)
+    results.finish(other, summary)
     assert "fields unknown to this version: no_field" in refusal(other, "x")
-    with pytest.raises(StorageError, match="its summary lacks its configuration"):
+    with pytest.raises(StorageError, match="expected a config"):
         child(finished(tmp_path, own(seed=3), config=None), "x")
     grandchild = finished(tmp_path, resolve(child(finished(tmp_path), "x")))
     assert refusal(grandchild, "x").endswith("is itself transferred")
 
 
-@pytest.mark.parametrize("name, words", [
-    ("weights_hash", "text"), ("epochs", "a whole number"), ("run_id", "text"),
+@pytest.mark.parametrize("name, line", [
+    ("weights_hash", "{folder}: damaged: expected text in weights_hash of its summary, found {v};"),
+    ("epochs", "{folder}/"), ("run_id", "{folder}/summary.json: "),
 ])  # fmt: skip
 @pytest.mark.parametrize("value", [None, 1.5, ["x"]])
-def test_a_summary_that_does_not_name_the_weights_is_one_line(name, words, value, tmp_path):
+def test_a_summary_that_does_not_name_the_weights_is_one_line(name, line, value, tmp_path):
     folder = finished(tmp_path, **{name: value})
-    line = f"{folder}: damaged: expected {words} in {name} of its summary, found {value}; delete"
+    line = line.format(folder=folder, v=value)
     with pytest.raises(StorageError) as error:
         child(folder, "x")
     assert str(error.value).startswith(line) and "\n" not in str(error.value)
@@ -227,9 +232,10 @@ def test_an_ordinary_run_has_no_parent(tmp_path):
 def test_a_parent_that_was_exchanged_is_refused(tmp_path):
     folder = finished(tmp_path)
     found = resolve(child(folder, "x"))
-    summary = results.read_summary(folder)
-    results.finish(folder, summary | {"run_id": "another"})
-    with pytest.raises(StorageError, match=f"expected {folder.name}, found another"):
+    other = finished(tmp_path / "others", own(seed=1))
+    folder.rename(tmp_path / "before")
+    other.rename(folder)
+    with pytest.raises(StorageError, match=f"expected {folder.name}, found {other.name}"):
         pretrained.of(found)
     (folder / Path(results.SUMMARY)).unlink()
     with pytest.raises(RequestError, match="expected the finished run mlp_1x512-"):

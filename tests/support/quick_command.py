@@ -14,7 +14,6 @@ from pathlib import Path
 
 from rethink_tf.experiments.plan import Experiment
 from rethink_tf.runs import results
-from rethink_tf.runs import schema as records
 from rethink_tf.runs import status as run_progress
 from rethink_tf.storage import files
 
@@ -35,11 +34,12 @@ def identify(argv):
 
 
 def finish(run_dir, run_id, **more):
-    """A summary that counts as one of a finished run."""
-    numbers = dict.fromkeys(("train_accuracy", "test_accuracy", "changed_fraction"), 0.5)
+    """The files of a finished run that is no training."""
+    named = {"run_id": run_id, "config": {"do": "what the test says"}}
+    results.write_config(run_dir, named)
     results.finish(run_dir, {
-        "status": "DONE", "reason": None, "run_id": run_id, "epochs": 1, "audit": [],
-        **dict.fromkeys(records.NUMBERS), **numbers, **more,
+        "status": "DONE", "reason": None, "kind": "quick", "audit": [], "train_accuracy": 0.5,
+        "test_accuracy": 0.5, **named, **more,
     })  # fmt: skip
 
 

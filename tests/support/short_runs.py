@@ -22,9 +22,9 @@ def save(folder, epoch, step=0, arrays=ARRAYS, **changes):
 
 
 def timeless(run_dir):
-    """History and summary but the wall clock."""
+    """History and summary but the wall clock, and the digests of what has it."""
     lines = [*results.read_history(run_dir), results.read_summary(run_dir)]
-    return [{k: v for k, v in line.items() if k != "timing"} for line in lines]
+    return [{k: v for k, v in line.items() if k not in ("timing", "sha256")} for line in lines]
 
 
 def signal_after(patch, dispatches, signum):

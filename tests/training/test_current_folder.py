@@ -10,7 +10,7 @@ import pytest
 
 from rethink_tf import main
 from rethink_tf.cli import app, measures, noise, rademacher, randomisation_test
-from rethink_tf.runs import results
+from rethink_tf.runs import agreement, results
 from rethink_tf.storage import paths as places
 
 pytestmark = pytest.mark.usefixtures("offline")
@@ -110,7 +110,7 @@ def test_arrays_of_a_file(typed, offline, tensorflow):
         "--model=wandering.inside:network",
     ]
     typed(main.main, *own)
-    assert len(results.load_runs(offline / "runs")) == 1
+    assert len(agreement.load_runs(offline / "runs")) == 1
 
 
 def test_a_relative_path_is_that_of_the_first_beginning(tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ from short_runs import timeless
 from rethink_tf.config.flags import Options, parse
 from rethink_tf.config.run_config import RunConfig, resolve
 from rethink_tf.errors import StorageError
-from rethink_tf.runs import results
+from rethink_tf.runs import agreement, results
 from rethink_tf.training import run as train
 from rethink_tf.training.preemption import StoppedError
 
@@ -58,7 +58,7 @@ def test_nothing_reads_the_trace(tmp_path, tensorflow):
     folder = tmp_path / "short" / results.TENSORBOARD
     (folder / traces(folder)[0]).write_bytes(b"no trace")
     assert run(tmp_path / "short", None)[0] == summary
-    assert results.load_runs(tmp_path)[0]["weights_hash"] == summary["weights_hash"]
+    assert agreement.load_runs(tmp_path)[0]["weights_hash"] == summary["weights_hash"]
     longer, said = run(tmp_path / "longer", None, epochs=3)
     assert (longer["epochs"], said) == (3, [])
 

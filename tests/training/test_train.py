@@ -1,6 +1,7 @@
 """A run on disk: what it writes, how it ends, and how a finished one answers."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -101,9 +102,14 @@ def test_a_finished_run_does_not_start_tensorflow(tiny):
 @pytest.mark.parametrize("status, code", [("DONE", 0), ("INVALID", 3), ("DIVERGED", 4)])
 def test_the_status_of_a_run_is_its_exit_code(status, code, tiny, tmp_path, call, no_training):
     run_dir = tmp_path / tiny.run_id
-    run_dir.mkdir()
-    summary = results.read_summary(tiny.runs_dir / tiny.run_id)
-    results.finish(run_dir, {**summary, "status": status, "reason": "the reason"})
+    shutil.copytree(tiny.run_dir, run_dir)
+    summary, lines = results.read_summary(run_dir), results.read_history(run_dir)
+    if status == "DIVERGED":
+        shutil.rmtree(run_dir / results.CHECKPOINTS)
+        lines[-1]["train_loss"] = summary["train_loss"] = None
+        results.rewrite_history(run_dir, lines)
+    reason = "the reason" if code else None
+    results.finish(run_dir, {**summary, "status": status, "reason": reason})
     found, out, err = call(*tiny.argv, "--dataset=digits", f"--runs_dir={tmp_path}")
     assert found == code
     if code:

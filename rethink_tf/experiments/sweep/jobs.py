@@ -11,7 +11,7 @@ from rethink_tf.config import run_config
 from rethink_tf.errors import ExitCode, RethinkError, StorageError
 from rethink_tf.experiments import plan as experiments
 from rethink_tf.experiments.plan import Planned
-from rethink_tf.runs import results
+from rethink_tf.runs import agreement, results
 from rethink_tf.runs.status import DAMAGED, DIVERGED, FINISHED, INVALID, MISSING, state
 
 WAITING, STARTED, ENDED = "waiting", "started", "ended"
@@ -86,7 +86,7 @@ class Job:
 
     def _reason(self) -> str:
         try:
-            summary = results.read_finished(self.run_dir, self.plan.run_id)
+            summary = agreement.read_summary(self.run_dir, self.plan.run_id)
             return f"{summary['status']}: {summary['reason']}"
         except StorageError as error:
             return str(error)

@@ -10,6 +10,7 @@ function shown(column, value) {
   if (value === null || value === undefined || value === "") return "–";
   if (column.kind === "percent") return (100 * value).toFixed(2);
   if (column.kind === "loss") return value.toPrecision(3);
+  if (column.kind === "hours") return value.toFixed(2);
   return String(value);
 }
 

@@ -1,5 +1,7 @@
 """Tables 1, 2 and 4, paper beside ours."""
 
+import dataclasses
+
 from rethink_tf.config import paper
 from rethink_tf.config.paper import paper_table
 from rethink_tf.experiments import plan
@@ -20,6 +22,7 @@ def row(labels, cells: dict[str, Cell], found: Found) -> Row:
     run_ids = tuple(run.run_id for run in found.runs)
     folder = plan.EXPERIMENTS[found.plan.experiment].rows[0].partition("/")[0]
     flagfile = f"flags/{folder}/{found.plan.row}.flags"
+    cells = {name: dataclasses.replace(cell, how=found.how) for name, cell in cells.items()}
     return Row(tuple(labels), cells, found.source, run_ids, flagfile)
 
 

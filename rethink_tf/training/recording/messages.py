@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 from rethink_tf import console
+from rethink_tf.audit import check
 from rethink_tf.config import paper
 from rethink_tf.config.run_config import FIELDS, RunConfig
 from rethink_tf.printable import printable
@@ -33,6 +34,8 @@ accuracies in %; but for the running ones measured after the epoch, on every exa
   noisy          training examples whose label was changed, against the given label
   noisy>true     the same examples, against their true label
   test           test set, true labels; test_loss is its mean loss"""
+
+_CHANCE = {True: "at chance", False: "NOT at chance", None: "(chance could not be tested)"}
 
 
 def configuration(config: RunConfig, run_id: str, facts: dict[str, Any]) -> str:
@@ -217,8 +220,7 @@ def verdict(summary: dict[str, Any], config: RunConfig) -> str:
 def _shown(summary: dict[str, Any], config: RunConfig) -> str:
     train, test = summary["train_accuracy"], summary["test_accuracy"]
     changed = summary["changed_fraction"]
-    chance = {check["name"]: check["passed"] for check in summary["audit"]}.get("test_at_chance")
-    where = "at chance" if chance else "(chance could not be tested)"
+    where = _CHANCE[check.at_chance(summary)]
     if config.corrupt == 1 and config.label_noise == "uniform":
         memorised = "it memorised" if train >= 0.9 else f"not memorised within {_epochs(summary)}"
         words = (

@@ -1,0 +1,407 @@
+"""Finished runs as they are read: what their files say of each other must agree.
+
+`summary.json` is believed only where it follows from the files beside it: its last and best values
+and its status from the history and the configuration, the files themselves from the SHA-256 digests
+that the summary has of them and of itself, what is known per example from examples.npz, the history
+from the checkpoint where one is there.
+
+This is against accident and carelessness: a file edited, cut short, copied from another run, or
+lost. It is no protection against someone who rewrites all files of a run consistently, digests
+included. Records of versions that wrote no digests ("before seals") are checked as far as their
+files go: history, configuration, examples.npz and checkpoint against the summary.
+
+Imports no TensorFlow.
+"""
+
+import dataclasses
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rethink_tf.audit import check as checks
+from rethink_tf.config import run_config as configuration
+from rethink_tf.config.fields import from_stored
+from rethink_tf.corruptions import checksum
+from rethink_tf.errors import RequestError, StorageError
+from rethink_tf.runs import results
+from rethink_tf.runs import schema as records
+from rethink_tf.storage import files
+
+BEFORE_SEALS = "before seals"
+ANEW = (
+    "nothing is read from this run: move its folder away, and the command that trained it trains "
+    "it anew"
+)
+# Keys of a history's lines that the summary does not repeat.
+OF_AN_EPOCH = ("epoch", "timing")
+# Numbers of a summary that are of the data, not of the last epoch.
+_OF_THE_DATA = ("train_examples", "test_examples")
+# What config.json, written before the first epoch, and summary.json both say.
+_FACTS = (
+    "run_id", "parameters", "classes", "labels_hash", "train_examples", "test_examples",
+    "changed_fraction", "image_shape",
+)  # fmt: skip
+_BEST = ("best_test_accuracy", "best_test_epoch", "best_test_top5_accuracy")
+_SHOWN = 60  # characters of a value in a message
+
+
+@dataclasses.dataclass(frozen=True)
+class Finished:
+    """A finished run whose files agree.
+
+    Attributes:
+        summary: of summary.json.
+        history: the lines of history.jsonl; empty of what is no training.
+        record: of config.json.
+    """
+
+    summary: dict[str, Any]
+    history: list[dict[str, Any]]
+    record: dict[str, Any]
+
+
+def read_summary(run_dir: Path | str, run_id: str | None = None) -> dict[str, Any] | None:
+    """The summary of a finished run whose files agree, None where it is not finished.
+
+    Args:
+        run_dir: of the run.
+        run_id: that it must be of; None: the one that it says itself.
+
+    Raises:
+        StorageError: a file is damaged, or the files do not agree; says which, and what to do.
+    """
+    found = read(run_dir, run_id)
+    return None if found is None else found.summary
+
+
+def read(run_dir: Path | str, run_id: str | None = None) -> Finished | None:
+    """A finished run with its history and config.json; arguments as of `read_summary`."""
+    try:
+        return _read(Path(run_dir), run_id)
+    except DisagreementError as error:
+        raise StorageError(f"{error}; {ANEW}") from None
+
+
+def _read(run_dir: Path, run_id: str | None) -> Finished | None:
+    summary = results.read_summary(run_dir)
+    if summary is None:
+        return None
+    path = run_dir / results.SUMMARY
+    records.check_finished(path, run_id if run_id is not None else summary.get("run_id"), summary)
+    record = results.read_config(run_dir)
+    if record is None:
+        raise _disagree(run_dir, results.CONFIG, "is not there")
+    _check_facts(path, summary, record)
+    lines = []
+    training = "model" in summary["config"]
+    if training == ("kind" in summary):
+        raise _disagree(run_dir, results.SUMMARY, "its settings are not of its kind")
+    if training:
+        _check_run_id(path, summary)
+        lines = results.read_history(run_dir)
+        check_history(path, run_dir / results.HISTORY, summary, lines)
+        _check_checkpoint(run_dir, summary, lines)
+        if before_seals(summary):
+            _check_examples(run_dir, summary, lines)
+    # Last, since the others say in what the files differ.
+    _check_digests(run_dir, summary, record)
+    return Finished(summary, lines, record)
+
+
+def before_seals(summary: dict[str, Any]) -> bool:
+    """Whether a summary is of a version that wrote no digests."""
+    return records.DIGESTS not in summary
+
+
+def words(summary: dict[str, Any]) -> str:
+    """What is said beside a run that was read: nothing, or that it could be checked less."""
+    return f" ({BEFORE_SEALS}: without digests)" if before_seals(summary) else ""
+
+
+def load_runs(runs_dir: Path | str, left_out: dict[str, str] | None = None) -> list[dict[str, Any]]:
+    """Summaries of all finished runs below a folder, in the order of their run ids.
+
+    Args:
+        runs_dir: folder of run directories.
+        left_out: takes those whose files are damaged or do not agree, reason by folder name; where
+            it is None the first of them is an error.
+
+    Returns:
+        The summaries, each with its `run_dir` added and `before_seals`: whether the run is of a
+        version that wrote no digests, so that it could be checked less.
+
+    Raises:
+        StorageError: a run's files are damaged or do not agree, and `left_out` is None.
+    """
+    found = []
+    for path in sorted(Path(runs_dir).glob(f"*/{results.SUMMARY}")):
+        folder = path.parent
+        try:
+            run = read(folder)
+        except StorageError as error:
+            if left_out is None:
+                raise
+            left_out[folder.name] = str(error).removeprefix(f"{folder}/")
+            continue
+        if run is not None:
+            more = {"run_dir": str(folder), "before_seals": before_seals(run.summary)}
+            found.append({**run.summary, **more})
+    return found
+
+
+class DisagreementError(StorageError):
+    """The files of a record do not agree; says which and in what, not yet what to do."""
+
+
+def _disagree(run_dir: Path, name: str, what: str) -> DisagreementError:
+    return DisagreementError(f"{run_dir}/{name}: {what}")
+
+
+def _short(value: Any) -> str:
+    return f"{value!s:.{_SHOWN}}"
+
+
+def _differ(path: Path, other: str, key: str, here: Any, there: Any) -> DisagreementError:
+    return DisagreementError(
+        f"{path}: does not agree with {other}: {key} is {_short(here)} here, {_short(there)} there"
+    )
+
+
+def _check_digests(run_dir: Path, summary: dict[str, Any], record: dict[str, Any]) -> None:
+    """Compares the files with the digests in the summary."""
+    if before_seals(summary):
+        if records.FORMAT in record:  # of a version that writes them
+            raise _disagree(run_dir, results.SUMMARY, "its digests are missing")
+        return
+    digests = summary[records.DIGESTS]
+    if not isinstance(digests, dict) or digests.get(results.SUMMARY) != results.summary_digest(
+        summary
+    ):
+        raise _disagree(
+            run_dir, results.SUMMARY, "is not as it was written: its own digest is another"
+        )
+    for name, digest in digests.items():
+        if name != results.SUMMARY and results.file_digest(run_dir, name) != digest:
+            there = (run_dir / name).exists()
+            what = f"is not the one that {results.SUMMARY} has the digest of"
+            raise _disagree(run_dir, name, what if there else "is not there")
+
+
+def _check_facts(path: Path, summary: dict[str, Any], record: dict[str, Any]) -> None:
+    if not isinstance(summary.get("config"), dict):
+        raise DisagreementError(f"{path}: damaged: expected a config")
+    for key in ("config", *(name for name in _FACTS if name in record)):
+        if summary.get(key) != record.get(key):
+            here, there = summary.get(key), record.get(key)
+            if isinstance(here, dict) and isinstance(there, dict):
+                inner = sorted(k for k in {*here, *there} if here.get(k) != there.get(k))[0]
+                key, here, there = f"{key}.{inner}", here.get(inner), there.get(inner)
+            raise _differ(path, results.CONFIG, key, here, there)
+
+
+def _check_run_id(path: Path, summary: dict[str, Any]) -> None:
+    """Refuses settings that are another run's than the id's."""
+    try:
+        known = configuration.run_id(stored_config(summary))
+    except (RequestError, TypeError, AttributeError) as error:
+        raise DisagreementError(f"{path}: damaged: {error}") from None
+    if known != summary["run_id"]:
+        raise DisagreementError(
+            f"{path}: its settings are those of {known}, not of {summary['run_id']}: damaged, or "
+            "written by another version"
+        )
+
+
+def stored_config(summary: dict[str, Any]) -> configuration.RunConfig:
+    """The configuration in a summary, defaults for fields that its version lacked.
+
+    Raises:
+        RequestError: there is none, or a value is out of its bounds.
+    """
+    stored = summary.get("config")
+    if not isinstance(stored, dict):
+        raise RequestError(f"expected a config, found {stored!s:.40}")
+    return from_stored(configuration.RunConfig, stored)
+
+
+def check_history(
+    path: Path,
+    history: Path,
+    summary: dict[str, Any],
+    lines: list[dict[str, Any]],
+    *,
+    whole: bool = True,
+) -> None:
+    """Refuses a summary that does not follow from its history and its configuration.
+
+    Args:
+        path, history: of the summary and of the history, for the message.
+        summary: with its config.
+        lines: of the history.
+        whole: whether all epochs and all keys are there; of a shortened history the last line and
+            the best one are.
+
+    Raises:
+        DisagreementError: names what differs.
+    """
+    last = lines[-1] if lines else {}
+    epochs, done = summary.get("epochs"), last.get("epoch", 0)
+    if epochs != done or (whole and len(lines) != done):
+        until, there = (f" up to {epochs}", f"those up to {done}") if lines else ("", "none")
+        raise DisagreementError(f"{history}: expected the run's epochs{until}, found {there}")
+    keys = [key for key in last if key not in OF_AN_EPOCH]
+    if whole:
+        numbers = (*records.NUMBERS, *records.LATER_NUMBERS)
+        keys += [k for k in numbers if k in summary and k not in {*keys, *_OF_THE_DATA}]
+    for key in keys:
+        if summary.get(key) != last.get(key):
+            raise _differ(path, history.name, key, summary.get(key), last.get(key))
+    _check_best(path, history, summary, lines, whole)
+    _check_status(path, history, summary, lines, whole)
+
+
+def _check_best(path: Path, history: Path, summary, lines, whole: bool) -> None:
+    """The best values of each epoch are those of the epochs up to it."""
+    best = dict.fromkeys(_BEST)
+    for line in lines:
+        tested, fifth = line.get("test_accuracy"), line.get("test_top5_accuracy")
+        if tested is not None and (best[_BEST[0]] is None or best[_BEST[0]] < tested):
+            best |= {_BEST[0]: tested, _BEST[1]: line["epoch"]}
+        if fifth is not None:
+            best[_BEST[2]] = max(fifth, best[_BEST[2]] or 0.0)
+        for key in _BEST if whole else ():
+            if key in line and line[key] != best[key]:
+                where = f"{key} of epoch {line['epoch']}"
+                raise _differ(history, "its epochs", where, line[key], best[key])
+    for key in _BEST if whole else _BEST[:2]:
+        if key in summary and summary[key] != best[key]:
+            raise _differ(path, history.name, key, summary[key], best[key])
+
+
+def _check_status(path: Path, history: Path, summary, lines, whole: bool) -> None:
+    status, why = summary["status"], _why_not(summary, lines)
+    if status == results.DONE and why:
+        raise DisagreementError(f"{path}: says {status}, but {why}")
+    if status == results.DIVERGED and lines and _ended_well(summary, lines):
+        raise DisagreementError(f"{path}: says {status}, but all its epochs are there, with a loss")
+    sums = [line.get("label_checksum") for line in lines]
+    sums = sums if status == results.DONE else sums[:-1]  # the last one may be why it is INVALID
+    if whole and len(set(sums)) > 1:
+        odd = next(n for n, value in enumerate(sums, 1) if value != sums[0])
+        raise DisagreementError(
+            f"{history}: the labels of epoch {odd} are not those of epoch 1, but {path.name} says "
+            f"{status}"
+        )
+
+
+def _why_not(summary, lines) -> str:
+    """Why a run cannot be DONE by its history, configuration and checks; empty where it can."""
+    config, last = summary["config"], lines[-1] if lines else {}
+    wanted, stop = config.get("epochs"), config.get("stop_at_train_accuracy")
+    reached = last.get("train_accuracy")
+    stopped = stop is not None and reached is not None and reached >= stop
+    if summary["epochs"] != wanted and not stopped:
+        return f"expected all {wanted} epochs, found {summary['epochs']}"
+    if reached is None or last.get("train_loss") is None:
+        return "its last epoch has no training loss or accuracy"
+    for check in summary.get("audit") or ():
+        if check["passed"] is False:
+            return f"its check {check['name']} failed"
+    if checks.at_chance(summary) is False:
+        return f"a test accuracy of {summary['test_accuracy']} is not at chance"
+    return ""
+
+
+def _ended_well(summary, lines) -> bool:
+    last = lines[-1]
+    return summary["epochs"] == summary["config"].get("epochs") and not (
+        last.get("train_accuracy") is not None and last.get("train_loss") is None
+    )
+
+
+def _check_examples(run_dir: Path, summary: dict[str, Any], lines: list[dict[str, Any]]) -> None:
+    """What examples.npz says of the labels and of what was fitted, where it is there.
+
+    Of versions without digests: it was written by the same process, but from the examples.
+    """
+    path = run_dir / results.EXAMPLES
+    if not path.exists():
+        return
+
+    columns = results.read_examples(run_dir)
+    index, true, given, since = (columns[k] for k in ("index", "true", "given", "fitted_since"))
+    noisy = given != true
+    found = {
+        "train_examples": len(index),
+        "labels_hash": checksum.labels_hash(index, given),
+        "changed_fraction": float(np.mean(noisy)),
+    }
+    # At the last evaluation, the one that `fitted_since` is of.
+    seen = next((x for x in reversed(lines) if x.get("train_accuracy") is not None), None)
+    values = {key: summary.get(key) for key in found}
+    if seen is not None:
+        for key, part in (("train_accuracy", slice(None)), ("clean_accuracy", ~noisy),
+                          ("corrupted_accuracy", noisy)):  # fmt: skip
+            chosen = since[part] > 0
+            found[key] = float(np.mean(chosen)) if len(chosen) else None
+            values[key] = seen.get(key)
+    if summary["status"] == results.DONE:
+        found["label_checksum"] = checksum.label_checksum(index, given)
+        values["label_checksum"] = summary.get("label_checksum")
+    medians = _medians(columns, noisy)
+    found |= {key: value for key, value in medians.items() if key in summary}
+    values |= {key: summary[key] for key in medians if key in summary}
+    for key, value in found.items():
+        if values[key] != value:
+            raise _differ(run_dir / results.SUMMARY, results.EXAMPLES, key, values[key], value)
+
+
+def _medians(columns: dict[str, np.ndarray], noisy: np.ndarray) -> dict[str, float | None]:
+    """The medians of a summary out of examples.npz; None where there is no finite one."""
+    found = {}
+    kept = {name: columns[name] for name in ("forgotten", "margin") if name in columns}
+    since = np.where(columns["fitted_since"] > 0, columns["fitted_since"], np.inf)
+    for name, values in {**kept, "fitted_since": since}.items():
+        for part, chosen in (("clean", ~noisy), ("corrupted", noisy)):
+            median = float(np.median(values[chosen])) if chosen.any() else np.inf
+            found[f"{part}_{name}_median"] = median if np.isfinite(median) else None
+    return found
+
+
+def _check_checkpoint(run_dir: Path, summary: dict[str, Any], lines: list[dict[str, Any]]) -> None:
+    """The history up to the newest checkpoint is the one in its header.
+
+    A checkpoint that cannot be read says nothing of the results; a resume names it.
+    """
+    header = _newest_header(run_dir / results.CHECKPOINTS)
+    kept = header.get("history") if header else None  # of some earlier versions it has none
+    if kept is None:
+        return
+    where = f"its checkpoint of epoch {header['epoch']}"
+    if header.get("run_id") != summary["run_id"]:
+        raise _differ(run_dir / results.SUMMARY, where, "run_id", summary["run_id"],
+                      header.get("run_id"))  # fmt: skip
+    for number, line in enumerate(kept):
+        here = lines[number] if number < len(lines) else {}
+        for key in {**line, **here}:
+            if line.get(key) != here.get(key):
+                raise _differ(run_dir / results.HISTORY, where, f"{key} of epoch {number + 1}",
+                              here.get(key), line.get(key))  # fmt: skip
+
+
+def _newest_header(folder: Path) -> dict[str, Any] | None:
+    """The header of the latest checkpoint that can be read, without reading its arrays."""
+    found = []
+    for path in folder.glob("*.ckpt"):
+        try:
+            # A zip archive behind one line of text, which zipfile passes over.
+            with zipfile.ZipFile(path) as archive, archive.open("header.npy") as member:
+                header = np.lib.format.read_array(io.BytesIO(member.read()), allow_pickle=False)
+            value = files.parse(str(header))
+            found.append(((value["epoch"], value["step"]), value))
+        except Exception:  # NumPy and zipfile raise a dozen kinds for damaged files
+            continue
+    return max(found, key=lambda item: item[0])[1] if found else None
