@@ -18,6 +18,7 @@ import re
 import subprocess
 import sys
 import unittest.mock
+from collections.abc import Mapping
 from pathlib import Path
 
 import rethink_tf
@@ -301,13 +302,14 @@ def api_page() -> str:
             lines += [f"## {name}", "", "```{eval-rst}", f".. automodule:: {found.__name__}"]
             lines += ["   :members:", "```", ""]
             continue
-        lines += [f"## {name}", "", "```{eval-rst}"]
-        if inspect.isclass(found):
-            lines += [f".. autoclass:: rethink_tf.{name}", "   :no-members:"]
-        elif callable(found):
-            lines += [f".. autofunction:: rethink_tf.{name}"]
-        else:
-            lines += [f".. autodata:: rethink_tf.{name}", "   :no-value:"]
+        if isinstance(found, Mapping):
+            kind = type(next(iter(found.values()))).__name__
+            keys = ", ".join(f"`{key}`" for key in found)
+            lines += [f"## {name}", "", f"A mapping of names to `{kind}`: {keys}.", ""]
+            continue
+        directive = "autoclass" if inspect.isclass(found) else "autofunction"
+        lines += [f"## {name}", "", "```{eval-rst}", f".. {directive}:: rethink_tf.{name}"]
+        lines += ["   :no-members:"] if directive == "autoclass" else []
         lines += ["```", ""]
     return NOT_EDITED + "\n".join(lines)
 
