@@ -18,6 +18,7 @@ import re
 import subprocess
 import sys
 import unittest.mock
+from collections.abc import Mapping
 from pathlib import Path
 
 import rethink_tf
@@ -84,6 +85,13 @@ def _table(one: table.Table) -> list[str]:
     return lines
 
 
+def markdown_table(titles: tuple[str, ...], lines: list[tuple[str, ...]], left: int) -> list[str]:
+    """The lines of a table whose cells are Markdown; all but the first `left` to the right."""
+    rule = ["---" if number < left else "---:" for number in range(len(titles))]
+    escaped = [[cell.replace("|", "\\|") for cell in line] for line in (titles, *lines)]
+    return [f"| {' | '.join(line)} |" for line in (escaped[0], rule, *escaped[1:])]
+
+
 def _unbroken(lines: list[str]) -> list[str]:
     """Lines in which `0.90 ± 0.01 (n = 3)` is not broken."""
     pattern = r"[\d.]+(?: ± [\d.]+)? \(n = \d+\)"
@@ -136,7 +144,7 @@ def _runs(section: sections.Section) -> list[str]:
         "",
         ":::{div} wide",
         "",
-        *table.rows_markdown(titles, rows, len(titles)),
+        *markdown_table(titles, rows, len(titles)),
         "",
         ":::",
         "",
@@ -194,7 +202,7 @@ def results_overview(found: dict[str, sections.Section | None]) -> str:
             runs = len(section.gathered.runs)
             rows.append((link, title, section.gathered.scale, str(runs)))
     titles = ("experiment", "what it shows", "scale", "runs shipped")
-    return NOT_EDITED + "\n".join(table.rows_markdown(titles, rows, 3)) + "\n"
+    return NOT_EDITED + "\n".join(markdown_table(titles, rows, 3)) + "\n"
 
 
 def results_pages() -> dict[Path, str]:
@@ -278,7 +286,7 @@ def configuration_page() -> str:
     lines = []
     for group, rows in groups.items():
         lines += [f"## {group}", ""]
-        lines += table.rows_markdown(("field", "values", "default", "what it is"), rows, 4)
+        lines += markdown_table(("field", "values", "default", "what it is"), rows, 4)
         lines += [""]
     return NOT_EDITED + "\n".join(lines)
 
@@ -294,13 +302,14 @@ def api_page() -> str:
             lines += [f"## {name}", "", "```{eval-rst}", f".. automodule:: {found.__name__}"]
             lines += ["   :members:", "```", ""]
             continue
-        lines += [f"## {name}", "", "```{eval-rst}"]
-        if inspect.isclass(found):
-            lines += [f".. autoclass:: rethink_tf.{name}", "   :no-members:"]
-        elif callable(found):
-            lines += [f".. autofunction:: rethink_tf.{name}"]
-        else:
-            lines += [f".. autodata:: rethink_tf.{name}", "   :no-value:"]
+        if isinstance(found, Mapping):
+            kind = type(next(iter(found.values()))).__name__
+            keys = ", ".join(f"`{key}`" for key in found)
+            lines += [f"## {name}", "", f"A mapping of names to `{kind}`: {keys}.", ""]
+            continue
+        directive = "autoclass" if inspect.isclass(found) else "autofunction"
+        lines += [f"## {name}", "", "```{eval-rst}", f".. {directive}:: rethink_tf.{name}"]
+        lines += ["   :no-members:"] if directive == "autoclass" else []
         lines += ["```", ""]
     return NOT_EDITED + "\n".join(lines)
 
