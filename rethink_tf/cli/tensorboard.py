@@ -9,7 +9,7 @@ from rethink_tf.errors import ExitCode, RequestError
 from rethink_tf.printable import printable
 from rethink_tf.report import tensorboard
 from rethink_tf.report.collection import collect
-from rethink_tf.runs import results
+from rethink_tf.runs import agreement, results
 from rethink_tf.training.devices import setup as devices
 
 LINE = CommandLine(
@@ -41,5 +41,9 @@ def main(argv: list[str]) -> int:
     folder = Path(asked.runs_dir) / tensorboard.FOLDER
     tensorboard.write(folder, runs)
     count = console.counted(len(runs), "run")
+    if old := sum(agreement.before_seals(run.summary) for run in runs):
+        count += f", {old} of them {agreement.BEFORE_SEALS}"
+    if found.broken:
+        count += f", {len(found.broken)} cannot be read"
     console.say(f"{folder}: {count}; tensorboard --logdir {asked.runs_dir}")
     return ExitCode.DONE

@@ -66,4 +66,6 @@ def run_name(run_dir: Path) -> str:
     summary = agreement.read_summary(run_dir)
     if summary is None or summary["status"] != results.DONE:
         words.append("unfinished" if summary is None else summary["status"])
+    if summary is not None and agreement.before_seals(summary):
+        words.append(agreement.BEFORE_SEALS)
     return ", ".join(words)

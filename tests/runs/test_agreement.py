@@ -17,6 +17,7 @@ from rethink_tf import main
 from rethink_tf.audit import check as checks
 from rethink_tf.cli import report as command
 from rethink_tf.cli import show
+from rethink_tf.cli import tensorboard as tensorboard_command
 from rethink_tf.config import paper, run_config
 from rethink_tf.errors import StorageError
 from rethink_tf.report import tensorboard
@@ -327,10 +328,10 @@ def test_load_runs_raises_or_takes_them_aside(old, new):
 def test_tensorboard_leaves_it_out_and_counts(old, new, monkeypatch):
     monkeypatch.setattr(tensorboard, "write", lambda *_: None)
     monkeypatch.setattr("rethink_tf.training.devices.setup.start", lambda *_: 1)
-    done = call(tensorboard.main, [f"--runs_dir={new.parent}"])
+    done = call(tensorboard_command.main, [f"--runs_dir={new.parent}"])
     assert "2 runs, 1 of them before seals; tensorboard" in done.out
     edit(new / results.SUMMARY, lambda s: s.update(test_accuracy=0.11))
-    done = call(tensorboard.main, [f"--runs_dir={new.parent}"])
+    done = call(tensorboard_command.main, [f"--runs_dir={new.parent}"])
     assert "1 run, 1 of them before seals, 1 cannot be read; tensorboard" in done.out
     assert f"left out: {new.name} cannot be read: summary.json: does not agree with" in done.out
 
