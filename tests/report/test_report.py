@@ -42,17 +42,17 @@ def test_table_1_is_paper_ours_difference(report, tmp_path):
     write_experiment(tmp_path / "runs", "table1", only="mlp_1x512", seeds=3)
     assert report("table1")[0] == 0
     rows = lines(tmp_path / "out" / "table1.csv")
-    found = rows["mlp_1x512", "no", "no", "random", "test (%)"]
+    found = rows["mlp_1x512", "1,209,866", "no", "no", "random", "test (%)"]
     assert float(found["mean"]) == pytest.approx(11.0)
     assert float(found["std"]) == pytest.approx(1.0)
     shown = [found[key] for key in ("paper", "n", "scale", "source")]
     assert shown == ["10.61", "3", "paper", "runs"]
     assert float(found["difference"]) == pytest.approx(0.39)
     assert found["runs"].split()[0] == run_config.run_id(MLP)
-    empty = rows["inception", "no", "no", "random", "train (%)"]
+    empty = rows["inception", "1,649,402", "no", "no", "random", "train (%)"]
     assert (empty["paper"], empty["mean"], empty["n"], empty["runs"]) == ("100", "", "0", "")
     text = (tmp_path / "out" / "report.md").read_text()
-    assert "| mlp_1x512 | no | no | random | 99.34 |" in text
+    assert "| mlp_1x512 | 1,209,866 | no | no | random | 99.34 |" in text
     assert "| 10.61 | 11.00 ± 1.00 (n = 3) | +0.39 |" in text
     assert "Scale paper: all examples, 70 epochs. 9 runs, 3 seeds." in text
     assert "13 runs are missing" not in text and "16 runs are missing" in text
@@ -61,7 +61,9 @@ def test_table_1_is_paper_ours_difference(report, tmp_path):
 def test_only_the_asked_seeds_count(report, tmp_path):
     write_experiment(tmp_path / "runs", "table1", only="mlp_1x512", seeds=3)
     assert report("table1", "--seeds=1")[0] == 0
-    found = lines(tmp_path / "out" / "table1.csv")["mlp_1x512", "no", "no", "random", "test (%)"]
+    found = lines(tmp_path / "out" / "table1.csv")[
+        "mlp_1x512", "1,209,866", "no", "no", "random", "test (%)"
+    ]
     assert (found["mean"], found["n"]) == ("10", "1")
 
 
@@ -156,7 +158,10 @@ def test_what_is_invalid_diverged_or_broken_is_left_out_and_named(report, tmp_pa
     assert code == 0
     assert f"Left out: {invalid.name} is INVALID: the made-up reason" in text
     assert f"Left out: {diverged.name} is DIVERGED" in text
-    assert "| mlp_1x512 | no | no | random | 99.34 | INVALID | – | 10.61 | INVALID | – |" in text
+    assert (
+        "| mlp_1x512 | 1,209,866 | no | no | random | 99.34 | INVALID | – | 10.61 | INVALID | – |"
+        in text
+    )
     assert f"- {broken.name}: summary.json: expected JSON" in text
     assert "- mlp_3x512-copy: summary.json: expected the summary of mlp_3x512-copy" in text
     assert "runs: 2; unfinished: 1; cannot be read: 2." in text
