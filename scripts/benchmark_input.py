@@ -78,7 +78,7 @@ def measure(source, config, count: int) -> tuple[float, float]:
     strategy = tf.distribute.OneDeviceStrategy(pixels.accelerator())
     drawn = {"augment": config.augment, "seed": config.seed}
     rows = np.resize(np.arange(split.num_examples), count)
-    files = [data.numpy() for _, data in split.images.jpegs(rows)]
+    files = [data.numpy() for _, data, _ in split.images.jpegs(rows)]
     best = [0.0, 0.0]
     for turn in range(1 + TURNS):  # the first is not counted
         order = np.resize(pipeline.order(config.seed, turn + 1, split.num_examples), count)

@@ -157,7 +157,8 @@ def torch_steps(name, precision, table, options, parameters) -> tuple[dict, dict
 def measure(name: str, precision: str, options) -> tuple[dict, Callable[[], float]]:
     """One model in one precision: our step and, as `--parts` says, others, taking turns.
 
-    With `step` these are PyTorch's and the matmul, with `streamed` our step fed by tf.data.
+    With `step` these are PyTorch's, the matmul and our step without seals, with `streamed` our step
+    fed by tf.data.
 
     Returns:
         (the row of the report, a function that measures our step again, in seconds).
@@ -182,6 +183,11 @@ def measure(name: str, precision: str, options) -> tuple[dict, Callable[[], floa
         if options.torch:
             torch, left_out = torch_steps(name, precision, table, options, parameters)
         others |= {f"matmul {size}": matmul(precision, size) for size in MATMUL_SIZES}
+        from benchmark_seals import UnsealedSteps
+
+        others["unsealed"], _ = our_step(
+            name, precision, table, options, default, kind=UnsealedSteps
+        )
     best = take_turns({**ours, **torch, **others}, options.seconds)
     rates = {key: options.batch_size / best[key] for key in best}
     row = {
@@ -197,6 +203,7 @@ def measure(name: str, precision: str, options) -> tuple[dict, Callable[[], floa
     if "streamed" in others:
         row["streamed"] = rates["streamed"]
     if "step" in options.parts:
+        row["seals"] = best[row["default"]] / best["unsealed"] - 1
         row["matmul_gflops"] = max(2e-9 * size**3 / best[f"matmul {size}"] for size in MATMUL_SIZES)
     alone = {row["default"]: ours[row["default"]]}
     return row, lambda: take_turns(alone, options.seconds, 1)[row["default"]]

@@ -1,5 +1,7 @@
 """The tables of benchmark.py: text of at most 100 columns, 111 with --xla=both."""
 
+import textwrap
+
 from benchmark_resume import EVERY
 from benchmark_step import ROUNDS
 
@@ -29,6 +31,12 @@ def step_table(rows: list[dict], torch: bool) -> list[str]:
             text += f"{rate:9,.0f}{ours / rate:6.2f}  {setting}"
         lines.append(text)
     return lines + torch_left_out(rows)
+
+
+def seals_line(rows: list[dict]) -> str:
+    """What the seals of images and the probe cost, as a share of the step without them."""
+    found = [f"{r['model']} {r['precision']} {r['seals']:.1%}" for r in rows if "seals" in r]
+    return f"Seals, of a step without them: {', '.join(found)}"
 
 
 def torch_left_out(rows: list[dict]) -> list[str]:
@@ -118,6 +126,7 @@ def show(report: dict) -> str:
             f"The pure training step: batch {options['batch_size']}, {size}x{size}x3, best of "
             f"{ROUNDS} x {options['seconds']:g} s; GFLOP of a training image",
             *step_table(report["steps"], torch),
+            *textwrap.wrap(seals_line(report["steps"]), 100),
         ]
         if not torch:
             lines.append("PyTorch is left out or not installed: no comparison")

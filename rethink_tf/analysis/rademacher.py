@@ -69,6 +69,7 @@ def run(
     Raises:
         RequestError: the configuration names labels, or a parent.
         DivergedError: the loss became NaN or infinite.
+        AuditError: a pass took other images or signs than the sealed ones.
     """
     require_no_labels(config)
     from rethink_tf.config import schedule
@@ -76,10 +77,12 @@ def run(
     from rethink_tf.training.devices import setup as devices
     from rethink_tf.training.evaluation import Evaluation
     from rethink_tf.training.loop import DISPATCH_SECONDS
+    from rethink_tf.training.seal_checks import SealChecks, refuse
     from rethink_tf.training.train_step import Steps
 
     source = input_pipeline.load(config, data_dir=data_dir, cache_dir=cache_dir, say=say)
-    table, _, _ = input_pipeline.corrupt(source)
+    audited = input_pipeline.audited(source)
+    table, sealed = audited.train, input_pipeline.sealed(config, source, audited)
     epochs, found = epochs or config.epochs, []
     say(
         f"{config.model} with two outputs on random signs of {table.num_examples:,} images of "
@@ -102,14 +105,18 @@ def run(
             jit=False,
             preprocess=source.preprocess,
         )
-        evaluation, by_epoch = Evaluation(steps), []
+        # Drawn anew, of the seal's own identities.
+        own_signs = signs(sealed.train.index, seed=config.seed, draw=draw)
+        checks = SealChecks(sealed.with_labels(own_signs), steps)
+        evaluation, by_epoch = Evaluation(steps, checks), []
         count, dispatched = 1, False
         for epoch in range(1, epochs + 1):
             steps.begin_epoch(epoch, schedule.learning_rate(own, epoch))
+            checks.begin_epoch()
             step = 0
             while step < steps.steps_per_epoch:
                 first, before = step, time.monotonic()
-                step = steps.advance(step, count)
+                step = checks.advance(step, count)
                 if steps.diverged_at() is not None:
                     break
                 each = (time.monotonic() - before) / (step - first)
@@ -123,10 +130,16 @@ def run(
                     f"the loss on the signs of draw {draw + 1} became NaN or infinite in epoch "
                     f"{epoch}; try a smaller --learning_rate than {own.learning_rate:g}"
                 )
+            checks.end_epoch()
+            refuse(checks.violation)
             if epoch % own.eval_every and epoch < epochs:
                 continue
             evaluation.recalibrate()
-            outcome = evaluation.evaluate(steps.resident, signed.num_examples)
+            seal = checks.sealed.train
+            outcome = evaluation.evaluate(steps.resident, seal.num_examples, seal=seal)
+            checks.columns(signed)
+            checks.measured(outcome)
+            refuse(checks.violation)
             correlation = float(np.mean(2.0 * (outcome.predicted == given) - 1))
             by_epoch.append([epoch, correlation])
         found.append({"correlation": correlation, "by_epoch": by_epoch})

@@ -4,6 +4,8 @@ The first check compares a sample with the NumPy twin; the others need no twin. 
 TensorFlow.
 """
 
+import io
+
 import numpy as np
 
 from rethink_tf.audit.dataset import Check, equal
@@ -13,6 +15,7 @@ from rethink_tf.corruptions.threefry import SplitId
 SAMPLE = 500
 BLOCK = 5000
 SIGMAS = 6.0
+DECODED_APART = 0.1  # largest share of an image's entries
 
 
 def split_id(split) -> SplitId:
@@ -228,6 +231,46 @@ def equals_twin(split, got: np.ndarray, **kinds) -> Check:
     return Check(
         name, worst < 1e-4, f"at most {worst:.1e} deviations apart on {len(chosen)} images"
     )
+
+
+def decoded_alike(split, files: list[bytes], got: np.ndarray) -> Check:
+    """JPEG images as they were decoded, against Pillow's decoder and NumPy's resizing.
+
+    The two round differently, and interpolate colours at the edge of a part otherwise, so few
+    entries may differ by more than one grey level.
+
+    Args:
+        split: the streamed Split.
+        files: JPEG bytes.
+        got: uint8 [n, size, size, 3], the same as the pipeline decoded them.
+    """
+    from PIL import Image
+
+    name, worst, compared = f"decoded_as_by_another_{split.name}", 0.0, 0
+    for data, image in zip(files, got, strict=True):
+        with Image.open(io.BytesIO(data)) as file:
+            if file.format != "JPEG" or file.mode not in ("RGB", "L"):
+                continue  # of other colour spaces every decoder has its own idea
+            pixels = np.asarray(file.convert("RGB"), np.float64)
+        compared += 1
+        far = np.abs(central_part(pixels, len(image)) - image) > 1.5
+        worst = max(worst, float(far.mean()))
+    detail = f"at most {100 * worst:.1f}% of an image's entries differ, of {compared} images"
+    return Check(name, (worst < DECODED_APART) if compared else None, detail)
+
+
+def central_part(image: np.ndarray, size: int) -> np.ndarray:
+    """The middle 87.5% of height and width of [H, W, C], bilinear at another size: float64."""
+    top, left = (int((side - side * 0.875) / 2) for side in image.shape[:2])
+    part = image[top : image.shape[0] - top, left : image.shape[1] - left]
+    for axis in (0, 1):  # half-pixel centres, no low-pass filter before
+        length = part.shape[axis]
+        where = np.clip((np.arange(size) + 0.5) * length / size - 0.5, 0, length - 1)
+        low = np.floor(where).astype(int)
+        share = (where - low).reshape([-1, 1, 1] if axis == 0 else [1, -1, 1])
+        high = np.minimum(low + 1, length - 1)
+        part = part.take(low, axis) * (1 - share) + part.take(high, axis) * share
+    return part
 
 
 def standardised(seen: np.ndarray) -> Check:

@@ -26,6 +26,7 @@ class Stream(enum.IntEnum):
     SUBSET = 6
     PIXEL_CHOICE = 7
     FILTERS = 20
+    PROBE = 30
 
 
 class SplitId(enum.IntEnum):

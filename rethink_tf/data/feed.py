@@ -29,7 +29,9 @@ class Feed:
         )
 
     def training(self, epoch: int, order, step: int):
-        """(images, index, given) of a training step, for `Steps.own_rows`.
+        """(images, index, given, files, sent) of a training step, for `Steps.own_rows`.
+
+        The last two are those of `StreamedImages.sealed_batches`.
 
         Steps that follow each other are read ahead; any other one may be asked for.
 
@@ -64,13 +66,15 @@ class Feed:
         # All but the last are alike; the last may be larger for one replica, smaller for another.
         for some in (own[:-1], own[-1:]):
             if some:
-                part = images.batches(np.concatenate(some), len(some[0]), **drawn)
+                part = images.sealed_batches(np.concatenate(some), len(some[0]), **drawn)
                 dataset = part if dataset is None else dataset.concatenate(part)
         for rows, cut, batch in zip(own, cuts, read(dataset), strict=True):
             yield self._place(rows, batch, [c - cut[first] for c in cut])
 
-    def _place(self, rows, images, cut):
-        columns = (images, self.table.index[rows], self.table.given[rows].astype(np.int64))
+    def _place(self, rows, batch, cut):
+        images, *words = batch
+        given = self.table.given[rows].astype(np.int64)
+        columns = (images, self.table.index[rows], given, *words)
         devices = self.strategy.extended.worker_devices
 
         def on(replica, array):

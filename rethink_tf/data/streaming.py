@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from rethink_tf.corruptions import pixels, threefry
+from rethink_tf.corruptions import image_checksum, pixels, threefry
 from rethink_tf.corruptions import pixels as pixel_corruptions
 from rethink_tf.corruptions.threefry import SplitId, Stream
 from rethink_tf.data.sources import jpeg, tfrecord_index
@@ -44,6 +44,8 @@ class StreamedImages:
         size: height and width, pixels.
         corruption: arguments of `pixels.corrupt_pixels` besides, None for the images as they are.
         left_out: names of the images of the set that cannot be read.
+        words: int64 [N], over each identity and the bytes of its file
+            (`image_checksum.bytes_word`), as they were when every image was decoded once.
     """
 
     shards: tuple[Path, ...]
@@ -55,6 +57,7 @@ class StreamedImages:
     size: int
     corruption: dict[str, Any] | None = None
     left_out: tuple[str, ...] = ()
+    words: np.ndarray | None = None
 
     dtype = np.dtype(np.uint8)
 
@@ -72,8 +75,10 @@ class StreamedImages:
 
     def take(self, rows: np.ndarray, axis: int = 0) -> "StreamedImages":
         """These rows, in this order; nothing is read."""
-        columns = ("shard", "offset", "length", "index")
-        return dataclasses.replace(self, **{c: getattr(self, c)[rows] for c in columns})
+        columns = ("shard", "offset", "length", "index", "words")
+        chosen = {c: getattr(self, c) for c in columns}
+        chosen = {c: column[rows] for c, column in chosen.items() if column is not None}
+        return dataclasses.replace(self, **chosen)
 
     def resized(self, size: int) -> "StreamedImages":
         """The same images at another size."""
@@ -98,21 +103,22 @@ class StreamedImages:
         return np.concatenate([batch.numpy() for batch in read(found)])
 
     def jpegs(self, rows: np.ndarray) -> tf.data.Dataset:
-        """(row, bytes) of each row, in order."""
+        """(row, bytes, word of these bytes) of each row, in order."""
         source = tf.data.Dataset.from_tensor_slices(np.asarray(rows, np.int64)).batch(READ)
         return source.map(
-            lambda part: (part, tf.ensure_shape(self._bytes(part), [None]))
+            lambda part: (part, *(tf.ensure_shape(x, [None]) for x in self._bytes(part)))
         ).unbatch()  # fmt: skip
 
     def _bytes(self, rows):
         @tf.autograph.experimental.do_not_convert
         def load(wanted):
             places = zip(*(x[wanted] for x in (self.shard, self.offset, self.length)), strict=True)
-            return np.array(
-                [tfrecord_index.read(self.shards[s], o, n) for s, o, n in places], object
-            )
+            found = [tfrecord_index.read(self.shards[s], o, n) for s, o, n in places]
+            pairs = zip(found, self.index[wanted], strict=True)
+            words = [image_checksum.bytes_word(data, index) for data, index in pairs]
+            return np.array(found, object), np.array(words, np.int64)
 
-        return tf.numpy_function(load, [rows], tf.string)
+        return tf.numpy_function(load, [rows], [tf.string, tf.int64])
 
     def batches(
         self, rows, size: int, *, augment: str = "none", seed: int = 0, epoch: int = 0
@@ -128,51 +134,64 @@ class StreamedImages:
         Returns:
             Batches [size, H, W, 3], uint8, or float32 where pixels are Gaussian.
         """
+        found = self.sealed_batches(rows, size, augment=augment, seed=seed, epoch=epoch)
+        return found.map(lambda images, *_: images)
+
+    def sealed_batches(
+        self, rows, size: int, *, augment: str = "none", seed: int = 0, epoch: int = 0
+    ) -> tf.data.Dataset:
+        """The same with what they are checked by: batches (images, files, sent).
+
+        `files` int64 [size] are the words of the bytes that were read (`words`), `sent` int64
+        [size] those of the images as they leave the map (`image_checksum.image_words`).
+        """
         index = tf.constant(self.index)
 
-        def decode(row, data):
-            if augment == "none":
-                return tf.gather(index, row), jpeg.central(data, self.size)
+        def decode(row, data, word):
             own = tf.gather(index, row)
+            if augment == "none":
+                return own, jpeg.central(data, self.size), word
             words = threefry.bits_tf(seed, Stream.AUGMENT, SplitId.TRAIN, own, epoch)
-            return own, jpeg.distorted(data, tf.stack(words), self.size)
+            return own, jpeg.distorted(data, tf.stack(words), self.size), word
 
-        def corrupt(own, images):
+        corrupted = self.corruption is not None and self.corruption["pixels"] != "original"
+
+        def corrupt(own, images, files):
             # Inside the map's body, or it would silently stay on the CPU.
-            with tf.device(pixels.accelerator()):
-                return pixel_corruptions.corrupt_pixels_tf(
-                    images, own, split=self.split, **self.corruption
-                )
+            with tf.device(pixels.accelerator() if corrupted else "/CPU:0"):
+                if corrupted:
+                    images = pixel_corruptions.corrupt_pixels_tf(
+                        images, own, split=self.split, **self.corruption
+                    )
+                return images, files, image_checksum.image_words_tf(images, own)
 
         decoded = self.jpegs(rows).map(decode, num_parallel_calls=threads()).batch(size)
-        if self.corruption is None or self.corruption["pixels"] == "original":
-            return decoded.map(lambda _, images: images)
         return decoded.map(corrupt)
 
-    def decodable(self) -> np.ndarray:
-        """Which images can be decoded: bool [N].
+    def decodable(self) -> tuple[np.ndarray, np.ndarray]:
+        """Which images can be decoded, bool [N], and the words of their files, int64 [N].
 
         Raises:
             StorageError: a file cannot be read.
         """
 
-        def decode(row, data):
+        def decode(row, data, word):
             # At an eighth of the size, which goes through all of the file's data nevertheless. Its
             # shape is returned, since what nobody wants is not computed.
             image = tf.io.decode_jpeg(data, channels=3, ratio=8)
-            return row, tf.shape(image), tf.io.extract_jpeg_shape(data)
+            return row, word, tf.shape(image), tf.io.extract_jpeg_shape(data)
 
         rows = self.jpegs(np.arange(len(self))).map(decode, num_parallel_calls=threads())
-        good = np.zeros(len(self), bool)
-        for some, _, _ in read(rows.ignore_errors().batch(1000)):
-            good[some.numpy()] = True
+        good, words = np.zeros(len(self), bool), np.zeros(len(self), np.int64)
+        for some, found, *_ in read(rows.ignore_errors().batch(1000)):
+            good[some.numpy()], words[some.numpy()] = True, found
         try:  # of what is missing now, the bytes at least must be there
             for row in np.flatnonzero(~good):
                 path = self.shards[self.shard[row]]
                 tfrecord_index.read(path, int(self.offset[row]), int(self.length[row]))
         except OSError as error:
             raise StorageError(f"{error}; type the same command again") from None
-        return good
+        return good, words
 
 
 def threads() -> int:
@@ -222,8 +241,9 @@ def scan(folder: Path, name: str, num_classes: int) -> dict[str, np.ndarray]:
         folder, name, num_classes: see `tfrecord_index.scan`.
 
     Returns:
-        `{split}_{column}` for the `tfrecord_index.COLUMNS`, without the images that cannot be read,
-        and `left_out`, their names, as bytes.
+        `{split}_{column}` for the `tfrecord_index.COLUMNS` and `{split}_words`, those of
+        `StreamedImages`, without the images that cannot be read; and `left_out`, their names, as
+        bytes.
 
     Raises:
         RequestError: the folder is damaged, or more than MOST_UNREADABLE cannot be read.
@@ -233,11 +253,12 @@ def scan(folder: Path, name: str, num_classes: int) -> dict[str, np.ndarray]:
     for split in SPLITS:
         names = arrays.pop(f"{split}_names")
         images = _images(folder, name, arrays, split, 32)
-        good = images.decodable()
+        good, words = images.decodable()
         lost += [name.decode() for name in names[~good]]
         total += len(names)
         for column in tfrecord_index.COLUMNS:
             arrays[f"{split}_{column}"] = arrays[f"{split}_{column}"][good]
+        arrays[f"{split}_words"] = words[good]
     if len(lost) > MOST_UNREADABLE * total:
         raise tfrecord_index.damaged(
             folder,
@@ -259,6 +280,7 @@ def _images(folder: Path, name: str, arrays, split: str, size: int) -> StreamedI
         split=SplitId.TRAIN if split == "train" else SplitId.TEST,
         size=size,
         left_out=tuple(name.decode() for name in arrays.get("left_out", ())),
+        words=arrays.get(f"{split}_words"),
     )
 
 
@@ -288,6 +310,8 @@ def load(
     def check(arrays):
         if str(arrays["entry"]) != entry.name:
             raise ValueError(f"expected {entry.name}, found {arrays['entry']!s:.100}")
+        if not {f"{s}_words" for s in SPLITS} <= set(arrays):
+            raise ValueError("it is older than the words of the images' files")
         return {f"{s}_images": _images(folder, name, arrays, s, size) for s in SPLITS}
 
     arrays = array_cache.load_or_build(entry, build, report=report, check=check)

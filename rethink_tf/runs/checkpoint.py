@@ -19,6 +19,10 @@ from rethink_tf.errors import StorageError
 from rethink_tf.storage import files
 
 _MAGIC = b"rethink_tf checkpoint 1 sha256 "
+# Raised by hand when what a checkpoint holds changes; a header without a number is of format 1.
+# Those of another version of the package are resumed where their format is one of these.
+FORMAT, SEALED = 2, 2  # from SEALED on there is a sum of image words
+RESUMABLE = (1, 2)
 _HEADER = "header"
 _NAME = re.compile(r"(\d{6,})-(\d{8,})\.ckpt")
 KEPT = 2
@@ -36,6 +40,11 @@ def unpack(content: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     with np.load(io.BytesIO(content), allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     return files.parse(str(arrays.pop(_HEADER))), arrays
+
+
+def header_format(header: dict[str, Any]) -> Any:
+    """The format number of a checkpoint's header."""
+    return header.get("format", 1)
 
 
 def save(folder: Path, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Path:

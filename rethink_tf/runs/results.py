@@ -5,7 +5,8 @@ A run directory `runs/<run_id>/` holds:
 config.json    written first: `record_format` (of these files; those without it are of versions
                that wrote no digests), `config` (resolved fields), `run_id`, `argv`, `versions`,
                `git_commit`, `devices`, `replicas`, `workers`, `threads`, `xla`, `deterministic`,
-               `audit` (before training), `parameters labels_hash changed_fraction`, `classes
+               `audit` (before training), `seals` (of each split: number of examples, checksums of
+               labels and of images), `parameters labels_hash changed_fraction`, `classes
                image_shape` of the data, `parent`: run id, epoch, weights hash, or null, `arrivals`:
                what was made of a foreign model and data; `resumed`, where it went on: epoch, step,
                run, environment, command line.
@@ -18,13 +19,14 @@ history.jsonl  one object an epoch, flushed: `epoch` (from 1), `learning_rate`;
                `clean_accuracy` examples whose given label is the true one,
                `corrupted_accuracy corrupted_original_accuracy` the others, against the given and
                against the original labels, `test_loss test_accuracy best_test_accuracy`;
-               `label_checksum` of what entered the loss; all wall-clock figures under `timing`.
+               `label_checksum` of what entered the loss; `violation`, null or what was not as
+               its seal says, which ends the run INVALID; all wall-clock figures under `timing`.
 summary.json   written last, by rename: the mark of a finished run. `status` DONE, INVALID or
                DIVERGED, `reason`, `run_id`, `config`, `epochs` done, the last value of every key of
                the history, `best_test_accuracy best_test_epoch`, `changed_fraction`, `labels_hash`,
                `train_examples test_examples`, `weights_hash` (of what was trained: with
-               --freeze=all_but_last of the last layer), `parent replicas workers parameters audit
-               classes image_shape arrivals timing` (seconds of the last process: all, each
+               --freeze=all_but_last of the last layer), `seals parent replicas workers parameters
+               audit classes image_shape arrivals timing` (seconds of the last process: all, each
                checkpoint, the restore);
                `exact`, false where the run went on in a changed environment (--resume=anyway) and
                so may not be what an uninterrupted one is; `differed`, after which epoch and step

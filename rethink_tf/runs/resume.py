@@ -66,6 +66,16 @@ def find(
             say(f"{run_dir}: an unfinished run without a checkpoint lies here; it starts over")
     if found is None:
         return None
+    form = checkpoint.header_format(found.header)
+    if form not in checkpoint.RESUMABLE:
+        if found.run_dir != run_dir:
+            say(f"{found.run_dir}: not continued, since its checkpoint is of format {form!s:.20}")
+            return None
+        raise RequestError(
+            f"{run_dir}: its checkpoint is of format {form!s:.20}, this version reads "
+            f"{', '.join(map(str, checkpoint.RESUMABLE))}; use the version that wrote it, or add "
+            "--resume=restart to start over"
+        )
     differences = _differences(found.header["environment"], environment)
     differed = tuple(found.header.get("differed", ()))
     if (differed or differences) and found.run_dir != run_dir:
@@ -118,7 +128,8 @@ def _say_damage(run_dir: Path, header: dict[str, Any], say: Callable[[str], None
 
 def _differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
     def flat(values):
-        versions = values.get("versions", {})
+        versions = dict(values.get("versions", {}))
+        versions.pop("rethink_tf", None)  # what can be resumed is a matter of the format
         return {**{k: v for k, v in values.items() if k != "versions"}, **versions}
 
     then, now = flat(then), flat(now)

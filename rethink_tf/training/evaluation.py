@@ -4,21 +4,32 @@ import numpy as np
 import tensorflow as tf
 
 from rethink_tf import models
+from rethink_tf.audit.seal import SAMPLED_ROWS, Seal, sample_offsets
+from rethink_tf.corruptions.checksum import label_words_tf
+from rethink_tf.corruptions.image_checksum import image_words_tf
 from rethink_tf.data import pipeline
 from rethink_tf.data.feed import Feed
 from rethink_tf.training.metrics import Outcome
+from rethink_tf.training.seal_checks import Pass, SealChecks
 from rethink_tf.training.train_step import Steps
 
 EVAL_BATCH = 500
 STREAMED_BATCH = 100
 RECALIBRATION_STEPS = 40
+_INPUTS = 4  # the value of `_outcome` that has not a row for each example
 
 
 class Evaluation:
-    """The compiled evaluation of the model that `steps` trains, on the same replicas."""
+    """The compiled evaluation of the model that `steps` trains, on the same replicas.
 
-    def __init__(self, steps: Steps):
+    Args:
+        steps: the training steps.
+        checks: what every pass must equal; None where nothing of it is reported, as in a benchmark.
+    """
+
+    def __init__(self, steps: Steps, checks: SealChecks | None = None):
         self.steps, self.strategy, self.model = steps, steps.strategy, steps.model
+        self.checks = checks
         self._evaluate = tf.function(self._run_evaluate)
         self._clear = tf.function(self._clear_statistics)
         self._renew = tf.function(self._renew_statistics)
@@ -53,7 +64,10 @@ class Evaluation:
                 between()
                 _assign(seeds, moved)
             data = steps.streamed(step) if steps.train.streamed else steps.resident
-            self._renew(data, steps.order, tf.constant(step, tf.int32), steps.epoch)
+            got = self._renew(data, steps.order, tf.constant(step, tf.int32), steps.epoch)
+            if self.checks is not None:
+                columns = [self.strategy.experimental_local_results(v) for v in got]
+                self.checks.renewed(step, count, list(zip(*columns, strict=True)))
         self._unbias(before, tf.constant(count, tf.float32))
         _assign(seeds, kept)
 
@@ -73,10 +87,14 @@ class Evaluation:
 
     def _renew_statistics(self, data, order, step, epoch):
         def forward(data):
-            seen, _, _ = self.steps.own_rows(data, order, step, self.steps.batch_size, epoch)
-            self.model(self.steps.preprocess(seen), training=True)
+            seen, index, _, words = self.steps.own_rows(
+                data, order, step, self.steps.batch_size, epoch, every_word=True
+            )
+            inputs = self.steps.preprocess(seen)
+            self.model(inputs, training=True)
+            return words, inputs[:SAMPLED_ROWS], index[:SAMPLED_ROWS]
 
-        self.strategy.run(forward, args=(data,))
+        return self.strategy.run(forward, args=(data,))
 
     def _unbias_statistics(self, before, count):
         def unbias(before):
@@ -87,7 +105,14 @@ class Evaluation:
 
         self.strategy.run(unbias, args=(before,))
 
-    def evaluate(self, resident, count: int, batch: int = EVAL_BATCH, between=None) -> Outcome:
+    def evaluate(
+        self,
+        resident,
+        count: int,
+        batch: int = EVAL_BATCH,
+        between=None,
+        seal: Seal | None = None,
+    ) -> Outcome:
         """Loss, prediction and margin of each of `count` examples, each exactly once.
 
         Args:
@@ -95,6 +120,7 @@ class Evaluation:
             count: number of examples of that Table.
             batch: examples per replica and dispatch; changes no count.
             between: called before each dispatch, for example to answer a signal.
+            seal: of the Table, which the pass must equal: what does not is told to `checks`.
         """
         parts, batches = [], []
         streamed = isinstance(resident, Feed)
@@ -111,9 +137,23 @@ class Evaluation:
             if between is not None:
                 between()
             parts.append(self._evaluate(data, tf.constant(positions, tf.int32)))
-        columns = [np.concatenate([np.asarray(p[i]) for p in parts])[:count] for i in range(4)]
-        loss, predicted, margin, ahead = columns
+        columns = [
+            np.concatenate([np.asarray(p[i]) for p in parts])[:count]
+            for i in range(len(parts[0]))
+            if i != _INPUTS
+        ]
+        loss, predicted, margin, ahead, *words = columns
+        if seal is not None and self.checks is not None:
+            self.checks.evaluated(seal, Pass(*words), self._shown(batches, parts, count))
         return Outcome(loss, predicted.astype(np.int32), margin, ahead)
+
+    def _shown(self, batches, parts, count: int):
+        """Of one batch, drawn by the epoch: (positions int64 [n], what the model got of them)."""
+        drawn = self.checks.drawn(len(batches))
+        replicas = self.strategy.num_replicas_in_sync
+        own = np.split(batches[drawn], replicas)
+        positions = np.concatenate([part[sample_offsets(len(part))] for part in own])
+        return positions, np.asarray(parts[drawn][_INPUTS])
 
     def _run_evaluate(self, data, positions):
         values = self.strategy.run(self._outcome, args=(data, positions))
@@ -122,14 +162,18 @@ class Evaluation:
         return tuple(self.strategy.gather(v, axis=0) for v in values)
 
     def _outcome(self, data, positions):
-        images, _, given = data
+        images, index, given, *sent = data
         context = tf.distribute.get_replica_context()
         replica = int(tf.get_static_value(context.replica_id_in_sync_group))
         rows = positions.shape[0] // self.strategy.num_replicas_in_sync
         positions = positions[replica * rows : (replica + 1) * rows]
-        given = tf.gather(given, positions)
-        seen = pipeline.centre(tf.gather(images, positions), self.steps.input_size)
-        logits = self.model(self.steps.preprocess(seen), training=False)
+        images, index, given, *sent = (
+            tf.gather(column, positions) for column in (images, index, given, *sent)
+        )
+        words = label_words_tf(index, given), image_words_tf(images, index), *sent
+        seen = pipeline.centre(images, self.steps.input_size)
+        inputs = self.steps.preprocess(seen)
+        logits = self.model(inputs, training=False)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(given, logits)
         own = tf.one_hot(given, logits.shape[-1], on_value=True, off_value=False)
         other = tf.reduce_max(tf.where(own, -np.inf, logits), axis=-1)
@@ -139,7 +183,8 @@ class Evaluation:
         earlier = tf.range(logits.shape[-1], dtype=given.dtype) < given[:, None]
         ahead = (logits > value) | ((logits == value) & earlier) | tf.math.is_nan(logits + value)
         ahead = tf.reduce_sum(tf.cast(ahead, tf.int32), axis=-1)
-        return losses, tf.argmax(logits, axis=-1), margin, ahead
+        shown = tf.gather(inputs, sample_offsets(rows))
+        return losses, tf.argmax(logits, axis=-1), margin, ahead, shown, *words
 
 
 def _assign(variables, values) -> None:

@@ -8,7 +8,10 @@ import numpy as np
 
 from rethink_tf.audit import dataset as audit
 from rethink_tf.audit import pixels as pixel_audit
+from rethink_tf.audit import seal
 from rethink_tf.audit.dataset import Check
+from rethink_tf.audit.reference_input import ReferenceInput
+from rethink_tf.audit.seal import Seal
 from rethink_tf.config.run_config import RunConfig, labels_path
 from rethink_tf.corruptions import labels as corruptions
 from rethink_tf.data import example_hash, noise_file, pipeline, resize, types
@@ -19,6 +22,7 @@ from rethink_tf.errors import RequestError
 from rethink_tf.runs import pretrained
 from rethink_tf.runs.pretrained import Parent
 from rethink_tf.storage import content_hash
+from rethink_tf.training.seal_checks import Sealed
 
 # Per example of a streamed set, in the host: place, identity and labels, and those of the audit.
 PLACE_BYTES = 120
@@ -212,14 +216,28 @@ def table(split: Split, how: dict[str, Any]) -> Table:
     return dataclasses.replace(pipeline.collect(labels, split.num_classes), images=images)
 
 
+@dataclasses.dataclass(frozen=True)
+class Audited:
+    """Two Tables that passed the audit, the checks that were made, and the seals."""
+
+    train: Table
+    test: Table
+    checks: list[Check]
+    train_seal: Seal
+    test_seal: Seal
+
+
 def corrupt(source: Source) -> tuple[Table, Table, list[Check]]:
-    """Reads the pipeline and measures what it yields.
+    """Tables and checks of `audited`, for those who hold no pass against the seals."""
+    found = audited(source)
+    return found.train, found.test, found.checks
+
+
+def audited(source: Source) -> Audited:
+    """Reads the pipeline, measures what it yields, and seals it.
 
     Where images are streamed, every label is measured, and the pixels of AUDITED_IMAGES of each
     split.
-
-    Returns:
-        The training and the test Table, and the checks made of them.
 
     Raises:
         AuditError: a check failed.
@@ -252,11 +270,14 @@ def corrupt(source: Source) -> tuple[Table, Table, list[Check]]:
         lost = train.images.left_out
         told = f"{len(lost)} of the set cannot be read and are left out: {', '.join(lost[:20])}"
         checks.append(Check("unreadable_images", True, told if lost else "none"))
+        for split in (train, test):
+            rows = _audited_rows(split)
+            files = [data for _, data, _ in split.images.jpegs(rows).as_numpy_iterator()]
+            checks.append(pixel_audit.decoded_alike(split, files, split.images[rows]))
+    kinds = {name: how[name] for name in PIXEL_ARGUMENTS}
     train, got, again = _audited(train, first, second)
     test, test_got = _audited(test, test_table)
-    checks += pixel_audit.before_training(
-        train, got, test, test_got, **{name: how[name] for name in PIXEL_ARGUMENTS}
-    )
+    checks += pixel_audit.before_training(train, got, test, test_got, **kinds)
     checks.append(audit.equal("same_images_over_two_passes", again, got, "images"))
     sample = got[:: max(1, len(got) // pixel_audit.SAMPLE)]
     seen = source.preprocess(sample).numpy()
@@ -265,14 +286,37 @@ def corrupt(source: Source) -> tuple[Table, Table, list[Check]]:
     else:
         checks.append(pixel_audit.channel_normed(seen, sample, *source.norm))
     audit.refuse_failures(checks)
-    return first, test_table, checks
+    seals = [
+        seal.seal(split, given, images, kinds, _audited_rows(split))
+        for split, given, images in (
+            (source.train, twin, got),
+            (source.test, source.test.labels, test_got),
+        )
+    ]
+    return Audited(first, test_table, checks, *seals)
+
+
+def sealed(config: RunConfig, source: Source, found: Audited) -> Sealed:
+    """The seals of a run's data, and what the model must get of the source."""
+    kinds = {name: source.corruption[name] for name in PIXEL_ARGUMENTS}
+    norm = None if config.preprocess == "standardise" else source.norm
+    inputs = [
+        ReferenceInput(split, kinds, config.input_size, config.seed, norm)
+        for split in (source.train, source.test)
+    ]
+    return Sealed(found.train_seal, found.test_seal, *inputs, config.augment)
+
+
+def _audited_rows(split: Split) -> np.ndarray | None:
+    """Rows of streamed images whose pixels are audited."""
+    return split.images.spread(AUDITED_IMAGES) if split.streamed else None
 
 
 def _audited(split: Split, *passes: Table):
     """The examples of a split whose pixels are audited, and their images in each pass."""
     if not split.streamed:
         return split, *(table.images for table in passes)
-    rows = split.images.spread(AUDITED_IMAGES)
+    rows = _audited_rows(split)
     part = {"index": split.index[rows], "labels": split.labels[rows]}
     part = dataclasses.replace(split, images=split.images[rows], **part)
     return part, *(table.images[rows] for table in passes)

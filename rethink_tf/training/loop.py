@@ -7,7 +7,6 @@ from typing import Any
 import tensorflow as tf
 
 from rethink_tf.config.run_config import RunConfig
-from rethink_tf.corruptions import checksum
 from rethink_tf.runs import results
 from rethink_tf.training import metrics
 from rethink_tf.training.recording import messages
@@ -27,7 +26,7 @@ def train_epochs(session: Session) -> tuple[str, str | None]:
     """
     config, steps = session.config, session.steps
     resident_test = steps.place(session.test)
-    expected = checksum.label_checksum(session.train.index, session.train.given)
+    expected = session.sealed.train.label_checksum
     progress = messages.Progress(session.train.num_examples, shown=session.workers.chief)
     session.say(f"{messages.LEGEND}\n{messages.header()}")
     # At the top, so that a run killed before its summary ends as it would have ended.
@@ -49,13 +48,15 @@ def train_epochs(session: Session) -> tuple[str, str | None]:
             "learning_rate": rate,
             "label_checksum": online["checksum"],
         }
-        leaked = online["checksum"] != expected
+        session.checks.end_epoch()
+        violated = session.agreed_violation() is not None
         evaluated_at = time.monotonic()
-        if epoch == config.epochs or leaked or epoch % config.eval_every == 0:
+        if epoch == config.epochs or violated or epoch % config.eval_every == 0:
             line |= _evaluate(session, resident_test, epoch)
         else:
             line |= dict.fromkeys((*metrics.TRAIN_KEYS, *metrics.TEST_KEYS))
         line |= session.best
+        line["violation"] = session.agreed_violation()
         line["timing"] = {
             "train_seconds": train_seconds,
             "eval_seconds": time.monotonic() - evaluated_at,
@@ -72,10 +73,12 @@ def train_epochs(session: Session) -> tuple[str, str | None]:
 def _ended(session: Session, expected: int) -> tuple[str, str | None] | None:
     """Status and reason of a run that its last epoch ended; None where it goes on."""
     line = session.line
+    if violation := line.get("violation"):
+        return results.INVALID, violation
     if line and line["label_checksum"] != expected:
         return results.INVALID, (
             f"the labels that entered the loss in epoch {session.epoch} are not the audited ones: "
-            f"checksum {line['label_checksum']}, expected {expected}"
+            f"checksum {line['label_checksum']}, expected {expected} (seal: train labels)"
         )
     # A NaN was written as null.
     loss = line.get("train_loss")
@@ -106,6 +109,7 @@ def _train_epoch(session: Session, progress) -> int | None:
     resumed = session.step > 0
     if not resumed:
         steps.begin_epoch(epoch, session.rate)
+        session.checks.begin_epoch()
     count, bad, dispatches = 1, None, 0
     whole = session.train.num_examples // steps.batch_size
     while session.step < steps.steps_per_epoch and bad is None:
@@ -113,7 +117,7 @@ def _train_epoch(session: Session, progress) -> int | None:
             progress.compiling()
         session.profile.before_dispatch(epoch, session.config.epochs, dispatches)
         before, first = time.monotonic(), session.step
-        session.step = steps.advance(first, count)
+        session.step = session.checks.advance(first, count)
         online, bad = steps.online(), session.workers.smallest(steps.diverged_at())
         lasted = time.monotonic() - before
         each = lasted / (session.step - first)
@@ -140,11 +144,20 @@ def _train_epoch(session: Session, progress) -> int | None:
 def _evaluate(session: Session, resident_test, epoch: int) -> dict[str, Any]:
     """Exact passes over the training and the test set, and what is kept of them."""
     steps, train, test = session.steps, session.train, session.test
-    evaluation = session.evaluation
+    evaluation, checks, sealed = session.evaluation, session.checks, session.sealed
+    nothing = dict.fromkeys((*metrics.TRAIN_KEYS, *metrics.TEST_KEYS))
+    checks.columns(train, test)
+    if [train.num_examples, test.num_examples] != sealed.examples():
+        return nothing  # there are no rows to evaluate, and the run is INVALID
     evaluation.recalibrate(between=session.give_way)
     steps.variables.sync()
-    on_train = evaluation.evaluate(steps.resident, train.num_examples, between=session.give_way)
-    on_test = evaluation.evaluate(resident_test, test.num_examples, between=session.give_way)
+    on_train, on_test = (
+        evaluation.evaluate(data, seal.num_examples, between=session.give_way, seal=seal)
+        for data, seal in ((steps.resident, sealed.train), (resident_test, sealed.test))
+    )
+    checks.measured(on_train, on_test)
+    if [len(on_train.loss), len(on_test.loss)] != sealed.examples():
+        return nothing
     values = metrics.of_train(on_train, train.true, train.given, train.num_classes)
     values |= metrics.of_test(on_test, test.true, test.num_classes)
     session.best = metrics.best_so_far(session.best, values, epoch)

@@ -12,14 +12,17 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from rethink_tf.audit.seal import sample_offsets
 from rethink_tf.config.run_config import RunConfig, from_dict
 from rethink_tf.corruptions import checksum
+from rethink_tf.corruptions.image_checksum import image_words_tf
 from rethink_tf.data import pipeline, types
 from rethink_tf.errors import RequestError, StorageError
 from rethink_tf.runs import agreement, results
 from rethink_tf.runs.pretrained import Parent
 from rethink_tf.storage import paths
 from rethink_tf.training import input_pipeline, trainer, transfer
+from rethink_tf.training.seal_checks import Sealed, first_unequal, inputs_differ, refuse
 
 BATCH = 500
 
@@ -35,6 +38,7 @@ class Trained:
             configuration and seed, drawn anew here.
         table: the training Table, corrupted and audited as it was.
         preprocess: makes of its images what the model sees.
+        sealed: the seals of its data.
     """
 
     run_dir: Path
@@ -44,6 +48,7 @@ class Trained:
     initial: list[np.ndarray]
     table: types.Table
     preprocess: Callable
+    sealed: Sealed
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -60,23 +65,47 @@ class Trained:
         Args:
             count: of examples, evenly spaced over the training set; default: all of them.
             progress: gets the share of them that is done.
+
+        The function raises AuditError where an image is not the sealed one.
         """
         chosen = evenly(self.table.num_examples, count)
-        images = pipeline.centre(self.table.images[chosen], self.config.input_size)
-        batches = [tf.constant(images[s : s + BATCH]) for s in range(0, len(images), BATCH)]
-        logits = tf.function(lambda x: self.model(self.preprocess(x), training=False))
+        starts = range(0, len(chosen), BATCH)
+        rows = [chosen[start : start + BATCH] for start in starts]
+        batches = [
+            (tf.constant(self.table.images[some]), tf.constant(self.table.index[some]))
+            for some in rows
+        ]
+        seal, reference = self.sealed.train, self.sealed.train_inputs
+
+        @tf.function
+        def logits(images, index):
+            inputs = self.preprocess(pipeline.centre(images, self.config.input_size))
+            shown = tf.gather(inputs, sample_offsets(images.shape[0]))
+            return self.model(inputs, training=False), image_words_tf(images, index), shown
 
         def of_all():
-            found = []
+            found, words = [], []
             for batch in batches:
-                found.append(logits(batch).numpy())
+                values, own, shown = logits(*batch)
+                found.append(values.numpy())
+                words.append(own.numpy())
                 progress(len(found) / len(batches))
+            where = "a pass over the training set"
+            words = np.concatenate(words)
+            refuse(first_unequal(f"{where}: images", words, seal.words[chosen], "train images"))
+            shown_rows = rows[-1][sample_offsets(len(rows[-1]))]
+            refuse(inputs_differ(f"in {where}", seal, reference, shown_rows, shown.numpy()))
             return np.concatenate(found)
 
         return of_all
 
     def given(self, count: int | None = None) -> np.ndarray:
-        """The labels to learn of the same examples: int32 [count]."""
+        """The labels to learn of the same examples: int32 [count].
+
+        Raises:
+            AuditError: they are not the sealed ones.
+        """
+        refuse(self.sealed.train.columns(self.table))
         return self.table.given[evenly(self.table.num_examples, count)]
 
 
@@ -134,14 +163,16 @@ def read(run_dir: Path | str, *, data_dir=None, cache_dir=None, say=print) -> Tr
     initial = [v.numpy() for v in model.trainable_variables]
     model.set_weights(weights)
     source = input_pipeline.load(config, data_dir=data_dir, cache_dir=cache_dir, say=say)
-    table, _, _ = input_pipeline.corrupt(source)
+    audited = input_pipeline.audited(source)
+    table = audited.train
     found = checksum.labels_hash(table.index, table.given)
     if found != summary["labels_hash"]:
         raise StorageError(
             f"{run_dir}: expected labels of hash {summary['labels_hash']}, these data give {found}"
         )
     _warn_of_versions(run_dir, say)
-    return Trained(run_dir, config, summary, model, initial, table, source.preprocess)
+    sealed = input_pipeline.sealed(config, source, audited)
+    return Trained(run_dir, config, summary, model, initial, table, source.preprocess, sealed)
 
 
 def _warn_of_versions(run_dir: Path, say) -> None:

@@ -18,6 +18,7 @@ from rethink_tf.training.per_example import Record
 from rethink_tf.training.preemption import Stop, StoppedError
 from rethink_tf.training.recording.profiling import Profile
 from rethink_tf.training.recording.tensorboard import TensorBoardLog
+from rethink_tf.training.seal_checks import SealChecks, Sealed
 from rethink_tf.training.train_step import Steps
 
 
@@ -26,7 +27,7 @@ class Session:
     """One run while it trains: what the epochs work on, and where they stand.
 
     Attributes:
-        config, steps, train, test, run_dir, log, say, stop, workers: the parts.
+        config, steps, train, test, sealed, run_dir, log, say, stop, workers: the parts.
         environment: what must not change between a checkpoint and its resume.
         checkpoint_every: epochs between checkpoints; 0 for none but on a signal.
         keep_epochs: after which a snapshot of the weights is kept.
@@ -48,6 +49,7 @@ class Session:
     steps: Steps
     train: Table
     test: Table
+    sealed: Sealed
     run_dir: Path
     log: TensorBoardLog
     say: Callable[[str], None]
@@ -72,12 +74,14 @@ class Session:
     )
 
     def __post_init__(self):
-        self.evaluation = Evaluation(self.steps)
+        self.checks = SealChecks(self.sealed, self.steps)
+        self.evaluation = Evaluation(self.steps, self.checks)
 
     def save(self) -> None:
         """Writes a checkpoint of everything, at the end of an epoch or within one."""
         started = time.monotonic()
         header = {
+            "format": checkpoint.FORMAT,
             "epoch": self.epoch,
             "step": self.step,
             "run_id": run_id(self.config),
@@ -85,6 +89,7 @@ class Session:
             "environment": self.environment,
             "differed": self.differed,
             "history": self.history,
+            "seals": self.checks.state(),
         }
         arrays = self.steps.variables.state() | self.record.arrays()
         if self.workers.chief:
@@ -103,14 +108,26 @@ class Session:
         if self.step:
             self.steps.begin_epoch(self.epoch + 1, self.rate)
         try:
+            if self.step:
+                self.checks.resume(header.get("seals"))
             self.record.restore(arrays)
-            self.steps.variables.restore(arrays)
+            self.steps.variables.restore(arrays, self.unsealed(header))
         except (KeyError, ValueError, TypeError, IndexError) as error:
             why = (str(error).splitlines() or [""])[0]
             raise StorageError(
                 f"{self.run_dir}: its checkpoint does not fit this run ({type(error).__name__}: "
                 f"{why:.200}); add --resume=restart to start over"
             ) from None
+
+    @staticmethod
+    def unsealed(header: dict[str, Any]) -> bool:
+        """Whether a checkpoint is of before there was a sum of image words."""
+        return checkpoint.header_format(header) < checkpoint.SEALED
+
+    def agreed_violation(self) -> str | None:
+        """The first violation of a seal on any worker; every worker must call it."""
+        self.checks.violation = self.workers.first_text(self.checks.violation)
+        return self.checks.violation
 
     @property
     def rate(self) -> float:

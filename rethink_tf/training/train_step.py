@@ -8,7 +8,9 @@ data lie on the device, and each replica gathers its own rows of the global batc
 import numpy as np
 import tensorflow as tf
 
+from rethink_tf.audit.seal import SAMPLED_ROWS, sampled_tf
 from rethink_tf.corruptions import checksum as label_checksums
+from rethink_tf.corruptions.image_checksum import image_words_tf
 from rethink_tf.data import pipeline
 from rethink_tf.data.feed import Feed
 from rethink_tf.data.types import Table
@@ -68,12 +70,18 @@ class Steps:
                 "seen": _accumulator(tf.int64),
                 "checksum": _accumulator(tf.int64),
             }
-            self.first_bad = tf.Variable(
-                tf.constant(_NEVER, tf.int64),
-                trainable=False,
-                synchronization=tf.VariableSynchronization.ON_READ,
-                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-            )
+            # Of images, by the words that `own_rows` gives; apart from the sums of the epoch, since
+            # what it should be depends on how an image comes (see `seal_checks`).
+            self.image_sum = _accumulator(tf.int64)
+            self.first_bad = _of_each_replica(tf.constant(_NEVER, tf.int64))
+            # What the model got of a few rows of the last whole batch, with identities and labels.
+            self._shown = self._shown_rows()
+            shape = [self._shown, input_size, input_size, train.images.shape[-1]]
+            self._got = [
+                _of_each_replica(np.zeros(shape, np.float32)),
+                _of_each_replica(np.zeros(self._shown, np.int64)),
+                _of_each_replica(np.zeros(self._shown, np.int64)),
+            ]
         self.resident = self.place(train)
         self._forward_backward = (
             tf.function(self._differentiate, jit_compile=True) if jit else self._differentiate
@@ -87,9 +95,10 @@ class Steps:
             weights=self.weights,
             momenta=self.momenta,
             local=[v.value for v in self.model.non_trainable_variables],
-            sums=list(self.sums.values()),
+            sums=[*self.sums.values(), self.image_sum],
         )
         self.steps_per_epoch = -(-train.num_examples // self.batch_size)
+        self.epoch = tf.constant(0, tf.int64)  # until the first begins
 
     def place(self, table: Table):
         """One copy of (images, index, given) per replica, as tensors on its device.
@@ -121,7 +130,7 @@ class Steps:
         self.order = tf.constant(order, tf.int64)
         self.epoch = tf.constant(epoch, tf.int64)
         self._rate = tf.constant(learning_rate, tf.float32)
-        for accumulator in self.sums.values():
+        for accumulator in (*self.sums.values(), self.image_sum):
             accumulator.assign(tf.zeros([], accumulator.dtype))
         self.first_bad.assign(_NEVER)
 
@@ -156,6 +165,32 @@ class Steps:
         """Online sums of the epoch so far, over all replicas."""
         return {name: total.read_value().numpy().item() for name, total in self.sums.items()}
 
+    def image_checksum(self) -> int:
+        """The sum of image words of the epoch so far, over all replicas."""
+        return self.image_sum.read_value().numpy().item()
+
+    def got(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """What the model got of a few rows of the last whole batch, by replica of this host.
+
+        Returns:
+            For each (inputs float32 [n, H, W, C], augmented and preprocessed; identities int64 [n];
+            labels int64 [n]): the first rows of the replica's part.
+        """
+        columns = [self.strategy.experimental_local_results(v) for v in self._got]
+        return [tuple(value.numpy() for value in own) for own in zip(*columns, strict=True)]
+
+    def own_replicas(self) -> list[int]:
+        """The replicas of this host, by number."""
+        found: list[int] = []
+        self.strategy.experimental_distribute_values_from_function(
+            lambda context: found.append(context.replica_id_in_sync_group) or 0
+        )
+        return found
+
+    def _shown_rows(self) -> int:
+        """How many rows of a whole batch every replica shows."""
+        return min(SAMPLED_ROWS, self.batch_size // self.strategy.num_replicas_in_sync)
+
     def diverged_at(self) -> int | None:
         """The first step of this epoch whose loss was not finite on a replica here, or None."""
         local = self.strategy.experimental_local_results(self.first_bad)
@@ -188,8 +223,9 @@ class Steps:
     def _step(self, data, order, step, rows, epoch, rate):
         """One global batch of `rows` examples, in replica context."""
         context = tf.distribute.get_replica_context()
-        seen, index, given = self.own_rows(data, order, step, rows, epoch)
-        loss, correct, checksum, gradients = self._forward_backward(seen, index, given, rows)
+        # The words outside of what XLA compiles, so that it compiles what it always did.
+        seen, index, given, words = self.own_rows(data, order, step, rows, epoch)
+        loss, correct, checksum, gradients, got = self._forward_backward(seen, index, given, rows)
         gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
         for weight, momentum, gradient in zip(self.weights, self.momenta, gradients, strict=True):
             # TensorFlow 1's MomentumOptimizer, as in the paper's time: m = 0.9 m + g; w -= rate m.
@@ -204,37 +240,73 @@ class Steps:
         self.sums["correct"].assign_add(correct)
         self.sums["seen"].assign_add(tf.size(given, tf.int64))
         self.sums["checksum"].assign_add(checksum)
+        self.image_sum.assign_add(words)
+        if rows == self.batch_size:
+            for variable, value in zip(self._got, got, strict=True):
+                variable.assign(value)
         bad = tf.where(
             tf.math.is_finite(loss), tf.constant(_NEVER, tf.int64), tf.cast(step, tf.int64)
         )
         self.first_bad.assign(tf.minimum(self.first_bad, bad))
 
-    def own_rows(self, data, order, step, rows, epoch):
-        """This replica's part of a global batch: augmented images, identities, labels."""
-        images, index, given = data
+    def own_rows(self, data, order, step, rows, epoch, every_word=False):
+        """This replica's part of a global batch, in replica context.
+
+        Args:
+            data: what `place` or `streamed` gave.
+            order: int64 [N], of the epoch; not read where images are streamed.
+            step: int32, from 0.
+            rows: of the global batch.
+            epoch: int64, from 1.
+            every_word: whether the words of all images are summed, and not of a sample that
+                changes with the step.
+
+        Returns:
+            Augmented images, identities, labels, and the sum of image words (`image_sum`).
+        """
         if self.train.streamed:  # its own rows already, in order and augmented
-            return images, index, given
+            images, index, given, files, sent = data
+            # What arrived less what was sent, which must be nothing, and all that was read.
+            words = self.words_of(images, index, step, every_word, sent)
+            return images, index, given, words + tf.reduce_sum(files)
         context = tf.distribute.get_replica_context()
         replica = int(tf.get_static_value(context.replica_id_in_sync_group))
         replicas = self.strategy.num_replicas_in_sync
         # Static and uneven where it does not divide: padding would enter the batch statistics.
         low, high = replica * rows // replicas, (replica + 1) * rows // replicas
         chosen = tf.slice(order, [step * self.batch_size + low], [high - low])
-        index, given = tf.gather(index, chosen), tf.gather(given, chosen)
+        images, index, given = (tf.gather(column, chosen) for column in data)
+        words = self.words_of(images, index, step, every_word)
         # Augmentation stays outside of what XLA may compile: it has no kernel for rotation.
         seen = pipeline.augmented(
-            tf.gather(images, chosen),
+            images,
             index,
             augment=self.augment,
             size=self.input_size,
             seed=self.seed,
             epoch=epoch,
         )
-        return seen, index, given
+        return seen, index, given, words
+
+    def words_of(self, images, index, step, every_word=False, less=None):
+        """The sum of image words of a replica's part of a batch: int64 [].
+
+        Args:
+            images, index: of the part.
+            step: int32, by which the rows are chosen.
+            every_word: whether all rows count, and not SAMPLED_ROWS of them.
+            less: int64 words of all rows that are taken off, or None.
+        """
+        columns = [images, index] if less is None else [images, index, less]
+        if not every_word:
+            columns = sampled_tf(step, columns)
+        words = image_words_tf(*columns[:2])
+        return tf.reduce_sum(words if less is None else words - columns[2])
 
     def _differentiate(self, images, index, given, rows):
         with tf.GradientTape() as tape:
-            logits = self.model(self.preprocess(images), training=True)
+            inputs = self.preprocess(images)
+            logits = self.model(inputs, training=True)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(given, logits)
             loss = tf.reduce_sum(losses)
             objective = loss / rows
@@ -246,7 +318,11 @@ class Steps:
         )
         hit = tf.argmax(logits, axis=-1) == given
         checksum = tf.reduce_sum(label_checksums.label_words_tf(index, given))
-        return loss, tf.reduce_sum(tf.cast(hit, tf.int64)), checksum, gradients
+        got = ()
+        if rows == self.batch_size:
+            some = slice(self._shown)
+            got = tf.cast(inputs[some], tf.float32), tf.cast(index[some], tf.int64), given[some]
+        return loss, tf.reduce_sum(tf.cast(hit, tf.int64)), checksum, gradients, got
 
 
 def _accumulator(dtype):
@@ -255,4 +331,14 @@ def _accumulator(dtype):
         trainable=False,
         synchronization=tf.VariableSynchronization.ON_READ,
         aggregation=tf.VariableAggregation.SUM,
+    )
+
+
+def _of_each_replica(value):
+    """A variable that each replica changes by itself, outside of every checkpoint."""
+    return tf.Variable(
+        value,
+        trainable=False,
+        synchronization=tf.VariableSynchronization.ON_READ,
+        aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
     )

@@ -93,14 +93,24 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
         config, data_dir=options.data_dir, cache_dir=options.cache_dir, say=say
     )
     _check_batches(config, replicas, source.train.num_examples)
-    images, test_images, checks = input_pipeline.corrupt(source)
+    audited = input_pipeline.audited(source)
+    images, checks = audited.train, audited.checks
     learner = transfer.learner(
-        config, parent, images, test_images, source.preprocess, build=build_model, say=say
+        config,
+        parent,
+        images,
+        audited.test,
+        source.preprocess,
+        sealed=input_pipeline.sealed(config, source, audited),
+        build=build_model,
+        say=say,
     )
-    train, test = learner.train, learner.test
-    labels = checksum.label_checksum(train.index, train.given)
-    if len(set(workers.gather(labels))) > 1:
-        raise RequestError("the workers have different labels; give all the same command and data")
+    train, test, sealed = learner.train, learner.test, learner.sealed
+    for name, word in sealed.checksums().items():
+        if len(set(workers.gather(word))) > 1:
+            raise RequestError(
+                f"the workers have different {name}; give all the same command and data"
+            )
     # XLA is off where ops must be deterministic, and cannot compile a synchronising layer.
     jit = compile_with_xla(config.model, threads)
     jit = jit and not options.deterministic and not config.sync_batch_norm
@@ -127,6 +137,7 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
         "test_examples": test.num_examples,
         "changed_fraction": float(np.mean(train.given != train.true)),
         "audit": [dataclasses.asdict(check) for check in checks],
+        "seals": sealed.record(),
         "parent": parent.record() if parent else None,
         "image_shape": list(info.image_shape),
         "arrivals": input_pipeline.arrivals(
@@ -172,6 +183,7 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
         steps=steps,
         train=train,
         test=test,
+        sealed=sealed,
         run_dir=run_dir,
         log=log,
         say=say,
@@ -196,6 +208,9 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
             session.restore(header, arrays)
             restore_seconds += time.monotonic() - restoring
             say(f"goes on after epoch {session.epoch}, step {session.step} of the next")
+            if session.unsealed(header):
+                first = session.epoch + (2 if session.step else 1)
+                say(f"its checkpoint is from before the seals: they hold from epoch {first} on")
             if missed := results.missing_snapshots(run_dir, options.keep_epochs, session.epoch):
                 say(messages.not_kept(missed))
         status, reason = train_epochs(session)
@@ -207,12 +222,16 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
     log.close()
     profile.close()
     if status == results.DONE and _predicts_nothing(config):
-        evaluated = session.evaluation.evaluate(steps.place(test), test.num_examples)
+        evaluated = session.evaluation.evaluate(
+            steps.place(test), test.num_examples, seal=sealed.test
+        )
         predicted = evaluated.predicted
         chance = audit.after_training(test.true, predicted, test.num_classes)
         facts["audit"].append(dataclasses.asdict(chance))
         if chance.passed is False:
             status, reason = results.INVALID, f"{chance}: true labels must have leaked"
+        if violation := session.agreed_violation():
+            status, reason = results.INVALID, violation
     corrupted = train.given != train.true
     keys = ("loss", "accuracy", "learning_rate", "label_checksum", *session.best)
     last = dict.fromkeys((*keys, *metrics.TRAIN_KEYS, *metrics.TEST_KEYS))

@@ -11,13 +11,18 @@ import numpy as np
 import tensorflow as tf
 
 from rethink_tf import models
+from rethink_tf.audit.reference_input import ReferenceFeatures
+from rethink_tf.audit.seal import Seal, sample_offsets
 from rethink_tf.config.run_config import RunConfig
 from rethink_tf.corruptions import pixels
+from rethink_tf.corruptions.image_checksum import image_words, image_words_tf
+from rethink_tf.data.streaming import read
 from rethink_tf.data.types import Table
 from rethink_tf.errors import RequestError, StorageError
 from rethink_tf.runs import checkpoint, pretrained
 from rethink_tf.runs.pretrained import Parent
 from rethink_tf.storage import content_hash
+from rethink_tf.training.seal_checks import Inputs, Pass, Sealed, compare, inputs_differ, refuse
 
 FEATURE_BATCH = 500
 
@@ -31,6 +36,7 @@ class Learner:
         train, test: Tables of images, or of features [N, 1, 1, D] of these images.
         input_size: height and width that the model sees.
         preprocess: makes of their images what the model sees.
+        sealed: the seals of these Tables.
     """
 
     build: Callable
@@ -38,6 +44,7 @@ class Learner:
     test: Table
     input_size: int
     preprocess: Callable
+    sealed: Sealed
 
 
 def learner(
@@ -47,6 +54,7 @@ def learner(
     test: Table,
     preprocess: Callable,
     *,
+    sealed: Sealed,
     build: Callable,
     say: Callable[[str], None],
 ) -> Learner:
@@ -57,16 +65,18 @@ def learner(
         parent: of the run, if any.
         train, test: Tables of images, audited.
         preprocess: of the images.
+        sealed: the seals of the images.
         build: (config, channels, num_classes) -> keras.Model with freshly drawn weights.
         say: takes lines for the reader.
 
     Raises:
         RequestError, StorageError: see `parent_weights`; a setting has no effect.
+        AuditError: the images that features were computed of are not the sealed ones.
     """
     channels, classes = train.images.shape[-1], train.num_classes
     if parent is None:
         own = config, channels, classes
-        return Learner(lambda: build(*own), train, test, config.input_size, preprocess)
+        return Learner(lambda: build(*own), train, test, config.input_size, preprocess, sealed)
     weights = parent_weights(parent, build, say)
 
     def moved():
@@ -76,10 +86,10 @@ def learner(
         return model
 
     if config.freeze == "none":
-        return Learner(moved, train, test, config.input_size, preprocess)
+        return Learner(moved, train, test, config.input_size, preprocess, sealed)
     model = moved()
     if parent.run_dir is None:
-        _take_statistics(model, preprocess(tf.constant(train.images[:FEATURE_BATCH])))
+        _take_statistics(model, _sealed_inputs(train, preprocess, sealed))
     head = last_layer(model)
     if config.weight_decay and head.kernel_regularizer is None:
         raise RequestError(
@@ -87,10 +97,16 @@ def learner(
             f"{content_hash.shown(config.model)} has none and all else is frozen; received "
             f"{config.weight_decay}"
         )
-    tables = [_features_of(model, table, preprocess) for table in (train, test)]
+    tables, seals = zip(
+        _features_of(model, train, preprocess, sealed.train, sealed.train_inputs),
+        _features_of(model, test, preprocess, sealed.test, sealed.test_inputs),
+        strict=True,
+    )
+    inputs = [ReferenceFeatures(table.images) for table in tables]
     say(f"features of {train.num_examples + test.num_examples:,} images computed, once: "
         f"{head.input.shape[-1]} numbers each")  # fmt: skip
-    return Learner(_head_builder(head, model), *tables, 1, as_it_is)
+    features = Sealed(*seals, *inputs, "none")
+    return Learner(_head_builder(head, model), *tables, 1, as_it_is, features)
 
 
 def as_it_is(images):
@@ -181,20 +197,67 @@ def _take_statistics(model, seen) -> None:
             value.assign(value / (1 - layer.momentum))
 
 
-def _features_of(model, table: Table, preprocess) -> Table:
-    """The Table with each image's input of the last layer in its place, float32 [N, 1, 1, D]."""
+def _batches(table: Table):
+    """Images of a Table in order, FEATURE_BATCH at a time, with the words that a stream brings."""
+    rows = np.arange(table.num_examples)
+    if table.streamed:
+        yield from read(table.images.sealed_batches(rows, FEATURE_BATCH))
+    else:
+        for start in range(0, len(rows), FEATURE_BATCH):
+            yield (tf.constant(table.images[start : start + FEATURE_BATCH]),)
+
+
+def _sealed_inputs(table: Table, preprocess, sealed: Sealed):
+    """What the model sees of the first batch of the training Table, which must be sealed."""
+    images, *sent = next(_batches(table))
+    index = sealed.train.index[: len(images)]
+    words = image_words_tf(images, tf.constant(index)).numpy()
+    columns = (sealed.train.label_words[: len(images)], words, *(x.numpy() for x in sent))
+    where = "the images for batch-norm statistics of the network that was not trained"
+    refuse(compare(where, sealed.train.first(len(images)), Pass(*columns), {}))
+    inputs, shown = preprocess(images), sample_offsets(len(images))
+    got = tf.gather(inputs, shown).numpy()
+    refuse(inputs_differ(f"of {where}", sealed.train, sealed.train_inputs, shown, got))
+    return inputs
+
+
+def _features_of(
+    model, table: Table, preprocess, seal: Seal, reference: Inputs
+) -> tuple[Table, Seal]:
+    """The Table with each image's input of the last layer in its place, float32 [N, 1, 1, D].
+
+    Every image must be the sealed one. The seal of the features is that of the very array that was
+    computed of these images.
+    """
     import keras
 
     trunk = keras.Model(model.inputs, last_layer(model).input)
 
     @tf.function
-    def of(images):
+    def of(images, index):
         with tf.device(pixels.accelerator()):
-            return tf.cast(trunk(preprocess(images), training=False), tf.float32)
+            inputs = preprocess(images)
+            features = tf.cast(trunk(inputs, training=False), tf.float32)
+            shown = tf.gather(inputs, sample_offsets(images.shape[0]))
+            return features, shown, image_words_tf(images, index)
 
-    starts = range(0, table.num_examples, FEATURE_BATCH)
-    found = [of(tf.constant(table.images[s : s + FEATURE_BATCH])).numpy() for s in starts]
-    return dataclasses.replace(table, images=np.concatenate(found)[:, None, None])
+    refuse(seal.columns(table))
+    where = f"the images of the {seal.split} set that features are computed of"
+    found, columns, probed, start = [], [], [], 0
+    for images, *sent in _batches(table):
+        index = tf.constant(table.index[start : start + len(images)])
+        features, shown, words = of(images, index)
+        probed.append((start + sample_offsets(len(images)), shown.numpy()))
+        found.append(features.numpy())
+        columns.append([words.numpy(), *(x.numpy() for x in sent)])
+        start += len(images)
+    words = [np.concatenate(column) for column in zip(*columns, strict=True)]
+    refuse(compare(where, seal, Pass(seal.label_words, *words), {}))
+    for rows, inputs in probed:
+        refuse(inputs_differ(f"of {where}", seal, reference, rows, inputs))
+    features = np.concatenate(found)[:, None, None]
+    sealed = seal.with_words(image_words(features, seal.index))
+    return dataclasses.replace(table, images=features), sealed
 
 
 def _head_builder(head, whole) -> Callable:

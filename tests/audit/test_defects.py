@@ -207,7 +207,7 @@ def test_labels_right_at_the_audit_and_wrong_in_the_step_end_invalid(monkeypatch
     assert summary["status"] == "INVALID"
     assert summary["reason"] == (
         "the labels that entered the loss in epoch 1 are not the audited ones: "
-        f"checksum {summary['label_checksum']}, expected {right}"
+        f"checksum {summary['label_checksum']}, expected {right} (seal: train labels)"
     )
     assert summary["label_checksum"] != right
     assert len(history) == summary["epochs"] == 1  # it ends at once, its history kept

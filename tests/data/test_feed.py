@@ -102,9 +102,9 @@ def test_any_step_may_come_next(data_dir):
     steps = make(table, augment="inception")
     order = pipeline.order(SEED, 3, N)
     through = [steps.resident.training(3, order, step) for step in range(4)]
-    assert [len(images) for images, _, _ in through] == [8, 8, 8, 6]
+    assert [len(images) for images, *_ in through] == [8, 8, 8, 6]
     for step in (2, 0, 3, 1):
-        images, index, given = steps.resident.training(3, order, step)
+        images, index, given, *_ = steps.resident.training(3, order, step)
         rows = order[step * BATCH : (step + 1) * BATCH]
         np.testing.assert_array_equal(images, through[step][0])
         np.testing.assert_array_equal(index, table.index[rows])
@@ -135,9 +135,7 @@ def compare_replicas(data_dir):
         "evaluated": [o.loss.tolist() for o in outcomes],
         "rows": [
             [len(part) for part in mirrored.experimental_local_results(images)]
-            for images, _, _ in (
-                streamed.resident.training(1, np.arange(N), step) for step in (0, 4)
-            )
+            for images, *_ in (streamed.resident.training(1, np.arange(N), step) for step in (0, 4))
         ],
     }
     print(json.dumps(found))

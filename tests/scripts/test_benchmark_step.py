@@ -90,6 +90,7 @@ def test_a_row_of_the_step_table(monkeypatch, tensorflow, augment):
     assert set(row["torch"]) == ({"plain"} if options.torch else set())
     assert row["torch_left_out"] == {}
     assert pure() > 0 and row["matmul_gflops"] > 0 and row["streamed"] > 0
+    assert -1 < row["seals"] < 10
     lines = benchmark_tables.step_table([row], options.torch)
     assert len(lines) == 2 and len(lines[0]) <= 100 and ("ratio" in lines[0]) == options.torch
 

@@ -6,7 +6,7 @@ import pytest
 WHO = {"model": "inception_no_bn", "precision": "mixed_bfloat16"}
 STEP = {
     **WHO, "parameters": 1_649_402, "flops_per_image": 1_221_253_824, "matmul_gflops": 1580.4,
-    "default": "XLA off", "ours": {"XLA off": 474.4}, "streamed": 400.0,
+    "default": "XLA off", "ours": {"XLA off": 474.4}, "streamed": 400.0, "seals": 0.0041,
     "torch": {"contiguous": 300.0, "channels_last compiled": 424.0}, "torch_left_out": {},
 }  # fmt: skip
 LOOP = {
@@ -47,6 +47,13 @@ def test_settings_left_out_are_named_once_with_their_reason():
     assert benchmark_tables.step_table(rows, True)[3:] == [
         "left out for inception_no_bn, alexnet: no compiler"
     ]
+
+
+def test_the_cost_of_the_seals_is_a_line():
+    rows = [STEP, {**STEP, "model": "alexnet", "seals": -0.002}, FAILED]
+    expected = "inception_no_bn mixed_bfloat16 0.4%, alexnet mixed_bfloat16 -0.2%"
+    assert benchmark_tables.seals_line(rows) == f"Seals, of a step without them: {expected}"
+    assert f"Seals, of a step without them: {expected[:36]}" in benchmark_tables.show(report())
 
 
 def test_peaks_are_the_best_of_the_run():

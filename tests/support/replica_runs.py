@@ -94,7 +94,7 @@ def batches(steps, own_rows=Steps.own_rows) -> dict[str, np.ndarray]:
     @tf.function
     def on_all(order, step, rows, epoch):
         def on_replica(data):
-            return own_rows(steps, data, order, step, rows, epoch)
+            return own_rows(steps, data, order, step, rows, epoch)[:3]
 
         return steps.strategy.run(on_replica, args=(steps.resident,))
 

@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +60,41 @@ def run_dir(tmp_path):
 
 def untimed(tmp_path):
     return timeless(run_dir(tmp_path))
+
+
+class Paired(Workers):
+    """One of two processes that are threads, so that no cluster is needed."""
+
+    shared = {}
+    barrier = threading.Barrier(2)
+
+    def __init__(self, rank):
+        super().__init__()
+        self.rank, self.count = rank, 2
+
+    def _sum(self, values):
+        self.shared[self.rank] = np.asarray(values)
+        self.barrier.wait()
+        total = self.shared[0] + self.shared[1]
+        self.barrier.wait()
+        return total
+
+
+@pytest.mark.parametrize(
+    "texts, expected",
+    [
+        ((None, None), None),
+        (("what the first found", None), "what the first found"),
+        ((None, "what the second found \u2013 \u00e9"), "what the second found \u2013 \u00e9"),
+        (("a", "a longer one that is not told"), "a"),
+    ],
+)
+def test_the_first_text_of_all_processes_is_told_to_all(texts, expected):
+    pair = [Paired(0), Paired(1)]
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda own, text: own.first_text(text), pair, texts))
+    assert found == [expected, expected]
+    assert Workers().first_text(texts[0]) == texts[0]
 
 
 @pytest.fixture(scope="module")

@@ -48,13 +48,16 @@ class ReplicaVariables:
             arrays[f"local{i:04d}"] = np.asarray(rows)
         return arrays
 
-    def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        """Takes back what `state` gave."""
+    def restore(self, arrays: dict[str, np.ndarray], without_last: bool = False) -> None:
+        """Takes back what `state` gave; `without_last` is before the last of the sums was there."""
         for name, variables in (("weight", self.weights), ("momentum", self.momenta)):
             for i, v in enumerate(variables):
                 v.assign(arrays[f"{name}{i:04d}"])
         replicas = self.strategy.num_replicas_in_sync
-        rows = [arrays[f"local{i:04d}"] for i in range(len(self._per_replica()))]
+        names = [f"local{i:04d}" for i in range(len(self._per_replica()))]
+        rows = [arrays[name] for name in (names[:-1] if without_last else names)]
+        if without_last:
+            rows.append(np.zeros(len(rows[0]), np.int64))
         if len(rows[0]) != replicas:
             # Only with --resume=anyway: statistics are averaged, sums go to the first replica.
             rows = [

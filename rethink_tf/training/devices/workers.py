@@ -65,6 +65,20 @@ class Workers:
         found = [own for own in self.gather(-1 if value is None else value) if own >= 0]
         return min(found, default=None)
 
+    def first_text(self, text: str | None) -> str | None:
+        """The text of the first process that has one, on all; every process must call it."""
+        if self.count == 1:
+            return text
+        content = b"" if text is None else text.encode()
+        lengths = self.gather(len(content))
+        rank = next((r for r, length in enumerate(lengths) if length), None)
+        if rank is None:
+            return None
+        words = np.zeros(-(-lengths[rank] // _WORD), np.int64)
+        if rank == self.rank:
+            words = np.frombuffer(content.ljust(len(words) * _WORD, b"\0"), np.int64)
+        return self._sum(words).tobytes()[: lengths[rank]].decode()
+
     def ask_chief(self, answer: Callable[[], bytes]) -> bytes:
         """What `answer` returns on the chief, on all processes; every process must call it.
 

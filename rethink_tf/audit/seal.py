@@ -1,0 +1,215 @@
+"""The seal of a split: what every pass over it must equal, computed by the audit.
+
+It is made of the source and of the NumPy reference of the corruption, never of the tables that are
+trained on. `docs/explanation/seals.md` says where it is checked. Imports no TensorFlow.
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from rethink_tf.audit import dataset as audit
+from rethink_tf.audit.check import Check
+from rethink_tf.corruptions import checksum as label_checksums
+from rethink_tf.corruptions import pixels as pixel_corruptions
+from rethink_tf.corruptions.image_checksum import checksum, image_words
+from rethink_tf.corruptions.threefry import SplitId
+
+SAMPLED_ROWS = 8  # images of every replica's batch
+_TURN = 37  # positions by which the sample moves on from step to step
+_BLOCK = 1000
+TOLERANCE = 1e-4  # of the noise's deviation, where images are no whole numbers
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Seal:
+    """What a split is: its examples in order, their labels, and a word for each image.
+
+    Attributes:
+        split: `train` or `test`.
+        index: int64 [N], identities.
+        true, given: integer [N], the data set's own labels and the labels to learn.
+        words: int64 [N], over (index, image) as it is before augmentation
+            (`image_checksum.image_words`); of streamed images over (index, the file's bytes).
+        streamed: whether the images stay on disk.
+        decoded: of streamed images: rows int64 [n] and words int64 [n] over (index, image) of
+            those that the audit decoded; of the others they are recorded at the first pass.
+    """
+
+    split: str
+    index: np.ndarray
+    true: np.ndarray
+    given: np.ndarray
+    words: np.ndarray
+    streamed: bool = False
+    decoded: tuple[np.ndarray, np.ndarray] | None = None
+
+    def __post_init__(self):
+        for name in ("index", "true", "given", "words"):
+            array = np.array(getattr(self, name))  # its own: nobody else can write into it
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+
+    @property
+    def num_examples(self) -> int:
+        return len(self.index)
+
+    @property
+    def label_words(self) -> np.ndarray:
+        """int64 [N], one for each (index, given label)."""
+        return label_checksums.label_words(self.index, self.given)
+
+    @property
+    def label_checksum(self) -> int:
+        return label_checksums.label_checksum(self.index, self.given)
+
+    @property
+    def image_checksum(self) -> int:
+        return checksum(self.words)
+
+    def record(self) -> dict[str, int]:
+        """What config and summary say of it: number of examples and both checksums."""
+        return {
+            "examples": self.num_examples,
+            "labels": self.label_checksum,
+            "images": self.image_checksum,
+        }
+
+    def with_labels(self, labels: np.ndarray) -> "Seal":
+        """The same examples with other labels, both true and to learn: integer [N]."""
+        return dataclasses.replace(self, true=labels, given=labels)
+
+    def with_words(self, words: np.ndarray) -> "Seal":
+        """The same examples in another form, features of a network: words int64 [N]."""
+        return dataclasses.replace(self, words=words, streamed=False, decoded=None)
+
+    def first(self, count: int) -> "Seal":
+        """The first `count` examples."""
+        columns = {n: getattr(self, n)[:count] for n in ("index", "true", "given", "words")}
+        return dataclasses.replace(self, **columns, decoded=None)
+
+    def columns(self, table: Any) -> str | None:
+        """What is wrong with the columns of a Table, from which accuracies are taken; or None."""
+        if table.num_examples != self.num_examples:
+            return (
+                f"the {self.split} table has {table.num_examples} examples, its seal says "
+                f"{self.num_examples} (seal: {self.split} examples)"
+            )
+        for name in ("index", "true", "given"):
+            got, sealed = np.asarray(getattr(table, name)), getattr(self, name)
+            if differing := unequal(got, sealed):
+                row = differing[0]
+                return (
+                    f"{name} of the {self.split} table: {len(differing)} of {len(sealed)} differ, "
+                    f"first at position {row}: {got[row]}, its seal says {sealed[row]} "
+                    f"(seal: {self.split} labels)"
+                )
+        return None
+
+
+def unequal(got: np.ndarray, expected: np.ndarray) -> list[int]:
+    """Positions at which two arrays of one length differ."""
+    return np.flatnonzero(np.asarray(got) != np.asarray(expected)).tolist()
+
+
+def sampled_rows(step, rows: int) -> np.ndarray:
+    """Which rows of a replica's part of a batch are sampled at a step: some that follow each other.
+
+    The order of the examples is drawn, so these are as good as any, and they need not be copied.
+
+    Args:
+        step: integer array [...], from 0.
+        rows: of the replica's part.
+
+    Returns:
+        int64 [..., n], n at most SAMPLED_ROWS.
+    """
+    count = min(SAMPLED_ROWS, rows)
+    first = np.asarray(step, np.int64) * _TURN % (rows - count + 1)
+    return first[..., None] + np.arange(count)
+
+
+def sampled_tf(step, columns: list) -> list:
+    """The rows `sampled_rows` of tensors [rows, ...]; step is an int32 tensor."""
+    import tensorflow as tf
+
+    rows = columns[0].shape[0]
+    count = min(SAMPLED_ROWS, rows)
+    first = tf.math.floormod(tf.cast(step, tf.int32) * _TURN, rows - count + 1)
+    return [column[first : first + count] for column in columns]
+
+
+def sample_offsets(rows: int) -> np.ndarray:
+    """Evenly spaced positions, at most SAMPLED_ROWS: int64 [n]."""
+    count = min(SAMPLED_ROWS, rows)
+    return np.arange(count) * rows // max(count, 1)
+
+
+def parts(rows: int, replicas: int) -> list[tuple[int, int]]:
+    """The first row of each replica's part of a batch, and the one behind its last."""
+    return [(r * rows // replicas, (r + 1) * rows // replicas) for r in range(replicas)]
+
+
+def seal(
+    split: Any,
+    given: np.ndarray,
+    got: Any,
+    kinds: dict[str, Any],
+    audited: np.ndarray | None = None,
+) -> Seal:
+    """The seal of a split.
+
+    Args:
+        split: the Split that the pipeline read, cropped, or streamed.
+        given: integer [N], labels to learn by the NumPy reference.
+        got: images that the pipeline yielded, of all examples; of the rows `audited` where they
+            are streamed. Whole-number images are compared with the reference word by word. Those
+            of Gaussian noise are not bit-equal between NumPy and TensorFlow: every image is
+            compared within 1e-4 deviations, and the seal is that of the very array compared.
+        kinds: `pixels mix fraction mean deviation seed` of `pixels.corrupt_pixels`.
+        audited: int64 [n], rows that were decoded, of streamed images.
+
+    Raises:
+        AuditError: an image is not what the reference says.
+    """
+    columns = split.name, split.index, split.labels, given
+    if not split.streamed:
+        words, check = _sealed_words(split.name, split.images, split.index, got, kinds)
+        audit.refuse_failures([check])
+        return Seal(*columns, words)
+    source = split.images[audited]
+    words, check = _sealed_words(split.name, source, split.index[audited], got, kinds)
+    audit.refuse_failures([check])
+    # Of noise the last bits depend on an image's place in the batch it is computed in.
+    decoded = None if kinds["pixels"] == "gaussian" else (audited, words)
+    return Seal(*columns, split.images.words, streamed=True, decoded=decoded)
+
+
+def _sealed_words(name: str, source, index, got, kinds) -> tuple[np.ndarray, Check]:
+    """Words of images, and whether the pipeline yielded what the reference says."""
+    part = SplitId.TRAIN if name == "train" else SplitId.TEST
+    exact = kinds["pixels"] != "gaussian"
+    words, wrong, worst = [], 0, 0.0
+    for start in range(0, len(index), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        reference = pixel_corruptions.corrupt_pixels(
+            source[block], index[block], split=part, **kinds
+        )
+        found = np.asarray(got[block])
+        if found.shape != reference.shape or found.dtype != reference.dtype:
+            detail = f"expected {reference.dtype} {reference.shape}, received {found.dtype} "
+            return np.zeros(0), Check(f"images_sealed_{name}", False, detail + f"{found.shape}")
+        if exact:
+            words.append(image_words(reference, index[block]))
+            wrong += len(unequal(image_words(found, index[block]), words[-1]))
+        else:
+            apart = np.abs((found - reference) / np.float32(kinds["deviation"]))
+            apart = apart.reshape(len(apart), -1).max(axis=1, initial=0)
+            worst = max(worst, float(apart.max(initial=0)))
+            wrong += int(np.sum(~(apart < TOLERANCE)))
+            words.append(image_words(found, index[block]))
+    detail = f"{wrong} of {len(index)} images are not those of the reference"
+    if not exact:
+        detail += f", at most {worst:.1e} deviations apart"
+    return np.concatenate(words), Check(f"images_sealed_{name}", wrong == 0, detail)
