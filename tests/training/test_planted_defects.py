@@ -12,7 +12,6 @@ import pytest
 import tensorflow as tf
 
 from rethink_tf.analysis import rademacher
-from rethink_tf.cli import show
 from rethink_tf.config import run_config
 from rethink_tf.config.run_config import RunConfig
 from rethink_tf.data import pipeline
@@ -22,6 +21,7 @@ from rethink_tf.runs import results
 from rethink_tf.training import input_pipeline, restore, trainer, transfer
 from rethink_tf.training import run as train
 from rethink_tf.training.evaluation import Evaluation
+from rethink_tf.training.recording import samples
 from rethink_tf.training.train_step import Steps
 
 SMALL = {"model": "alexnet", "dataset": "digits", "examples": 100, "epochs": 3, "batch_size": 40}
@@ -39,7 +39,7 @@ def small_model(config, channels, num_classes):
 def quick(monkeypatch):
     """No large network, and no pictures."""
     monkeypatch.setattr(trainer, "build_model", small_model)
-    monkeypatch.setattr(show, "record_samples", lambda *_: None)
+    monkeypatch.setattr(samples, "record_samples", lambda *_: None)
 
 
 def resolved(**changes):

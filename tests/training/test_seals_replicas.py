@@ -24,7 +24,6 @@ def on_two_replicas(folder):
     """Runs in a process of its own, which has two logical CPUs (the fixture starts it)."""
     import keras
 
-    from rethink_tf.cli import show
     from rethink_tf.config import run_config
     from rethink_tf.config.flags import Options
     from rethink_tf.errors import AuditError
@@ -32,12 +31,13 @@ def on_two_replicas(folder):
     from rethink_tf.training import trainer
     from rethink_tf.training.devices import setup as devices
     from rethink_tf.training.evaluation import Evaluation
+    from rethink_tf.training.recording import samples
     from rethink_tf.training.train_step import Steps
 
     devices.start(1, devices=2)
     mirrored = devices.strategy("mirrored")
     devices.strategy = lambda *_: mirrored  # a second one would get the keys of the first
-    show.record_samples = lambda *_: None
+    samples.record_samples = lambda *_: None
 
     def model(config, channels, num_classes):
         keras.utils.set_random_seed(0)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from short_runs import signal_after, timeless
 
-from rethink_tf.cli import show
 from rethink_tf.config import run_config
 from rethink_tf.config.flags import Options
 from rethink_tf.config.run_config import RunConfig
@@ -17,6 +16,7 @@ from rethink_tf.training import run as train
 from rethink_tf.training import trainer
 from rethink_tf.training.devices import setup as devices
 from rethink_tf.training.preemption import StoppedError
+from rethink_tf.training.recording import samples
 from rethink_tf.training.train_step import Steps
 
 # 200 examples in batches of 32: seven steps an epoch, the last of 8.
@@ -33,7 +33,7 @@ def small_model(config, channels, num_classes):
 @pytest.fixture(autouse=True)
 def quick(monkeypatch, tensorflow):
     monkeypatch.setattr(trainer, "build_model", small_model)
-    monkeypatch.setattr(show, "record_samples", lambda *_: None)
+    monkeypatch.setattr(samples, "record_samples", lambda *_: None)
 
 
 def run(run_dir, said=None, **changes):

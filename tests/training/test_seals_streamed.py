@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import streamed_set
 
-from rethink_tf.cli import show
 from rethink_tf.config import run_config
 from rethink_tf.config.flags import Options
 from rethink_tf.config.run_config import RunConfig
@@ -23,6 +22,7 @@ from rethink_tf.runs import results
 from rethink_tf.storage import array_cache
 from rethink_tf.training import run as train
 from rethink_tf.training import trainer
+from rethink_tf.training.recording import samples
 
 SMALL = {"model": "alexnet", "dataset": "imagenet2012", "input_size": 8, "epochs": 2}
 SMALL |= {"batch_size": 8, "learning_rate": 0.01, "corrupt": 0.5}
@@ -37,7 +37,7 @@ def small_model(config, channels, num_classes):
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     monkeypatch.setattr(trainer, "build_model", small_model)
-    monkeypatch.setattr(show, "record_samples", lambda *_: None)
+    monkeypatch.setattr(samples, "record_samples", lambda *_: None)
 
 
 @pytest.fixture(scope="module")
