@@ -35,7 +35,7 @@ setup(
     extras_require={
         "cuda": ["tensorflow[and-cuda]>=2.20,<2.22"],
         "theory": ["scikit-image>=0.24,<1"],  # the Gabor bank
-        "ray": ["ray>=2.44,<3"],
+        "ray": ["ray>=2.59,<3"],  # token authentication is on by itself
         "test": [
             "pytest>=8,<10",
             "pytest-xdist>=3.6,<4",

@@ -5,7 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
-from rethink_tf import console
+from rethink_tf import console, leaving, user_code
 from rethink_tf.config import flags, run_config
 from rethink_tf.data import registry as datasets
 from rethink_tf.errors import ExitCode, RethinkError
@@ -71,7 +71,12 @@ def guarded(command, argv: list[str], stopped="interrupted before anything was t
     except KeyboardInterrupt as error:
         console.warn(str(error) or stopped)
         return int(ExitCode.INTERRUPTED)
+    except (Exception, SystemExit):  # a bug, with its traceback; the end after SIGTERM
+        raise
+    except BaseException as error:  # of code that is not this package's
+        console.warn(f"ended by {user_code.described(error)}, which is no Exception")
+        return int(ExitCode.BUG)
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(main, sys.argv[1:]))
+    leaving.leave(lambda: guarded(main, sys.argv[1:]))

@@ -48,7 +48,9 @@ def _parser() -> Parser:
     add("--data_dir", help="as of rethink_tf.main")
     add("--cache_dir", help="as of rethink_tf.main")
     add("--checkpoint_every", type=int, help="as of rethink_tf.main")
-    add("--executor", default="local", choices=EXECUTORS, help="this machine, or Ray [local]")
+    add("--executor", default="local", choices=EXECUTORS,
+        help="this machine, or Ray: a cluster on loopback, or that of RAY_ADDRESS, whose ports a "
+        "firewall must keep others out of [local]")  # fmt: skip
     add("--slots", type=int, default=0,
         help="runs side by side, on this machine [one a GPU, or for two cores]")  # fmt: skip
     add("--threads", type=int, default=0, help="of each run [the cores of its slot; Ray: 1]")

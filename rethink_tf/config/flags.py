@@ -44,7 +44,8 @@ _OPTIONS_HELP = {
     "dry_run": "print the resolved configuration, run id, parameters and memory, and stop",
     "threads": "threads for arithmetic; 0: as many as there are cores for this process",
     "strategy": "how devices are used: mirrored over all GPUs where there are several, else one "
-    "(auto), or by several processes, as TF_CONFIG or Slurm describe them (multi_worker)",
+    "(auto), or by several processes, as TF_CONFIG or Slurm describe them (multi_worker): each "
+    "then listens on all interfaces without a password, so a firewall must keep others out",
     "devices": "GPUs to use, or parts of the CPU where there is none; 0: all GPUs",
     "deterministic": "the same bits on GPUs too, slower (without XLA); CPUs give them anyway",
     "checkpoint_every": "epochs between checkpoints; 0: only when a signal stops the run",
@@ -53,6 +54,7 @@ _OPTIONS_HELP = {
     "environment too (anyway), or from the start (restart)",
     "profile": "folder for a TensorBoard trace of some steps; --profile alone: the run's tb [none]",
 }
+DEEPEST = 50  # flagfiles within each other
 RESUME_MODES = ("exact", "anyway", "restart")
 _CHOICES = {"strategy": STRATEGIES, "resume": RESUME_MODES}
 
@@ -128,6 +130,7 @@ def parse_with(
         As `parse`, and the values of the further flags.
     """
     values, said = _make_flags(extra), io.StringIO()
+    words = [*argv, *_lines_of_flagfiles(argv)]
     try:
         with contextlib.redirect_stderr(said):  # absl writes of a circle there, and goes on
             rest = values(["rethink_tf", *argv])[1:]
@@ -141,7 +144,7 @@ def parse_with(
     except (OSError, ValueError) as error:  # a folder, no text, a null character in its name
         raise RequestError(f"--flagfile: cannot be read: {error}") from None
     except RecursionError:  # absl seeks the names nearest to an unknown one, letter by letter
-        longest = max((word.partition("=")[0] for word in argv), key=len)
+        longest = max((word.partition("=")[0] for word in words), key=len)
         raise RequestError(f"unknown flag {longest:.60}...; --help lists the flags") from None
     if said.getvalue():
         circle = said.getvalue().splitlines()[0].rpartition(": ")[2]
@@ -157,6 +160,42 @@ def parse_with(
     extras = {name: values[name].value for name in extra}
     _check_texts(given | options | extras)
     return RunConfig(**given), _checked(options), extras
+
+
+def _lines_of_flagfiles(argv: list[str]) -> list[str]:
+    """The lines of all flagfiles that a command line names, and of those within them.
+
+    Refuses files within each other so deep that absl, which recurses, would not end well. Files
+    that cannot be read, and circles, are left to absl.
+    """
+    level, seen, every = _flagfiles(argv), set(), []
+    for depth in range(DEEPEST + 1):
+        seen.update(level)
+        inner = []
+        for path in level:
+            with contextlib.suppress(OSError, ValueError), open(os.path.expanduser(path)) as file:
+                lines = [line.strip() for line in file]
+                every += [line for line in lines if line.startswith("-")]
+                inner += _flagfiles(lines)
+        level = [path for path in dict.fromkeys(inner) if path not in seen]
+        if not level:
+            return every
+        if depth == 0:
+            first = _flagfiles(argv)[0]
+    raise RequestError(
+        f"--flagfile={first}: expected files that include each other at most {DEEPEST} deep, found "
+        f"more, such as {level[0]}"
+    )
+
+
+def _flagfiles(words: list[str]) -> list[str]:
+    """The files that --flagfile=FILE, -flagfile=FILE and --flagfile FILE name."""
+    found = []
+    for word, following in zip(words, [*words[1:], ""], strict=False):
+        name, equals, path = word.partition("=")
+        if name in ("--flagfile", "-flagfile"):
+            found += [path if equals else following]
+    return [path.strip() for path in found if path.strip()]
 
 
 def _check_texts(values: dict) -> None:

@@ -58,6 +58,7 @@ import numpy as np
 
 from rethink_tf.storage import array_cache
 from rethink_tf.runs import schema as records
+from rethink_tf import temporaries
 from rethink_tf.errors import StorageError
 
 CONFIG, HISTORY, SUMMARY = "config.json", "history.jsonl", "summary.json"
@@ -91,7 +92,8 @@ def _plain(value):
 def write_atomically(path: Path, content: bytes) -> None:
     """Writes beside, fsyncs and renames: a reader sees the old content or the new, never half."""
     with storage(path):
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        beside = temporaries.beside(path)
+        temporaries.sweep(path)
         try:
             with open(beside, "wb") as file:
                 file.write(content)
@@ -109,7 +111,7 @@ def require_writable(path: Path) -> None:
     with storage(path):
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        beside = temporaries.beside(path)
         beside.touch()
         beside.unlink()
 

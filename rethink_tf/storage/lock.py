@@ -9,8 +9,9 @@ import os
 import time
 from pathlib import Path
 
+from rethink_tf import temporaries
 from rethink_tf.errors import InUseError, StorageError
-from rethink_tf.runs.results import LOCK, storage
+from rethink_tf.runs.results import CHECKPOINTS, LOCK, SNAPSHOTS, storage
 
 
 @contextlib.contextmanager
@@ -25,6 +26,8 @@ def locked(run_dir: Path):
         with storage(run_dir):
             file.truncate(0)
             file.write(str(os.getpid()).encode())
+            for folder in (run_dir, run_dir / CHECKPOINTS, run_dir / SNAPSHOTS):
+                temporaries.sweep_folder(folder, locked=True)
         try:
             yield
         finally:

@@ -84,8 +84,7 @@ def learner(
     if config.weight_decay and head.kernel_regularizer is None:
         raise RequestError(
             f"--weight_decay: expected 0, since the last layer of "
-            f"{content_hash.shown(config.model)} has none and all else is frozen; received "
-            f"{config.weight_decay}"
+            f"{content_hash.shown(config.model)} has none and all else is frozen; received {config.weight_decay}"
         )
     tables = [_features_of(model, table, preprocess) for table in (train, test)]
     say(f"features of {train.num_examples + test.num_examples:,} images computed, once: "

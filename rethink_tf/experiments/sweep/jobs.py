@@ -3,10 +3,13 @@
 Imports no TensorFlow.
 """
 
+import contextlib
 import dataclasses
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from rethink_tf import temporaries
 from rethink_tf.config import run_config
 from rethink_tf.errors import ExitCode, RethinkError, StorageError
 from rethink_tf.experiments import plan as experiments
@@ -62,8 +65,9 @@ class Job:
 
     @property
     def log(self) -> Path:
-        """What the run said."""
-        return self.runs_dir / LOGS / f"{self.plan.run_id}.log"
+        """What the run said. Each sweep has logs of its own: another may start the same run."""
+        own = f"{temporaries.machine()}-{os.getpid()}"
+        return self.runs_dir / LOGS / f"{self.plan.run_id}.{own}.log"
 
     @property
     def failed(self) -> bool:
@@ -72,6 +76,16 @@ class Job:
     def state(self) -> str:
         """As `experiments.state`."""
         return state(self.run_dir) if self.run_dir else MISSING
+
+    def remove_old_logs(self) -> None:
+        """Removes the run's logs of sweeps of this machine that have ended."""
+        for path in self.log.parent.glob(f"{self.plan.run_id}.*log"):
+            _, _, own = path.name.removesuffix(".log").rpartition(".")
+            machine, _, pid = own.partition("-")
+            ended = pid.isdecimal() and not temporaries.lives(int(pid))
+            if machine == temporaries.machine() and ended:
+                with contextlib.suppress(OSError):
+                    path.unlink()
 
     def end(self, code: int, why: str | None = None) -> None:
         """Notes how it ended."""

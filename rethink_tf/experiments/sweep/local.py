@@ -94,5 +94,9 @@ class Slots:
                 process.wait()
         self.running.clear()
 
+    def pid(self, job) -> int | None:
+        """The process of a running job."""
+        return next((p.pid for other, p in self.running.values() if other is job), None)
+
     def close(self) -> None:
         """Nothing is kept."""
