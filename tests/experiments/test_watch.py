@@ -7,6 +7,7 @@ import pytest
 from rethink_tf.experiments.sweep import watch as sweep_watch
 from rethink_tf.experiments.sweep.watch import Watch
 from rethink_tf.runs import results
+from rethink_tf.storage import files
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def unknown():
 def plain_history(monkeypatch):
     def read(run_dir):
         path = run_dir / results.HISTORY
-        return [results.records.parse(line) for line in path.read_bytes().splitlines()] \
+        return [files.parse(line) for line in path.read_bytes().splitlines()] \
             if path.exists() else []  # fmt: skip
 
     monkeypatch.setattr(sweep_watch.results, "read_history", read)

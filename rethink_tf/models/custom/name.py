@@ -32,7 +32,7 @@ def refuse_other_files(name) -> None:
     """
     text = str(name)
     ending = Path(text).suffix.lower()
-    if not (ending or "/" in text or ":" in text or Path(text).is_dir()):
+    if not (ending or "/" in text or ":" in text or paths.absolute(text).is_dir()):
         return
     words = f"--model: expected FILE.keras or package.module:function, received {text}"
     if ending in (".h5", ".hdf5"):
