@@ -16,7 +16,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     license_files=["LICENSE"],
-    entry_points={"console_scripts": ["rethink-tf = rethink_tf.cli.app:main"]},
+    entry_points={"console_scripts": ["rethink-tf = rethink_tf.cli.app:entry"]},
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["rethink_tf", "rethink_tf.*"]),
     package_data={
@@ -41,7 +41,7 @@ setup(
     extras_require={
         "cuda": ["tensorflow[and-cuda]>=2.20,<2.22"],
         "theory": ["scikit-image>=0.24,<1"],  # the Gabor bank
-        "ray": ["ray>=2.44,<3"],
+        "ray": ["ray>=2.59,<3"],  # token authentication is on by itself
         "docs": [
             "sphinx>=8,<10",
             "furo>=2024.8",

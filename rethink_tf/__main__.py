@@ -1,8 +1,6 @@
 """python -m rethink_tf COMMAND ...: the same as the console script rethink-tf."""
 
-import sys
-
-from rethink_tf.cli.app import main
+from rethink_tf.cli.app import entry
 
 if __name__ == "__main__":
-    sys.exit(main())
+    entry()

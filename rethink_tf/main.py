@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from rethink_tf import console
+from rethink_tf.cli import leaving
 from rethink_tf.cli.app import guarded
 from rethink_tf.config import flags, run_config
 from rethink_tf.data import registry as datasets
@@ -36,4 +37,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(main, sys.argv[1:]))
+    leaving.leave(lambda: guarded(main, sys.argv[1:]))

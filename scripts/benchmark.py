@@ -11,7 +11,8 @@ With --input_only it measures the input of a streamed set and nothing else (benc
     python scripts/benchmark.py --input_only --data_dir=DIR [--gpu_rate=1000] [flags of a run]
 
 All candidates take turns within one run and the best of three counts, so that a noisy neighbour
-hits all alike; all use the same number of threads. PyTorch is optional.
+hits all alike; all use the same number of threads. Each is a process of its own, and one that
+cannot run is named and left out. PyTorch is optional.
 """
 
 import gc
@@ -32,7 +33,7 @@ import benchmark_replicas  # noqa: E402
 import benchmark_resume  # noqa: E402
 import benchmark_step  # noqa: E402
 import benchmark_tables  # noqa: E402
-import benchmark_torch  # noqa: E402
+import benchmark_twins  # noqa: E402
 
 from rethink_tf import environment
 from rethink_tf.config.run_config import PRECISIONS  # noqa: E402
@@ -48,7 +49,7 @@ def machine(options) -> dict:
     names = [x.split(":", 1)[1].strip() for x in lines if x.startswith("model name")]
     found = devices.describe()
     if options.torch:
-        found["versions"]["torch"] = benchmark_torch.version()
+        found["versions"]["torch"] = benchmark_twins.version()
     cpu = names[0] if names else platform.processor() or platform.machine()
     settings = {"threads": options.threads, "torch": options.torch}
     return {"cpu": cpu, "cores": environment.cores(), **settings, **found}
@@ -71,6 +72,11 @@ def measure(name: str, precision: str, options, scratch: Path, report: dict) -> 
     if parts - {"replicas"}:
         row, pure = benchmark_step.measure(name, precision, options)
         report["steps"].append(row)
+        if "failed" in row:
+            missing = {key: row[key] for key in ("model", "precision", "failed")}
+            for part in parts & {"loop", "checkpoint"}:
+                report[part].append(missing)
+            parts -= {"loop", "checkpoint"}
         if "loop" in parts:
             report["loop"].append(benchmark_loop.run_training(row, pure, options, scratch))
         del pure  # and with it model and data
@@ -87,7 +93,7 @@ def main(argv: list[str]) -> int:
         return benchmark_input.main([flag for flag in argv if flag != "--input_only"])
     options = benchmark_options.parse(argv, __doc__)
     options.threads = devices.start(options.threads)
-    options.torch = benchmark_torch.version() is not None and not options.no_torch
+    options.torch = benchmark_twins.version() is not None and not options.no_torch
     report = {"machine": machine(options), "settings": vars(options)}
     report |= {part: [] for part in ("steps", "loop", "replicas", "checkpoint")}
     others, started = busy_elsewhere(), time.monotonic()

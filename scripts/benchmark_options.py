@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmark_torch import TABLE1, TWINS
+from benchmark_twins import TABLE1, TWINS
 
 from rethink_tf.config.run_config import PRECISIONS
 from rethink_tf.data import registry as datasets

@@ -1,18 +1,23 @@
-"""The pure training step, ours and PyTorch's, and the matmul peak, for benchmark.py."""
+"""The pure training step, ours and PyTorch's, and the matmul peak, for benchmark.py.
+
+Each candidate is a process of its own (benchmark_candidate.py), ours and PyTorch's alike.
+"""
 
 import math
 import time
-from collections.abc import Callable
+from types import SimpleNamespace
 
-import benchmark_torch
+import benchmark_noise
+import benchmark_twins
 import numpy as np
-from benchmark_torch import MOMENTUM
+from benchmark_candidate import Candidate, LeftOut
+from benchmark_noise import CHANNELS, CLASSES
+from benchmark_twins import MOMENTUM
 
 from rethink_tf.models import build, count_trainable
 
 ROUNDS = 3
 LEARNING_RATE = 0.01  # low enough for every model: a NaN would falsify the time
-CLASSES, CHANNELS = 10, 3
 MATMUL_SIZES = (2048, 4096)
 
 
@@ -36,29 +41,45 @@ def random_table(options):
     """A resident set of noise: a `pipeline.Table` of uint8 [examples, size, size, 3]."""
     from rethink_tf.data.types import Table
 
-    size = 32 if options.augment == "crop" else options.input_size
-    draw = np.random.default_rng(0)
-    images = draw.integers(0, 256, (options.examples, size, size, CHANNELS), np.uint8)
-    labels = draw.integers(0, CLASSES, options.examples, np.int32)
-    return Table(np.arange(options.examples), images, labels, labels.copy(), CLASSES)
+    found = benchmark_noise.arrays(options)
+    index, labels = np.arange(options.examples), found.given
+    return Table(index, found.images, labels, labels.copy(), CLASSES)
 
 
-def take_turns(candidates: dict, seconds: float, rounds: int = ROUNDS) -> dict[str, float]:
+def take_turns(
+    candidates: dict, seconds: float, rounds: int = ROUNDS, left_out: dict | None = None
+) -> dict[str, float]:
     """Best seconds per unit of each candidate over several rounds, in each of which all run.
 
     Args:
         candidates: functions by name; f(count) does `count` units and returns the seconds taken.
         seconds: how long each is to run in a round.
         rounds: number of rounds.
+        left_out: gets the name of each candidate that cannot run, and why; None: that is raised.
     """
     counts, best = {}, {}
-    for name, run in candidates.items():
-        run(2)  # compiles
-        counts[name] = max(1, round(seconds / (run(2) / 2)))
+
+    def timed(name, count):
+        if name in (left_out or ()):
+            return None
+        try:
+            return candidates[name](count)
+        except LeftOut as why:
+            if left_out is None:
+                raise
+            left_out[name] = str(why)
+            best.pop(name, None)
+
+    for name in candidates:
+        timed(name, 2)  # compiles
+        took = timed(name, 2)
+        if took is not None:
+            counts[name] = max(1, round(seconds / (took / 2)))
     for _ in range(rounds):
-        for name, run in candidates.items():
-            each = run(counts[name]) / counts[name]
-            best[name] = min(each, best.get(name, each))
+        for name in counts:
+            took = timed(name, counts[name])
+            if took is not None:
+                best[name] = min(took / counts[name], best.get(name, float("inf")))
     return best
 
 
@@ -124,7 +145,42 @@ def our_step(name, precision, table, options, jit, strategy=None, kind=None):
     return run, steps.model
 
 
-def torch_steps(name, precision, table, options, parameters) -> tuple[dict, dict]:
+def _options(options) -> SimpleNamespace:
+    """The options of a candidate's process, in which TensorFlow is started with these threads."""
+    from rethink_tf.training.devices import setup as devices
+
+    given = SimpleNamespace(**options)
+    devices.start(given.threads)
+    return given
+
+
+def our_candidate(name: str, precision: str, options: dict, jit: bool, streamed: bool = False):
+    """`our_step` for benchmark_candidate.py, with what is known of its model."""
+    given, kind = _options(options), None
+    if streamed:
+        from benchmark_streamed import StreamedSteps as kind
+    run, model = our_step(name, precision, random_table(given), given, jit, kind=kind)
+    return run, {"parameters": count_trainable(model), "flops_per_image": flops_per_image(model)}
+
+
+def matmul_candidate(precision: str, options: dict, size: int):
+    """`matmul` for benchmark_candidate.py."""
+    _options(options)
+    return matmul(precision, size), {}
+
+
+def _started(wanted: dict[str, tuple[str, dict]], start, left_out: dict) -> dict:
+    """The candidates that can be made; why others cannot goes to `left_out`."""
+    found = {}
+    for name, (make, arguments) in wanted.items():
+        try:
+            found[name] = start(make, **arguments)
+        except LeftOut as why:
+            left_out[name] = str(why)
+    return found
+
+
+def torch_steps(name, precision, options, parameters, start=Candidate) -> tuple[dict, dict]:
     """PyTorch's candidates by setting, and why others are left out.
 
     torch.compile takes minutes, so it is tried on the fastest of the other settings alone.
@@ -132,78 +188,94 @@ def torch_steps(name, precision, table, options, parameters) -> tuple[dict, dict
     Raises:
         ValueError: a twin has not `parameters` trainable parameters.
     """
-
-    def candidate(setting):
-        run, count = benchmark_torch.training_step(
-            name, precision, table, batch_size=options.batch_size, learning_rate=LEARNING_RATE,
-            input_size=options.input_size, crop=options.augment == "crop",
-            threads=options.threads, **setting,
-        )  # fmt: skip
-        if count != parameters:
+    make, left_out = "benchmark_torch:candidate", {}
+    same = {"name": name, "precision": precision, "options": vars(options)}
+    same["learning_rate"] = LEARNING_RATE
+    settings = benchmark_twins.settings(name)
+    wanted = {key: (make, same | setting) for key, setting in settings.items()}
+    found = _started(wanted, start, left_out)
+    for candidate in found.values():
+        if candidate.facts["parameters"] != parameters:
+            count = candidate.facts["parameters"]
             raise ValueError(f"{name}: {parameters} parameters, but {count} in PyTorch")
-        return run
+    if options.no_torch_compile or not found:
+        return found, left_out
+    first = take_turns(found, options.seconds / ROUNDS, 1, left_out)
+    found = {key: candidate for key, candidate in found.items() if key in first}
+    if found:
+        fastest = min(first, key=first.get)
+        setting = settings[fastest] | {"compiled": True}
+        wanted = {f"{fastest} compiled": (make, same | setting)}
+        found |= _started(wanted, start, left_out)
+    return found, left_out
 
-    settings = benchmark_torch.settings(name)
-    found = {key: candidate(setting) for key, setting in settings.items()}
-    if options.no_torch_compile:
-        return found, {}
-    first = take_turns(found, options.seconds / ROUNDS, 1)
-    fastest = min(first, key=first.get)
-    run, compiled = candidate({**settings[fastest], "compiled": True}), f"{fastest} compiled"
-    reason = benchmark_torch.why_not(run)
-    return (found | {compiled: run}, {}) if reason is None else (found, {compiled: reason})
 
-
-def measure(name: str, precision: str, options) -> tuple[dict, Callable[[], float]]:
+def measure(name: str, precision: str, options, start=Candidate) -> tuple[dict, object]:
     """One model in one precision: our step and, as `--parts` says, others, taking turns.
 
-    With `step` these are PyTorch's, the matmul and our step without seals, with `streamed` our step
-    fed by tf.data.
+    With `step` these are PyTorch's and the matmul, with `streamed` our step fed by tf.data.
+
+    Args:
+        name: a key of MODELS.
+        precision: `float32` or `mixed_bfloat16`.
+        options: of the command line.
+        start: makes a candidate: a process of its own.
 
     Returns:
-        (the row of the report, a function that measures our step again, in seconds).
+        (the row of the report, a function that measures our step again, in seconds). Where our step
+        cannot run at all, the row has `failed`, the reason, in place of figures, and the function
+        is None.
     """
     from rethink_tf.training.trainer import compile_with_xla
 
-    table = random_table(options)
     default = compile_with_xla(name, options.threads)
-    ours, torch, others, left_out = {}, {}, {}, {}
-    for jit in (default, not default)[: 2 if options.xla == "both" else 1]:
-        ours[f"XLA {'on' if jit else 'off'}"], model = our_step(
-            name, precision, table, options, jit
-        )
-    parameters = count_trainable(model)
+    given, left_out = {"precision": precision, "options": vars(options)}, {}
+    mine = {"name": name, **given}
+    ours = {
+        f"XLA {'on' if jit else 'off'}": ("benchmark_step:our_candidate", {**mine, "jit": jit})
+        for jit in (default, not default)[: 2 if options.xla == "both" else 1]
+    }
+    ours = _started(ours, start, left_out)
+    row = {"model": name, "precision": precision}
+    if not ours:
+        return {**row, "failed": next(iter(left_out.values())), "left_out": left_out}, None
+    facts = next(iter(ours.values())).facts
+    torch, others = {}, {}
     if "streamed" in options.parts:
-        from benchmark_streamed import StreamedSteps
-
-        others["streamed"], _ = our_step(
-            name, precision, table, options, default, kind=StreamedSteps
-        )
+        others["streamed"] = (
+            "benchmark_step:our_candidate", {**mine, "jit": default, "streamed": True}
+        )  # fmt: skip
     if "step" in options.parts:
         if options.torch:
-            torch, left_out = torch_steps(name, precision, table, options, parameters)
-        others |= {f"matmul {size}": matmul(precision, size) for size in MATMUL_SIZES}
-        from benchmark_seals import UnsealedSteps
-
-        others["unsealed"], _ = our_step(
-            name, precision, table, options, default, kind=UnsealedSteps
-        )
-    best = take_turns({**ours, **torch, **others}, options.seconds)
-    rates = {key: options.batch_size / best[key] for key in best}
-    row = {
-        "model": name,
-        "precision": precision,
-        "parameters": parameters,
-        "flops_per_image": flops_per_image(model),
+            torch, torch_left = torch_steps(name, precision, options, facts["parameters"], start)
+            left_out |= {f"PyTorch {key}": why for key, why in torch_left.items()}
+        others |= {
+            f"matmul {size}": ("benchmark_step:matmul_candidate", {**given, "size": size})
+            for size in MATMUL_SIZES
+        }
+    others = _started(others, start, left_out)
+    theirs = {f"PyTorch {key}": candidate for key, candidate in torch.items()}
+    best = take_turns({**ours, **theirs, **others}, options.seconds, left_out=left_out)
+    rates = {key: options.batch_size / seconds for key, seconds in best.items()}
+    ours = {key: candidate for key, candidate in ours.items() if key in best}
+    if not ours:
+        return {**row, "failed": next(iter(left_out.values())), "left_out": left_out}, None
+    row |= {
+        "parameters": facts["parameters"],
+        "flops_per_image": facts["flops_per_image"],
         "default": next(iter(ours)),
         "ours": {key: rates[key] for key in ours},
-        "torch": {key: rates[key] for key in torch},
-        "torch_left_out": left_out,
+        "torch": {key: rates[f"PyTorch {key}"] for key in torch if f"PyTorch {key}" in rates},
+        "left_out": left_out,
     }
-    if "streamed" in others:
+    if "streamed" in rates:
         row["streamed"] = rates["streamed"]
-    if "step" in options.parts:
-        row["seals"] = best[row["default"]] / best["unsealed"] - 1
-        row["matmul_gflops"] = max(2e-9 * size**3 / best[f"matmul {size}"] for size in MATMUL_SIZES)
+    products = {size: best.get(f"matmul {size}") for size in MATMUL_SIZES}
+    peaks = [2e-9 * size**3 / seconds for size, seconds in products.items() if seconds]
+    if peaks:
+        row["matmul_gflops"] = max(peaks)
     alone = {row["default"]: ours[row["default"]]}
+    for candidate in {**ours, **theirs, **others}.values():
+        if candidate not in alone.values():
+            candidate.close()
     return row, lambda: take_turns(alone, options.seconds, 1)[row["default"]]

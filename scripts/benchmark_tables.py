@@ -2,6 +2,7 @@
 
 import textwrap
 
+import benchmark_twins
 from benchmark_resume import EVERY
 from benchmark_step import ROUNDS
 
@@ -18,36 +19,42 @@ def peaks(rows: list[dict]) -> dict[str, float]:
 def step_table(rows: list[dict], torch: bool) -> list[str]:
     """The lines of the report on the pure step."""
     head = f"{'model':<16}{'precision':<15}{'GFLOP':>7}{'images/s':>9}  {'XLA':<4}{'of peak':>8}"
-    head += f"{'other XLA':>11}" if any(len(r["ours"]) > 1 for r in rows) else ""
+    head += f"{'other XLA':>11}" if any(len(r.get("ours", ())) > 1 for r in rows) else ""
     lines = [head + (f"{'PyTorch':>9}{'ratio':>6}  setting" if torch else "")]
     for row in rows:
+        if "failed" in row:
+            lines.append(f"{row['model']:<16}{row['precision']:<15} {row['failed']}"[:100])
+            continue
         ours, gflop = row["ours"][row["default"]], row["flops_per_image"] / 1e9
-        share = ours * gflop / peaks(rows)[row["precision"]]
+        peak = peaks(rows).get(row["precision"])
+        share = f"{ours * gflop / peak:8.0%}" if peak else f"{'-':>8}"
         text = f"{row['model']:<16}{row['precision']:<15}{gflop:7.4f}{ours:9,.0f}"
-        text += f"  {row['default'].removeprefix('XLA '):<4}{share:8.0%}"
+        text += f"  {row['default'].removeprefix('XLA '):<4}{share}"
         text += "".join(f"{v:11,.0f}" for k, v in row["ours"].items() if k != row["default"])
-        if torch:
+        if torch and row["torch"]:
             setting, rate = max(row["torch"].items(), key=lambda item: item[1])
             text += f"{rate:9,.0f}{ours / rate:6.2f}  {setting}"
+        elif torch:
+            text += f"{'-':>9}{'-':>6}  left out"
         lines.append(text)
-    return lines + torch_left_out(rows)
+    return lines + left_out(rows)
 
 
 def seals_line(rows: list[dict]) -> str:
     """What the seals of images and the probe cost, as a share of the step without them."""
     found = [f"{r['model']} {r['precision']} {r['seals']:.1%}" for r in rows if "seals" in r]
-    return f"Seals, of a step without them: {', '.join(found)}"
+    return f"Seals, of a step without them: {', '.join(found)}" if found else ""
 
 
-def torch_left_out(rows: list[dict]) -> list[str]:
-    """Why settings of PyTorch were not measured, each reason once."""
+def left_out(rows: list[dict]) -> list[str]:
+    """Which candidates were not measured, and why: each reason once."""
     reasons = {}
     for row in rows:
-        for reason in row["torch_left_out"].values():
-            reasons.setdefault(reason, []).append(row["model"])
+        for candidate, reason in row.get("left_out", {}).items():
+            reasons.setdefault((candidate, reason), []).append(row["model"])
     return [
-        f"left out for {', '.join(dict.fromkeys(models))}: {reason}"[:100]
-        for reason, models in reasons.items()
+        f"left out for {', '.join(dict.fromkeys(models))}: {candidate}: {reason}"[:200]
+        for (candidate, reason), models in reasons.items()
     ]
 
 
@@ -91,6 +98,8 @@ def streamed_table(rows: list[dict]) -> list[str]:
 
     def cells(row):
         resident = row["ours"][row["default"]]
+        if "streamed" not in row:
+            return f"{resident:12,.0f}{'-':>12}{'-':>8}"
         return f"{resident:12,.0f}{row['streamed']:12,.0f}{resident / row['streamed']:8.2f}"
 
     return _table(f"{'resident':>12}{'streamed':>12}{'ratio':>8}", rows, cells)
@@ -129,7 +138,8 @@ def show(report: dict) -> str:
             *textwrap.wrap(seals_line(report["steps"]), 100),
         ]
         if not torch:
-            lines.append("PyTorch is left out or not installed: no comparison")
+            why = "left out" if benchmark_twins.version() else "not installed"
+            lines.append(f"PyTorch is {why}: no comparison")
     if "loop" in parts:
         lines += [
             "",

@@ -5,30 +5,16 @@ BatchNorm2d's scale, which FusedBatchNorm has not, is frozen at one.
 """
 
 import time
+from types import SimpleNamespace
+
+from benchmark_candidate import LeftOut
+from benchmark_twins import MOMENTUM, RESIDUAL
 
 try:
     import torch
     from torch import nn
 except ImportError:
     torch = None
-
-MOMENTUM = 0.9
-# The networks that are written here.
-TABLE1 = ("inception", "inception_no_bn", "alexnet", "mlp_3x512", "mlp_1x512")
-RESIDUAL = ("wrn_28_1", "resnet_18")
-TWINS = TABLE1 + RESIDUAL
-
-
-def version() -> str | None:
-    """PyTorch's version, None where it is not installed."""
-    return torch.__version__ if torch else None
-
-
-def settings(name: str) -> dict[str, dict]:
-    """The settings worth trying for a model: keyword arguments of `training_step` by name."""
-    if name.startswith("mlp"):
-        return {"plain": {}}
-    return {"channels_last": {"channels_last": True}, "contiguous": {}}
 
 
 def why_not(run) -> str | None:
@@ -47,6 +33,29 @@ def why_not(run) -> str | None:
             return "torch.compile: no C++ compiler works here"
         return f"torch.compile: {type(error).__name__}: {(text.splitlines() or [''])[0]}"[:200]
     return None
+
+
+def candidate(name: str, precision: str, options: dict, learning_rate: float, **setting):
+    """A candidate for benchmark_candidate.py: `training_step` on a table of noise.
+
+    Raises:
+        LeftOut: PyTorch is not here, or it cannot compile the step.
+    """
+    import benchmark_noise
+
+    if torch is None:
+        raise LeftOut("PyTorch is not installed")
+    given = SimpleNamespace(**options)
+    run, parameters = training_step(
+        name, precision, benchmark_noise.arrays(given), batch_size=given.batch_size,
+        input_size=given.input_size, crop=given.augment == "crop", learning_rate=learning_rate,
+        threads=given.threads, **setting,
+    )  # fmt: skip
+    if setting.get("compiled"):
+        reason = why_not(run)
+        if reason is not None:
+            raise LeftOut(reason)
+    return run, {"parameters": parameters}
 
 
 def network(name: str, input_size: int, channels: int, num_classes: int):

@@ -10,9 +10,12 @@ import importlib
 import signal
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 from rethink_tf import console
+from rethink_tf.cli import leaving
 from rethink_tf.errors import ExitCode, RequestError, RethinkError
+from rethink_tf.models.custom import user_code
 from rethink_tf.storage import paths
 
 PROGRAM = "rethink-tf"
@@ -115,6 +118,11 @@ def guarded(
     except KeyboardInterrupt as error:
         console.warn(str(error) or stopped)
         return int(ExitCode.INTERRUPTED)
+    except (Exception, SystemExit):  # a bug, with its traceback; the end after SIGTERM
+        raise
+    except BaseException as error:  # of code that is not this package's
+        console.warn(f"ended by {user_code.described(error)}, which is no Exception")
+        return int(ExitCode.BUG)
 
 
 def listing() -> str:
@@ -147,7 +155,7 @@ def _dispatch(argv: list[str]) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs one command line: the console script.
+    """Runs one command line and returns its exit code.
 
     Args:
         argv: the command's name and its arguments; None for those of the process.
@@ -155,3 +163,11 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     command = COMMANDS.get(argv[0].replace("_", "-")) if argv else None
     return guarded(_dispatch, argv, command.stopped if command else NOTHING_TRAINED)
+
+
+def entry() -> NoReturn:
+    """The console script: runs the process's command line and ends the process with its code.
+
+    A thread that a user's module has started does not keep the process alive.
+    """
+    leaving.leave(main)

@@ -74,7 +74,8 @@ class Flags:
         "0/1", str, "i/n: the i-th part of n, i from 0", group=_GROUP,
     )  # fmt: skip
     executor: str = fields.field(
-        "local", str, "this machine, or Ray", group=_GROUP, choices=EXECUTORS,
+        "local", str, "this machine, or Ray: a cluster on loopback, or that of RAY_ADDRESS, whose "
+        "ports a firewall must keep others out of", group=_GROUP, choices=EXECUTORS,
     )  # fmt: skip
     slots: int = fields.field(
         0, int, "runs side by side, on this machine", group=_GROUP, low=0, high=1_000_000,

@@ -22,6 +22,7 @@ from rethink_tf.errors import RequestError
 
 WIDTH = 98  # characters of a line of --help
 NAME_WIDTH = 24  # of a flag's name there
+DEEPEST = 50  # flagfiles within each other
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,6 +158,7 @@ def _define(known: Mapping[str, dataclasses.Field]) -> flags.FlagValues:
 def _read(values: flags.FlagValues, argv: list[str], known: list[str]) -> list[str]:
     """Sets the values; returns the positional arguments."""
     printed = io.StringIO()
+    typed = [*argv, *_lines_of_flagfiles(argv)]
     try:
         with contextlib.redirect_stderr(printed):  # absl writes of a circle there, and continues
             words = values(["rethink_tf", *argv])[1:]
@@ -171,12 +173,48 @@ def _read(values: flags.FlagValues, argv: list[str], known: list[str]) -> list[s
     except (OSError, ValueError) as error:  # a folder, no text, a null character in its name
         raise RequestError(f"--flagfile: cannot be read: {error}") from None
     except RecursionError:  # absl seeks the names nearest to an unknown one, letter by letter
-        longest = max((word.partition("=")[0] for word in argv), key=len)
+        longest = max((word.partition("=")[0] for word in typed), key=len)
         raise RequestError(f"unknown flag {longest:.60}...; --help lists the flags") from None
     if printed.getvalue():
         circle = printed.getvalue().splitlines()[0].rpartition(": ")[2]
         raise RequestError(f"--flagfile={circle}: expected a file that does not include itself")
     return words
+
+
+def _lines_of_flagfiles(argv: list[str]) -> list[str]:
+    """The lines of all flagfiles that a command line names, and of those within them.
+
+    Refuses files within each other so deep that absl, which recurses, would not end well. Files
+    that cannot be read, and circles, are left to absl.
+    """
+    level, seen, every = _flagfiles(argv), set(), []
+    for depth in range(DEEPEST + 1):
+        seen.update(level)
+        inner = []
+        for path in level:
+            with contextlib.suppress(OSError, ValueError), open(os.path.expanduser(path)) as file:
+                lines = [line.strip() for line in file]
+                every += [line for line in lines if line.startswith("-")]
+                inner += _flagfiles(lines)
+        level = [path for path in dict.fromkeys(inner) if path not in seen]
+        if not level:
+            return every
+        if depth == 0:
+            first = _flagfiles(argv)[0]
+    raise RequestError(
+        f"--flagfile={first}: expected files that include each other at most {DEEPEST} deep, found "
+        f"more, such as {level[0]}"
+    )
+
+
+def _flagfiles(words: list[str]) -> list[str]:
+    """The files that --flagfile=FILE, -flagfile=FILE and --flagfile FILE name."""
+    found = []
+    for word, following in zip(words, [*words[1:], ""], strict=False):
+        name, equals, path = word.partition("=")
+        if name in ("--flagfile", "-flagfile"):
+            found += [path if equals else following]
+    return [path.strip() for path in found if path.strip()]
 
 
 def _switch(name: str, value: str | None) -> bool:

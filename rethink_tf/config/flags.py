@@ -42,7 +42,9 @@ class Options:
     )  # fmt: skip
     strategy: str = fields.field(
         "auto", str, "how devices are used: mirrored over all GPUs where there are several, else "
-        "one (auto), or by several processes, as TF_CONFIG or Slurm describe them (multi_worker)",
+        "one (auto), or by several processes, as TF_CONFIG or Slurm describe them (multi_worker): "
+        "each then listens on all interfaces without a password, so a firewall must keep others "
+        "out",
         group=_GROUP, choices=STRATEGIES,
     )  # fmt: skip
     devices: int = fields.field(

@@ -79,8 +79,15 @@ def build(
 
 
 def accepts(name: str) -> bool:
-    """Whether `build` can be asked for a name, once it is resolved."""
-    return find_spec(name) is not None or foreign_models.is_foreign(name)
+    """Whether `build` can be asked for a name, once it is resolved.
+
+    Raises:
+        RequestError: it names a file or folder of another kind than FILE.keras.
+    """
+    if find_spec(name) is not None or foreign_models.is_foreign(name):
+        return True
+    foreign_models.refuse_other_files(name)
+    return False
 
 
 def layers_of(model) -> list:

@@ -17,8 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
+from rethink_tf.storage import temporaries
+
 HASHES_FILE = "hashes.json"
-# What a killed process left behind is removed by the next writer. No writing takes this long.
+# What a killed process left behind is removed by the next writer: at once where that process was on
+# this machine, else after this time. No writing takes this long.
 STALE_SECONDS = 24 * 3600
 
 
@@ -166,7 +169,7 @@ def load_or_build(
 
 
 def _beside(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    return temporaries.beside(folder, secrets.token_hex(4))
 
 
 def _remove(folder: Path) -> None:
@@ -180,6 +183,7 @@ def _remove(folder: Path) -> None:
 
 
 def _remove_stale(folder: Path) -> None:
+    temporaries.sweep(folder)
     for path in folder.parent.glob(f".{folder.name}.*"):
         try:
             old = time.time() - path.stat().st_mtime > STALE_SECONDS

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rethink_tf.errors import StorageError
-from rethink_tf.storage import array_cache
+from rethink_tf.storage import array_cache, temporaries
 
 DEEPEST = 16  # levels of JSON; our files have five
 
@@ -39,7 +39,8 @@ def without_nan(value):
 def write_atomically(path: Path, content: bytes) -> None:
     """Writes beside, fsyncs and renames: a reader sees the old content or the new, never half."""
     with storage(path):
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        beside = temporaries.beside(path)
+        temporaries.sweep(path)
         try:
             with open(beside, "wb") as file:
                 file.write(content)
@@ -57,7 +58,7 @@ def require_writable(path: Path) -> None:
     with storage(path):
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        beside = temporaries.beside(path)
         beside.touch()
         beside.unlink()
 

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from rethink_tf.errors import InUseError, StorageError
+from rethink_tf.storage import temporaries
 from rethink_tf.storage.files import storage
 
 NAME = "lock"
@@ -27,6 +28,9 @@ def locked(run_dir: Path):
         with storage(run_dir):
             file.truncate(0)
             file.write(str(os.getpid()).encode())
+            temporaries.sweep_folder(run_dir, locked=True)
+            for folder in filter(Path.is_dir, run_dir.iterdir()):  # checkpoints, snapshots
+                temporaries.sweep_folder(folder, locked=True)
         try:
             yield
         finally:

@@ -6,6 +6,7 @@ TensorFlow is imported only when there is something to train.
 import contextlib
 import dataclasses
 import json
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -161,17 +162,38 @@ def _train(config, run_dir, options, argv, say, stop, started):
     except Exception as error:
         # TensorFlow's own types are named, not imported: this module loads without it.
         kind = type(error).__name__
-        if isinstance(error, MemoryError) or kind == "ResourceExhaustedError":
-            raise RequestError(
-                f"--batch_size: {config.batch_size} examples a step do not fit into memory; "
-                "type a smaller one, or fewer --examples"
-            ) from None
+        if _is_of_memory(error):
+            raise RequestError(_memory(config, error, trainer.train_epochs)) from None
         if started.workers.count > 1 and kind in _LOST:
             raise WorkerLostError(
                 "another worker was lost; the same command, given to all workers, goes on from "
                 f"the last checkpoint ({str(error).splitlines()[0][:200]})"
             ) from None
         raise
+
+
+def _is_of_memory(error: Exception) -> bool:
+    """Whether memory was wanting; a full disk is a ResourceExhaustedError to TensorFlow too."""
+    if isinstance(error, MemoryError):
+        return True
+    if type(error).__name__ != "ResourceExhaustedError":
+        return False
+    text = str(error).lower()
+    return "memory" in text or "oom" in text or "allocat" in text
+
+
+def _memory(config: RunConfig, error: Exception, training: Callable) -> str:
+    """What did not fit into memory: a step of the training, or what comes before the first."""
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    if any(frame.f_code is training.__code__ for frame in frames):
+        return (
+            f"--batch_size: {config.batch_size} examples a step do not fit into memory; "
+            "type a smaller one, or fewer --examples"
+        )
+    return (
+        "--examples: the model and the data do not fit into memory, before the first step; type "
+        "fewer, or a smaller --model"
+    )
 
 
 def plan(config: RunConfig, options: Options = DEFAULTS) -> str:

@@ -198,6 +198,23 @@ def test_a_sweep_says_what_it_does(quick, tmp_path):
     assert lines[12:14] == ["    one line", "    the last line"]
 
 
+def test_the_log_that_is_quoted_is_its_own(quick, tmp_path, monkeypatch):
+    """Another sweep that starts the same run before the report does not change what is quoted."""
+    said = sweep.verdict
+
+    def verdict(jobs):
+        for job in jobs:  # as another sweep would
+            with monkeypatch.context() as other:
+                other.setattr("os.getpid", lambda: 4711)
+                assert not job.log.exists()
+                job.log.write_text("in use by process 815")
+        return said(jobs)
+
+    monkeypatch.setattr(sweep, "verdict", verdict)
+    code, out, _ = quick("fail", "--slots=1")
+    assert code == 6 and "    the last line" in out.splitlines() and "815" not in out
+
+
 def test_what_is_done_is_not_done_again(quick):
     assert quick("finish", "--slots=1")[0] == 0
     code, out, _ = quick("finish", "--slots=1")
@@ -282,3 +299,21 @@ def test_what_is_no_training_has_no_epoch(tmp_path, monkeypatch):
     job.stage = STARTED
     view.tick([job])
     assert said[-1].startswith("0 of 1 ended; table3 cifar10_none seed 0; ")
+
+
+def test_a_silent_run_is_named_with_what_can_be_done(tmp_path, monkeypatch):
+    said = []
+    (job, *_) = jobs_of(
+        planned("table1", "smoke", runs_dir=tmp_path, only="mlp_1x512_true"), tmp_path
+    )
+    view = display.Plain(tmp_path, said.append)
+    view.jobs = [job]
+    view.silent(job, 750.0, 50.0, 4711)
+    view.silent(job, 750.0, 50.0, None)
+    for line, process in zip(
+        said, ("process 4711; kill 4711 lets it save and ends it; ", ""), strict=True
+    ):
+        assert line == (
+            f"[1/1] SILENT   {job.name}  no progress for {display.duration(750.0)}, an epoch of "
+            f"it takes {display.duration(50.0)}; {process}{job.log}"
+        )

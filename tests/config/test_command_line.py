@@ -8,7 +8,7 @@ from absl import flags
 
 from rethink_tf.config import fields
 from rethink_tf.config import flags as command_line
-from rethink_tf.config.command_line import CommandLine, FlagSet
+from rethink_tf.config.command_line import DEEPEST, CommandLine, FlagSet
 from rethink_tf.config.flags import Options, parse
 from rethink_tf.config.run_config import FIELDS, OF_THE_PARENT, RunConfig
 from rethink_tf.errors import RequestError
@@ -182,6 +182,35 @@ def test_a_bad_flagfile_is_refused(tmp_path, content, message):
     with pytest.raises(RequestError) as error:
         parse([f"--flagfile={file}"])
     assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def chain(folder, count, last="--seed=7\n"):
+    """So many flagfiles, each within the one before; the first."""
+    for number in range(count):
+        inner = f"--flagfile={folder}/{number + 1}.flags\n" if number < count - 1 else last
+        (folder / f"{number}.flags").write_text(f"# {number}\n{inner}")
+    return f"--flagfile={folder}/0.flags"
+
+
+@pytest.mark.parametrize("count", [DEEPEST + 2, 1500])
+def test_flagfiles_that_are_too_deep_are_called_that(tmp_path, count):
+    with pytest.raises(RequestError, match="that include each other at most 50 deep") as error:
+        parse([chain(tmp_path, count)])
+    assert str(error.value).startswith(f"--flagfile={tmp_path}/0.flags: ")
+
+
+def test_flagfiles_within_each_other_up_to_the_limit(tmp_path):
+    assert parse([chain(tmp_path, DEEPEST + 1)])[0] == RunConfig(seed=7)
+    first, path = f"{tmp_path}/0.flags", chain(tmp_path, 40, f"--flagfile={tmp_path}/0.flags\n")
+    with pytest.raises(RequestError, match="expected a file that does not include itself"):
+        parse(["--flagfile", first])
+    assert path.endswith(first)
+
+
+def test_a_long_unknown_flag_out_of_a_flagfile_is_named(tmp_path):
+    (tmp_path / "a.flags").write_text(f"--{'x' * 3000}=1\n")
+    with pytest.raises(RequestError, match="^unknown flag --xxxxxxxx"):
+        parse([f"--flagfile={tmp_path}/a.flags"])
 
 
 def test_parsing_leaves_no_trace():

@@ -8,12 +8,14 @@ import subprocess
 import sys
 import threading
 import time
+import types
 from pathlib import Path
 
 import pytest
 from quick_command import TRIAL
 
 from rethink_tf.cli import app, sweep
+from rethink_tf.errors import RequestError
 from rethink_tf.experiments.plan import EXPERIMENTS, planned
 from rethink_tf.experiments.sweep import ray as ray_tasks
 from rethink_tf.experiments.sweep import scheduler
@@ -29,6 +31,94 @@ def test_without_ray_it_is_refused(monkeypatch, capsys, own_signals):
     assert capsys.readouterr().err == (
         "rethink_tf: --executor=ray: Ray is not installed; type pip install -e '.[ray]'\n"
     )
+
+
+class Fake(types.ModuleType):
+    """Ray as far as a sweep that has no cluster meets it."""
+
+    class AuthenticationError(Exception):
+        pass
+
+    def __init__(self, version="2.60.0", refuses=False):
+        super().__init__("ray")
+        self.__version__, self.refuses, self.given = version, refuses, None
+        self.exceptions = types.SimpleNamespace(AuthenticationError=self.AuthenticationError)
+        self.read = os.environ.get("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER")
+
+    def is_initialized(self):
+        return False
+
+    def init(self, **given):
+        if self.refuses:
+            raise self.AuthenticationError("no token\nlong story")
+        self.given = given
+
+    def cluster_resources(self):
+        return {"CPU": 2}
+
+    def nodes(self):
+        return [{"Alive": True}]
+
+    def remote(self, **_):
+        return lambda function: function
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    for name in ("RAY_ADDRESS", "RAY_AUTH_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    # Set and taken away, so that what is set during the test is taken away after it.
+    monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "")
+    monkeypatch.delenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER")
+
+    def put(**settings):
+        found = Fake(**settings)
+        monkeypatch.setitem(sys.modules, "ray", found)
+        return found
+
+    return put
+
+
+def test_a_cluster_of_this_machine_listens_on_loopback_without_a_dashboard(fake, capsys):
+    ray = fake()
+    ray_tasks.RayTasks(1, None, 5)
+    assert ray.given["address"] is None and ray.given["include_dashboard"] is False
+    assert os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "0"
+    assert capsys.readouterr().err == ""
+
+
+def test_a_cluster_that_is_joined_is_left_as_it_is(fake, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    ray = fake()
+    ray_tasks.RayTasks(1, None, 5)
+    assert ray.given["address"] == "10.0.0.1:6379"
+    assert "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER" not in os.environ
+
+
+def test_authentication_that_is_off_is_said(fake, monkeypatch, capsys):
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    fake()
+    ray_tasks.RayTasks(1, None, 5)
+    assert "RAY_AUTH_MODE=disabled: whoever reaches Ray's ports" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("version", ["2.58.1", "2.9.3", "1.13.0", "unknown"])
+def test_a_version_without_authentication_of_its_own_is_refused(version, fake):
+    ray = fake(version=version)
+    with pytest.raises(RequestError, match=f"expected Ray 2.59 or later, .* found {version}"):
+        ray_tasks.RayTasks(1, None, 5)
+    assert ray.given is None
+
+
+def test_a_missing_token_is_one_line(fake):
+    fake(refuses=True)
+    with pytest.raises(RequestError, match="the cluster refuses this process: no token; every ma"):
+        ray_tasks.RayTasks(1, None, 5)
+
+
+def test_the_package_asks_for_the_version_that_is_required():
+    text = (Path(ray_tasks.child.ROOT) / "setup.py").read_text()
+    assert f'"ray>={ray_tasks.LOWEST[0]}.{ray_tasks.LOWEST[1]},<3"' in text
 
 
 def test_a_locked_run_is_tried_again(monkeypatch, tmp_path):

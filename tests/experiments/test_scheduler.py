@@ -2,7 +2,10 @@
 
 import os
 import signal
+import subprocess
+import sys
 import types
+from pathlib import Path
 
 import pytest
 from report_runs import write_run
@@ -12,7 +15,7 @@ from rethink_tf.experiments.plan import planned
 from rethink_tf.experiments.sweep import scheduler
 from rethink_tf.experiments.sweep.jobs import jobs_of
 from rethink_tf.runs import results
-from rethink_tf.storage import files
+from rethink_tf.storage import files, temporaries
 
 
 class Told:
@@ -60,6 +63,15 @@ class Told:
     def tick(self, jobs):
         pass
 
+    def usual_epoch(self, job):
+        return 1.0
+
+    def pid(self, job):
+        return 4711
+
+    def silent(self, job, seconds, usual, pid):
+        self.events.append(f"silent {job.plan.row} {usual} {pid}")
+
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
@@ -83,6 +95,37 @@ def test_a_failing_run_ends_no_other(tmp_path):
     assert told.events[:2] == [f"started {MLPS[0]}", f"started {MLPS[1]}"]
     assert told.argv[-2:] == ["--runs_dir=there", "--threads=1"]
     assert told.argv[0].endswith("mlp_1x512_true_wd.flags")
+
+
+def test_a_run_that_stops_answering_is_named_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("rethink_tf.experiments.sweep.watch.LEAST", 0.0)
+    monkeypatch.setattr("rethink_tf.experiments.sweep.watch.EPOCHS", 0.0)
+    jobs, told, polls = rows(tmp_path, MLPS[0]), Told(), [[]] * 5
+
+    def write(job):
+        job.log.parent.mkdir()
+        job.log.touch()
+
+    told.on_start, poll = write, told.poll
+    told.poll = lambda: polls.pop() if polls else poll()
+    scheduler.drive(jobs, told, told, [])
+    named = f"silent {MLPS[0]} 1.0 4711"
+    assert told.events == [f"started {MLPS[0]}", named, f"0 {MLPS[0]}"]
+
+
+def test_each_sweep_has_logs_of_its_own_and_removes_those_of_ended_ones(tmp_path):
+    (job,) = rows(tmp_path, MLPS[0])
+    job.log.parent.mkdir()
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    begin, here = job.log.parent / job.plan.run_id, temporaries.machine()
+    old, other = f"{begin}.{here}-{ended.pid}.log", f"{begin}.{here}-{os.getppid()}.log"
+    there = f"{begin}.{'0' * 8}-{ended.pid}.log"
+    for path in (old, other, there, job.log):
+        Path(path).write_text("said")
+    job.remove_old_logs()
+    assert set(map(str, job.log.parent.iterdir())) == {other, there, str(job.log)}
+    assert job.log.name == f"{job.plan.run_id}.{here}-{os.getpid()}.log"
 
 
 def test_what_is_done_is_not_started(tmp_path):

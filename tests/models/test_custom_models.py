@@ -1,6 +1,7 @@
 """Anyone's model: what is accepted, what is made of it, what is refused, what its identity is."""
 
 import sys
+import zipfile
 
 import class_folders
 import numpy as np
@@ -136,7 +137,10 @@ def test_mixed_precision_gives_float32_logits(own, tensorflow):
     "name, words",
     [
         ("two_inputs", "expected one input, images; five_lines:two_inputs takes 2"),
-        ("two_outputs", "expected one output, five_lines:two_outputs gives 2"),
+        (
+            "two_outputs",
+            "expected one output, a tensor .*:two_outputs gives 2 in a list",
+        ),
         ("other_size", "expected an input of 12x12x3, .* takes 9x9x3; type --input_size=9"),
         ("too_few", "expected 7 outputs, one for each class; five_lines:too_few gives 6"),
         ("weightless", "expected weights to train, five_lines:weightless has none"),
@@ -175,7 +179,7 @@ def test_a_module_that_is_not_there(own):
     with pytest.raises(RequestError, match="cannot be imported: ZeroDivisionError: division by"):
         named("package_that_fails.inner:build")
     (own / "script.py").write_text("import sys\n\nsys.exit(0)\n")
-    with pytest.raises(RequestError, match="--model=script:build: SystemExit: 0$"):
+    with pytest.raises(RequestError, match="script:build: SystemExit at line 3 of .*: 0$"):
         built("script:build")
 
 
@@ -201,6 +205,125 @@ def test_a_file_with_code_in_it_is_refused_before_it_is_opened(own, tensorflow, 
         with pytest.raises(RequestError, match=words) as caught:
             built(str(own / f"{name}.keras"))
         assert "\n" not in str(caught.value)
+
+
+REGISTERED = """
+import keras
+from keras import layers
+
+@keras.saving.register_keras_serializable()
+class Gate(layers.Layer):
+    def call(self, x):
+        return x / 2
+
+@keras.saving.register_keras_serializable("my")
+def act(x, dtype=None):
+    return keras.ops.zeros(x) if dtype else x
+
+def plain_act(x):
+    return x
+
+def model(layer):
+    return keras.Sequential([layers.Input((12, 12, 3)), layers.Flatten(), layer, layers.Dense(7)])
+"""
+
+
+def test_registered_objects_of_a_file_are_named(own, tensorflow, monkeypatch):
+    import keras
+
+    (own / "registered.py").write_text(REGISTERED)
+    import registered
+
+    dense = keras.layers.Dense
+    for layer, words in (
+        (registered.Gate(), r"holds Gate \(Custom>Gate\), which is no part of Keras; give a fun"),
+        (dense(7, activation=registered.act), "holds the function my>act, which is no part of"),
+        (dense(7, activation=registered.plain_act), "holds the function plain_act, which is no"),
+        (dense(7, kernel_initializer=registered.act), "holds the function my>act, which is no"),
+    ):
+        registered.model(dense(7, "gelu")).save(own / "net.keras")
+        assert built(str(own / "net.keras")), "names of Keras' own are none"
+        registered.model(layer).save(own / "net.keras")
+        with pytest.raises(RequestError, match=words):
+            built(str(own / "net.keras"))
+
+
+def test_a_loss_of_ones_own_does_not_matter(own, tensorflow):
+    import five_lines
+
+    model = five_lines.dense(SHAPE, CLASSES)
+    model.compile(loss=lambda true, given: given)
+    model.save(own / "net.keras")
+    assert built(str(own / "net.keras"))
+
+
+@pytest.mark.parametrize("name", ["leg.h5", "a/leg.HDF5", "net.pt", "folder/saved", "five.dense"])
+def test_files_of_other_kinds_are_answered_with_what_is_taken(name, own):
+    words = "--model: expected FILE.keras or package.module:function, received"
+    with pytest.raises(RequestError, match=words) as caught:
+        named(name)
+    old = name.lower().endswith(("h5", "hdf5"))
+    assert ("open it with keras.models.load_model and save" in str(caught.value)) is old
+
+
+def archive(path, members, kind=zipfile.ZIP_DEFLATED):
+    with zipfile.ZipFile(path, "w", kind) as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    return str(path)
+
+
+def test_an_archive_that_unpacks_to_far_more_is_refused_before_it_is_read(own, monkeypatch):
+    import h5py
+
+    monkeypatch.setattr(keras_file, "_SLACK", 1 << 16)
+    monkeypatch.setattr(keras_file, "_MOST_JSON", 1 << 16)
+    large = bytes(1 << 20)
+    with h5py.File(own / "small.h5", "w") as file:  # nothing of it is stored
+        file.create_dataset("kernel", (1 << 15, 1 << 15), "float32", chunks=True)
+    for members, words in (
+        ({"config.json": "{}", "model.weights.h5": large}, "unpack to 1.0 MiB or more; expected a"),
+        ({"config.json": b" " * (1 << 20)}, "unpack to 1.0 MiB or more; expected a file as Keras"),
+        ({"config.json": "{}", "model.weights.h5": (own / "small.h5").read_bytes()},
+         "unpack to 4.0 GiB or more"),
+    ):  # fmt: skip
+        path = archive(own / "net.keras", members)
+        with pytest.raises(RequestError, match=words) as caught:
+            keras_file._refuse_large(path)
+        assert str(caught.value).startswith("--model: ") and "memory" not in str(caught.value)
+
+
+class _Small:
+    """An entry of an archive that declares one byte."""
+
+    file_size = 1
+
+    def __init__(self, packed):
+        self.packed, self.compress_type, self.filename = packed, 8, packed.filename
+
+
+def test_what_is_really_read_counts_where_the_archive_declares_less(own, monkeypatch):
+    monkeypatch.setattr(keras_file, "_SLACK", 1 << 16)
+    path = archive(own / "net.keras", {"config.json": "{}", "assets/a": bytes(1 << 20)})
+    declared, opened = zipfile.ZipFile.infolist, zipfile.ZipFile.open
+    monkeypatch.setattr(
+        zipfile.ZipFile, "infolist", lambda self: [_Small(p) for p in declared(self)]
+    )
+    monkeypatch.setattr(zipfile.ZipFile, "open", lambda self, small: opened(self, small.packed))
+    with pytest.raises(RequestError, match="unpack to 1.0 MiB or more"):
+        keras_file._refuse_large(path)
+
+
+def test_archives_that_unpack_without_a_bound_or_are_damaged_are_none(own):
+    for kind in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        path = archive(own / "net.keras", {"config.json": "{}"}, kind)
+        with pytest.raises(RequestError, match="expected a file saved by Keras 3"):
+            keras_file._refuse_large(path)
+    path = archive(own / "net.keras", {"config.json": "{}" * 50}, zipfile.ZIP_STORED)
+    content = (own / "net.keras").read_bytes()
+    (own / "net.keras").write_bytes(content.replace(b"{}{}{}", b"{}[]{}", 1))
+    with pytest.raises(RequestError, match="expected a file saved by Keras 3"):
+        keras_file._refuse_large(path)
 
 
 def test_statistics_of_normalisation_are_kept_from_the_file(own, tensorflow):

@@ -45,6 +45,73 @@ class Own(keras.Model):
 def own(shape, classes):
     return Own(classes)
 
+class InCall(keras.Model):
+    def __init__(self, classes):
+        super().__init__()
+        self.flat, self.hidden = layers.Flatten(), layers.Dense(16, "relu")
+        self.head = layers.Dense(classes, "softmax")
+
+    def call(self, x, training=None):
+        return self.head(self.hidden(self.flat(keras.ops.cast(x, "float32") / 255.0)))
+
+def in_call(shape, classes):
+    return InCall(classes)
+
+def times(shape, classes):
+    i = keras.Input(shape)
+    return keras.Model(i, layers.Dense(classes)(layers.Flatten()(i * (1 / 255.0))))
+
+def in_lambda(shape, classes):
+    return keras.Sequential(
+        [keras.Input(shape), layers.Lambda(lambda x: x / 127.5 - 1), layers.Flatten(),
+         layers.Dense(classes)]
+    )
+
+class Quiet(layers.Layer):
+    def call(self, x):
+        return keras.ops.where(keras.ops.max(x) > 1.5, x * 0.01, x)
+
+def in_layer(shape, classes):
+    return keras.Sequential([keras.Input(shape), Quiet(), layers.ZeroPadding2D(),
+                             layers.Conv2D(3, 3), layers.Flatten(), layers.Dense(classes)])
+
+def minus_means(shape, classes):
+    i = keras.Input(shape)
+    x = layers.BatchNormalization()(layers.Conv2D(3, 3)(i - 120.0))
+    return keras.Model(i, layers.Dense(classes)(layers.Flatten()(x)))
+
+class Patches(layers.Layer):
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(64, 32), initializer="glorot_uniform")
+
+    def call(self, x):
+        return keras.ops.reshape(x, (-1, 64)) / 255 @ self.kernel
+
+def in_own_weights(shape, classes):
+    return keras.Sequential([keras.Input(shape), Patches(), layers.Dense(classes)])
+
+class Plain(Patches):
+    def call(self, x):
+        return keras.ops.reshape(x, (-1, 64)) @ self.kernel
+
+def own_weights(shape, classes):
+    return keras.Sequential([keras.Input(shape), Plain(), layers.Dense(classes)])
+
+class Standardised(keras.layers.Layer):
+    def call(self, x):
+        x = x - keras.ops.mean(x, axis=(1, 2, 3), keepdims=True)
+        return x / keras.ops.std(x, axis=(1, 2, 3), keepdims=True)
+
+def standardised(shape, classes):
+    return keras.Sequential([keras.Input(shape), Standardised(), layers.Flatten(),
+                             layers.Dense(classes)])
+
+def altered(shape, classes):
+    return keras.Sequential([
+        keras.Input(shape), layers.RandomFlip(), layers.RandomRotation(0.1), layers.Dropout(0.5),
+        layers.AveragePooling2D(2), layers.ZeroPadding2D(3), layers.Resizing(9, 9),
+        layers.Permute((2, 1, 3)), layers.Conv2D(3, 3), layers.Flatten(), layers.Dense(classes)])
+
 def later(shape, classes):
     x = images = keras.Input(shape)
     x = layers.Rescaling(0.5)(layers.Conv2D(2, 3)(x))
@@ -68,7 +135,16 @@ def said(spec, preprocess):
 
 @pytest.mark.parametrize(
     "name, layer",
-    [("rescaled", "Rescaling"), ("nested", "Normalization"), ("divided", "a division")],
+    [
+        ("rescaled", "times 1/255"),
+        ("nested", "times 0.5, minus 0.5"),
+        ("divided", "times 1/127.5, minus 1"),
+        ("in_call", "times 1/255"),
+        ("times", "times 1/255"),
+        ("in_lambda", "times 1/127.5, minus 1"),
+        ("in_layer", "times 1/100"),
+        ("minus_means", "minus 120"),
+    ],
 )
 def test_a_model_that_scales_is_named_and_what_to_type(name, layer, own, tensorflow):
     assert said(f"scaling:{name}", "standardise") == [
@@ -85,7 +161,7 @@ def test_a_file_that_scales_is_named(own, tensorflow):
 
     scaling.nested((8, 8, 1), 2).save(own / "net.keras")
     (words,) = said(own / "net.keras", "inception")
-    assert words.startswith("it scales its images itself (Normalization), but gets them scaled")
+    assert words.startswith("it scales its images itself (times 0.5, minus 0.5), but gets them")
     assert "at -1 to 1; " in words
 
 
@@ -95,19 +171,33 @@ def test_layers_of_any_name_stay_what_they_are(own, tensorflow):
     kernel = built.last.kernel.numpy()
     assert np.allclose(built(images), images.reshape(3, -1) / 255 @ kernel, atol=1e-5)
     assert models.arrival(built, "none")[1:] == [
-        "it scales its images itself (Rescaling) and gets pixels from 0 to 255"
+        "it scales its images itself (times 1/255) and gets pixels from 0 to 255"
     ]
 
 
-def test_scaling_behind_weights_is_none_of_the_images(own, tensorflow):
+def test_what_keeps_the_level_of_the_images_is_no_scaling(own, tensorflow):
+    for name in ("later", "standardised", "altered", "own_weights"):
+        assert said(f"scaling:{name}", "standardise") == [], name
+
+
+def test_scaling_within_code_that_has_the_weights_shows_in_the_outputs(own, tensorflow):
+    (words,) = said("scaling:in_own_weights", "standardise")
+    assert words.startswith("it seems to scale its images itself (its outputs differ by 0.00")
+    assert words.endswith("for pixels from 0 to 255 type --preprocess=none")
+
+
+def test_looking_for_it_changes_nothing_of_a_model(own, tensorflow):
     import scaling
 
-    assert rescaling.found(scaling.later((8, 8, 1), 2)) is None
-    assert said("scaling:later", "standardise") == []
+    model = scaling.minus_means((8, 8, 1), 2)
+    before = [w.copy() for w in model.get_weights()]
+    assert rescaling.found(model, (8, 8, 1)) is not None
+    assert all(map(np.array_equal, before, model.get_weights()))
+    assert not any("call" in vars(layer) for layer in model._flatten_layers())
 
 
 def test_every_preprocessing_has_words():
-    words = [rescaling.what_it_gets("Rescaling", kind) for kind in run_config.PREPROCESSING]
+    words = [rescaling.what_it_gets("it scales", kind) for kind in run_config.PREPROCESSING]
     assert len(set(words)) == len(words) == 4
 
 

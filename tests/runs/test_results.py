@@ -11,7 +11,7 @@ from no_space import no_space, one_line
 
 from rethink_tf.errors import StorageError
 from rethink_tf.runs import results
-from rethink_tf.storage import files
+from rethink_tf.storage import files, temporaries
 from rethink_tf.storage import lock as run_lock
 
 
@@ -64,7 +64,8 @@ def test_a_write_is_on_disk_before_its_name_and_its_name_before_it_returns(tmp_p
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(os, "replace", lambda a, b: (calls.append("renamed"), replace(a, b)))
     files.write_atomically(tmp_path / "a.json", b"new")
-    assert calls == [f".a.json.{os.getpid()}", "renamed", tmp_path.name]
+    own = f".a.json.{os.getpid()}-{temporaries.machine()}"
+    assert calls == [own, "renamed", tmp_path.name]
 
 
 @pytest.mark.parametrize("number, fails", [(errno.EINVAL, False), (errno.EIO, True)])

@@ -3,9 +3,11 @@
 import benchmark_step
 import benchmark_tables
 import benchmark_torch
+import benchmark_twins
 import numpy as np
 import pytest
-from tiny_benchmark import needs_torch, tiny_options
+from benchmark_candidate import LeftOut
+from tiny_benchmark import Here, in_this_process, needs_torch, tiny_options
 
 from rethink_tf import models
 
@@ -51,7 +53,7 @@ def test_candidates_take_turns_and_the_best_counts():
 
 @needs_torch
 @pytest.mark.parametrize("size", [8, 28])
-@pytest.mark.parametrize("name", benchmark_torch.TWINS)
+@pytest.mark.parametrize("name", benchmark_twins.TWINS)
 def test_twins_in_pytorch_have_our_trainable_parameters(name, size):
     twin = benchmark_torch.network(name, size, 3, 10)
     ours = models.count_trainable(models.build(name, (size, size, 3), 10))
@@ -83,12 +85,11 @@ def test_twins_in_pytorch_give_our_logits(name):
 @pytest.mark.parametrize("augment", ["none", "crop"])
 def test_a_row_of_the_step_table(monkeypatch, tensorflow, augment):
     monkeypatch.setattr(benchmark_step, "MATMUL_SIZES", (32,))
-    options = tiny_options(xla="both", augment=augment, parts=["step", "streamed"])
-    row, pure = benchmark_step.measure("mlp_1x512", "float32", options)
+    options = tiny_options(xla="both", augment=augment, parts=["step", "streamed"], torch=False)
+    row, pure = benchmark_step.measure("mlp_1x512", "float32", options, in_this_process)
     assert row["parameters"] == 192 * 512 + 512 + 5130
     assert row["default"] == "XLA off" and set(row["ours"]) == {"XLA off", "XLA on"}
-    assert set(row["torch"]) == ({"plain"} if options.torch else set())
-    assert row["torch_left_out"] == {}
+    assert row["torch"] == {} and row["left_out"] == {}
     assert pure() > 0 and row["matmul_gflops"] > 0 and row["streamed"] > 0
     assert -1 < row["seals"] < 10
     lines = benchmark_tables.step_table([row], options.torch)
@@ -96,7 +97,8 @@ def test_a_row_of_the_step_table(monkeypatch, tensorflow, augment):
 
 
 def test_only_the_parts_asked_for_are_measured(tensorflow):
-    row, _ = benchmark_step.measure("mlp_1x512", "float32", tiny_options(parts=["loop"]))
+    row, _ = benchmark_step.measure("mlp_1x512", "float32", tiny_options(parts=["loop"]),
+                                    in_this_process)  # fmt: skip
     assert row["torch"] == {} and not {"streamed", "matmul_gflops"} & set(row)
 
 
@@ -166,43 +168,94 @@ def test_a_compiled_step_that_runs():
 
 
 def test_settings_worth_trying():
-    assert benchmark_torch.settings("mlp_3x512") == {"plain": {}}
-    assert set(benchmark_torch.settings("alexnet")) == {"channels_last", "contiguous"}
+    assert benchmark_twins.settings("mlp_3x512") == {"plain": {}}
+    assert set(benchmark_twins.settings("alexnet")) == {"channels_last", "contiguous"}
 
 
-@pytest.fixture
-def steps_of_torch(monkeypatch):
-    """Stands for PyTorch: contiguous is the faster; what is compiled and may fail."""
-    made = []
+class Pretended:
+    """Starts candidates that take a time of their own, and fail where they are told to.
 
-    def step(*_, channels_last=False, compiled=False, **__):
-        made.append((channels_last, compiled))
+    Args:
+        times: seconds of one unit, by a word in the candidate's name or setting; [1.0].
+        fails: what cannot be made, by such a word: why.
+        breaks: what fails in its n-th call.
+    """
+
+    def __init__(self, times=(), fails=(), breaks=()):
+        self.times, self.fails, self.breaks = dict(times), dict(fails), dict(breaks)
+        self.made, self.closed = [], []
+
+    def __call__(self, make, **arguments):
+        words = [make, *(k for k, v in arguments.items() if v is True)]
+        words += [f"{k}={v}" for k, v in arguments.items()]
+        text = " ".join(words)
+        self.made.append(text)
+        for word, why in self.fails.items():
+            if word in text:
+                raise LeftOut(why)
+        calls = []
 
         def run(count):
-            if compiled and "no compiler" in made:
-                raise CppCompileError("g++")
-            return count * (2.0 if channels_last else 1.0)
+            calls.append(count)
+            for word, number in self.breaks.items():
+                if word in text and len(calls) >= number:
+                    raise LeftOut(f"{word} broke")
+            return count * next((t for word, t in self.times.items() if word in text), 1.0)
 
-        return run, 7
-
-    monkeypatch.setattr(benchmark_torch, "training_step", step)
-    return made
+        return Here(run, {"parameters": 7, "flops_per_image": 10})
 
 
-def test_the_fastest_setting_is_compiled_too(steps_of_torch):
+def test_the_fastest_setting_is_compiled_too():
+    start = Pretended({"channels_last": 2.0})
     options = tiny_options(no_torch_compile=False)
-    found, left_out = benchmark_step.torch_steps("alexnet", "float32", None, options, 7)
+    found, left_out = benchmark_step.torch_steps("alexnet", "float32", options, 7, start)
     assert list(found) == ["channels_last", "contiguous", "contiguous compiled"]
-    assert steps_of_torch == [(True, False), (False, False), (False, True)] and left_out == {}
-    found, _ = benchmark_step.torch_steps("alexnet", "float32", None, tiny_options(), 7)
+    assert left_out == {} and ["compiled=True" in made for made in start.made] == [False] * 2 + [
+        True
+    ]
+    found, _ = benchmark_step.torch_steps("alexnet", "float32", tiny_options(), 7, start)
     assert list(found) == ["channels_last", "contiguous"]
 
 
-def test_a_compiled_setting_that_fails_is_left_out_with_its_reason(steps_of_torch):
-    steps_of_torch.append("no compiler")
+def test_a_setting_that_fails_is_left_out_with_its_reason():
     options = tiny_options(no_torch_compile=False)
-    found, left_out = benchmark_step.torch_steps("alexnet", "float32", None, options, 7)
+    start = Pretended(fails={"compiled": "torch.compile: no C++ compiler works here"})
+    found, left_out = benchmark_step.torch_steps("alexnet", "float32", options, 7, start)
     assert list(found) == ["channels_last", "contiguous"]
-    assert left_out == {"contiguous compiled": "torch.compile: no C++ compiler works here"}
+    assert left_out == {"channels_last compiled": "torch.compile: no C++ compiler works here"}
+    start = Pretended(breaks={"channels_last": 2})
+    found, left_out = benchmark_step.torch_steps("alexnet", "float32", options, 7, start)
+    assert list(found) == ["contiguous", "contiguous compiled"]
+    assert left_out == {"channels_last": "channels_last broke"}
     with pytest.raises(ValueError, match="8 parameters, but 7 in PyTorch"):
-        benchmark_step.torch_steps("alexnet", "float32", None, options, 8)
+        benchmark_step.torch_steps("alexnet", "float32", options, 8, start)
+
+
+def test_a_row_names_what_cannot_run(capsys):
+    options = tiny_options(xla="both", torch=True, parts=["step", "streamed"])
+    start = Pretended(
+        fails={"benchmark_torch": "killed", "streamed=True": "no"}, breaks={"=4096": 3}
+    )
+    row, pure = benchmark_step.measure("mlp_1x512", "float32", options, start)
+    assert set(row["ours"]) == {"XLA on", "XLA off"} and "streamed" not in row and pure() == 1.0
+    assert row["left_out"] == {
+        "PyTorch plain": "killed", "streamed": "no", "matmul 4096": "=4096 broke"
+    }  # fmt: skip
+    lines = benchmark_tables.step_table([row], True)
+    assert len(lines) == 5 and lines[1].endswith("left out")
+    assert "left out for mlp_1x512: PyTorch plain: killed" in lines
+    assert benchmark_tables.streamed_table([row])[1].split()[-2:] == ["-", "-"]
+
+
+def test_a_row_of_our_step_alone_that_cannot_run():
+    options = tiny_options(xla="both", torch=False, parts=["step", "streamed"])
+    row, pure = benchmark_step.measure(
+        "mlp_1x512", "float32", options, Pretended(fails={"jit=True": "no XLA", "size=": "no"})
+    )
+    assert row["default"] == "XLA off" and "matmul_gflops" not in row and pure is not None
+    assert benchmark_tables.step_table([row], False)[1].endswith("  off        -")
+    row, pure = benchmark_step.measure(
+        "mlp_1x512", "float32", options, Pretended(fails={"our_candidate": "no TensorFlow"})
+    )
+    assert row["failed"] == "no TensorFlow" and pure is None
+    assert "no TensorFlow" in benchmark_tables.step_table([row], True)[1]

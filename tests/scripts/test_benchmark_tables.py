@@ -7,7 +7,7 @@ WHO = {"model": "inception_no_bn", "precision": "mixed_bfloat16"}
 STEP = {
     **WHO, "parameters": 1_649_402, "flops_per_image": 1_221_253_824, "matmul_gflops": 1580.4,
     "default": "XLA off", "ours": {"XLA off": 474.4}, "streamed": 400.0, "seals": 0.0041,
-    "torch": {"contiguous": 300.0, "channels_last compiled": 424.0}, "torch_left_out": {},
+    "torch": {"contiguous": 300.0, "channels_last compiled": 424.0}, "left_out": {},
 }  # fmt: skip
 LOOP = {
     **WHO, "examples": 50_000, "step_images_per_second": 40_000.0,
@@ -42,10 +42,11 @@ def test_the_other_way_of_compiling_has_a_column():
 
 
 def test_settings_left_out_are_named_once_with_their_reason():
-    left = {"channels_last compiled": "no compiler", "contiguous compiled": "no compiler"}
-    rows = [{**STEP, "torch_left_out": left}, {**STEP, "model": "alexnet", "torch_left_out": left}]
+    left = {f"PyTorch {name} compiled": "no compiler" for name in ("channels_last", "contiguous")}
+    rows = [{**STEP, "left_out": left}, {**STEP, "model": "alexnet", "left_out": left}]
     assert benchmark_tables.step_table(rows, True)[3:] == [
-        "left out for inception_no_bn, alexnet: no compiler"
+        "left out for inception_no_bn, alexnet: PyTorch channels_last compiled: no compiler",
+        "left out for inception_no_bn, alexnet: PyTorch contiguous compiled: no compiler",
     ]
 
 
@@ -99,9 +100,11 @@ def test_the_whole_report_fits_and_has_every_table():
     assert not any("QUIET" in line or "no comparison" in line for line in lines)
 
 
-def test_a_busy_machine_and_no_pytorch_are_said():
+def test_a_busy_machine_and_no_pytorch_are_said(monkeypatch):
     text = benchmark_tables.show(report(busy_elsewhere=0.42))
     assert "NOT A QUIET MACHINE: others took 42% of its processors" in text
     without = report()
     without["machine"] = {**without["machine"], "torch": False}
-    assert "PyTorch is left out or not installed: no comparison" in benchmark_tables.show(without)
+    for version, words in (("2.14.0", "left out"), (None, "not installed")):
+        monkeypatch.setattr(benchmark_tables.benchmark_twins, "version", lambda v=version: v)
+        assert f"PyTorch is {words}: no comparison" in benchmark_tables.show(without)

@@ -104,6 +104,35 @@ def whole(tmp_path_factory):
     return folder, *two_workers(folder)
 
 
+def test_private_workers_have_a_network_with_loopback_alone(tmp_path):
+    """In place of a worker: the interfaces that it sees, and whether loopback is up."""
+    unshare = ["unshare", "--user", "--map-root-user", "--net", "true"]
+    try:
+        allowed = subprocess.run(unshare, capture_output=True).returncode == 0
+    except FileNotFoundError:
+        allowed = False
+    if not allowed:
+        pytest.skip("this machine lets nobody make a network of their own")
+    code = "import socket; s = socket.create_server(('127.0.0.1', 0)); "
+    code += "socket.create_connection(s.getsockname()); print(socket.if_nameindex())"
+    python = tmp_path / "python"
+    python.write_text(f"""#!/bin/bash
+if [[ $1 == - ]]; then exec {sys.executable} "$@"; fi
+exec {sys.executable} -c "{code}"
+""")
+    python.chmod(0o755)
+    env = environment(tmp_path) | {"PYTHON": str(python), "PRIVATE": "1"}
+    ended = subprocess.run([SCRIPT], env=env, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout == "[(1, 'lo')]\n" * 2
+
+
+def test_what_private_is_not(tmp_path):
+    env = environment(tmp_path) | {"PRIVATE": "yes"}
+    ended = subprocess.run([SCRIPT], env=env, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (2, "PRIVATE: expected 0 or 1, received yes\n")
+
+
 def test_two_workers_train_one_run(whole, tmp_path):
     folder, code, out, err = whole
     assert (code, err) == (0, "")

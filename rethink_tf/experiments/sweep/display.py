@@ -133,6 +133,20 @@ class Plain:
         parts = [f"{ended} of {len(jobs)} ended", at, words(*self.clock.left(jobs))]
         self.say("; ".join(part for part in parts if part))
 
+    def usual_epoch(self, job: Job) -> float | None:
+        """Seconds of an epoch by runs of the kind; None: not measured, or it is no training."""
+        epochs = getattr(job.plan.config, "epochs", None)
+        left = self.clock.of(job) if epochs else None
+        return None if left is None else left / max(1, epochs - job.epochs_done())
+
+    def silent(self, job: Job, seconds: float, usual: float, pid: int | None) -> None:
+        """Names a run that has stopped answering, and what can be done."""
+        process = f"process {pid}; kill {pid} lets it save and ends it; " if pid else ""
+        self.say(
+            f"{self._place(job)} SILENT   {job.name}  no progress for {duration(seconds)}, an "
+            f"epoch of it takes {duration(usual)}; {process}{job.log}"
+        )
+
     def stopping(self, count: int) -> None:
         """Says that the runs are being stopped."""
         self.say(f"stopping {counted(count, 'run')}; the same command goes on")

@@ -3,7 +3,9 @@
 Imports no TensorFlow.
 """
 
+import contextlib
 import dataclasses
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from rethink_tf.experiments import plan as experiments
 from rethink_tf.experiments.plan import Planned
 from rethink_tf.runs import agreement, results
 from rethink_tf.runs.status import DAMAGED, DIVERGED, FINISHED, INVALID, MISSING, state
+from rethink_tf.storage import temporaries
 
 WAITING, STARTED, ENDED = "waiting", "started", "ended"
 LOGS = ".sweep"
@@ -62,8 +65,9 @@ class Job:
 
     @property
     def log(self) -> Path:
-        """What the run said."""
-        return self.runs_dir / LOGS / f"{self.plan.run_id}.log"
+        """What the run said. Each sweep has logs of its own: another may start the same run."""
+        own = f"{temporaries.machine()}-{os.getpid()}"
+        return self.runs_dir / LOGS / f"{self.plan.run_id}.{own}.log"
 
     @property
     def failed(self) -> bool:
@@ -72,6 +76,16 @@ class Job:
     def state(self) -> str:
         """As `experiments.state`."""
         return state(self.run_dir) if self.run_dir else MISSING
+
+    def remove_old_logs(self) -> None:
+        """Removes the run's logs of sweeps of this machine that have ended."""
+        for path in self.log.parent.glob(f"{self.plan.run_id}.*log"):
+            _, _, own = path.name.removesuffix(".log").rpartition(".")
+            machine, _, pid = own.partition("-")
+            ended = pid.isdecimal() and not temporaries.lives(int(pid))
+            if machine == temporaries.machine() and ended:
+                with contextlib.suppress(OSError):
+                    path.unlink()
 
     def end(self, code: int, why: str | None = None) -> None:
         """Notes how it ended."""

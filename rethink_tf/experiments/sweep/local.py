@@ -43,7 +43,7 @@ def default_slots(cores: int, gpus: int) -> int:
 
 
 class Slots:
-    """Starts runs as subprocesses; see `sweep_loop` for what an executor is."""
+    """Starts runs as subprocesses; see `scheduler` for what an executor is."""
 
     queues = False
 
@@ -94,6 +94,10 @@ class Slots:
                 process.send_signal(signal.SIGKILL)
                 process.wait()
         self.running.clear()
+
+    def pid(self, job) -> int | None:
+        """The process of a running job."""
+        return next((p.pid for other, p in self.running.values() if other is job), None)
 
     def close(self) -> None:
         """Nothing is kept."""

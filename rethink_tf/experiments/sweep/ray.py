@@ -2,10 +2,12 @@
 
 Ray's worker starts the run as a subprocess and waits for it. A worker that is killed takes its run
 with it (after saving, where the node is still there), and Ray gives the task to another worker.
+A cluster that is started here listens on loopback alone and asks for Ray's token.
 Imports Ray only where it is used; imports no TensorFlow.
 """
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -13,13 +15,17 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from rethink_tf.console import counted
+from rethink_tf.console import counted, warn
 from rethink_tf.errors import ExitCode, RequestError, StorageError
 from rethink_tf.experiments.sweep import process as child
 from rethink_tf.experiments.sweep.local import PATIENCE
 from rethink_tf.storage import files
 
 RETRIES = 3
+# From this version on Ray's token authentication is on by itself in a cluster that `init` starts.
+LOWEST = (2, 59)
+# What Ray itself does on Windows and macOS: its servers are bound to 127.0.0.1.
+_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 _LOCKED_FOR = 60.0  # seconds that a run of a killed worker may still take to save
 
 
@@ -61,36 +67,59 @@ def _stopped(process: subprocess.Popen) -> int:
         return process.wait()
 
 
+def _require_version(version: str) -> None:
+    found = re.match(r"(\d+)\.(\d+)", version)
+    if found is None or (int(found[1]), int(found[2])) < LOWEST:
+        lowest = ".".join(map(str, LOWEST))
+        raise RequestError(
+            f"--executor=ray: expected Ray {lowest} or later, whose token authentication is on by "
+            f"itself, found {version}; type pip install -U -e '.[ray]'"
+        )
+
+
 class RayTasks:
-    """Starts runs as Ray tasks; see `sweep_loop` for what an executor is."""
+    """Starts runs as Ray tasks; see `scheduler` for what an executor is."""
 
     queues = True
 
     def __init__(self, threads: int, gpus: float | None, most: int):
-        """Joins the cluster of RAY_ADDRESS, or starts one on this machine.
+        """Joins the cluster of RAY_ADDRESS, or starts one on this machine, on loopback alone.
 
         Args:
             threads: CPUs of each run.
             gpus: GPUs of each run, 0.25 for four on one; None: one where the cluster has any.
             most: how many tasks are handed to Ray at once.
         """
+        address = os.environ.get("RAY_ADDRESS")
+        if not address:
+            for name, value in _LOOPBACK.items():
+                os.environ.setdefault(name, value)  # read when Ray is imported
         try:
             import ray
         except ModuleNotFoundError:
             raise RequestError(
                 "--executor=ray: Ray is not installed; type pip install -e '.[ray]'"
             ) from None
+        _require_version(ray.__version__)
         self.ray, self.most, self.threads = ray, most, threads
         self.owner = not ray.is_initialized()
         if self.owner:
             try:
                 ray.init(
-                    address=os.environ.get("RAY_ADDRESS"), log_to_driver=False,
+                    address=address, log_to_driver=False,
                     configure_logging=False, include_dashboard=False,
                 )  # fmt: skip
+            except ray.exceptions.AuthenticationError as error:
+                line = str(error).splitlines()[0]
+                raise RequestError(
+                    f"--executor=ray: the cluster refuses this process: {line}; every machine "
+                    "needs the cluster's token in ~/.ray/auth_token and RAY_AUTH_MODE=token"
+                ) from None
             except (ConnectionError, ValueError, RuntimeError) as error:
                 line = str(error).splitlines()[0]
                 raise RequestError(f"--executor=ray: cannot join RAY_ADDRESS: {line}") from None
+        if os.environ.get("RAY_AUTH_MODE", "").lower() == "disabled":
+            warn("RAY_AUTH_MODE=disabled: whoever reaches Ray's ports can run code as this user")
         has_gpus = ray.cluster_resources().get("GPU", 0) > 0
         fraction = float(has_gpus) if gpus is None else gpus
         options = {"max_retries": RETRIES, "num_cpus": threads, "num_gpus": fraction}
@@ -150,6 +179,9 @@ class RayTasks:
             self.ray.cancel(reference, force=True)
         self.running.clear()
         self.marker.unlink(missing_ok=True)
+
+    def pid(self, _job) -> None:
+        """Not known here: the process may be on another machine."""
 
     def close(self) -> None:
         """Leaves the cluster, or ends the one of this machine."""

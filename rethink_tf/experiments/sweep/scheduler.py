@@ -1,8 +1,8 @@
 """The course of a sweep: starts what is ready, collects what has ended, stops cleanly.
 
-An executor (`slots.Slots`, `ray_tasks.RayTasks`) has `free()`, `start(job, argv, threads, log)`,
-`poll()`, `stop(signum)`, `close()`, and `count`, `threads`, `words`, `queues` (whether it is given
-more than it can run at once). Imports no TensorFlow.
+An executor (`local.Slots`, `ray.RayTasks`) has `free()`, `start(job, argv, threads, log)`,
+`poll()`, `stop(signum)`, `pid(job)`, `close()`, and `count`, `threads`, `words`, `queues` (whether
+it is given more than it can run at once). Imports no TensorFlow.
 """
 
 import signal
@@ -13,6 +13,7 @@ from typing import Any
 from rethink_tf.errors import ExitCode, StorageError
 from rethink_tf.experiments.plan import TRAINING
 from rethink_tf.experiments.sweep.jobs import ENDED, STARTED, WAITING, Job
+from rethink_tf.experiments.sweep.watch import Watch
 from rethink_tf.runs import results
 from rethink_tf.runs.status import RUNNING
 
@@ -55,6 +56,7 @@ def drive(jobs: Sequence[Job], executor: Any, view: Any, flags: Sequence[str]) -
         if job.plan.run_id is not None:
             job.settle()
             job.before = job.stage == ENDED
+    watch = Watch()
     with Interrupt() as interrupt:
         view.begin(jobs, executor)
         try:
@@ -66,12 +68,22 @@ def drive(jobs: Sequence[Job], executor: Any, view: Any, flags: Sequence[str]) -
                 for job, code in executor.poll():
                     _collect(job, code, view)
                 _start_ready(jobs, executor, view, flags)
+                _name_silent(jobs, executor, view, watch)
                 view.tick(jobs)
                 time.sleep(TICK)
         except BaseException:  # such as a full disk: nothing trains on unseen
             executor.stop(signal.SIGTERM)
             raise
     return None
+
+
+def _name_silent(jobs: Sequence[Job], executor: Any, view: Any, watch: Watch) -> None:
+    """Names runs that have stopped answering; whether to end one is left to who reads it."""
+    for job in jobs:
+        if job.stage == STARTED:
+            found = watch.silent(job, lambda job=job: view.usual_epoch(job))
+            if found is not None:
+                view.silent(job, *found, executor.pid(job))
 
 
 def _collect(job: Job, code: int, view: Any) -> None:
@@ -85,7 +97,7 @@ def _collect(job: Job, code: int, view: Any) -> None:
 def _defer(job: Job, view: Any) -> None:
     if not job.retry_at:
         view.elsewhere(job)
-    job.stage, job.retry_at = WAITING, time.monotonic() + BUSY
+    job.stage, job.retry_at, job.began = WAITING, time.monotonic() + BUSY, 0.0
 
 
 def _start_ready(jobs: Sequence[Job], executor: Any, view: Any, flags: Sequence[str]) -> None:
@@ -107,6 +119,7 @@ def _start_ready(jobs: Sequence[Job], executor: Any, view: Any, flags: Sequence[
             threads = _threads(job, executor.threads)
             argv = [*job.plan.argv, *_taken(job, flags), f"--threads={threads}"]
             job.stage, job.began = STARTED, time.monotonic()
+            job.remove_old_logs()
             executor.start(job, argv, threads, job.log)
             view.started(job)
         if job.stage == ENDED:

@@ -9,14 +9,12 @@ import importlib.machinery
 import importlib.util
 import inspect
 import sys
-import traceback
 
 import numpy as np
 
 from rethink_tf.errors import RequestError
-from rethink_tf.models.custom import keras_file, rescaling
+from rethink_tf.models.custom import keras_file, last_activation, rescaling, user_code
 from rethink_tf.models.custom import name as foreign_models
-from rethink_tf.models.custom.keras_file import first_line
 from rethink_tf.storage import content_hash, paths
 
 PROBE = 8
@@ -44,7 +42,7 @@ def build(
 
     Returns:
         A keras.Model; its `rethink_arrival` says in words what was made of it, `rethink_scaling`
-        names the layer with which it scales its images itself, or is None.
+        says how it scales its images itself, or is None.
 
     Raises:
         RequestError: it is not what a run needs; says what was expected and what came.
@@ -63,9 +61,10 @@ def build(
         settings = {"weight_decay": weight_decay, "dropout": dropout}
         model = _from_function(name, known, input_shape, num_classes, settings)
         notes = [f"{name}: weights as the function draws them"]
-    outputs = _outputs(model, name, input_shape, num_classes)
-    scaling = rescaling.found(model)
-    model, more = _as_logits(model, outputs, input_shape)
+    model, outputs, more = _outputs(model, name, input_shape, num_classes)
+    notes += more
+    scaling = rescaling.found(model, input_shape)
+    model, more = _as_logits(model, outputs, input_shape, name)
     if not model.trainable_variables:
         raise RequestError(f"--model: expected weights to train, {name} has none")
     kinds = {str(v.dtype) for v in model.trainable_variables} - {"float32"}
@@ -83,10 +82,9 @@ def _from_function(name, known, input_shape, num_classes, settings):
     import keras
 
     module_name, _, function_name = name.partition(":")
-    try:
+    path = foreign_models.find(module_name).origin
+    with user_code.reported(f"--model={name}: ", path):
         module = _loaded(module_name, known)
-    except (Exception, SystemExit) as error:  # whatever stands in anyone's module
-        raise RequestError(f"--model={name}: {_where(error, module_name)}") from None
     function = getattr(module, function_name, None)
     if not callable(function):
         raise RequestError(f"--model: expected a function {function_name} in {module.__file__}")
@@ -103,10 +101,8 @@ def _from_function(name, known, input_shape, num_classes, settings):
             f"--model: expected a function of (input_shape, num_classes), {name} takes "
             f"({', '.join(takes)})"
         ) from None
-    try:
+    with user_code.reported(f"--model={name}: ", path):
         model = function(input_shape, num_classes, **settings)
-    except (Exception, SystemExit) as error:
-        raise RequestError(f"--model={name}: {_where(error, module_name)}") from None
     if not isinstance(model, keras.Model):
         raise RequestError(
             f"--model: expected a keras.Model from {name}, received {type(model).__name__}"
@@ -145,17 +141,11 @@ def _loaded(name: str, known: str):
     return module
 
 
-def _where(error: BaseException, module: str) -> str:
-    """An error of anyone's code in one line, with the line that raised it."""
-    own = [f for f in traceback.extract_tb(error.__traceback__) if "rethink_tf" not in f.filename]
-    path = getattr(sys.modules.get(module), "__file__", None)
-    frame = next((f for f in reversed(own) if f.filename == path), None)
-    place = f" at line {frame.lineno} of {frame.filename}" if frame else ""
-    return f"{type(error).__name__}{place}: {first_line(error)}"
-
-
 def _outputs(model, name: str, input_shape, num_classes: int):
-    """What the model says of a few standardised images of noise; refuses what is not [B, K]."""
+    """The model with one tensor as its output, what it says of a few standardised images of noise,
+    and what was done in words; refuses what is not [B, K]."""
+    is_file = name.endswith(".keras")
+    path = None if is_file else foreign_models.find(name.partition(":")[0]).origin
     inputs = getattr(model, "inputs", None)
     if inputs is not None and len(inputs) != 1:
         raise RequestError(f"--model: expected one input, images; {name} takes {len(inputs)}")
@@ -172,36 +162,52 @@ def _outputs(model, name: str, input_shape, num_classes: int):
                 f"--model: expected an input of {_by(input_shape)}, the images of this run; "
                 f"{name} takes {_by(shape)}{hint}"
             )
-    try:
+    with user_code.reported(f"--model: {name} fails on images of {_by(input_shape)}: ", path):
         outputs = model(_noise(input_shape), training=False)
-    except Exception as error:
-        raise RequestError(
-            f"--model: {name} fails on images of {_by(input_shape)}: {first_line(error)}"
-        ) from None
-    if isinstance(outputs, dict | list | tuple):
-        raise RequestError(f"--model: expected one output, {name} gives {len(outputs)}")
-    _trace(model, name, input_shape)
+    _trace(model, name, input_shape, path)
+    model, outputs, notes = _single(model, outputs, name, input_shape)
     if tuple(outputs.shape) != (PROBE, num_classes):
         raise RequestError(
             f"--model: expected {num_classes} outputs, one for each class; {name} gives "
             f"{_by(outputs.shape[1:])}"
         )
-    return outputs
+    return model, outputs, notes
 
 
-def _trace(model, name: str, input_shape) -> None:
+def _single(model, outputs, name: str, input_shape):
+    """The model, its output and a note, where it gives one tensor, if need be out of a dict."""
+    import keras
+
+    wanted = f"--model: expected one output, a tensor of logits [batch, classes]; {name} gives"
+    if isinstance(outputs, dict | list | tuple):
+        keys = [str(key) for key in outputs] if isinstance(outputs, dict) else []
+        kind = type(outputs).__name__
+        named = f": {', '.join(keys)}" if keys else ""
+        flat = keras.tree.flatten(outputs)
+        if len(flat) != 1:
+            raise RequestError(f"{wanted} {len(flat)} in a {kind}{named}")
+        if getattr(model, "outputs", None):
+            model = keras.Model(model.inputs[0], model.outputs[0])
+        else:
+            model = _wrapped(model, lambda found: keras.tree.flatten(found)[0], input_shape)
+        (outputs,) = flat
+        notes = [f"its only output is taken out of a {kind}{named}"]
+    else:
+        notes = []
+    if not keras.ops.is_tensor(outputs):
+        raise RequestError(f"{wanted} {type(outputs).__name__}")
+    return model, outputs, notes
+
+
+def _trace(model, name: str, input_shape, path: str | None) -> None:
     """Refuses what fails as it is called in training, compiled; nothing is computed."""
     import tensorflow as tf
 
     if tf.distribute.get_strategy().num_replicas_in_sync > 1:
         return  # statistics are updated within a replica only
     called = tf.function(lambda images: model(images, training=True))
-    try:
+    with user_code.reported(f"--model: {name} fails in training, compiled by tf.function: ", path):
         called.get_concrete_function(tf.TensorSpec((PROBE, *input_shape), tf.float32))
-    except Exception as error:
-        raise RequestError(
-            f"--model: {name} fails in training, compiled by tf.function: {first_line(error)}"
-        ) from None
 
 
 def _by(shape) -> str:
@@ -212,14 +218,15 @@ def _noise(input_shape) -> np.ndarray:
     return np.random.default_rng(0).standard_normal((PROBE, *input_shape)).astype(np.float32)
 
 
-def _as_logits(model, outputs, input_shape):
+def _as_logits(model, outputs, input_shape, name: str):
     """The model up to its logits in float32, and what was done in words."""
     import keras
 
-    found = _without_activation(model)
+    noise = _noise(input_shape)
+    found = last_activation.removed(model, np.concatenate([noise, 3 * noise]), name)
     if found is not None:
         model, kind = found
-        outputs = model(_noise(input_shape), training=False)
+        outputs = model(noise, training=False)
         notes = [f"its last activation is {kind}; the logits before it are taken"]
     else:
         notes = ["its outputs are taken as logits"]
@@ -238,27 +245,6 @@ def _as_logits(model, outputs, input_shape):
     if keras.backend.standardize_dtype(outputs.dtype) != "float32":
         return _wrapped(model, float32, input_shape), notes
     return model, notes
-
-
-def _without_activation(model):
-    """The model without the softmax or sigmoid that ends it, and its name; None if not seen."""
-    import keras
-
-    if not getattr(model, "outputs", None):
-        return None
-    inner = model
-    last = inner.outputs[0]._keras_history.operation
-    while isinstance(last, keras.Model) and getattr(last, "outputs", None):
-        inner, last = last, last.outputs[0]._keras_history.operation
-    kinds = {keras.activations.softmax: "softmax", keras.activations.sigmoid: "sigmoid"}
-    activation = getattr(last, "activation", None)
-    if callable(activation) and activation in kinds:
-        last.activation = keras.activations.linear
-        return model, kinds[activation]
-    kind = type(last).__name__.lower()
-    if inner is model and kind in kinds.values() and not last._inbound_nodes[1:]:
-        return keras.Model(model.inputs[0], last.input), kind
-    return None
 
 
 def _wrapped(model, after, input_shape):

@@ -1,8 +1,10 @@
 """FILE.keras, opened without running anything that came with it. Importing this loads no Keras."""
 
+import io
 import json
 import re
 import zipfile
+import zlib
 
 from rethink_tf.errors import RequestError
 
@@ -11,6 +13,11 @@ _CODE = ("Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", 
 # Of what frameworks write around an error: terminal codes, and the line that begins the error.
 _CODES = re.compile(r"\x1b\[[0-9;]*m")
 _KIND = re.compile(r"\w*(Error|Exception): ")
+# Keras stores weights uncompressed. What unpacks to more than this is no file of weights.
+_GROWTH, _SLACK = 8, 64 << 20  # times the size of the file, and bytes besides
+_MOST_JSON = 64 << 20  # bytes; the largest networks of Keras have a few million
+_CHUNK = 1 << 20
+_PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others unpack without a bound
 
 
 def first_line(error: BaseException) -> str:
@@ -27,14 +34,17 @@ def read(path: str):
     """The architecture of a .keras file with weights drawn anew, and what there is to say.
 
     Raises:
-        RequestError: no such file, or it holds code.
+        RequestError: no such file, it holds code, or it unpacks to far more than its size.
     """
     import keras
 
+    _refuse_large(path)
     _refuse_code(path)
     try:
         stored = keras.saving.load_model(path, compile=False, safe_mode=True)
         model = keras.models.clone_model(stored)
+    except MemoryError:
+        raise RequestError(f"--model={path}: does not fit into memory") from None
     except Exception as error:  # Keras raises what its layers raise
         raise RequestError(f"--model={path}: cannot be opened: {first_line(error)}") from None
     notes = [f"{path}: weights drawn anew by --seed, the file's are not used"]
@@ -50,6 +60,78 @@ def read(path: str):
     return model, notes
 
 
+def _refuse_large(path: str) -> None:
+    """Refuses an archive that unpacks to far more than its size, by what it declares and by what is
+    really read, before anything is made of it."""
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, io.SEEK_END)
+            most = _GROWTH * size + _SLACK
+            with zipfile.ZipFile(file) as archive:
+                for packed in archive.infolist():
+                    if packed.compress_type not in _PACKED:
+                        raise _none(path)
+                    if packed.filename.endswith(".json") and packed.file_size > _MOST_JSON:
+                        raise _too_large(path, packed.file_size, size)
+                total = sum(packed.file_size for packed in archive.infolist())
+                if total > most:
+                    raise _too_large(path, total, size)
+                total = 0
+                for packed in archive.infolist():
+                    total = _read_through(archive, packed, total, most, path, size)
+                for packed in archive.infolist():
+                    if packed.filename.endswith((".h5", ".npz")):
+                        total = _weights_size(archive, packed)
+                        if total > most:
+                            raise _too_large(path, total, size)
+    except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError):
+        raise _none(path) from None  # NotImplementedError, of an archive's, is a RuntimeError
+
+
+def _read_through(archive, packed, total: int, most: int, path: str, size: int) -> int:
+    """The bytes that were unpacked so far and of this member; checks its sum on the way."""
+    with archive.open(packed) as member:
+        while chunk := member.read(_CHUNK):
+            total += len(chunk)
+            if total > most:
+                raise _too_large(path, total, size)
+    return total
+
+
+def _weights_size(archive, packed) -> int:
+    """The bytes that the arrays of a file of weights take once they are read."""
+    content = io.BytesIO(archive.read(packed))
+    if packed.filename.endswith(".npz"):
+        with zipfile.ZipFile(content) as arrays:
+            return sum(array.file_size for array in arrays.infolist())
+    import h5py
+
+    sizes = []
+
+    def note(_name, item):
+        if isinstance(item, h5py.Dataset):
+            sizes.append(item.size * item.dtype.itemsize)
+
+    with h5py.File(content, "r") as file:
+        file.visititems(note)
+    return sum(sizes)
+
+
+def _none(path: str) -> RequestError:
+    return RequestError(f"--model: expected a file saved by Keras 3, {path} is none")
+
+
+def _too_large(path: str, unpacked: int, size: int) -> RequestError:
+    return RequestError(
+        f"--model: {path} is refused: its {_amount(size)} unpack to {_amount(unpacked)} or more; "
+        "expected a file as Keras saves it, whose weights are not compressed"
+    )
+
+
+def _amount(size: int) -> str:
+    return f"{size / (1 << 20):,.1f} MiB" if size < 1 << 30 else f"{size / (1 << 30):,.1f} GiB"
+
+
 def _refuse_code(path: str) -> None:
     """Refuses a file with layers that are not Keras' own or that carry code, before it is opened.
 
@@ -62,23 +144,45 @@ def _refuse_code(path: str) -> None:
                 json.loads(archive.read(name)) for name in found[1:]
             ]
     except (OSError, IndexError, ValueError, RecursionError, zipfile.BadZipFile):
-        raise RequestError(f"--model: expected a file saved by Keras 3, {path} is none") from None
+        raise _none(path) from None
+    for node in left:  # loss and metrics are not read
+        if isinstance(node, dict):
+            node.pop("compile_config", None)
     while left:
         node = left.pop()
         if isinstance(node, list):
             left += node
         elif isinstance(node, dict):
             left += node.values()
-            kind, module = node.get("class_name"), node.get("module")
-            if kind in _CODE:
+            if node.get("class_name") in _CODE:
+                kind = node["class_name"].strip("_").capitalize()
                 raise RequestError(
-                    f"--model: {path} holds a {kind.strip('_').capitalize()} layer, which runs "
-                    "code of the file's; give a function instead, --model=package.module:function"
+                    f"--model: {path} holds a {kind} layer, which runs code of the file's; "
+                    f"{_INSTEAD}"
                 )
-            own = module is None or str(module).split(".")[0] == "keras"
-            plain = module == "builtins" and kind == "function"
-            if isinstance(kind, str) and not own and not plain:
+            if custom := _custom(node):
                 raise RequestError(
-                    f"--model: {path} holds {module}.{kind}, which is no part of Keras; give a "
-                    "function instead, --model=package.module:function"
+                    f"--model: {path} holds {custom}, which is no part of Keras; {_INSTEAD}"
                 )
+
+
+_INSTEAD = "give a function instead, --model=package.module:function"
+
+
+def _custom(node: dict) -> str | None:
+    """The name of what a node of the JSON stands for, where it is no part of Keras."""
+    import keras
+
+    kind, module, registered = (node.get(k) for k in ("class_name", "module", "registered_name"))
+    if not isinstance(kind, str):
+        return None
+    if module == "builtins" and kind == "function":
+        # Keras' own activations stand as plain names, without such a node.
+        name, places = node.get("config"), (keras.activations, keras.initializers, keras.ops)
+        known = isinstance(name, str) and any(hasattr(place, name) for place in places)
+        return None if known else f"the function {name}"
+    if isinstance(registered, str) and ">" in registered:
+        return f"{kind} ({registered})"
+    if module is None or str(module).split(".")[0] == "keras":
+        return None
+    return f"{module}.{kind}"

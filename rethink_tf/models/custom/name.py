@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from rethink_tf.errors import RequestError
+from rethink_tf.models.custom import user_code
 from rethink_tf.storage import content_hash as contents
 from rethink_tf.storage import paths
 
@@ -21,6 +22,27 @@ def is_foreign(spec: str) -> bool:
     """Whether a model's name is `package.module:function` or FILE.keras."""
     name = contents.shown(str(spec))
     return name.endswith(".keras") or _FUNCTION.fullmatch(name) is not None
+
+
+def refuse_other_files(name) -> None:
+    """Refuses what looks like a file, a folder or a module and is none of the two forms.
+
+    Raises:
+        RequestError: says which forms there are, and of old files of Keras how to change them.
+    """
+    text = str(name)
+    ending = Path(text).suffix.lower()
+    if not (ending or "/" in text or ":" in text or paths.absolute(text).is_dir()):
+        return
+    words = f"--model: expected FILE.keras or package.module:function, received {text}"
+    if ending in (".h5", ".hdf5"):
+        raise RequestError(
+            f"{words}; {ending} is not taken: open it with keras.models.load_model and save the "
+            "model as FILE.keras, or give the function that builds it"
+        )
+    if ending:
+        words += f"; {ending} is not taken"
+    raise RequestError(f"{words}; --help lists the names of the paper's networks")
 
 
 def resolved(spec: str) -> str:
@@ -64,14 +86,10 @@ def find(module: str) -> importlib.machinery.ModuleSpec:
     if "" not in sys.path and here not in sys.path:
         sys.path.insert(0, here)
     importlib.invalidate_caches()
-    try:
+    # Finding an inner module runs the packages that it lies in, whatever they do.
+    with user_code.reported(f"--model: {module} cannot be imported: "):
         loaded = sys.modules.get(module)
         found = loaded.__spec__ if loaded is not None else importlib.util.find_spec(module)
-    # Finding an inner module runs the packages that it lies in, whatever they do.
-    except (Exception, SystemExit) as error:
-        why = (str(error).splitlines() or [""])[0]
-        kind = type(error).__name__
-        raise RequestError(f"--model: {module} cannot be imported: {kind}: {why:.300}") from None
     if found is None or not (found.origin or "").endswith(".py"):
         raise RequestError(
             f"--model: expected a module {module} with a source file, found none in "

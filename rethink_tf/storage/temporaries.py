@@ -1,0 +1,81 @@
+"""Names of files that are being written, and the removal of what a killed process left of them.
+
+`.NAME.PID-MACHINE` lies beside NAME, hence on its file system. Imports no TensorFlow.
+"""
+
+import contextlib
+import functools
+import glob
+import hashlib
+import os
+import platform
+import re
+import shutil
+from pathlib import Path
+
+_NAME = re.compile(r"\.(?P<name>.+)\.(?P<pid>[1-9]\d{0,9})(-(?P<machine>[0-9a-f]{8}))?(-\w+)?")
+
+
+@functools.cache
+def machine() -> str:
+    """8 hex digits of this machine and its space of process ids: of the latter a container has its
+    own."""
+    try:
+        space = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        space = ""
+    return hashlib.sha256(f"{platform.node()} {space}".encode()).hexdigest()[:8]
+
+
+def beside(path: Path, more: str = "") -> Path:
+    """Where the content of a file is written before it gets its name.
+
+    Args:
+        path: of the file.
+        more: of word characters, to tell several of one process apart.
+    """
+    end = f"-{more}" if more else ""
+    return path.with_name(f".{path.name}.{os.getpid()}-{machine()}{end}")
+
+
+def sweep(path: Path) -> None:
+    """Removes what killed processes of this machine left of one file or folder."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        _remove_if_left(left, path.name)
+
+
+def sweep_folder(folder: Path, *, locked: bool = False) -> None:
+    """Removes what killed processes of this machine left in a folder.
+
+    Args:
+        folder: whose files are looked at, none below.
+        locked: nobody else writes here: files whose name says no machine are removed too.
+    """
+    for left in folder.glob(".*"):
+        _remove_if_left(left, None, locked)
+
+
+def _remove_if_left(left: Path, name: str | None, locked: bool = False) -> None:
+    found = _NAME.fullmatch(left.name)
+    if found is None or (name is not None and found["name"] != name):
+        return
+    if found["machine"] is None and not locked:
+        return  # of an earlier version: perhaps another machine writes it now
+    if found["machine"] not in (None, machine()) or lives(int(found["pid"])):
+        return
+    with contextlib.suppress(OSError):  # another process may sweep too
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left)
+        else:
+            left.unlink()
+
+
+def lives(pid: int) -> bool:
+    """Whether a process of this machine has the id; one that may not be signalled lives too."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
