@@ -65,10 +65,18 @@ def prepared(resolved):
         return built[-1]
 
     source = input_pipeline.load(resolved, say=quiet)
-    images, test, _ = input_pipeline.corrupt(source)
+    audited = input_pipeline.audited(source)
+    images = audited.train
     parent = pretrained.of(resolved)
     learner = transfer.learner(
-        resolved, parent, images, test, source.preprocess, build=build, say=quiet
+        resolved,
+        parent,
+        images,
+        audited.test,
+        source.preprocess,
+        sealed=input_pipeline.sealed(resolved, source, audited),
+        build=build,
+        say=quiet,
     )
     return learner, images, source.preprocess, built
 
