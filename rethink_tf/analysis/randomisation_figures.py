@@ -139,7 +139,7 @@ def verdict(true: dict, random: dict, *, num_classes: int, threshold: float) -> 
             f"{words}; its test accuracy of {test} is little above chance ({percent(chance)}), so "
             "there is hardly any generalisation to explain"
         )
-    return f"{words}: capacity is no explanation of its test accuracy of {test}"
+    return f"{words}: its capacity alone does not explain its test accuracy of {test}"
 
 
 def reasons(cases: list[dict], *, num_classes: int, threshold: float) -> list[str]:

@@ -30,7 +30,7 @@ _LOOKS = (
 _LIGHT = ("#FFFFFF", "#202020", "#DDDDDD", {})
 _DARK = ("#16181C", "#E4E4E4", "#3A3F47", {"#0072B2": "#56B4E9", "#D55E00": "#FF8A3D"})
 _MEMORISED = (
-    {"corrupted_accuracy": "labels as given", "corrupted_original_accuracy": "original labels"},
+    {"corrupted_accuracy": "labels as given", "corrupted_original_accuracy": "true labels"},
     "Random labels: changed examples",
 )
 _COLUMNS = ("", "fitted in", "epochs to {threshold}", "times true", "train", "test", "gap")

@@ -102,7 +102,7 @@ def run(
 
     Raises:
         RequestError: see `cases`; no run on true or none on random labels ended well.
-        StoppedError: a signal came; the same call goes on.
+        StoppedError: a signal came; the same call resumes.
     """
     options, out = options or Options(), Path(out)
     if options.strategy == "multi_worker":

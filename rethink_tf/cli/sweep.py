@@ -1,6 +1,6 @@
 """Trains what is missing of tables and figures: rethink-tf sweep table1 figure1b
 
-Each run is a process of its own; a run that fails ends no other, and the same command goes on.
+Each run is a process of its own; a run that fails ends no other, and the same command resumes.
 Imports no TensorFlow.
 """
 

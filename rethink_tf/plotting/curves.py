@@ -9,9 +9,9 @@ from rethink_tf.plotting.style import COLOURS, DPI, GREY, WIDTH, own_style
 # key of history.jsonl: words, colour, marker and its size, such that coinciding points all show.
 CURVES = {
     "clean_accuracy": ("training, clean examples", "#0072B2", "o", 7.5),
-    "corrupted_accuracy": ("training, corrupted examples, labels as given", "#D55E00", "s", 4.5),
+    "corrupted_accuracy": ("training, noisy examples, labels as given", "#D55E00", "s", 4.5),
     "corrupted_original_accuracy": (
-        "training, corrupted examples, original labels", "#009E73", "^", 6.5,
+        "training, noisy examples, true labels", "#009E73", "^", 6.5,
     ),
     "test_accuracy": ("test", "#000000", "D", 4),
 }  # fmt: skip
@@ -137,7 +137,7 @@ def _finish_axes(axes, *, below, beside):
 
 @own_style()
 def loss_curves(runs: Sequence[tuple[str, list[dict[str, Any]]]]):
-    """Online training loss by epoch of several runs in one axes: the paper's Figure 1a.
+    """Running training loss by epoch of several runs in one axes: the paper's Figure 1a.
 
     Args:
         runs: (name, lines of history.jsonl) of each.
@@ -159,7 +159,7 @@ def loss_curves(runs: Sequence[tuple[str, list[dict[str, Any]]]]):
             linestyle=LINE_STYLES[number // len(COLOURS) % len(LINE_STYLES)],
             label=_literal(name),
         )
-    axes.set(xlabel="Epoch", ylabel="Online training loss (nats)")
+    axes.set(xlabel="Epoch", ylabel="Running training loss (nats)")
     axes.set_xlim(left=0)
     axes.set_ylim(bottom=0)
     for side in ("top", "right"):

@@ -35,7 +35,7 @@ class Threshold:
 
 
 def loss(value: float) -> Threshold:
-    """A threshold on the online training loss, as in Figure 1b."""
+    """A threshold on the running training loss, as in Figure 1b."""
     return Threshold("loss", value, True)
 
 

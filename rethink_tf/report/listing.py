@@ -23,7 +23,7 @@ COLUMNS = (
     ("train", "train %", "percent"),
     ("test", "test %", "percent"),
     ("best", "best test %", "percent"),
-    ("online", "online %", "percent"),
+    ("online", "running %", "percent"),
     ("loss", "loss", "loss"),
     ("examples", "examples", "number"),
     ("epochs", "epochs", "number"),
@@ -38,11 +38,11 @@ FILTERS = ("status", "model", "dataset", "source", "experiment")
 # A curve's key, title and colour, the same in both charts.
 CHARTS = (
     {"title": "Loss", "unit": "nats", "factor": 1, "top": None, "curves": [
-        ["loss", "training, online", 6], ["train_loss", "training", 0], ["test_loss", "test", 2]]},
+        ["loss", "training, running", 6], ["train_loss", "training", 0], ["test_loss", "test", 2]]},
     {"title": "Accuracy", "unit": "%", "factor": 100, "top": 100, "curves": [
         ["clean_accuracy", "training, clean", 0], ["corrupted_accuracy", "corrupted, as given", 1],
         ["corrupted_original_accuracy", "corrupted, original", 3], ["test_accuracy", "test", 2],
-        ["accuracy", "training, online", 6]]},
+        ["accuracy", "training, running", 6]]},
 )  # fmt: skip
 
 

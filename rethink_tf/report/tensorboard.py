@@ -31,9 +31,9 @@ BY_EPOCH = {"loss_by_epoch": "loss", "test_accuracy_by_epoch": "test_accuracy"}
 # category: card: the tag that it shows of every run
 LAYOUT = {
     "By epoch": {
-        "Loss: training, test, online": "loss",
-        "Accuracy: training, test, online": "accuracy",
-        "Fitted: clean, corrupted as given, corrupted against original labels": "fitted",
+        "Loss: training, test, running": "loss",
+        "Accuracy: training, test, running": "accuracy",
+        "Fitted: clean, corrupted as given, corrupted against true labels": "fitted",
     },
     "By corruption": {
         "Training loss by epoch, a line for each p": "loss_by_epoch",

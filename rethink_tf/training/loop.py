@@ -28,7 +28,8 @@ def train_epochs(session: Session) -> tuple[str, str | None]:
     resident_test = steps.place(session.test)
     expected = session.sealed.train.label_checksum
     progress = messages.Progress(session.train.num_examples, shown=session.workers.chief)
-    session.say(f"{messages.LEGEND}\n{messages.header()}")
+    session.say(messages.LEGEND)
+    titles = messages.header() + "\n"  # above the first row, with nothing between
     # At the top, so that a run killed before its summary ends as it would have ended.
     while (ended := _ended(session, expected)) is None:
         session.give_way()
@@ -66,7 +67,8 @@ def train_epochs(session: Session) -> tuple[str, str | None]:
         }
         session.epoch, session.step, session.line = epoch, 0, line
         _keep(session, last=_ended(session, expected) is not None)
-        session.say(messages.epoch_line(line))
+        session.say(titles + messages.epoch_line(line))
+        titles = ""
     return ended
 
 

@@ -83,7 +83,7 @@ class Stop:
                 break
         grace = self._grace
         if not self._answered.wait(grace):
-            how = "; the same command goes on from the last checkpoint"
+            how = "; the same command resumes from the last checkpoint"
             line = "rethink_tf: stopped" + (how if grace else BEFORE_THE_FIRST_STEP)
             # Raw writes: the main thread may hold the lock of a stream.
             os.write(self._stderr, f"{line}\n".encode())

@@ -143,6 +143,6 @@ class Session:
         self.save()
         raise StoppedError(
             f"stopped in epoch {self.epoch + 1} after step {self.step} of "
-            f"{self.steps.steps_per_epoch}, saved; the same command goes on from there",
+            f"{self.steps.steps_per_epoch}, saved; the same command resumes from there",
             signum,
         )

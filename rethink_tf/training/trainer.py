@@ -1,4 +1,4 @@
-"""From a RunConfig to its summary: data, model, resume, epochs, after-training audit.
+"""The story of a run: prepare data, build, resume, train, evaluate, finish (`train`).
 
 Here config fields become arguments. Needs TensorFlow running (`devices.start`).
 """
@@ -15,12 +15,14 @@ import tensorflow as tf
 
 from rethink_tf import models
 from rethink_tf.audit import dataset as audit
-from rethink_tf.config.run_config import RunConfig, run_id
+from rethink_tf.config.run_config import RunConfig, resolve, run_id
 from rethink_tf.corruptions import checksum
+from rethink_tf.data.types import DatasetInfo
 from rethink_tf.environment import git_commit
 from rethink_tf.errors import RequestError
 from rethink_tf.printable import printable
 from rethink_tf.runs import checkpoint, pretrained, results, resume
+from rethink_tf.runs.pretrained import Parent
 from rethink_tf.training import input_pipeline, metrics, transfer
 from rethink_tf.training.devices import setup as devices
 from rethink_tf.training.loop import train_epochs
@@ -73,51 +75,133 @@ def plan(config: RunConfig, options) -> str:
     return messages.configuration(config, run_id(config), facts)
 
 
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """The data of a run, corrupted, audited and sealed.
+
+    Attributes:
+        info: what is known of the data set.
+        parent: the run that it starts from, or None.
+        source: what the corrupting pipeline read.
+        audited: what it yielded, the checks that were made, the seals.
+        learner: what is trained on which tables: all of it, or the last layer on features.
+    """
+
+    info: DatasetInfo
+    parent: Parent | None
+    source: input_pipeline.Source
+    audited: input_pipeline.Audited
+    learner: transfer.Learner
+
+
 def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started) -> dict[str, Any]:
-    """Trains a resolved configuration to its summary.
+    """The story of a run: prepare data, build, resume, train, evaluate, finish.
 
     Args:
-        config, run_dir, options, argv, say: see `train.run`.
-        stop: the `stopping.Stop` in force.
-        started: threads, strategy and workers (`train.Started`).
+        config, run_dir, options, argv, say: see `training.run.run`.
+        stop: the `preemption.Stop` in force.
+        started: threads, strategy and workers (`training.run.Started`).
+
+    Returns:
+        The summary as it was written.
     """
-    began = time.time()
-    strategy, workers, threads = started.strategy, started.workers, started.threads
-    info = input_pipeline.info(config, options.data_dir, options.cache_dir)
-    replicas = strategy.num_replicas_in_sync
+    began, workers = time.time(), started.workers
+    profile = Profile(options.profile if workers.chief else None, run_dir, say)
+    data = prepare_data(config, options, started, say)
+    steps, jit = build_steps(config, options, started, data.learner)
+    facts = facts_of(config, started, data, steps)
+    environment = environment_of(options, started, facts, jit)
+    checkpoint_found, restore_seconds = find_checkpoint(
+        config, run_dir, options, argv, say, workers, facts, environment
+    )
+    say(_introduction(config, options, facts, data, environment))
+    log = TensorBoardLog(
+        run_dir / results.TENSORBOARD if workers.chief else None, dataclasses.asdict(config)
+    )
+    session = Session(
+        config=config,
+        steps=steps,
+        train=data.learner.train,
+        test=data.learner.test,
+        sealed=data.learner.sealed,
+        run_dir=run_dir,
+        log=log,
+        say=say,
+        stop=stop,
+        workers=workers,
+        environment=environment,
+        checkpoint_every=options.checkpoint_every,
+        keep_epochs=options.keep_epochs,
+        record=Record(data.learner.train.num_examples),
+        profile=profile,
+    )
+    try:
+        if workers.chief:
+            samples.record_samples(config, data.source, data.audited.train, run_dir, log, say)
+        if checkpoint_found:
+            restore_seconds += resume_session(session, checkpoint_found)
+        status, reason = train_epochs(session)
+    except BaseException:
+        profile.stop()
+        with contextlib.suppress(Exception):  # the first error is the one to tell of
+            log.close()
+        raise
+    log.close()
+    profile.close()
+    if status == results.DONE and _predicts_nothing(config):
+        status, reason = audit_predictions(session, facts)
+    timing = {
+        "seconds": time.time() - began,
+        "finished": time.time(),
+        "checkpoint_seconds": session.saving,
+        "restore_seconds": restore_seconds,
+    }
+    return finish(session, facts, status, reason, timing)
+
+
+def prepare_data(config: RunConfig, options, started, say) -> Prepared:
+    """Loads, corrupts, audits and seals the data of a run.
+
+    Raises:
+        AuditError: the pipeline does not yield what was asked for.
+        RequestError: the data cannot be had, or a replica would get no example of a batch.
+    """
+    places = {"data_dir": options.data_dir, "cache_dir": options.cache_dir}
+    info = input_pipeline.info(config, **places)
+    replicas = started.strategy.num_replicas_in_sync
     if not info.streamed:  # of which a part may be on disk: known when it is loaded
         _check_batches(config, replicas, config.examples or info.num_train)
-    profile = Profile(options.profile if workers.chief else None, run_dir, say)
-    parent = pretrained.of(config, options.data_dir, options.cache_dir)
-    source = input_pipeline.load(
-        config, data_dir=options.data_dir, cache_dir=options.cache_dir, say=say
-    )
+    parent = pretrained.of(config, **places)
+    source = input_pipeline.load(config, **places, say=say)
     _check_batches(config, replicas, source.train.num_examples)
     audited = input_pipeline.audited(source)
-    images, checks = audited.train, audited.checks
     learner = transfer.learner(
         config,
         parent,
-        images,
+        audited.train,
         audited.test,
         source.preprocess,
         sealed=input_pipeline.sealed(config, source, audited),
         build=build_model,
         say=say,
     )
-    train, test, sealed = learner.train, learner.test, learner.sealed
-    for name, word in sealed.checksums().items():
-        if len(set(workers.gather(word))) > 1:
+    for name, word in learner.sealed.checksums().items():
+        if len(set(started.workers.gather(word))) > 1:
             raise RequestError(
                 f"the workers have different {name}; give all the same command and data"
             )
+    return Prepared(info, parent, source, audited, learner)
+
+
+def build_steps(config: RunConfig, options, started, learner) -> tuple[Steps, bool]:
+    """The compiled steps of a run's model, and whether XLA compiles them."""
     # XLA is off where ops must be deterministic, and cannot compile a synchronising layer.
-    jit = compile_with_xla(config.model, threads)
+    jit = compile_with_xla(config.model, started.threads)
     jit = jit and not options.deterministic and not config.sync_batch_norm
     steps = Steps(
         learner.build,
-        strategy,
-        train,
+        started.strategy,
+        learner.train,
         batch_size=config.batch_size,
         input_size=learner.input_size,
         augment=config.augment,
@@ -126,34 +210,54 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
         jit=jit,
         preprocess=learner.preprocess,
     )
-    facts = {
+    return steps, jit
+
+
+def facts_of(config: RunConfig, started, data: Prepared, steps: Steps) -> dict[str, Any]:
+    """What both config.json and summary.json say of a run, by their keys."""
+    train, test = data.learner.train, data.learner.test
+    return {
         "run_id": run_id(config),
-        "replicas": replicas,
-        "workers": workers.count,
+        "replicas": started.strategy.num_replicas_in_sync,
+        "workers": started.workers.count,
         "parameters": models.count_trainable(steps.model),
         "classes": train.num_classes,
         "labels_hash": checksum.labels_hash(train.index, train.given),
         "train_examples": train.num_examples,
         "test_examples": test.num_examples,
         "changed_fraction": float(np.mean(train.given != train.true)),
-        "audit": [dataclasses.asdict(check) for check in checks],
-        "seals": sealed.record(),
-        "parent": parent.record() if parent else None,
-        "image_shape": list(info.image_shape),
+        "audit": [dataclasses.asdict(check) for check in data.audited.checks],
+        "seals": data.learner.sealed.record(),
+        "parent": data.parent.record() if data.parent else None,
+        "image_shape": list(data.info.image_shape),
         "arrivals": input_pipeline.arrivals(
-            source, info, models.arrival(steps.model, config.preprocess)
+            data.source, data.info, models.arrival(steps.model, config.preprocess)
         ),
     }
+
+
+def environment_of(options, started, facts: dict[str, Any], jit: bool) -> dict[str, Any]:
+    """What must not change between a checkpoint and its resume."""
     platform = devices.describe()
-    environment = {
+    return {
         "versions": platform["versions"],
-        "threads": threads,
+        "threads": started.threads,
         "xla": jit,
         "replicas": facts["replicas"],
         "deterministic": options.deterministic,
         "devices": platform["devices"],
         "labels_hash": facts["labels_hash"],
     }
+
+
+def find_checkpoint(
+    config: RunConfig, run_dir: Path, options, argv, say, workers, facts, environment
+) -> tuple[bytes, float | None]:
+    """Begins the run's folder, or finds where it stopped.
+
+    Returns:
+        The packed checkpoint, empty for a run that begins; seconds of reading it, or None.
+    """
     record = {
         "config": dataclasses.asdict(config),
         **facts,
@@ -164,75 +268,62 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
 
     def begin() -> bytes:
         found = resume.find(config, run_dir, environment, options.resume, say)
-        now = {"environment": environment, "argv": argv}
-        history = resume.begin(run_dir, record, found, now)
+        history = resume.begin(run_dir, record, found, {"environment": environment, "argv": argv})
         if found is None:
             return b""
         told = {"history": history, "differed": found.differed}
         return checkpoint.pack({**found.header, **told}, found.arrays)
 
     reading = time.monotonic()
-    found = workers.ask_chief(begin)
-    restore_seconds = time.monotonic() - reading if found else None
-    say(_introduction(config, facts, train, test, checks, platform, threads, jit))
-    log = TensorBoardLog(
-        run_dir / results.TENSORBOARD if workers.chief else None, dataclasses.asdict(config)
-    )
-    session = Session(
-        config=config,
-        steps=steps,
-        train=train,
-        test=test,
-        sealed=sealed,
-        run_dir=run_dir,
-        log=log,
-        say=say,
-        stop=stop,
-        workers=workers,
-        environment=environment,
-        checkpoint_every=options.checkpoint_every,
-        keep_epochs=options.keep_epochs,
-        record=Record(train.num_examples),
-        profile=profile,
-    )
-    try:
-        if workers.chief:
-            samples.record_samples(config, source, images, run_dir, log, say)
-        if found:
-            header, arrays = checkpoint.unpack(found)
-            for line in header["history"]:
-                log.write(line)
-                session.line = line
-            restoring = time.monotonic()
-            session.history = header["history"]
-            session.restore(header, arrays)
-            restore_seconds += time.monotonic() - restoring
-            say(f"goes on after epoch {session.epoch}, step {session.step} of the next")
-            if session.unsealed(header):
-                first = session.epoch + (2 if session.step else 1)
-                say(f"its checkpoint is from before the seals: they hold from epoch {first} on")
-            if missed := results.missing_snapshots(run_dir, options.keep_epochs, session.epoch):
-                say(messages.not_kept(missed))
-        status, reason = train_epochs(session)
-    except BaseException:
-        profile.stop()
-        with contextlib.suppress(Exception):  # the first error is the one to tell of
-            log.close()
-        raise
-    log.close()
-    profile.close()
-    if status == results.DONE and _predicts_nothing(config):
-        evaluated = session.evaluation.evaluate(
-            steps.place(test), test.num_examples, seal=sealed.test
-        )
-        predicted = evaluated.predicted
-        chance = audit.after_training(test.true, predicted, test.num_classes)
-        facts["audit"].append(dataclasses.asdict(chance))
-        if chance.passed is False:
-            status, reason = results.INVALID, f"{chance}: true labels must have leaked"
-        if violation := session.agreed_violation():
-            status, reason = results.INVALID, violation
-    corrupted = train.given != train.true
+    packed = workers.ask_chief(begin)
+    return packed, time.monotonic() - reading if packed else None
+
+
+def resume_session(session: Session, packed: bytes) -> float:
+    """Takes a checkpoint back, and prints where the run resumes; returns the seconds it took."""
+    header, arrays = checkpoint.unpack(packed)
+    for line in header["history"]:
+        session.log.write(line)
+        session.line = line
+    restoring = time.monotonic()
+    session.history = header["history"]
+    session.restore(header, arrays)
+    seconds = time.monotonic() - restoring
+    session.say(f"resumes after epoch {session.epoch}, step {session.step} of the next")
+    if session.unsealed(header):
+        first = session.epoch + (2 if session.step else 1)
+        session.say(f"its checkpoint is from before the seals: they hold from epoch {first} on")
+    missed = results.missing_snapshots(session.run_dir, session.keep_epochs, session.epoch)
+    if missed:
+        session.say(messages.not_kept(missed))
+    return seconds
+
+
+def audit_predictions(session: Session, facts: dict[str, Any]) -> tuple[str, str | None]:
+    """Tests that a run on nothing but noise predicts true test labels at chance.
+
+    The check joins those of `facts`.
+
+    Returns:
+        Status and, where it is not DONE, the reason.
+    """
+    test, sealed = session.test, session.sealed
+    resident = session.steps.place(test)
+    evaluated = session.evaluation.evaluate(resident, test.num_examples, seal=sealed.test)
+    chance = audit.after_training(test.true, evaluated.predicted, test.num_classes)
+    facts["audit"].append(dataclasses.asdict(chance))
+    if violation := session.agreed_violation():
+        return results.INVALID, violation
+    if chance.passed is False:
+        return results.INVALID, f"{chance}: true labels must have leaked"
+    return results.DONE, None
+
+
+def finish(
+    session: Session, facts: dict[str, Any], status: str, reason: str | None, timing: dict[str, Any]
+) -> dict[str, Any]:
+    """Writes what a run leaves, the summary last; returns the summary as it was written."""
+    train, model = session.train, session.steps.model
     keys = ("loss", "accuracy", "learning_rate", "label_checksum", *session.best)
     last = dict.fromkeys((*keys, *metrics.TRAIN_KEYS, *metrics.TEST_KEYS))
     last |= {k: v for k, v in session.line.items() if k not in ("epoch", "timing")}
@@ -240,30 +331,24 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
         "status": status,
         "reason": reason,
         **facts,
-        "config": dataclasses.asdict(config),
+        "config": dataclasses.asdict(session.config),
         "epochs": session.epoch,
         **last,
-        **session.record.medians(corrupted),
-        "weights_hash": checkpoint.weights_hash(v.numpy() for v in steps.model.variables),
+        **session.record.medians(train.given != train.true),
+        "weights_hash": checkpoint.weights_hash(v.numpy() for v in model.variables),
         "exact": not session.differed,
         "differed": session.differed,
-        # Of this process alone.
-        "timing": {
-            "seconds": time.time() - began,
-            "finished": time.time(),
-            "checkpoint_seconds": session.saving,
-            "restore_seconds": restore_seconds,
-        },
+        "timing": timing,  # of this process alone
     }
     columns = {"index": train.index, "true": train.true, "given": train.given}
     columns |= session.record.arrays()
 
-    def finish() -> bytes:
-        results.save_examples(run_dir, **columns)
-        return json.dumps(results.finish(run_dir, summary, session.history)).encode()
+    def write() -> bytes:
+        results.save_examples(session.run_dir, **columns)
+        return json.dumps(results.finish(session.run_dir, summary, session.history)).encode()
 
-    # The others wait for it: a run is finished or it is not.
-    return json.loads(workers.ask_chief(finish))
+    # The other workers wait for it: a run is finished or it is not.
+    return json.loads(session.workers.ask_chief(write))
 
 
 def _check_batches(config: RunConfig, replicas: int, examples: int) -> None:
@@ -293,8 +378,13 @@ def _predicts_nothing(config: RunConfig) -> bool:
     return random_labels or (config.pixels == "gaussian" and config.pixel_mix == 1)
 
 
-def _introduction(config, facts, train, test, checks, platform, threads, jit) -> str:
+def _introduction(
+    config: RunConfig, options, facts: dict[str, Any], data: Prepared, environment: dict[str, Any]
+) -> str:
+    """What is printed before training; with --verbose the whole configuration."""
+    checks, train, test = data.audited.checks, data.learner.train, data.learner.test
     passed = sum(check.passed is True for check in checks)
+    replicas = f", {facts['replicas']} replicas" if facts["replicas"] > 1 else ""
     lines = {
         "Parameters": f"{facts['parameters']:,} trainable",
         "Examples": f"{train.num_examples:,} for training, {test.num_examples:,} for testing, "
@@ -302,13 +392,24 @@ def _introduction(config, facts, train, test, checks, platform, threads, jit) ->
         "Changed labels": f"{100 * facts['changed_fraction']:.2f}%, hash {facts['labels_hash']}",
         "Audit": f"{passed} checks of what the pipeline yields passed, "
         f"{len(checks) - passed} not testable",
-        "Computed on": f"{', '.join(platform['devices'])}, {threads} threads"
-        + (f", {facts['replicas']} replicas" if facts["replicas"] > 1 else "")
-        + (", XLA" if jit else ""),
+        "Computed on": f"{', '.join(environment['devices'])}, {environment['threads']} threads"
+        + replicas
+        + (", XLA" if environment["xla"] else ""),
     }
     if tf.config.list_logical_devices("GPU"):
-        settings = devices.gpu_settings(config.precision, jit, devices.capabilities())
-        lines["On GPUs"] = settings
+        capabilities = devices.capabilities()
+        lines["On GPUs"] = devices.gpu_settings(config.precision, environment["xla"], capabilities)
     for number, words in enumerate(facts["arrivals"]):
-        lines["On arrival" if number == 0 else " " * number] = printable(words)
-    return messages.configuration(config, facts["run_id"], lines)
+        lines["Conversions" if number == 0 else " " * number] = printable(words)
+    if options.verbose:
+        return messages.configuration(config, facts["run_id"], lines)
+    return messages.introduction(config, facts["run_id"], lines, _usual(config, options))
+
+
+def _usual(config: RunConfig, options) -> RunConfig:
+    """The resolved defaults of a run's model and data set."""
+    wanted = RunConfig(model=config.model, dataset=config.dataset)
+    try:
+        return resolve(wanted, options.data_dir, options.cache_dir, lambda _: None)
+    except RequestError:  # a transfer's model and data may fit together with its parent alone
+        return RunConfig()

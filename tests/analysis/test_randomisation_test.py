@@ -46,7 +46,7 @@ def test_the_verdict_on_a_small_network(tested):
     assert tested.code == 0
     verdict, *files = tested.said[-1].strip().splitlines()
     assert re.fullmatch(
-        r"memorises 100% of random labels in \d\.\d times the epochs: capacity is no explanation "
+        r"memorises 100% of random labels in \d\.\d times the epochs: its capacity alone does not explain "
         r"of its test accuracy of \d+%", verdict,
     )  # fmt: skip
     assert files == [f"report/report.{ending}" for ending in ("md", "png", "html")]
@@ -172,7 +172,7 @@ def case(train, test, reached, name="true labels"):
     "true, random, words",
     [
         ((1.0, 0.88, [5]), (1.0, 0.1, [9]),
-         "memorises 100% of random labels in 1.8 times the epochs: capacity is no explanation of "
+         "memorises 100% of random labels in 1.8 times the epochs: its capacity alone does not explain "
          "its test accuracy of 88%"),
         ((1.0, 0.88, [5]), (0.997, 0.1, [9]), "memorises 99.7% of random labels in 1.8 times"),
         ((1.0, 0.12, [5]), (1.0, 0.1, [9]), "little above chance (10%), so there is hardly any"),
@@ -207,7 +207,7 @@ def test_what_is_little_above_chance(classes, test, little):
     about = {"num_classes": classes, "threshold": 0.99}
     found = randomisation_figures.verdict(case(1.0, test, [5]), random, **about)
     assert ("little above chance" in found) == little
-    assert ("capacity is no explanation" in found) != little
+    assert ("capacity alone does not explain" in found) != little
 
 
 def test_a_threshold_is_said_as_it_is():

@@ -182,7 +182,7 @@ def test_a_run_stopped_within_an_epoch_goes_on_bit_for_bit(data_dir, tmp_path, m
     monkeypatch.setattr(Steps, "advance", advance)
     said = []
     cut = run(data_dir, tmp_path / "cut", said, **kinds)
-    assert "goes on after epoch 1, step 2 of the next" in said
+    assert "resumes after epoch 1, step 2 of the next" in said
     for key in ("weights_hash", "train_loss", "test_loss", "loss", "label_checksum"):
         assert cut[key] == whole[key], key
     lines = [results.read_history(tmp_path / name) for name in ("whole", "cut")]

@@ -73,10 +73,10 @@ def test_table_4_takes_the_online_accuracy(report, tmp_path):
     write_run(tmp_path / "runs", decayed, last=last)
     assert report("table4")[0] == 0
     rows = lines(tmp_path / "out" / "table4.csv")
-    found = rows["mlp_1x512", "weight decay 0.0001", "online accuracy (%)"]
+    found = rows["mlp_1x512", "weight decay 0.0001", "running accuracy (%)"]
     assert (found["paper"], found["mean"]) == ("99.21", "98.93")
     assert rows["mlp_1x512", "weight decay 0.0001", "exact, at the end (%)"]["mean"] == "99.06"
-    failed = rows["alexnet", "weight decay 0.004", "online accuracy (%)"]
+    failed = rows["alexnet", "weight decay 0.004", "running accuracy (%)"]
     assert failed["paper"] == "failed to converge"
 
 

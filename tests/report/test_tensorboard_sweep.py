@@ -118,7 +118,7 @@ def test_training_and_test_are_in_one_card(served):
         for category in layout["category"]
         for chart in category["chart"]
     }
-    assert cards["By epoch", "Loss: training, test, online"] == ["^loss$"]
+    assert cards["By epoch", "Loss: training, test, running"] == ["^loss$"]
     assert len(cards) == 7
     run = next(name for name in ask(address, "runs") if name.startswith("mlp"))
     run_id = run.partition("/")[0]

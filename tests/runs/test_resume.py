@@ -134,7 +134,7 @@ def test_more_epochs_go_on_from_the_shorter_run(tensorflow, tmp_path):
     kept = timeless(short)
     summary = run(long, said, epochs=4)
     assert f"{short}: the same run with 2 epochs; this one goes on from it" in said
-    assert "goes on after epoch 2, step 0 of the next" in said
+    assert "resumes after epoch 2, step 0 of the next" in said
     assert timeless(long) == timeless(fresh)
     assert summary["epochs"] == 4 and summary["weights_hash"] != kept[-1]["weights_hash"]
     for name in ("fitted_since", "forgotten", "margin", "given"):

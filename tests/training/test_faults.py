@@ -123,7 +123,7 @@ def test_a_full_disk_at_every_write(command, undisturbed, tmp_path, monkeypatch)
         assert results.read_summary(run_dir) is None
         assert not [path for path in tmp_path.rglob(".*")], "nothing half written is left"
     code, out, err = command(tmp_path)
-    assert (code, err) == (0, "") and "goes on after epoch 2" in out
+    assert (code, err) == (0, "") and "resumes after epoch 2" in out
     assert findings(run_dir) == undisturbed[0]
 
 

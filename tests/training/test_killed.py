@@ -29,7 +29,7 @@ CALLS = [
     "fsync", "fsync", "000002-00000000.ckpt", "fsync",
     "fsync", "examples.npz", "fsync", "fsync", "summary.json", "fsync",
 ]  # fmt: skip
-# Killed as the n-th call begins: epochs in the history, checkpoints, then "goes on after epoch".
+# Killed as the n-th call begins: epochs in the history, checkpoints, then "resumes after epoch".
 KILLS = {
     7: (1, 0, None),  # the line of epoch 1 is written, not yet synced
     9: (1, 0, None),  # the first checkpoint lies beside, not yet renamed
@@ -101,7 +101,7 @@ def test_a_killed_run_goes_on_to_the_same_end(n, uninterrupted, killed, capsys, 
     assert app.guarded(main.main, [*ARGV, f"--runs_dir={killed[n]}"]) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    assert (f"goes on after epoch {after}, step 0 of the next" in out) == (after is not None)
+    assert (f"resumes after epoch {after}, step 0 of the next" in out) == (after is not None)
     assert ("without a checkpoint lies here; it starts over" in out) == (after is None)
     assert timeless(run_dir) == uninterrupted[0]
     stored = checkpoint.stored(run_dir / results.CHECKPOINTS)

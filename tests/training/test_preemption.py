@@ -49,7 +49,7 @@ def test_stopped_within_an_epoch_and_continued_bit_for_bit(
     assert results.read_summary(tmp_path / "run") is None
     said = []
     run(tmp_path / "run", said)
-    assert f"goes on after epoch 1, step {step} of the next" in said
+    assert f"resumes after epoch 1, step {step} of the next" in said
     assert timeless(tmp_path / "run") == whole
     assert results.read_summary(tmp_path / "run")["timing"]["restore_seconds"] > 0
 
@@ -75,7 +75,7 @@ def test_stopped_within_an_evaluation_and_continued_bit_for_bit(whole, tmp_path,
 @pytest.mark.parametrize(
     "call, said",
     [
-        ("stop.trained()", "; the same command goes on from the last checkpoint"),
+        ("stop.trained()", "; the same command resumes from the last checkpoint"),
         ("pass", " before its first step; the same command starts again"),
     ],
 )

@@ -69,7 +69,7 @@ def test_a_checkpoint_without_seals_is_resumed_and_says_so(tmp_path):
     of_format_1(tmp_path / "cut")
     said = []
     cut = run(tmp_path / "cut", said)
-    assert "goes on after epoch 1, step 3 of the next" in said
+    assert "resumes after epoch 1, step 3 of the next" in said
     assert "its checkpoint is from before the seals: they hold from epoch 3 on" in said
     assert cut["weights_hash"] == whole["weights_hash"]
     assert (cut["status"], cut["exact"], cut["differed"]) == ("DONE", True, [])

@@ -227,7 +227,7 @@ def test_a_worker_that_dies_ends_the_others_and_the_run_goes_on(tmp_path, who):
     wait_for_epoch(tmp_path, kept + 2, process)
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=60)
-    assert "goes on after epoch" in out
+    assert "resumes after epoch" in out
     assert process.returncode == 143 and err.count("saved; the same command") == 2
 
 

@@ -149,7 +149,7 @@ class Plain:
 
     def stopping(self, count: int) -> None:
         """Says that the runs are being stopped."""
-        self.say(f"stopping {counted(count, 'run')}; the same command goes on")
+        self.say(f"stopping {counted(count, 'run')}; the same command resumes")
 
     def end(self) -> None:
         """Nothing is left open."""

@@ -50,7 +50,7 @@ def figure1a(gathered: Gathered, first: float):
         drawing.draw_series(axes, series)
         axes.set_ylim(0, 2.6)
         axes.set_xlim(0, 70)
-        drawing.label_axes(axes, "Epoch", "Online training loss (nats)")
+        drawing.label_axes(axes, "Epoch", "Running training loss (nats)")
         drawing.legend(figure, series)
         return figure
 

@@ -99,7 +99,7 @@ _REGULARISERS = {
 
 
 def table4(gathered: Gathered, _first: float):
-    """Table 4: online accuracy on random labels, as the paper measures it, and the exact one."""
+    """Table 4: running accuracy on random labels, as the paper measures it, and the exact one."""
     by_name = {found.plan.row: found for found in gathered.found}
     rows = []
     for name, printed in paper.TABLE4.items():
@@ -110,13 +110,13 @@ def table4(gathered: Gathered, _first: float):
         regulariser = _REGULARISERS.get(config.augment, f"weight decay {config.weight_decay:g}")
         number = paper.FAILED if printed.accuracy is None else 100 * printed.accuracy
         cells = {
-            "online accuracy (%)": percent(found, "accuracy", number),
+            "running accuracy (%)": percent(found, "accuracy", number),
             "exact, at the end (%)": percent(found, "train_accuracy"),
             "test (%)": percent(found, "test_accuracy"),
         }
         rows.append(row((printed.model, regulariser), cells, found))
     notes = (
-        "Random labels of CIFAR-10. Online accuracy is the mean over the last epoch's own "
+        "Random labels of CIFAR-10. Running accuracy is the mean over the last epoch's own "
         "(augmented) batches, as in the paper; the exact one is over the set without augmentation.",
     )
     return [Table("table4", "Table 4", ("model", "regulariser"), tuple(rows), notes=notes)], []

@@ -48,7 +48,7 @@ def capacity(gathered: Gathered, _first: float):
         for axes, ((size, words), series) in zip(every, sorted(panels.items()), strict=False):
             drawing.draw_series(axes, series)
             drawing.label_axes(
-                axes, "Epoch", "Online accuracy (%)", f"{words} labels, {size} examples"
+                axes, "Epoch", "Running accuracy (%)", f"{words} labels, {size} examples"
             )
             axes.set_ylim(0, 102)
         drawing.remove_rest(every, len(panels))
