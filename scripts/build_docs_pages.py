@@ -43,15 +43,21 @@ SAMPLES = ("show", "--dataset=digits", "--corrupt=0.5", "--examples=4")
 # --- results ---------------------------------------------------------------------------------
 
 
-def measured_section(name: str, found: Collection) -> sections.Section | None:
-    """The section of an experiment at the largest scale of which runs are shipped, or None."""
-    for scale in catalogue.SCALES:
-        made = sections.build(
+def measured_sections(name: str, found: Collection) -> list[sections.Section]:
+    """The sections of an experiment, one a scale of which runs are shipped, the largest first."""
+    made = [
+        sections.build(
             name, found, scale=scale, seeds=None, threshold=derived.LOSSES[0], runs_dir="runs"
         )
-        if made.gathered.runs:
-            return made
-    return None
+        for scale in catalogue.SCALES
+    ]
+    return [one for one in made if one.gathered.runs]
+
+
+def page_name(section: sections.Section) -> str:
+    """Of the page: the experiment, and its scale where that is not the paper's."""
+    scale = section.gathered.scale
+    return section.name if scale == catalogue.SCALES[0] else f"{section.name}_{scale}"
 
 
 def _measured_rows(one: table.Table) -> table.Table:
@@ -162,7 +168,9 @@ def results_page(section: sections.Section) -> str:
     """The page of one experiment in MyST."""
     gathered = section.gathered
     seeds = max(len(found.runs) for found in gathered.found)
-    lines = [f"# {_headline(section.name)}", ""]
+    scale = gathered.scale
+    at = "" if scale == catalogue.SCALES[0] else f" (scale {scale})"
+    lines = [f"# {_headline(section.name)}{at}", ""]
     lines += [
         "To train and to report it:",
         "",
@@ -190,17 +198,16 @@ def results_page(section: sections.Section) -> str:
     return NOT_EDITED + "\n".join(lines)
 
 
-def results_overview(found: dict[str, sections.Section | None]) -> str:
+def results_overview(found: dict[str, list[sections.Section]]) -> str:
     """A table of all experiments: what is shipped of each."""
     rows = []
-    for name, section in found.items():
+    for name, made in found.items():
         title = catalogue.EXPERIMENTS[name].title
-        if section is None:
+        if not made:
             rows.append((f"`{name}`", title, "–", "–"))
-        else:
-            link = f"[{name}](generated/{name}.md)"
-            runs = len(section.gathered.runs)
-            rows.append((link, title, section.gathered.scale, str(runs)))
+        for section in made:
+            link = f"[{name}](generated/{page_name(section)}.md)"
+            rows.append((link, title, section.gathered.scale, str(len(section.gathered.runs))))
     titles = ("experiment", "what it shows", "scale", "runs shipped")
     return NOT_EDITED + "\n".join(markdown_table(titles, rows, 3)) + "\n"
 
@@ -208,11 +215,11 @@ def results_overview(found: dict[str, sections.Section | None]) -> str:
 def results_pages() -> dict[Path, str]:
     """All pages of results, by path below docs/."""
     shipped = collect(None, measured.read())
-    found = {name: measured_section(name, shipped) for name in catalogue.EXPERIMENTS}
+    found = {name: measured_sections(name, shipped) for name in catalogue.EXPERIMENTS}
     pages = {RESULTS / "overview.txt": results_overview(found)}
-    for name, section in found.items():
-        if section is not None:
-            pages[RESULTS / f"{name}.md"] = results_page(section)
+    for made in found.values():
+        for section in made:
+            pages[RESULTS / f"{page_name(section)}.md"] = results_page(section)
     return pages
 
 

@@ -106,7 +106,7 @@ _FREE = ("seed", "precision", "eval_every", "epochs", "examples", "stop_at_train
 class Table4Row:
     """A row of Table 4 (CIFAR-10, random labels, with a regulariser).
 
-    `accuracy` is the running accuracy on the (augmented) training batches; None: failed to converge.
+    `accuracy` is the running one, on the (augmented) training batches; None: failed to converge.
     """
 
     model: str

@@ -46,8 +46,8 @@ def test_the_verdict_on_a_small_network(tested):
     assert tested.code == 0
     verdict, *files = tested.said[-1].strip().splitlines()
     assert re.fullmatch(
-        r"memorises 100% of random labels in \d\.\d times the epochs: its capacity alone does not explain "
-        r"of its test accuracy of \d+%", verdict,
+        r"memorises 100% of random labels in \d\.\d times the epochs: its capacity alone "
+        r"does not explain its test accuracy of \d+%", verdict,
     )  # fmt: skip
     assert files == [f"report/report.{ending}" for ending in ("md", "png", "html")]
     text = (tested.folder / "report" / "report.md").read_text()
@@ -172,8 +172,8 @@ def case(train, test, reached, name="true labels"):
     "true, random, words",
     [
         ((1.0, 0.88, [5]), (1.0, 0.1, [9]),
-         "memorises 100% of random labels in 1.8 times the epochs: its capacity alone does not explain "
-         "its test accuracy of 88%"),
+         "memorises 100% of random labels in 1.8 times the epochs: its capacity alone "
+         "does not explain its test accuracy of 88%"),
         ((1.0, 0.88, [5]), (0.997, 0.1, [9]), "memorises 99.7% of random labels in 1.8 times"),
         ((1.0, 0.12, [5]), (1.0, 0.1, [9]), "little above chance (10%), so there is hardly any"),
         ((0.6, 0.5, [None]), (0.2, 0.1, [None]),

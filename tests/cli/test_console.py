@@ -160,12 +160,15 @@ def test_nothing_but_lines_where_the_output_is_piped(monkeypatch):
     assert piped.getvalue() == "a line\n"
 
 
+CHANCE = "test accuracy 0.1010, chance 0.1000 +- 0.0043, z = 0.2"
+
+
 def summary(**changes):
     return {
         "status": "DONE", "reason": None, "epochs": 70, "train_accuracy": 1.0,
         "test_accuracy": 0.101, "clean_accuracy": 0.98, "corrupted_accuracy": 0.5,
         "best_test_accuracy": 0.6, "changed_fraction": 0.45, "accuracy": 0.9912,
-        "audit": [{"name": "test_at_chance", "passed": True, "detail": ""}], **changes,
+        "audit": [{"name": "test_at_chance", "passed": True, "detail": CHANCE}], **changes,
     }  # fmt: skip
 
 
