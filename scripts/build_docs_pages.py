@@ -44,14 +44,20 @@ SAMPLES = ("show", "--dataset=digits", "--corrupt=0.5", "--examples=4")
 
 
 def measured_sections(name: str, found: Collection) -> list[sections.Section]:
-    """The sections of an experiment, one a scale of which runs are shipped, the largest first."""
+    """The sections of an experiment, the largest scale first: those that have runs of their own."""
     made = [
         sections.build(
             name, found, scale=scale, seeds=None, threshold=derived.LOSSES[0], runs_dir="runs"
         )
         for scale in catalogue.SCALES
     ]
-    return [one for one in made if one.gathered.runs]
+    kept, shown = [], set()
+    for one in made:
+        runs = {run.run_id for run in one.gathered.runs}
+        if runs - shown:
+            kept.append(one)
+            shown |= runs
+    return kept
 
 
 def page_name(section: sections.Section) -> str:
@@ -212,6 +218,37 @@ def results_overview(found: dict[str, list[sections.Section]]) -> str:
     return NOT_EDITED + "\n".join(markdown_table(titles, rows, 3)) + "\n"
 
 
+def other_runs_page(runs: list[Run]) -> str:
+    """The page of shipped runs that belong to no table or figure."""
+    rows = []
+    for run in runs:
+        usual = run_config.resolve(
+            run_config.RunConfig(model=run.config.model, dataset=run.config.dataset)
+        )
+        settings = ", ".join(
+            f"`--{name}={getattr(run.config, name)}`"
+            for name in run_config.FIELDS
+            if getattr(run.config, name) != getattr(usual, name)
+        )
+        figures = [f"{100 * run.summary[key]:.2f}" for key in ("train_accuracy", "test_accuracy")]
+        rows.append(
+            (
+                f"`{run.run_id}`",
+                f"`{run.config.model}` on `{run.config.dataset}`",
+                settings,
+                f"{run.summary['loss']:.4f}",
+                *figures,
+                f"{measured.hours(run):.2f}",
+                run.machine["name"],
+            )
+        )
+    titles = ("run id", "network", "other than default", "loss", "train (%)", "test (%)", "hours",
+              "machine")  # fmt: skip
+    lines = ["# Other runs", "", "Shipped runs that are no row of a table or figure.", ""]
+    lines += [":::{div} wide", "", *markdown_table(titles, rows, 3), "", ":::", ""]
+    return NOT_EDITED + "\n".join(lines)
+
+
 def results_pages() -> dict[Path, str]:
     """All pages of results, by path below docs/."""
     shipped = collect(None, measured.read())
@@ -220,6 +257,16 @@ def results_pages() -> dict[Path, str]:
     for made in found.values():
         for section in made:
             pages[RESULTS / f"{page_name(section)}.md"] = results_page(section)
+    placed = {
+        run.run_id
+        for made in found.values()
+        for section in made
+        for each in section.gathered.found
+        for run in each.runs
+    }
+    others = [run for run in shipped.runs if run.run_id not in placed]
+    if others:
+        pages[RESULTS / "other_runs.md"] = other_runs_page(others)
     return pages
 
 
