@@ -66,11 +66,11 @@ def run(
     if unknown:
         raise RequestError(f"expected fields of RunConfig, received {', '.join(unknown)}")
     wanted = dataclasses.replace(config or RunConfig(), **fields)
-    places = {
-        name: None if folder is None else str(folder)
-        for name, folder in (("data_dir", data_dir), ("cache_dir", cache_dir))
-    }
-    options = Options(runs_dir=str(runs_dir), **places)
+    options = Options(
+        runs_dir=str(runs_dir),
+        data_dir=None if data_dir is None else str(data_dir),
+        cache_dir=None if cache_dir is None else str(cache_dir),
+    )
     resolved = request.prepare(wanted, options, say)
     run_dir = Path(runs_dir) / run_id(resolved)
     if results.read_summary(run_dir) is None:

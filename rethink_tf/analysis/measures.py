@@ -144,7 +144,7 @@ def of_run(
     )
     complexity = None
     if signs:
-        plain = {name: FIELDS[name].default for name in rademacher.LABELS}
+        plain: dict[str, Any] = {name: FIELDS[name].default for name in rademacher.LABELS}
         config = dataclasses.replace(run.config, **plain)
         epochs = run.summary["epochs"]
         drawn = rademacher.run(config, draws=signs, epochs=epochs, **places, progress=progress)

@@ -27,8 +27,9 @@ _LOOKS = (
     ("#E69F00", (0, (5, 1, 1, 1, 1, 1)), "v"),
 )
 # Background, ink, grid; and what of the colours would be too dim.
-_LIGHT = ("#FFFFFF", "#202020", "#DDDDDD", {})
-_DARK = ("#16181C", "#E4E4E4", "#3A3F47", {"#0072B2": "#56B4E9", "#D55E00": "#FF8A3D"})
+_Look = tuple[str, str, str, dict[str, str]]
+_LIGHT: _Look = ("#FFFFFF", "#202020", "#DDDDDD", {})
+_DARK: _Look = ("#16181C", "#E4E4E4", "#3A3F47", {"#0072B2": "#56B4E9", "#D55E00": "#FF8A3D"})
 _MEMORISED = (
     {"corrupted_accuracy": "labels as given", "corrupted_original_accuracy": "true labels"},
     "Random labels: changed examples",
@@ -189,8 +190,12 @@ def picture(figures: dict[str, Any], runs: list[Run], look, words: str) -> np.nd
     back, ink, grid, brighter = look
     figure = Figure((pictures.WIDTH, 4.2), dpi=pictures.DPI, facecolor=back, layout="constrained")
     plots = figure.subplots(1, 3, sharey=True)
-    columns = (("train_accuracy", "Training, labels as given"), ("test_accuracy", "Test"))
-    for axes, (key, heading) in zip(plots, (*columns, _MEMORISED), strict=True):
+    columns: tuple[tuple[str | dict[str, str], str], ...] = (
+        ("train_accuracy", "Training, labels as given"),
+        ("test_accuracy", "Test"),
+        _MEMORISED,
+    )
+    for axes, (key, heading) in zip(plots, columns, strict=True):
         for place, case in enumerate(figures["cases"]):
             colour, *shape = _LOOKS[place % len(_LOOKS)]
             own = [run.history for run in runs if run.case == case["name"]]

@@ -57,7 +57,7 @@ def cases(wanted: RunConfig, pixels: tuple[str, ...], seeds: int) -> list[tuple[
         )
     if not 1 <= seeds <= 100:
         raise RequestError(f"--seeds: expected a whole number from 1 to 100, received {seeds}")
-    kinds = {TRUE: {}, RANDOM: {"corrupt": 1.0}}
+    kinds: dict[str, dict[str, Any]] = {TRUE: {}, RANDOM: {"corrupt": 1.0}}
     kinds |= {PIXELS[kind]: {"pixels": kind} for kind in dict.fromkeys(pixels)}
     return [
         (case, dataclasses.replace(wanted, **changes, seed=wanted.seed + seed))
@@ -168,7 +168,7 @@ def _figures(planned, runs: list[Run], left_out, threshold: float, options) -> d
         f"batches of {first.batch_size}, {first.epochs} epochs, weight decay "
         f"{first.weight_decay:g}, dropout {first.dropout:g}, augmentation {first.augment}"
     )
-    about = {"num_classes": info.num_classes, "threshold": threshold}
+    about: dict[str, Any] = {"num_classes": info.num_classes, "threshold": threshold}
     arrivals = runs[0].summary.get("arrivals", [])
     return {
         "model": content_hash.shown(first.model),
@@ -222,7 +222,7 @@ def _named(model, out: Path) -> str:
     return str(path)
 
 
-def _stored(dataset, out: Path) -> tuple[str | None, tuple[str, ...]]:
+def _stored(dataset: Any, out: Path) -> tuple[Any, tuple[str, ...]]:
     """The name of a data set, and what was done to it; arrays are saved below `out`."""
     if dataset is None or isinstance(dataset, str):
         return dataset, ()
@@ -241,7 +241,8 @@ def _stored(dataset, out: Path) -> tuple[str | None, tuple[str, ...]]:
         names = ("train_images", "train_labels", "test_images", "test_labels")
         keys = ("x_train", "y_train", "x_test", "y_test")
         with tempfile.TemporaryFile() as file:
-            np.savez(file, **{k: arrays[n] for k, n in zip(keys, names, strict=True)})
+            content: dict[str, Any] = {k: arrays[n] for k, n in zip(keys, names, strict=True)}
+            np.savez(file, **content)
             file.seek(0)
             files.write_atomically(path, file.read())
     return f"npz:{path}", opened.notes

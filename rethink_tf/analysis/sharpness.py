@@ -7,6 +7,7 @@ of magnitude: the deviation is sigma * sqrt(w^2 + 0.001^2), so rescaling a weigh
 Batch-norm statistics stay as they are. Imports NumPy alone.
 """
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -64,13 +65,17 @@ def _noise(draw, weight: np.ndarray, relative: bool) -> np.ndarray:
     return noise * np.sqrt(weight**2 + np.float32(EPSILON**2)) if relative else noise
 
 
+def _half(progress, half: int, share: float) -> None:
+    progress((half + share) / 2)
+
+
 def of(weights, accuracy, *, draws: int, seed: int, progress=lambda share: None) -> dict:
     """`sigma` and `sigma_relative`, and `sharpness` and `sharpness_relative`, 1 over them."""
     found = {}
     for half, (name, relative) in enumerate((("", False), ("_relative", True))):
         sigma = largest_sigma(
             weights, accuracy, relative=relative, draws=draws, seed=seed,
-            progress=lambda share, half=half: progress((half + share) / 2),
+            progress=functools.partial(_half, progress, half),
         )  # fmt: skip
         found[f"sigma{name}"], found[f"sharpness{name}"] = sigma, 1 / sigma
     return found

@@ -4,6 +4,8 @@ A layer counts as what it computes at evaluation: batch normalisation is a linea
 factor gamma / sqrt(variance + epsilon).
 """
 
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -170,7 +172,8 @@ def of(model, initial: list[np.ndarray], input_shape) -> dict:
     """
     trained = [v.numpy() for v in model.trainable_variables]
     before = {id(v): a for v, a in zip(model.trainable_variables, initial, strict=True)}
-    layers, distances = [], 0.0
+    layers: list[dict[str, Any]] = []
+    distances = 0.0
     for place, layer in enumerate(linear_layers(model), 1):
         spectral, found_by = spectral_norm(layer)
         moved = None

@@ -64,12 +64,14 @@ def interval(count: int, n: int) -> tuple[float, float]:
 def _untouched(case: Labels) -> Found | None:
     if not case.changed.any():
         return Found("untouched", f"untouched: all {len(case.true):,} equal the true ones", {})
+    return None
 
 
 def _constant(case: Labels) -> Found | None:
     only = int(case.given[0])
     if (case.given == only).all() and (len(case.given) - 1) * math.log(case.num_classes) > SURE:
         return Found("constant", f"constant: every one is class {only}, {case.count}", {})
+    return None
 
 
 def _flow_words(case: Labels, limit: int = 6) -> str:
@@ -152,6 +154,7 @@ def _shifted(case: Labels) -> Found | None:
         if same[start:].all() and evidence > SURE + math.log(len(LAGS)):
             text = "each is" if same.all() else f"from position {first} on each is"
             return _shift_found(case, lag, float(same.mean()), text)
+    return None
 
 
 def _partly_shifted(case: Labels) -> Found | None:
@@ -168,6 +171,7 @@ def _partly_shifted(case: Labels) -> Found | None:
             best = (share, lag)
     if best[1]:
         return _shift_found(case, best[1], best[0], f"a share of about {best[0]:.2f} is")
+    return None
 
 
 def _permuted_in_batches(case: Labels) -> Found | None:
@@ -191,6 +195,7 @@ def _permuted_in_batches(case: Labels) -> Found | None:
             words = f"permuted in batches of {size}: each batch keeps its class counts exactly"
             figures = {"batch": int(size), "batches": n // int(size)}
             return Found("permuted_in_batches", f"{words}; {case.count}", figures)
+    return None
 
 
 def _permuted(case: Labels) -> Found | None:
@@ -255,6 +260,7 @@ def _independent(case: Labels) -> Found | None:
     if check.passed:
         words = f"independent of the true labels: another order? {check.detail}; {case.count}"
         return Found("independent", words, {})
+    return None
 
 
 # Kinds that hold of each example alone, so the order must not matter; in IDENTICAL all examples

@@ -260,8 +260,8 @@ def new_labels_by_order(case: Labels, even: bool = False) -> Check:
     tests = []
     for clue in _clues(case, moved):
         target = (given - true) % k if clue.offset else given
-        for fit, test in ((side, ~side), (~side, side)):
-            fit, test = (np.flatnonzero(rows & clue.free) for rows in (fit, test))
+        for fitted, tested in ((side, ~side), (~side, side)):
+            fit, test = (np.flatnonzero(rows & clue.free) for rows in (fitted, tested))
             for told in _foretold(clue, target, true, fit, test, k):
                 tests.append(_matches(clue, target[test], told, true[test], k, even))
             if k <= DENSE:

@@ -53,11 +53,11 @@ def multiset_kept(original: np.ndarray, got: np.ndarray, name: str) -> Check:
             name, False, f"expected {original.dtype} {original.shape}, received {got.dtype}"
         )
     with np.errstate(over="ignore"):
-        sums = [
+        before, after = (
             np.concatenate([_mixed(_colours(x[b])).sum(axis=1) for b in _blocks(len(x))])
             for x in (original, got)
-        ]
-    return equal(name, *sums, "images' pixel multisets")
+        )
+    return equal(name, before, after, "images' pixel multisets")
 
 
 def some_changed(original: np.ndarray, got: np.ndarray, moved: int, name: str) -> Check:

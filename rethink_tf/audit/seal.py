@@ -15,6 +15,7 @@ from rethink_tf.corruptions import checksum as label_checksums
 from rethink_tf.corruptions import pixels as pixel_corruptions
 from rethink_tf.corruptions.image_checksum import checksum, image_words
 from rethink_tf.corruptions.threefry import SplitId
+from rethink_tf.errors import present
 
 SAMPLED_ROWS = 8  # images of every replica's batch
 _TURN = 37  # positions by which the sample moves on from step to step
@@ -178,6 +179,7 @@ def seal(
         words, check = _sealed_words(split.name, split.images, split.index, got, kinds)
         audit.refuse_failures([check])
         return Seal(*columns, words)
+    audited = present(audited, "the rows of streamed images that were decoded")
     source = split.images[audited]
     words, check = _sealed_words(split.name, source, split.index[audited], got, kinds)
     audit.refuse_failures([check])

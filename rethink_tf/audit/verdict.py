@@ -182,7 +182,8 @@ def _as_asked(found: Found, case: Labels, p: float | None, noise: str) -> Found:
 def _redrawn(found: Found, case: Labels, second: np.ndarray) -> Found:
     differ, n = int(np.sum(second != case.given)), len(second)
     words = f"redrawn between passes, not fixed: {differ:,} of {n:,} differ ({differ / n:.4f}); "
-    if np.array_equal(*(np.bincount(x, minlength=2 * 2048) for x in (second, case.given))):
+    counts, first = (np.bincount(x, minlength=2 * 2048) for x in (second, case.given))
+    if np.array_equal(counts, first):
         words += "both passes have the same class counts, so perhaps only their order differs; "
     figures = found.figures | {"differ": differ, "differ_fraction": differ / n}
     return Found("redrawn", words + f"the first pass alone is {found.words}", figures)

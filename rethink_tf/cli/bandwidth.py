@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 from rethink_tf import console
 from rethink_tf.config import fields
@@ -97,7 +98,7 @@ def main(argv: list[str]) -> int:
         f"of the training set held out; median squared distance {median:.4g}"
     )
     console.say(f"{'gamma':>10}  {'ridge':>8}  {'held-out error':>14}  {'residual':>8}")
-    rows = []
+    rows: list[dict[str, Any]] = []
     for gamma, ridge, error, residual in bandwidth.errors(
         made,
         data.train.given,
@@ -128,9 +129,9 @@ def main(argv: list[str]) -> int:
     if best["residual"] > settings.tolerance:
         console.say("this one is not solved to --tolerance: --dtype=float64 or a --ridge may do")
     if asked.json is not None:
-        data = {name: getattr(run, name) for name in kernel_settings.OF_A_RUN}
+        about = {name: getattr(run, name) for name in kernel_settings.OF_A_RUN}
         record = {
-            "data": data,
+            "data": about,
             "settings": dataclasses.asdict(settings),
             "gammas": asked.gammas,
             "held_out": held_out,

@@ -27,6 +27,7 @@ def leave(command: Callable[[], int]) -> NoReturn:
     Args:
         command: returns the exit code.
     """
+    code: object
     try:
         code = command()
     except SystemExit as ended:

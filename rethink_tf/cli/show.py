@@ -82,8 +82,8 @@ def _grid(config: RunConfig, options, say) -> np.ndarray:
     )
     if how["given"] is not None:
         how["given"] = how["given"][chosen]
-    part = dataclasses.replace(source, train=part, corruption=how)
-    return run_samples(config, part, input_pipeline.table(part.train, how))
+    chosen_source = dataclasses.replace(source, train=part, corruption=how)
+    return run_samples(config, chosen_source, input_pipeline.table(part, how))
 
 
 CURVES = "curves.png"

@@ -14,7 +14,7 @@ from rethink_tf.config.command_line import CommandLine
 from rethink_tf.config.run_config import PRECISIONS, check_field
 from rethink_tf.console import counted, duration, say
 from rethink_tf.data import registry as datasets
-from rethink_tf.errors import ExitCode, RequestError
+from rethink_tf.errors import ExitCode, RequestError, present
 from rethink_tf.experiments.plan import (
     CHANGEABLE,
     EXPERIMENTS,
@@ -147,7 +147,7 @@ def main(argv: list[str]) -> int:
     say(verdict(jobs))
     if stopped is not None:
         return stopped
-    codes = [job.code for job in jobs if job.failed]
+    codes = [job.code for job in jobs if job.failed and job.code is not None]
     # A signal that was not sent from here: somebody, or the kernel for want of memory.
     return next((code if code > 0 else ExitCode.TERMINATED for code in codes), ExitCode.DONE)
 
@@ -254,7 +254,7 @@ def states(jobs: list[Job], asked) -> str:
     """Each run with its state and the time that it still takes, and all of them in a line."""
     count = _slots(asked, slots.visible_gpus())
     clock = display.Clock(Path(asked.runs_dir), jobs, count, asked.threads)
-    found = Counter()
+    found: Counter[str] = Counter()
     lines = [f"{'state':<10} {'left':>7}  {'run':<28} what"]
     for job in jobs:
         state = job.settle() if job.plan.run_id else job.state()
@@ -262,7 +262,8 @@ def states(jobs: list[Job], asked) -> str:
     total = clock.left(jobs)
     for job in jobs:
         left = None if job.stage == ENDED else clock.of(job)
-        named = job.plan.run_id or f"(waits for {job.plan.parent.run_id})"
+        parent = job.plan.parent
+        named = job.plan.run_id or f"(waits for {present(parent, 'a parent').run_id})"
         shown = "-" if left is None else duration(left)
         lines.append(f"{job.state():<10} {shown:>7}  {named:<28} {job.name}")
     parts = [", ".join(f"{number} {state}" for state, number in found.items())] if jobs else []

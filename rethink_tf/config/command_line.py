@@ -130,7 +130,7 @@ class CommandLine:
                 entry = _entry(name, field, one.defaults.get(name))
                 groups.setdefault(field.metadata["group"], []).append(entry)
         for group, entries in groups.items():
-            lines += ["" if lines[-1] else None, f"{group}:", *entries]
+            lines += [*([""] if lines[-1] else []), f"{group}:", *entries]
         lines += ["", "For every command:"]
         lines.append(_filled("flagfile", "file of flags, one a line; of two equal flags the later "
                              "wins"))  # fmt: skip
@@ -145,7 +145,9 @@ def _define(known: Mapping[str, dataclasses.Field]) -> flags.FlagValues:
     kinds = {name: field.metadata["kind"] for name, field in known.items()} | {"help": bool}
     for name, kind in kinds.items():
         if kind in (bool, "optional"):  # --name=TEXT, --name ("true"), --noname ("false")
-            flag = flags.Flag(flags.ArgumentParser(), flags.ArgumentSerializer(), name, None, "")
+            flag: flags.Flag[str] = flags.Flag(
+                flags.ArgumentParser(), flags.ArgumentSerializer(), name, None, ""
+            )
             flag.boolean = True
             flags.DEFINE_flag(flag, values)
         else:

@@ -7,6 +7,7 @@ import csv
 import dataclasses
 import functools
 import importlib.resources
+from typing import Any
 
 from rethink_tf.config.run_config import FIELDS, RunConfig, resolve
 from rethink_tf.models import MODELS
@@ -94,7 +95,12 @@ TABLE2 = {
 # Dropout of TF-slim's Inception v3. The paper states no rate and no length for ImageNet (50 workers
 # trained it asynchronously); batch, rate, decay and length here are this project's.
 DROPOUT_V3 = 0.2
-_TABLE2_SETTINGS = {"batch_size": 256, "learning_rate": 0.1, "lr_decay": 0.97, "epochs": 100}
+_TABLE2_SETTINGS: dict[str, Any] = {
+    "batch_size": 256,
+    "learning_rate": 0.1,
+    "lr_decay": 0.97,
+    "epochs": 100,
+}
 WEIGHT_DECAY = {
     name: spec.weight_decay for name, spec in MODELS.items() if spec.weight_decay is not None
 }
@@ -151,8 +157,11 @@ TABLE3 = {
 
 def _config(row: Table1Row | Table4Row, **more) -> RunConfig:
     decay = WEIGHT_DECAY[row.model] if row.weight_decay else 0.0
-    kinds = {"model": row.model, "augment": row.augment, "weight_decay": decay}
-    return resolve(RunConfig(dataset="cifar10", **kinds, **more))
+    return resolve(
+        RunConfig(
+            dataset="cifar10", model=row.model, augment=row.augment, weight_decay=decay, **more
+        )
+    )
 
 
 def row_config(row: Table1Row) -> RunConfig:

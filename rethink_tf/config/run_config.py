@@ -16,7 +16,7 @@ from rethink_tf.corruptions.labels import LABEL_NOISE, PIXELS
 from rethink_tf.data import registry as datasets
 from rethink_tf.data.registry import DATASETS
 from rethink_tf.data.sources import custom as foreign_data
-from rethink_tf.errors import RequestError
+from rethink_tf.errors import RequestError, present
 from rethink_tf.models import MODELS, find_spec
 from rethink_tf.models import accepts as accepts_model
 from rethink_tf.models.custom import name as foreign_models
@@ -271,12 +271,12 @@ def identity(config: RunConfig) -> dict[str, Any]:
 
 def labels_path(config: RunConfig) -> tuple[str, str]:
     """Path and content hash of a resolved configuration's noise file."""
-    return content_hash.parts(config.labels_from)
+    return content_hash.parts(present(config.labels_from, "labels_from"))
 
 
 def parent_parts(config: RunConfig) -> tuple[str, str, int, str]:
     """Folder, run id, epoch and weights hash of the trained parent in a resolved configuration."""
-    folder, _, named = config.init_from.rpartition(resolution.PARENT)
+    folder, _, named = present(config.init_from, "init_from").rpartition(resolution.PARENT)
     run, epoch, known = named.split(":")
     return folder, run, int(epoch), known
 

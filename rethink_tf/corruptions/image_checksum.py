@@ -61,7 +61,7 @@ def bytes_word(data: bytes, index: int) -> int:
     # The length counts: zeros at the end would not.
     with np.errstate(over="ignore"):
         total = words @ factors(len(words)) + np.int64(_OFFSET) + np.int64(len(data))
-        return int((np.array([total]) * _of_index([index]))[0])
+        return int((np.array([total]) * _of_index(np.array([index])))[0])
 
 
 def image_words_tf(images, index):

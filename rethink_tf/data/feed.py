@@ -19,9 +19,9 @@ class Feed:
     def __init__(self, strategy, table, *, batch_size: int, augment: str, seed: int):
         self.strategy, self.table, self.batch_size = strategy, table, batch_size
         self.drawn = {"augment": augment, "seed": seed}
-        self.local = []  # this host's replicas: only their rows are read here
+        self.local: list[int] = []  # this host's replicas: only their rows are read here
         self._for_each(self.local.append)
-        self.at = None
+        self.at: tuple[int, int] | None = None
 
     def _for_each(self, function):
         return self.strategy.experimental_distribute_values_from_function(

@@ -220,7 +220,8 @@ def _records(lines: list[str]) -> list[str]:
     """Lines of a CSV, those joined that a quoted line break divides."""
     if not any('"' in line for line in lines):
         return lines
-    records, is_open = [], False
+    records: list[str] = []
+    is_open = False
     for line in lines:
         if is_open:
             records[-1] += "\n" + line

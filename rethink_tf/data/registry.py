@@ -18,7 +18,7 @@ from rethink_tf.data.sources import custom as foreign_data
 from rethink_tf.data.sources import digits
 from rethink_tf.data.sources import tfds as tfds_source
 from rethink_tf.data.types import _FIELDS, DatasetInfo, Split
-from rethink_tf.errors import RequestError
+from rethink_tf.errors import RequestError, present
 from rethink_tf.storage import array_cache, content_hash
 from rethink_tf.storage.paths import cache_directory, data_directory
 
@@ -67,9 +67,18 @@ def info(
     if not foreign_data.is_foreign(name):
         return _info(name)
     found = foreign_data.open_set(name, data_dir, cache_dir, input_size, augment, report)
-    sizes = found.num_train, found.num_test
-    more = {"content": found.content, "class_names": found.class_names, "notes": found.notes}
-    return DatasetInfo(name, found.num_classes, found.image_shape, *sizes, None, 0, **more)
+    return DatasetInfo(
+        name,
+        found.num_classes,
+        found.image_shape,
+        found.num_train,
+        found.num_test,
+        download_host_url=None,
+        download_megabytes=0,
+        content=found.content,
+        class_names=found.class_names,
+        notes=found.notes,
+    )
 
 
 def resolved(name: str, found: DatasetInfo) -> str:
@@ -112,7 +121,7 @@ def choose_default(data_dir: str | os.PathLike | None = None) -> tuple[str, str]
         return "cifar10", f"cifar10 will be downloaded into {folder} ({info.download_megabytes} MB)"
     if data_dir is not None:
         require("cifar10", data_dir)
-    host = tfds_source.host(info.download_host_url)
+    host = tfds_source.host(present(info.download_host_url, "the address of CIFAR-10"))
     return "digits", (
         f"no CIFAR-10 here (looked in {folder}; no network to {host}): training on the embedded "
         "digits instead; for CIFAR-10 add --data_dir=DIR"
@@ -206,10 +215,17 @@ def load(
 
 
 def _splits(arrays: dict[str, np.ndarray], num_classes: int) -> tuple[Split, Split]:
-    return tuple(
-        Split(name, *(arrays[f"{name}_{field}"] for field in _FIELDS), num_classes)
+    train, test = (
+        Split(
+            name,
+            arrays[f"{name}_index"],
+            arrays[f"{name}_images"],
+            arrays[f"{name}_labels"],
+            num_classes,
+        )
         for name in tfds_source.SPLITS
     )
+    return train, test
 
 
 def take(split: Split, count: int, *, seed: int) -> Split:

@@ -154,14 +154,15 @@ class StreamedImages:
             words = threefry.bits_tf(seed, Stream.AUGMENT, SplitId.TRAIN, own, epoch)
             return own, jpeg.distorted(data, tf.stack(words), self.size), word
 
-        corrupted = self.corruption is not None and self.corruption["pixels"] != "original"
+        how = self.corruption or {"pixels": "original"}
+        corrupted = how["pixels"] != "original"
 
         def corrupt(own, images, files):
             # Inside the map's body, or it would silently stay on the CPU.
             with tf.device(pixels.accelerator() if corrupted else "/CPU:0"):
                 if corrupted:
                     images = pixel_corruptions.corrupt_pixels_tf(
-                        images, own, split=self.split, **self.corruption
+                        images, own, split=self.split, **how
                     )
                 return images, files, image_checksum.image_words_tf(images, own)
 
@@ -276,7 +277,10 @@ def _some(names: Sequence[str]) -> str:
 def _images(folder: Path, name: str, arrays, split: str, size: int) -> StreamedImages:
     return StreamedImages(
         tuple(tfrecord_index.shards(folder, name, split)),
-        *(arrays[f"{split}_{column}"] for column in ("shard", "offset", "length", "index")),
+        shard=arrays[f"{split}_shard"],
+        offset=arrays[f"{split}_offset"],
+        length=arrays[f"{split}_length"],
+        index=arrays[f"{split}_index"],
         split=SplitId.TRAIN if split == "train" else SplitId.TEST,
         size=size,
         left_out=tuple(name.decode() for name in arrays.get("left_out", ())),

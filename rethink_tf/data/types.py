@@ -1,6 +1,7 @@
 """The values that travel from data to training: what is known of a set, and its examples."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -41,7 +42,7 @@ class Split:
 
     name: str
     index: np.ndarray
-    images: np.ndarray
+    images: Any
     labels: np.ndarray
     num_classes: int
 
@@ -87,7 +88,7 @@ class Table:
     """
 
     index: np.ndarray
-    images: np.ndarray
+    images: Any
     true: np.ndarray
     given: np.ndarray
     num_classes: int

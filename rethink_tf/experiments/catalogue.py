@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 SCALES = ("paper", "cpu", "smoke")
 SCALED = ("examples", "epochs", "eval_every")
@@ -36,13 +37,13 @@ class Experiment:
     identified_by: str | None = None
 
 
-_KERNEL_TASK = {
+_KERNEL_TASK: dict[str, Any] = {
     "command": ("rethink_tf", "kernels"),
     "identified_by": "rethink_tf.experiments.kernels.task",
 }
 
 
-def _study(name: str) -> dict:
+def _study(name: str) -> dict[str, Any]:
     return {
         "command": ("rethink_tf", name),
         "identified_by": f"rethink_tf.experiments.studies.{name}",
@@ -74,7 +75,7 @@ _LEVELS = {"cpu": {"*": (3_000, 60, 20)}, "smoke": {"*": (128, 51, 51)}}
 _TRANSFER = {"cpu": {"*": (10_000, 150, 10)}, "smoke": {"*": (200, 2, 2)}}
 _WRN = {"cpu": {"*": (2_500, 300, 50)}, "smoke": {"*": (200, 2, 2)}}
 # Full sets even there, which take 15 GB at most; the number of filters is what takes hours.
-_KERNELS = {
+_KERNELS: dict[str, dict[str, dict[str, Any]]] = {
     "cpu": {"*_random_conv": {"filters": "1024,4096,8192,16384"}},
     "smoke": {
         "*_random_conv": {"examples": 200, "filters": "32,64"},

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rethink_tf.config import flags, resolution, run_config
-from rethink_tf.errors import RequestError
+from rethink_tf.errors import RequestError, present
 from rethink_tf.experiments.catalogue import EXPERIMENTS as EXPERIMENTS
 from rethink_tf.experiments.catalogue import SCALED as SCALED
 from rethink_tf.experiments.catalogue import SCALES as SCALES
@@ -93,7 +93,8 @@ def rows(name: str) -> list[Path]:
 def _identify(name: str):
     """The function that names a run by its flags."""
     try:
-        return importlib.import_module(EXPERIMENTS[name].identified_by).identify
+        module = present(EXPERIMENTS[name].identified_by, f"the module that names runs of {name}")
+        return importlib.import_module(module).identify
     except (ModuleNotFoundError, AttributeError) as error:
         raise RequestError(f"{name}: needs {EXPERIMENTS[name].identified_by}: {error}") from None
 
@@ -169,7 +170,13 @@ def _plan(
 ) -> Planned:
     found = EXPERIMENTS[name]
     point = tuple(f"--{flag}={value}" for flag, value in axes.items())
-    common = {"experiment": name, "row": path.stem, "axes": axes, "seed": seed, "scale": scale}
+    common: dict[str, Any] = {
+        "experiment": name,
+        "row": path.stem,
+        "axes": axes,
+        "seed": seed,
+        "scale": scale,
+    }
     if found.command != TRAINING:
         asked = tuple(x for x in path.read_text().splitlines() if x.startswith("--")) + point
         of = [word.partition("=")[2] for word in asked if word.startswith(OF)]
@@ -179,8 +186,14 @@ def _plan(
             asked += (f"{OF}{parent.run_id}",)
         argv = (*asked, *_scale_flags(_scaled(found, scale, path.stem, "")), f"--seed={seed}")
         resolved, run_id = _identify(name)(list(argv))
-        more = {"command": found.command, "parent": parent}
-        return Planned(**common, argv=argv, config=resolved, run_id=run_id, **more)
+        return Planned(
+            **common,
+            argv=argv,
+            config=resolved,
+            run_id=run_id,
+            command=found.command,
+            parent=parent,
+        )
     asked = (f"--flagfile={_shown(path)}", *point)
     wanted = _parsed(asked)
     scaled = {**_scaled(found, scale, path.stem, wanted.model), **changes}
@@ -192,7 +205,9 @@ def _plan(
     parent, waits = _parent(wanted.init_from, seed, scale, runs_dir), None
     if parent is not None:
         argv += (f"--init_from={parent.run_id}",)
-        wanted, waits = pretrained.adopt_later(wanted, parent.config, runs_dir / parent.run_id)
+        wanted, waits = pretrained.adopt_later(
+            wanted, parent.config, runs_dir / present(parent.run_id, "the run id of a parent")
+        )
     resolved = run_config.resolve(wanted)
     run_id = run_config.run_id(resolved) if waits is None else None
     return Planned(
@@ -208,7 +223,7 @@ def _shown(path: Path) -> str:
 
 @functools.cache
 def _parsed(argv: tuple[str, ...]) -> run_config.RunConfig:
-    return flags.parse(list(argv))[0]
+    return present(flags.parse(list(argv)), "a run, no --help")[0]
 
 
 def _scaled(found: Experiment, scale: str, row: str, model: str) -> dict[str, Any]:
@@ -235,7 +250,9 @@ def _epochs_to_keep(children: str) -> dict[Path, str]:
     for path in rows(children):
         wanted = _parsed((f"--flagfile={_shown(path)}",))
         if wanted.init_epoch is not None:
-            found.setdefault(ROOT / wanted.init_from, set()).add(wanted.init_epoch)
+            found.setdefault(ROOT / present(wanted.init_from, "--init_from"), set()).add(
+                wanted.init_epoch
+            )
     return {path: ",".join(map(str, sorted(epochs))) for path, epochs in found.items()}
 
 

@@ -53,7 +53,7 @@ def measure(runs_dir: Path, models: Iterable[str], threads: int = 0) -> dict[tup
             try:
                 record = results.read_config(folder)
                 key = kind(record["config"]) if record else None
-                if key is None or len(found.get(key, ())) >= _NEWEST:
+                if not record or key is None or len(found.get(key, ())) >= _NEWEST:
                     continue
                 threads_used, rate = record["threads"], _of_run(folder, record)
             except (StorageError, KeyError, TypeError):  # its own command tells of the damage
@@ -75,8 +75,12 @@ def _newest(runs_dir: Path, model: str) -> list[Path]:
 def _median(entries: list[tuple[int, Rate]], threads: int) -> Rate:
     rates = [rate for used, rate in entries if used == threads] or [rate for _, rate in entries]
     columns = zip(*(dataclasses.astuple(rate) for rate in rates), strict=True)
-    known = [[value for value in column if value is not None] for column in columns]
-    return Rate(*(statistics.median(values) if values else None for values in known))
+    train, evaluation, rest = ([v for v in column if v is not None] for column in columns)
+    return Rate(
+        statistics.median(train),
+        statistics.median(evaluation),
+        statistics.median(rest) if rest else None,
+    )
 
 
 def _of_run(folder: Path, record: dict[str, Any]) -> Rate | None:

@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from rethink_tf.plotting.style import COLOURS, DPI, GREY, WIDTH, own_style
 
@@ -15,7 +15,7 @@ CURVES = {
     ),
     "test_accuracy": ("test", "#000000", "D", 4),
 }  # fmt: skip
-LINE_STYLES = ("-", "--", ":")
+LINE_STYLES: tuple[Literal["-", "--", ":"], ...] = ("-", "--", ":")
 MARKERS_A_CURVE = 12
 
 
@@ -56,7 +56,7 @@ def learning_curves(
     kept = every[: 1 if overlaid else len(runs)]
     for axes in every[len(kept) :]:
         axes.remove()
-    used = {}
+    used: dict[str, Any] = {}
     for number, (name, lines) in enumerate(runs):
         axes = every[0 if overlaid else number]
         style = LINE_STYLES[number if overlaid else 0]
@@ -86,12 +86,15 @@ def learning_curves(
     if overlaid and len(runs) > 1:
         from matplotlib.lines import Line2D
 
-        entries = [
-            (Line2D([], [], color="#404040", linestyle=style, linewidth=1.8), name)
-            for (name, _), style in zip(runs, LINE_STYLES, strict=False)
-        ]
         figure.legend(
-            *zip(*entries, strict=True), loc="outside lower center", frameon=False, handlelength=4
+            [
+                Line2D([], [], color="#404040", linestyle=style, linewidth=1.8)
+                for style in LINE_STYLES[: len(runs)]
+            ],
+            [name for name, _ in runs],
+            loc="outside lower center",
+            frameon=False,
+            handlelength=4,
         )
     return figure
 
@@ -107,7 +110,12 @@ def _draw_run(axes, lines, style) -> dict:
             continue
         many = len(points) > MARKERS_A_CURVE
         step = max(len(CURVES), -(-len(points) // MARKERS_A_CURVE)) if many else 1
-        look = {"color": colour, "marker": marker, "markersize": size, "linewidth": 1.6}
+        look: dict[str, Any] = {
+            "color": colour,
+            "marker": marker,
+            "markersize": size,
+            "linewidth": 1.6,
+        }
         axes.plot(
             *zip(*points, strict=True),
             linestyle=style,
@@ -150,9 +158,10 @@ def loss_curves(runs: Sequence[tuple[str, list[dict[str, Any]]]]):
     figure = Figure(figsize=(WIDTH, 6.0), dpi=DPI, layout="constrained")
     axes = figure.subplots()
     for number, (name, lines) in enumerate(runs):
+        losses: Any = [line.get("loss") for line in lines]  # None is a gap
         axes.plot(
             [line["epoch"] for line in lines],
-            [line.get("loss") for line in lines],
+            losses,
             color=COLOURS[number % len(COLOURS)],
             marker="osD^vPX"[number % 7],
             markevery=(2 * number, max(1, len(lines) // 8)),

@@ -98,13 +98,21 @@ def sample_grid(
     size = min(9.0, 0.94 * cell * 72 / (0.66 * longest))  # points; bold glyphs are 0.66 em wide
     figure = Figure(figsize=(WIDTH, height), dpi=DPI)
     if title:
-        place = {"x": 0.5, "y": 1 - 0.1 / height, "ha": "center", "va": "top"}
-        figure.text(**place, s=printable(title), size=12, weight="bold", parse_math=False)
+        figure.text(
+            0.5,
+            1 - 0.1 / height,
+            printable(title),
+            ha="center",
+            va="top",
+            size=12,
+            weight="bold",
+            parse_math=False,
+        )
     for row in range(len(true)):
         top = height - head - row * (side + label)
         if index is not None:
-            place = 0.1 / WIDTH, (top - label - side / 2) / height
-            figure.text(*place, f"index\n{index[row]}", va="center", size=8, color=GREY)
+            y = (top - label - side / 2) / height
+            figure.text(0.1 / WIDTH, y, f"index\n{index[row]}", va="center", size=8, color=GREY)
         for column, (heading, (images, _)) in enumerate(columns.items()):
             x = left + column * cell + (cell - side) / 2
             box = (x / WIDTH, (top - label - side) / height, side / WIDTH, side / height)
@@ -123,8 +131,8 @@ def sample_grid(
             if changed:
                 axes.title.set_bbox({"facecolor": ORANGE, "edgecolor": "none", "pad": 1.5})
             if row == 0:
-                place = (x + side / 2) / WIDTH, (top + 0.06) / height
-                figure.text(*place, heading, ha="center", va="bottom", size=10, weight="bold")
+                middle, y = (x + side / 2) / WIDTH, (top + 0.06) / height
+                figure.text(middle, y, heading, ha="center", va="bottom", size=10, weight="bold")
     caption = (CAPTION_PLAIN if plain else CAPTION) + CHANGED * any(
         changed for row in texts for _, changed in row
     )

@@ -252,7 +252,7 @@ def collect(runs_dir: Path | str | None, measured: list[Run]) -> Collection:
     found, unfinished, broken = [], {}, {}
     folder = Path(runs_dir) if runs_dir is not None else None
     for path in _folders(folder):
-        if path.is_symlink() and path.resolve().parent == folder.resolve():
+        if folder and path.is_symlink() and path.resolve().parent == folder.resolve():
             continue  # another name of a run that is here
         try:
             run = read_folder(path)

@@ -3,6 +3,7 @@
 import dataclasses
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 from rethink_tf.console import counted
 from rethink_tf.errors import RequestError
@@ -174,7 +175,9 @@ def scale_words(gathered: Gathered) -> str:
             words += f", {epochs} epochs"
             if (every := experiments.setting(config, "eval_every") or 1) > 1:
                 words += f", evaluated every {every}"
-        of = kinds.setdefault(words, {name: set() for name in ("model", "dataset", "both", "row")})
+        of: dict[str, set[Any]] = kinds.setdefault(
+            words, {name: set() for name in ("model", "dataset", "both", "row")}
+        )
         network = experiments.setting(config, "network") or config  # of equation 1
         model = experiments.setting(network, "model") or ""
         dataset = experiments.setting(config, "dataset") or ""

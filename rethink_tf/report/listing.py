@@ -36,7 +36,7 @@ COLUMNS = (
 )
 FILTERS = ("status", "model", "dataset", "source", "experiment")
 # A curve's key, title and colour, the same in both charts.
-CHARTS = (
+CHARTS: tuple[dict[str, Any], ...] = (
     {"title": "Loss", "unit": "nats", "factor": 1, "top": None, "curves": [
         ["loss", "training, running", 6], ["train_loss", "training", 0], ["test_loss", "test", 2]]},
     {"title": "Accuracy", "unit": "%", "factor": 100, "top": 100, "curves": [
@@ -107,7 +107,7 @@ def _machine(run: Run) -> str:
 def _facts(run: Run, line: dict[str, Any]) -> dict[str, Any]:
     """What the panel of a run says above its curves."""
     fields = run.summary.get("config") or {}
-    facts = {"status": run.status}
+    facts: dict[str, Any] = {"status": run.status}
     if run.before_seals:
         facts["record"] = f"{BEFORE_SEALS}: of a version that wrote no digests"
     if run.summary.get("reason"):

@@ -36,7 +36,9 @@ def block(name: str, scale: str, runs: Collection) -> str:
 
 
 def _linked(row: table.Row) -> tuple[str | table.Link, ...]:
-    return (table.Link(row.labels[0], row.flagfile), *row.labels[1:])
+    first = row.labels[0]
+    text = first if isinstance(first, str) else first.text
+    return (table.Link(text, row.flagfile), *row.labels[1:])
 
 
 def rewritten(text: str, runs: list[Run]) -> str:

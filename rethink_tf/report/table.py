@@ -121,7 +121,7 @@ def heads(table: Table) -> list[str]:
     return found
 
 
-def texts(table: Table) -> list[list[str]]:
+def texts(table: Table) -> list[list["str | Link"]]:
     """The cells of each row as text."""
     lines = []
     for row in table.rows:
@@ -155,7 +155,9 @@ def markdown(table: Table, level: int) -> str:
     return "\n".join(parts) + "\n"
 
 
-def rows_markdown(titles: Sequence[str], lines: Sequence[Sequence[str]], left: int) -> list[str]:
+def rows_markdown(
+    titles: Sequence[str], lines: Sequence[Sequence["str | Link"]], left: int
+) -> list[str]:
     """The lines of a Markdown table; all but the first `left` columns to the right.
 
     Cells are text that is shown as it is; a `Link` is one.

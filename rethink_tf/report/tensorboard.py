@@ -57,7 +57,7 @@ def families(runs: Iterable[Run]) -> dict[str, dict[float, list[Run]]]:
         true = found.get(dataclasses.replace(config, label_noise="uniform"), {}).get(0.0)
         if true is not None:
             levels[0.0] = true
-    named = {}
+    named: dict[str, dict[float, list[Run]]] = {}
     for config, levels in found.items():
         if len(levels) > 1:
             words = [config.model, config.dataset, regulariser_words(config)]

@@ -361,8 +361,10 @@ def _check_examples(run_dir: Path, summary: dict[str, Any], lines: list[dict[str
 
 def _medians(columns: dict[str, np.ndarray], noisy: np.ndarray) -> dict[str, float | None]:
     """The medians of a summary out of examples.npz; None where there is no finite one."""
-    found = {}
-    kept = {name: columns[name] for name in ("forgotten", "margin") if name in columns}
+    found: dict[str, float | None] = {}
+    kept: dict[str, np.ndarray] = {
+        name: columns[name] for name in ("forgotten", "margin") if name in columns
+    }
     since = np.where(columns["fitted_since"] > 0, columns["fitted_since"], np.inf)
     for name, values in {**kept, "fitted_since": since}.items():
         for part, chosen in (("clean", ~noisy), ("corrupted", noisy)):
@@ -378,7 +380,7 @@ def _check_checkpoint(run_dir: Path, summary: dict[str, Any], lines: list[dict[s
     """
     header = _newest_header(run_dir / results.CHECKPOINTS)
     kept = header.get("history") if header else None  # of some earlier versions it has none
-    if kept is None:
+    if header is None or kept is None:
         return
     where = f"its checkpoint of epoch {header['epoch']}"
     if header.get("run_id") != summary["run_id"]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from rethink_tf.errors import StorageError
+from rethink_tf.errors import StorageError, present
 from rethink_tf.storage import files
 
 _MAGIC = b"rethink_tf checkpoint 1 sha256 "
@@ -31,7 +31,8 @@ KEPT = 2
 def pack(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> bytes:
     """JSON values and arrays as bytes."""
     buffer = io.BytesIO()
-    np.savez(buffer, **{_HEADER: np.array(json.dumps(header))}, **arrays)
+    content: dict[str, Any] = {_HEADER: np.array(json.dumps(header)), **arrays}
+    np.savez(buffer, **content)
     return buffer.getvalue()
 
 
@@ -92,7 +93,7 @@ def stored(folder: Path) -> list[Path]:
 
 def _place(path: Path) -> tuple[int, int]:
     """(epoch, step) by a checkpoint's name."""
-    epoch, step = _NAME.fullmatch(path.name).groups()
+    epoch, step = present(_NAME.fullmatch(path.name), f"a checkpoint, {path}").groups()
     return int(epoch), int(step)
 
 
@@ -141,11 +142,11 @@ def newest(
             found = header, arrays
             break
         except ValueError as error:
-            why = error
+            why = str(error)
         except OSError as error:
             if error.errno != errno.EIO:  # what a bad sector gives
                 raise StorageError(f"{path}: {error.strerror}; nothing finished was lost") from None
-            why = error.strerror
+            why = str(error.strerror)
         damaged.append(f"{path}: damaged ({why})")
     then = "no older checkpoint is sound" if found is None else "the older checkpoint is used"
     for line in damaged:

@@ -8,6 +8,7 @@ import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from rethink_tf.config.run_config import FIELDS, OF_THE_PARENT, RunConfig
 from rethink_tf.data import registry as datasets
 from rethink_tf.data.registry import DATASETS
 from rethink_tf.data.sources import custom as foreign_data
-from rethink_tf.errors import RequestError, StorageError
+from rethink_tf.errors import RequestError, StorageError, present
 from rethink_tf.runs import agreement, checkpoint, results
 from rethink_tf.storage import content_hash
 from rethink_tf.storage.paths import absolute
@@ -131,8 +132,10 @@ def adopt_later(wanted: RunConfig, own: RunConfig, run_dir: Path) -> tuple[RunCo
 
 def _drawn(wanted: RunConfig) -> RunConfig:
     """Freshly drawn weights have the child's network; its input by the data set named, if any."""
-    name = wanted.init_from.partition(":")[2]
-    left = {n: FIELDS[n].default for n in OF_THE_PARENT if getattr(wanted, n) is None}
+    name = present(wanted.init_from, "--init_from").partition(":")[2]
+    left: dict[str, Any] = {
+        n: FIELDS[n].default for n in OF_THE_PARENT if getattr(wanted, n) is None
+    }
     if wanted.input_size is None and name in DATASETS:
         left["input_size"] = resolution.input_size(DATASETS[name])
     return dataclasses.replace(wanted, **left)
@@ -164,7 +167,8 @@ def folder_of(named: str, runs_dir: Path) -> Path:
 
 def _of_flagfile(path: str, runs_dir: Path) -> tuple[Path, str]:
     try:
-        wanted, options = flags.parse([f"--flagfile={path}"])
+        parsed = flags.parse([f"--flagfile={path}"])
+        wanted, options = present(parsed, "a run, no --help")
         own = run_config.resolve(wanted, options.data_dir, options.cache_dir)
     except RequestError as error:
         raise RequestError(f"--init_from={path}: {error}") from None
@@ -227,12 +231,18 @@ def of(
     if resolution.is_random(child.init_from):
         name = child.init_from.partition(":")[2]
         drawn = dataclasses.replace(child, dataset=name, init_from=None, freeze="none")
-        size = {"input_size": child.input_size, "augment": child.augment, "report": report}
-        info = datasets.info(name, data_dir, cache_dir, **size)
+        info = datasets.info(
+            name,
+            data_dir,
+            cache_dir,
+            input_size=child.input_size,
+            augment=child.augment,
+            report=report,
+        )
         seen = info.image_shape, info.num_classes
         return Parent(drawn, None, content_hash.shown(child.init_from), 0, None, *seen)
-    folder, run_id, epoch, known = run_config.parent_parts(child)
-    folder = absolute(folder)
+    place, run_id, epoch, known = run_config.parent_parts(child)
+    folder = absolute(place)
     summary = agreement.read_summary(folder)
     if summary is None:
         raise RequestError(f"--init_from: expected the finished run {run_id} in {folder}")
@@ -247,14 +257,16 @@ def _seen(own: RunConfig, folder: Path, summary: dict) -> tuple[tuple[int, int, 
     if not foreign_data.is_foreign(own.dataset):
         info = datasets.info(own.dataset)
         return info.image_shape, info.num_classes
-    shape, classes = summary.get("image_shape"), summary.get("classes")
+    shape: Any = summary.get("image_shape")
+    classes: Any = summary.get("classes")
     numbers = [*shape, classes] if isinstance(shape, list) else []
     if len(numbers) != 4 or not all(type(n) is int and n > 0 for n in numbers):
         raise StorageError(
             f"{folder}: expected image_shape and classes of its data set in its summary, found "
             f"{shape!s:.40} and {classes!s:.40}; train it again"
         )
-    return tuple(shape), classes
+    height, width, channels = shape
+    return (height, width, channels), classes
 
 
 def words(child: RunConfig) -> list[str]:
@@ -279,7 +291,7 @@ def stored(parent: Parent, say: Callable[[str], None]) -> dict[str, list[np.ndar
         RequestError: neither is there.
         StorageError: the snapshot is damaged.
     """
-    folder, epoch = parent.run_dir, parent.epoch
+    folder, epoch = present(parent.run_dir, "the parent's run directory"), parent.epoch
     found = checkpoint.newest(folder / results.CHECKPOINTS, say)
     if found is not None and (found[0]["epoch"], found[0]["step"]) == (epoch, 0):
         arrays = found[1]

@@ -161,7 +161,7 @@ def read_snapshot(run_dir: Path, epoch: int) -> list[np.ndarray]:
         raise StorageError(f"{path}: a damaged snapshot: {why}") from None
 
 
-def _npz(arrays: dict[str, np.ndarray]) -> bytes:
+def _npz(arrays: dict[str, Any]) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()

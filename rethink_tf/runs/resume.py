@@ -58,6 +58,7 @@ def find(
         say(f"{run_dir}/{results.CONFIG}: damaged; it is written anew")
     check = partial(_check_header, run_id(config))
     stored = checkpoint.newest(run_dir / results.CHECKPOINTS, say, check)
+    found: Found | None
     if stored is not None:
         found = Found(*stored, run_dir)
     else:
@@ -105,8 +106,11 @@ def _check_header(wanted: str, header: dict[str, Any]) -> None:
     if header.get("run_id", wanted) != wanted:  # earlier versions wrote neither id nor history
         raise ValueError(f"it is of {header['run_id']!s:.60}, not of {wanted}")
     environment, lines = header.get("environment"), header.get("history")
-    whole = isinstance(environment, dict) and isinstance(header.get("best"), dict)
-    if not whole or not isinstance(environment.get("versions", {}), dict):
+    if (
+        not isinstance(environment, dict)
+        or not isinstance(header.get("best"), dict)
+        or not isinstance(environment.get("versions", {}), dict)
+    ):
         raise ValueError("its header is not whole")
     if lines is not None:
         if not isinstance(lines, list) or len(lines) != header["epoch"]:

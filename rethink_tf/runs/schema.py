@@ -78,7 +78,7 @@ def check_summary(path: Path, summary: dict[str, Any]) -> None:
     check_numbers(path, summary)
 
 
-def check_finished(path: Path, run_id: str, summary: dict[str, Any]) -> None:
+def check_finished(path: Path, run_id: str | None, summary: dict[str, Any]) -> None:
     """Refuses a summary that is another run's, or lacks what is said of a finished run.
 
     Args:
@@ -94,8 +94,7 @@ def check_finished(path: Path, run_id: str, summary: dict[str, Any]) -> None:
     done = summary["status"] == DONE
     training = "kind" not in summary  # a kernel's solution and the like has no epochs
     needed = ("train_accuracy", "test_accuracy", "changed_fraction", "epochs")
-    needed = needed if done and training else ()
-    missing = [key for key in needed if not _is_number(summary.get(key))]
+    missing = [key for key in needed if done and training and not _is_number(summary.get(key))]
     missing += [key for key in NUMBERS if training and key not in summary]
     missing += [] if done or isinstance(summary.get("reason"), str) else ["reason"]
     checks = summary.get("audit")

@@ -82,7 +82,8 @@ def limits(*, largest: int, seed: int = 0, say: Callable[[str], None] = print) -
         `points` [{`n`, `place`, `residual`}]; `fails_from`: by place the smallest n tried whose
         residual is 0.5 or more, so that a class is wrong; None where none up to `largest` is.
     """
-    points, fails = [], {}
+    points: list[dict[str, Any]] = []
+    fails: dict[str, int | None] = {}
     for place, words in ((0.0, "at the point before"), (0.5, "midway")):
         fails[str(place)] = None
         for n in (n for n in LADDER if n <= largest):

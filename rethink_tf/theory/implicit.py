@@ -75,7 +75,9 @@ def descend(
     rate = 1 / np.square(x).sum(axis=1).max() if rate is None else rate
     marks = set(np.round(np.geomspace(1, steps, RECORDED)).astype(int).tolist())
     draw, w, order = np.random.default_rng(seed), start.copy(), np.empty(0, int)
-    curves = {key: [] for key in ("steps", "distance", "residual", "norm", "outside")}
+    curves: dict[str, list[Any]] = {
+        key: [] for key in ("steps", "distance", "residual", "norm", "outside")
+    }
 
     def record(step):
         curves["steps"].append(int(step))
@@ -185,8 +187,9 @@ def run(
     note = unfitted(curves)
     if note:
         say(note)
-    kinds = {"seed": seed, "say": say, "progress": progress}
-    found = norm_choices.choices(train, test, examples=choice_examples, **kinds)
+    found = norm_choices.choices(
+        train, test, examples=choice_examples, seed=seed, say=say, progress=progress
+    )
     missed = [choice for choice in found if choice["residual"] >= norm_choices.EXACT]
     if missed:
         say(

@@ -44,7 +44,7 @@ def corrupted_dataset(
     *first, columns = _arrays("train", train)
     *second, wide = _arrays("test", train if test is None else test)
     if test is None:
-        second = tuple(a[:STAND_IN] for a in second)
+        second = [a[:STAND_IN] for a in second]
     columns = max(columns or 0, wide or 0) or None
     classes = label_file.num_classes_of(int(first[1].max()), columns)
     if second[1].max() >= classes:  # a stand-in is never refused for this
@@ -52,7 +52,11 @@ def corrupted_dataset(
     arrays = foreign_data.from_arrays(*first, *second, columns=columns).load()
     splits = [
         types.Split(
-            part, *(arrays[f"{part}_{name}"] for name in ("index", "images", "labels")), classes
+            part,
+            arrays[f"{part}_index"],
+            arrays[f"{part}_images"],
+            arrays[f"{part}_labels"],
+            classes,
         )
         for part in ("train", "test")
     ]
@@ -67,7 +71,8 @@ def corrupted_dataset(
     level = logger.level
     logger.setLevel("ERROR")  # AutoGraph warns of what it need not convert
     try:
-        found = input_pipeline.corrupt(input_pipeline.Source(*splits, how, pipeline.standardise))
+        source = input_pipeline.Source(splits[0], splits[1], how, pipeline.standardise)
+        found = input_pipeline.corrupt(source)
     finally:
         logger.setLevel(level)
     ones = [x.dtype.kind == "f" and x.max() <= 1 for x in (first[0], second[0])]
@@ -116,7 +121,8 @@ def _of_dataset(name: str, given: tf.data.Dataset) -> tuple[np.ndarray, np.ndarr
             columns.append(join(column))
         except ValueError as error:
             raise RequestError(f"{name}: expected {what} of one shape: {error}") from None
-    return tuple(columns)
+    images, labels = columns
+    return images, labels
 
 
 def _batched(name: str, spec, rows) -> bool:

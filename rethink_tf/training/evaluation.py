@@ -144,12 +144,13 @@ class Evaluation:
         ]
         loss, predicted, margin, ahead, *words = columns
         if seal is not None and self.checks is not None:
-            self.checks.evaluated(seal, Pass(*words), self._shown(batches, parts, count))
+            drawn = self.checks.drawn(len(batches))
+            shown = self._shown(batches, parts, drawn)
+            self.checks.evaluated(seal, Pass(*words), shown)
         return Outcome(loss, predicted.astype(np.int32), margin, ahead)
 
-    def _shown(self, batches, parts, count: int):
+    def _shown(self, batches, parts, drawn: int):
         """Of one batch, drawn by the epoch: (positions int64 [n], what the model got of them)."""
-        drawn = self.checks.drawn(len(batches))
         replicas = self.strategy.num_replicas_in_sync
         own = np.split(batches[drawn], replicas)
         positions = np.concatenate([part[sample_offsets(len(part))] for part in own])

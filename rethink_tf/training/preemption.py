@@ -15,7 +15,10 @@ from rethink_tf.errors import ExitCode, RethinkError
 
 GRACE_SECONDS = 1.5  # and the rest of the two seconds for a busy machine
 BEFORE_THE_FIRST_STEP = " before its first step; the same command starts again"
-_CODES = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
+_CODES: dict[int, ExitCode] = {
+    signal.SIGINT: ExitCode.INTERRUPTED,
+    signal.SIGTERM: ExitCode.TERMINATED,
+}
 
 
 class StoppedError(RethinkError):

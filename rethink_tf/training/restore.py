@@ -91,8 +91,11 @@ class Trained:
                 words.append(own.numpy())
                 progress(len(found) / len(batches))
             where = "a pass over the training set"
-            words = np.concatenate(words)
-            refuse(first_unequal(f"{where}: images", words, seal.words[chosen], "train images"))
+            refuse(
+                first_unequal(
+                    f"{where}: images", np.concatenate(words), seal.words[chosen], "train images"
+                )
+            )
             shown_rows = rows[-1][sample_offsets(len(rows[-1]))]
             refuse(inputs_differ(f"in {where}", seal, reference, shown_rows, shown.numpy()))
             return np.concatenate(found)

@@ -121,7 +121,7 @@ def refuse_other_images(dataset: str | None, summary, run_dir: Path, data_dir) -
     Raises:
         RequestError: says how many images there were, and how many there are.
     """
-    known = datasets.DATASETS.get(dataset)
+    known = None if dataset is None else datasets.DATASETS.get(dataset)
     if known is not None and known.streamed:
         words = tfrecord_index.made_of_others(summary, data_dir)
         if words:

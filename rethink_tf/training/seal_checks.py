@@ -5,6 +5,7 @@ says and what was found. The run then ends INVALID.
 """
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from rethink_tf.audit.seal import Seal, parts, sampled_rows, unequal
 from rethink_tf.corruptions import threefry
 from rethink_tf.corruptions.image_checksum import checksum, wrapped
 from rethink_tf.corruptions.threefry import SplitId, Stream
-from rethink_tf.errors import AuditError
+from rethink_tf.errors import AuditError, present
 
 Inputs = ReferenceInput | ReferenceFeatures
 
@@ -123,11 +124,11 @@ class SealChecks:
         """Takes note of a new epoch."""
         self.expected, self.probed = 0, None
 
-    def state(self) -> dict[str, int | str | None]:
+    def state(self) -> dict[str, Any]:
         """What a checkpoint keeps of it, within an epoch."""
         return {n: getattr(self, n) for n in ("expected", "probed", "violation")}
 
-    def resume(self, state: dict[str, int | str | None] | None) -> None:
+    def resume(self, state: dict[str, Any] | None) -> None:
         """Goes on within an epoch, from what `state` gave; None: begun before there were seals."""
         state = state or {"expected": None, "probed": None, "violation": None}
         self.expected, self.probed = state["expected"], state["probed"]
@@ -333,16 +334,17 @@ def compare(where: str, seal: Seal, found: Pass, decoded: dict[str, np.ndarray])
     if not seal.streamed:
         return wrong or first_unequal(f"{where}: images", found.images, seal.words, images)
     wrong = wrong or first_unequal(f"{where}: files", found.files, seal.words, images)
+    sent = present(found.sent, f"words of {where} as the images were sent")
     if name not in decoded:
-        decoded[name] = found.sent.copy()
+        decoded[name] = sent.copy()
         if seal.decoded is not None:
             rows, words = seal.decoded
             place = f"{where}: images that were audited"
-            wrong = wrong or first_unequal(place, found.sent[rows], words, images)
+            wrong = wrong or first_unequal(place, sent[rows], words, images)
     return (
         wrong
-        or first_unequal(f"{where}: images as they arrived", found.images, found.sent, images)
-        or first_unequal(f"{where}: images as once decoded", found.sent, decoded[name], images)
+        or first_unequal(f"{where}: images as they arrived", found.images, sent, images)
+        or first_unequal(f"{where}: images as once decoded", sent, decoded[name], images)
     )
 
 

@@ -182,9 +182,12 @@ class Steps:
     def own_replicas(self) -> list[int]:
         """The replicas of this host, by number."""
         found: list[int] = []
-        self.strategy.experimental_distribute_values_from_function(
-            lambda context: found.append(context.replica_id_in_sync_group) or 0
-        )
+
+        def note(context) -> int:
+            found.append(context.replica_id_in_sync_group)
+            return 0
+
+        self.strategy.experimental_distribute_values_from_function(note)
         return found
 
     def _shown_rows(self) -> int:
@@ -318,7 +321,7 @@ class Steps:
         )
         hit = tf.argmax(logits, axis=-1) == given
         checksum = tf.reduce_sum(label_checksums.label_words_tf(index, given))
-        got = ()
+        got: tuple = ()
         if rows == self.batch_size:
             some = slice(self._shown)
             got = tf.cast(inputs[some], tf.float32), tf.cast(index[some], tf.int64), given[some]

@@ -97,16 +97,21 @@ def learner(
             f"{content_hash.shown(config.model)} has none and all else is frozen; received "
             f"{config.weight_decay}"
         )
-    tables, seals = zip(
+    tables = [
         _features_of(model, train, preprocess, sealed.train, sealed.train_inputs),
         _features_of(model, test, preprocess, sealed.test, sealed.test_inputs),
-        strict=True,
-    )
-    inputs = [ReferenceFeatures(table.images) for table in tables]
+    ]
+    (train_table, train_seal), (test_table, test_seal) = tables
     say(f"features of {train.num_examples + test.num_examples:,} images computed, once: "
         f"{head.input.shape[-1]} numbers each")  # fmt: skip
-    features = Sealed(*seals, *inputs, "none")
-    return Learner(_head_builder(head, model), *tables, 1, as_it_is, features)
+    features = Sealed(
+        train_seal,
+        test_seal,
+        ReferenceFeatures(train_table.images),
+        ReferenceFeatures(test_table.images),
+        "none",
+    )
+    return Learner(_head_builder(head, model), train_table, test_table, 1, as_it_is, features)
 
 
 def as_it_is(images):

@@ -16,7 +16,7 @@ import numpy as np
 from rethink_tf.data import label_file
 from rethink_tf.data.sources import custom_tfds, image_folder
 from rethink_tf.data.sources import tfds as tfds_source
-from rethink_tf.errors import RequestError
+from rethink_tf.errors import RequestError, present
 from rethink_tf.printable import printable
 from rethink_tf.storage import array_cache, content_hash
 from rethink_tf.storage.paths import absolute, cache_directory, data_directory
@@ -107,7 +107,9 @@ def _folder(root: Path, cache_dir: Path, input_size, augment: str, report) -> Op
         raise RequestError(f"--dataset: {why}") from None
     if input_size is None:
         input_size = image_folder.input_side(image_folder.own_side(found), augment)
-    side = image_folder.wanted_side(input_size, augment)
+    side = present(
+        image_folder.wanted_side(input_size, augment), "a side, as there is an input size"
+    )
     key = f"folder-{fingerprint[:24]}-{side}"
     if key not in _last_folder:
 
@@ -181,7 +183,8 @@ def from_arrays(
     Raises:
         RequestError: arrays of another kind; says which and what came.
     """
-    arrays, notes = {}, []
+    arrays: dict[str, np.ndarray] = {}
+    notes: list[str] = []
     for part, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
         images, note = _images(f"x_{part} of {source}", np.asarray(x))
         notes += note
@@ -210,8 +213,8 @@ def from_arrays(
         )
     if not highest[0]:
         raise RequestError(f"--dataset: {source}: expected at least two classes, found one")
-    if note := label_file.absent_note(arrays["train_labels"], columns):
-        notes.append(f"training labels: {note}")
+    if absent := label_file.absent_note(arrays["train_labels"], columns):
+        notes.append(f"training labels: {absent}")
     return _of_arrays(arrays, num_classes, None, notes)
 
 

@@ -98,14 +98,14 @@ def find(name: str, data_dir: Path, input_size: int | None, augment: str) -> Pre
         num_train = counts["train"]
         supervised = _supervised(info)
         image, label, notes = _choice(name, images, labels, supervised, wanted)
-        shape = tuple(int(n) for n in features[image]["image"]["shape"]["dimensions"])
+        height, width, channels = map(int, features[image]["image"]["shape"]["dimensions"])
         num_classes = int(features[label]["classLabel"]["numClasses"])
-        height, width, channels = shape
     except (OSError, KeyError, IndexError, ValueError, TypeError, AttributeError):
         raise RequestError(
             f"--dataset: expected images and class labels with a split train in {folder}; its "
             "metadata say otherwise"
         ) from None
+    shape = height, width, channels
     if channels not in (1, 3):
         raise RequestError(f"--dataset: expected 1 or 3 channels, {name} has {channels}")
     if min(height, width) < 0:
@@ -128,8 +128,8 @@ def find(name: str, data_dir: Path, input_size: int | None, augment: str) -> Pre
     if unused:
         notes.append(f"splits used for neither training nor testing: {some(unused)}")
     names = folder / f"{label}.labels.txt"
-    classes = tuple(names.read_text().split("\n"))[:num_classes] if names.is_file() else ()
-    classes = classes if len(classes) == num_classes else None
+    named = tuple(names.read_text().split("\n"))[:num_classes] if names.is_file() else ()
+    classes = named if len(named) == num_classes else None
     chosen = None if (image, label) == plain else (image, label)
     return Prepared(folder, image, label, shape, num_classes, classes, splits, chosen, tuple(notes))
 
@@ -174,8 +174,8 @@ def _choice(
         )
     if len(labels) > 1 or label != "label":
         why = "" if wanted or label != supervised[1] else ", as the set itself says"
-        others = [key for key in labels if key != label]
-        more = f"; not used: {some(others)}" if others else ""
+        unused = [key for key in labels if key != label]
+        more = f"; not used: {some(unused)}" if unused else ""
         notes.append(f"labels are the feature {printable(label)}{why}{more}")
     return image, label, notes
 
@@ -205,7 +205,7 @@ def decode(found: Prepared) -> dict[str, np.ndarray]:
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     try:
         builder = tfds.builder_from_directory(found.folder)
         read = {s: _decode_split(tfds, tf, builder, s, found) for s, _ in found.splits.values()}

@@ -16,7 +16,7 @@ def load() -> dict[str, np.ndarray]:
     images = images.repeat(2, axis=1).repeat(2, axis=2)
     # A permutation that no version of any random generator can change.
     order = sorted(range(len(labels)), key=lambda i: hashlib.sha256(str(i).encode()).digest())
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for name, part in (("train", order[:NUM_TRAIN]), ("test", order[NUM_TRAIN:])):
         index = np.array(sorted(part), np.int64)
         arrays |= {f"{name}_index": index, f"{name}_images": images[index]}

@@ -81,7 +81,10 @@ def listing(root: Path) -> Listing:
         )
     if given:
         folder_tree.enter(tree, root)
-    parts, empty, loose, deeper = {}, [], [], 0
+    parts: dict[str, list[tuple[int, Path]]] = {}
+    empty: list[str] = []
+    loose: list[Path] = []
+    deeper = 0
     for name, folder in folders.items():
         strange = sorted(set(_names(folder)) - set(classes))
         if strange:
@@ -185,7 +188,8 @@ def _refuse_half(root: Path, names: list[str], alone: list[str]) -> None:
     if not alone or (len(names) > 1 and not any(_names(root / name) for name in names)):
         return
     here = some(alone)
-    if any(split_names.part_of(name)[0] == split_names.TRAIN for name in alone):
+    parts = (split_names.part_of(name) for name in alone)
+    if any(part is not None and part[0] == split_names.TRAIN for part in parts):
         missing = "testing, such as test, testing, val, validation or dev"
         instead = f"type --dataset=folder:{printable(root / alone[0])} to have it split, "
     else:
@@ -269,18 +273,20 @@ def read(found: Listing, side: int) -> tuple[dict[str, np.ndarray], list[str]]:
     """
     files = found.files
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        heads = list(pool.map(image_files.head, files))
-        colour = any(head.colour for head in heads if head)
-        bits = [head.bits if head else None for head in heads]
+        read_heads = list(pool.map(image_files.head, files))
+        colour = any(head.colour for head in read_heads if head)
+        bits = [head.bits if head else None for head in read_heads]
         _refuse_unscaled(found, [p for p, each in zip(files, bits, strict=True) if each == 32])
-        images = list(pool.map(lambda path: image_files.decode(path, side, colour), files))
-    known = zip(files, heads, images, strict=True)
+        read_images = list(pool.map(lambda path: image_files.decode(path, side, colour), files))
+    known = zip(files, read_heads, read_images, strict=True)
     broken = [p.relative_to(found.root) for p, head, x in known if not (head and x)]
     if broken:
         raise RequestError(
             f"--dataset: {len(broken)} of {len(files)} images of {printable(found.root)} cannot be "
             f"read: {some(broken)}; mend or remove them"
         )
+    heads = [head for head in read_heads if head]
+    images = [image for image in read_images if image]
     notes = []
     sizes = Counter(head.size for head in heads)
     if len(sizes) > 1 or set(sizes) != {(side, side)}:
@@ -317,7 +323,7 @@ def read(found: Listing, side: int) -> tuple[dict[str, np.ndarray], list[str]]:
         first = len(found.parts["train"])
         index = np.concatenate([np.arange(len(p), dtype=np.int64) for p in found.parts.values()])
         chosen = {"train": np.arange(len(files)) < first, "test": np.arange(len(files)) >= first}
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for name, rows in chosen.items():
         arrays |= {f"{name}_index": index[rows], f"{name}_images": pixels[rows]}
         arrays[f"{name}_labels"] = labels[rows]

@@ -27,7 +27,7 @@ def part_of(name: str) -> tuple[str, tuple[str, ...]] | None:
     """
     apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
     words = [word for word in re.split(r"[\W_]+", apart) if word]
-    found = {word: match.lastgroup for word in words if (match := _WORD.fullmatch(word))}
+    found = {word: str(match.lastgroup) for word in words if (match := _WORD.fullmatch(word))}
     if len(found) != 1:
         return None
     ((word, part),) = found.items()
@@ -46,7 +46,7 @@ def by_part(names: Iterable[str]) -> dict[str, list[str]]:
     A name with another word in it (`seg_train`, `freight_train`) counts where a second split has
     the same other words (`seg_test`).
     """
-    known = {name: part for name in names if (part := part_of(name)) is not None}
+    known = {name: known_part for name in names if (known_part := part_of(name)) is not None}
     parts: dict[tuple[str, ...], set[str]] = {}
     for part, rest in known.values():
         parts.setdefault(rest, set()).add(part)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rethink_tf.errors import RequestError, StorageError
+from rethink_tf.errors import RequestError, StorageError, present
 
 SPLITS = ("train", "test")
 DECODING = 1  # to be raised whenever `decode` makes other arrays of the same files
@@ -148,7 +148,7 @@ def download(
             if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
                 raise StorageError(f"{told}; free space there or type --data_dir=DIR") from error
             raise RequestError(f"{told}; try again, or {_INSTEAD}") from error
-    return prepared_folder(name, data_dir)
+    return present(prepared_folder(name, data_dir), f"{name} in {data_dir}")
 
 
 def decode(
@@ -175,7 +175,7 @@ def decode(
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     try:
         builder = tfds.builder_from_directory(folder)
         _check_features(folder, builder.info.features, image_shape, num_classes, needs_ids)
@@ -279,10 +279,13 @@ def _decode_split(tfds, tf, builder, split: str) -> dict[str, np.ndarray]:
 def _original_positions(ids: np.ndarray, split: str) -> np.ndarray:
     """b"train_00093" -> 93: the position in the original CIFAR files. int64 [N]."""
     pattern = re.compile(rb"%b_(\d+)" % split.encode())
-    matches = [pattern.fullmatch(i) for i in ids]
-    if None in matches:
-        raise ValueError(f"expected ids like {split}_00093, got {ids[matches.index(None)]!r}")
-    return np.array([int(match[1]) for match in matches], np.int64)
+    positions = []
+    for own in ids:
+        match = pattern.fullmatch(own)
+        if match is None:
+            raise ValueError(f"expected ids like {split}_00093, got {own!r}")
+        positions.append(int(match[1]))
+    return np.array(positions, np.int64)
 
 
 def _bad_folder(folder: Path, problem: object) -> RequestError:

@@ -259,7 +259,7 @@ def say_paper(run, settings: Settings) -> None:
     if row is None or run.corrupt or run.labels_from or run.pixels != "original":
         return
     more = "" if row.norm is None else f", l2 norm {row.norm:g}"
-    if settings.features == "random_conv":
+    if settings.features == "random_conv" and row.ridge_test_error is not None:
         more = f" ({100 * row.ridge_test_error:g}% with ridge), at 32,000 filters"
     scale = "" if run.examples is None else ", on all examples"
     console.say(f"paper, Table 3: test error {100 * row.test_error:g}%{more}{scale}")

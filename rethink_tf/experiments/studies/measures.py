@@ -11,7 +11,7 @@ from rethink_tf.config import fields
 from rethink_tf.config.command_line import CommandLine, FlagSet, Parsed
 from rethink_tf.config.flags import Options
 from rethink_tf.config.run_config import RunConfig
-from rethink_tf.errors import ExitCode, RequestError
+from rethink_tf.errors import ExitCode, RequestError, present
 from rethink_tf.experiments.studies.study import WHERE, Study, Task
 from rethink_tf.runs import pretrained, results
 from rethink_tf.runs import task as tasks
@@ -114,7 +114,9 @@ def main(argv: Sequence[str]) -> int:
         console.say(f"{named}: measuring")
         STUDY.carry_out(task, parsed[Options], argv)
     ids = [tasks.run_id(STUDY.name, task.values) for task in planned]
-    summaries = [results.read_summary(runs_dir / run_id) for run_id in ids]
+    summaries = [
+        present(results.read_summary(runs_dir / run_id), f"summary of {run_id}") for run_id in ids
+    ]
     console.say(measures.table(summaries, list(parsed.words)))
     return ExitCode.DONE
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rethink_tf.console import counted, duration, say
-from rethink_tf.errors import ExitCode, StorageError
+from rethink_tf.errors import ExitCode, StorageError, present
 from rethink_tf.experiments import rates
 from rethink_tf.experiments.sweep.jobs import ENDED, STARTED, Job
 from rethink_tf.printable import printable
@@ -25,7 +25,8 @@ class Clock:
 
     def __init__(self, runs_dir: Path, jobs: Sequence[Job], slots: int, threads: int):
         self.runs_dir, self.slots, self.threads = runs_dir, max(1, slots), threads
-        self.models = {getattr(job.plan.config, "model", None) for job in jobs} - {None}
+        models = (getattr(job.plan.config, "model", None) for job in jobs)
+        self.models: set[str] = {model for model in models if model is not None}
         self.measured_at = float("-inf")
 
     def left(self, jobs: Sequence[Job]) -> tuple[float, int]:
@@ -57,15 +58,16 @@ def outcome(job: Job) -> str:
     """How a job ended, in words."""
     if job.code == ExitCode.DONE:
         return _accuracies(job)
-    if job.code < 0:
-        return f"killed by signal {-job.code}"
-    known = job.code in list(ExitCode)
-    return f"exit code {int(job.code)}{' ' + ExitCode(job.code).name if known else ''}"
+    code = present(job.code, "the exit code of a job that has ended")
+    if code < 0:
+        return f"killed by signal {-code}"
+    known = code in list(ExitCode)
+    return f"exit code {int(code)}{' ' + ExitCode(code).name if known else ''}"
 
 
 def _accuracies(job: Job) -> str:
     try:
-        summary = results.read_summary(job.run_dir) or {}
+        summary = results.read_summary(present(job.run_dir, "a run directory")) or {}
     except StorageError as error:
         return str(error)
     pairs = [(name, summary.get(f"{name}_accuracy")) for name in ("train", "test")]
@@ -75,7 +77,7 @@ def _accuracies(job: Job) -> str:
 def last_line(job: Job) -> dict[str, Any]:
     """The last epoch of a running job's history; empty before the first."""
     try:
-        lines = results.read_history(job.run_dir)
+        lines = results.read_history(present(job.run_dir, "a run directory"))
     except StorageError:
         return {}
     return lines[-1] if lines else {}
@@ -136,7 +138,9 @@ class Plain:
     def usual_epoch(self, job: Job) -> float | None:
         """Seconds of an epoch by runs of the kind; None: not measured, or it is no training."""
         epochs = getattr(job.plan.config, "epochs", None)
-        left = self.clock.of(job) if epochs else None
+        if not epochs:
+            return None
+        left = self.clock.of(job)
         return None if left is None else left / max(1, epochs - job.epochs_done())
 
     def silent(self, job: Job, seconds: float, usual: float, pid: int | None) -> None:

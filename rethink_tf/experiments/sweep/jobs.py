@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from rethink_tf.config import run_config
-from rethink_tf.errors import ExitCode, RethinkError, StorageError
+from rethink_tf.errors import ExitCode, RethinkError, StorageError, present
 from rethink_tf.experiments import plan as experiments
 from rethink_tf.experiments.plan import Planned
 from rethink_tf.runs import agreement, results
@@ -100,7 +100,8 @@ class Job:
 
     def _reason(self) -> str:
         try:
-            summary = agreement.read_summary(self.run_dir, self.plan.run_id)
+            folder = present(self.run_dir, "a run directory")
+            summary = present(agreement.read_summary(folder, self.plan.run_id), "a summary")
             return f"{summary['status']}: {summary['reason']}"
         except StorageError as error:
             return str(error)
@@ -136,12 +137,13 @@ def jobs_of(plans: Iterable[Planned], runs_dir: Path, shard: tuple[int, int] = (
     units: dict[str, int] = {}
     for plan in plans:
         origin = plan.parent or plan
-        unit = units.setdefault(origin.run_id, len(units))
+        name = present(origin.run_id, "the run id of a run that waits for no other")
+        unit = units.setdefault(name, len(units))
         if unit % shard[1] != shard[0]:
             continue
         parent = None
         if plan.parent is not None:
-            parent = jobs.setdefault(origin.run_id, Job(plan.parent, runs_dir))
+            parent = jobs.setdefault(name, Job(plan.parent, runs_dir))
         # Of a run whose parent is not finished, the configuration but for its parent's weights.
         key = plan.run_id or run_config.run_id(plan.config)
         jobs.setdefault(key, Job(plan, runs_dir, parent))

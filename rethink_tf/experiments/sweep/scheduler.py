@@ -5,12 +5,13 @@ An executor (`local.Slots`, `ray.RayTasks`) has `free()`, `start(job, argv, thre
 it is given more than it can run at once). Imports no TensorFlow.
 """
 
+import functools
 import signal
 import time
 from collections.abc import Sequence
 from typing import Any
 
-from rethink_tf.errors import ExitCode, StorageError
+from rethink_tf.errors import ExitCode, StorageError, present
 from rethink_tf.experiments.plan import TRAINING
 from rethink_tf.experiments.sweep.jobs import ENDED, STARTED, WAITING, Job
 from rethink_tf.experiments.sweep.watch import Watch
@@ -81,7 +82,7 @@ def _name_silent(jobs: Sequence[Job], executor: Any, view: Any, watch: Watch) ->
     """Names runs that have stopped answering; whether to end one is left to who reads it."""
     for job in jobs:
         if job.stage == STARTED:
-            found = watch.silent(job, lambda job=job: view.usual_epoch(job))
+            found = watch.silent(job, functools.partial(view.usual_epoch, job))
             if found is not None:
                 view.silent(job, *found, executor.pid(job))
 
@@ -110,7 +111,10 @@ def _start_ready(jobs: Sequence[Job], executor: Any, view: Any, flags: Sequence[
         if job.parent is not None and job.parent.stage != ENDED:
             continue
         if job.parent is not None and job.parent.failed:
-            job.end(int(job.parent.code), f"its parent failed: {job.parent.name}")
+            job.end(
+                int(present(job.parent.code, "an exit code")),
+                f"its parent failed: {job.parent.name}",
+            )
         else:
             job.plan_again()
         if job.stage == WAITING and job.settle() == RUNNING:  # by another process
@@ -135,7 +139,7 @@ def _taken(job: Job, flags: Sequence[str]) -> list[str]:
 def _threads(job: Job, wanted: int) -> int:
     """Those that an unfinished run began with: with others it could not go on exactly."""
     try:
-        record = results.read_config(job.run_dir)
+        record = results.read_config(present(job.run_dir, "a run directory"))
     except StorageError:
         return wanted
     begun = record.get("threads") if record else None

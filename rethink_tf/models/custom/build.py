@@ -12,7 +12,7 @@ import sys
 
 import numpy as np
 
-from rethink_tf.errors import RequestError
+from rethink_tf.errors import RequestError, present
 from rethink_tf.models.custom import keras_file, last_activation, rescaling, user_code
 from rethink_tf.models.custom import name as foreign_models
 from rethink_tf.storage import content_hash, paths
@@ -123,15 +123,20 @@ def _loaded(name: str, known: str):
     if before is not None and _imported.get(name) == known:
         return before
     found = foreign_models.find(name)
-    spec = importlib.util.spec_from_file_location(
-        name,
-        found.origin,
-        loader=_FromSource(name, found.origin),
-        submodule_search_locations=found.submodule_search_locations,
+    origin = present(found.origin, f"the source file of {name}")
+    loader = _FromSource(name, origin)
+    spec = present(
+        importlib.util.spec_from_file_location(
+            name,
+            origin,
+            loader=loader,
+            submodule_search_locations=found.submodule_search_locations,
+        ),
+        f"a specification of {name}",
     )
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         if before is not None:

@@ -5,6 +5,7 @@ activation there. Importing this module loads no Keras.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -51,7 +52,7 @@ def removed(model, images: np.ndarray, name: str):
     )
 
 
-def _cut(model, index: int) -> tuple[object, str, Callable[[], None]] | None:
+def _cut(model, index: int) -> tuple[Any, str, Callable[[], None]] | None:
     """The model whose one output is output `index` before its activation; how to undo it."""
     import keras
 
@@ -68,22 +69,22 @@ def _cut(model, index: int) -> tuple[object, str, Callable[[], None]] | None:
         return keras.Model(_inputs(model), logits), kind, undo
     activations = {getattr(keras.activations, kind): kind for kind in KINDS}
     activation = getattr(operation, "activation", None)
-    kind = activations.get(activation) if callable(activation) else None
+    own = activations.get(activation) if callable(activation) else None
     named = type(operation).__name__.lower()
     if isinstance(operation, keras.layers.Activation) or named in KINDS:
-        kind = kind or (named if named in KINDS else None)
-        if kind is None:
+        own = own or (named if named in KINDS else None)
+        if own is None:
             return None
         # The layer itself stays as it is: it may be used elsewhere in the model.
-        return keras.Model(_inputs(model), node.input_tensors[0]), kind, lambda: None
-    if kind is None:
+        return keras.Model(_inputs(model), node.input_tensors[0]), own, lambda: None
+    if own is None:
         return None
 
-    def undo():
+    def restore():
         operation.activation = activation
 
     operation.activation = keras.activations.linear
-    return model, kind, undo
+    return model, own, restore
 
 
 def _inputs(model):

@@ -10,7 +10,7 @@ import re
 import sys
 from pathlib import Path
 
-from rethink_tf.errors import RequestError
+from rethink_tf.errors import RequestError, present
 from rethink_tf.models.custom import user_code
 from rethink_tf.storage import content_hash as contents
 from rethink_tf.storage import paths
@@ -72,8 +72,10 @@ def folder_name(spec: str) -> str:
 
 def content_hash(name: str) -> str:
     """sha256 of FILE.keras, or of the source file of the function's module."""
-    path = paths.absolute(name) if name.endswith(".keras") else find(name.partition(":")[0]).origin
-    return contents.file_hash(path, "model")
+    if name.endswith(".keras"):
+        return contents.file_hash(paths.absolute(name), "model")
+    origin = present(find(name.partition(":")[0]).origin, f"the source file of {name}")
+    return contents.file_hash(origin, "model")
 
 
 def find(module: str) -> importlib.machinery.ModuleSpec:

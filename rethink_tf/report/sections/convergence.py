@@ -3,7 +3,7 @@
 from rethink_tf.console import counted
 from rethink_tf.report import derived, drawing
 from rethink_tf.report.drawing import Figure, Series
-from rethink_tf.report.gather import Gathered
+from rethink_tf.report.gather import Found, Gathered
 from rethink_tf.report.sections.paper_tables import row
 from rethink_tf.report.table import Cell, Table
 
@@ -59,9 +59,9 @@ def figure1a(gathered: Gathered, first: float):
     return [table], [Figure("figure1a", title, "", draw)]
 
 
-def _by_model(gathered: Gathered) -> dict[str, dict[float, object]]:
+def _by_model(gathered: Gathered) -> dict[str, dict[float, Found]]:
     """Model: corruption: what was found."""
-    models: dict[str, dict[float, object]] = {}
+    models: dict[str, dict[float, Found]] = {}
     for name in _FIGURE1BC:
         for found in gathered.found:
             if found.plan.row == name:
@@ -84,8 +84,11 @@ def relative_times(epochs: dict[float, list[int | None]]) -> dict[float, tuple[f
 def figure1b(gathered: Gathered, first: float):
     """Relative convergence time against label corruption, at several thresholds."""
     shown = derived.thresholds(first)
-    main, rest, series = [], [], {threshold: [] for threshold in shown}
-    missed = {threshold: {} for threshold in shown}  # why: of which networks
+    main, rest = [], []
+    series: dict[derived.Threshold, list[Series]] = {threshold: [] for threshold in shown}
+    missed: dict[derived.Threshold, dict[str, list[str]]] = {
+        threshold: {} for threshold in shown
+    }  # why: of which networks
     for number, (model, levels) in enumerate(_by_model(gathered).items()):
         histories = {p: [run.history() for run in f.runs] for p, f in levels.items()}
         printed = dict(derived.paper_curve("fig1b", _FIGURE1BC[model]))

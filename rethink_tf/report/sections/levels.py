@@ -2,7 +2,7 @@
 
 from rethink_tf.report import derived, drawing
 from rethink_tf.report.drawing import Figure, Series
-from rethink_tf.report.gather import Gathered
+from rethink_tf.report.gather import Found, Gathered
 from rethink_tf.report.sections.paper_tables import percent, row
 from rethink_tf.report.sections.studies import curves, epochs_cell
 from rethink_tf.report.table import Table
@@ -35,7 +35,7 @@ def _order(level: tuple[str, float]) -> tuple[int, float]:
     return (-1 if kind == "original" else list(KINDS).index(kind)), degree
 
 
-def _by_kind(placed: dict[tuple[str, float], object]) -> dict[str, list[tuple[float, object]]]:
+def _by_kind(placed: dict[tuple[str, float], Found]) -> dict[str, list[tuple[float, Found]]]:
     """Kind: (degree, found) by degree, the original data first in each."""
     return {
         kind: [(p, f) for (k, p), f in sorted(placed.items(), key=lambda i: i[0][1])
@@ -105,7 +105,9 @@ _TEST = ("test_accuracy", "test")
 
 def transfer(gathered: Gathered, _first: float):
     """Test accuracy of a new last layer on Fashion-MNIST by what its parent was trained on."""
-    placed, early, rows, weights = {}, {}, [], None
+    placed: dict[tuple[str, float], Found] = {}
+    early: dict[tuple[str, float], Found] = {}
+    placed_rows, weights = [], None
     for found in gathered.found:
         parent = found.plan.parent
         cells = {
@@ -115,15 +117,17 @@ def transfer(gathered: Gathered, _first: float):
         }
         if parent is None:
             weights = found
-            rows.append(((99, 0.0, 0), row(("random weights", DASHES, DASHES), cells, found)))
+            placed_rows.append(
+                ((99, 0.0, 0), row(("random weights", DASHES, DASHES), cells, found))
+            )
             continue
         level, epoch = level_of(parent.config), found.plan.config.init_epoch
         at_end = epoch == parent.config.epochs
         (placed if at_end else early)[level] = found
         words = KINDS.get(level[0], "original data")
         labels = (words, f"{level[1]:g}", "at its end" if at_end else f"after epoch {epoch}")
-        rows.append(((*_order(level), not at_end), row(labels, cells, found)))
-    rows = [line for _, line in sorted(rows, key=lambda item: item[0])]
+        placed_rows.append(((*_order(level), not at_end), row(labels, cells, found)))
+    rows = [line for _, line in sorted(placed_rows, key=lambda item: item[0])]
 
     def draw():
         series = []

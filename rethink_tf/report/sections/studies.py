@@ -2,9 +2,9 @@
 
 from rethink_tf.report import derived, drawing
 from rethink_tf.report.drawing import Figure, Series
-from rethink_tf.report.gather import Gathered
+from rethink_tf.report.gather import Found, Gathered
 from rethink_tf.report.sections.paper_tables import YES_NO, decay_words, percent, row
-from rethink_tf.report.table import Cell, Table
+from rethink_tf.report.table import Cell, Row, Table
 
 
 def curves(found, key: str, scale: float = 1.0):
@@ -25,7 +25,8 @@ def epochs_cell(found, threshold: derived.Threshold) -> Cell:
 
 def capacity(gathered: Gathered, _first: float):
     """Do larger networks memorise sooner? ResNets on Fashion-MNIST."""
-    rows, panels = [], {}
+    rows: list[Row] = []
+    panels: dict[tuple[str, str], list[Series]] = {}
     models = sorted({f.plan.config.model for f in gathered.found}, key=_depth)
     for found in sorted(gathered.found, key=lambda f: _depth(f.plan.config.model)):
         config = found.plan.config
@@ -78,7 +79,8 @@ def _setting(config) -> str:
 
 def regularisation(gathered: Gathered, _first: float):
     """Weight decay and dropout, on and off."""
-    rows, panels = [], {}
+    rows: list[Row] = []
+    panels: dict[tuple[str, str], dict[str, dict[str, Found]]] = {}
     for found in gathered.found:
         config = found.plan.config
         kind = next(k for k in reversed(_DATA) if f"_{k}_" in f"_{found.plan.row}_")

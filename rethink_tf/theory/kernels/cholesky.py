@@ -51,7 +51,8 @@ def factorise(
     Raises:
         NotPositiveDefinite: it took a shift above LARGEST_SHIFT of the mean diagonal.
     """
-    factor, largest = [], 0.0
+    factor: list[np.ndarray] = []
+    largest = 0.0
     for i, (_, stop) in enumerate(rows):
         made = load(i)
         if made is None:
@@ -71,7 +72,7 @@ def eliminate_on_host(row: np.ndarray, factor: list[np.ndarray]) -> float:
         The shift of its diagonal block; 0.0 if it took none.
     """
     triangular_solve, height = blas.get_blas_funcs("trsm", [row]), len(row)
-    buffer = np.empty((height, len(factor[0])), row.dtype) if factor else None
+    buffer = np.empty((height, len(factor[0]) if factor else 0), row.dtype)
     for above in factor:
         stop = above.shape[1]
         start = stop - len(above)

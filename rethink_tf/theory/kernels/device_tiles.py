@@ -4,6 +4,8 @@ Only block rows go to the device, so that neither its memory nor the 2**31 eleme
 can index bound the number of examples. On a CPU the same code gives the same numbers.
 """
 
+from typing import Any
+
 import numpy as np
 
 
@@ -39,7 +41,7 @@ def start(name: str = "/GPU:0"):
         """As `cholesky.eliminate_on_host`; the diagonal block is factorised on the host."""
         from rethink_tf.theory.kernels import cholesky
 
-        done = []
+        done: list[Any] = []
         with tf.device(name):
             for above in factor:
                 stop = above.shape[1]

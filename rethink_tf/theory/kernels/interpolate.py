@@ -72,7 +72,7 @@ def interpolate(
     if cache is not None:
         facts = (kernel.name, kernel.gamma, ridge, dtype, options.get("block"), eliminate.__name__)
         digest = hashlib.sha256(repr((train.shape, *facts)).encode())
-        digest.update(np.ascontiguousarray(train))
+        digest.update(np.ascontiguousarray(train).data)
         cache = Path(cache) / f"factor-{digest.hexdigest()[:16]}"
     matrix = gram.of_features(train, test, kernel, product)
     return minimum_norm.solve(

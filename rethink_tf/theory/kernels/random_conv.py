@@ -38,13 +38,13 @@ class Layout:
 
     def positions(self, image_shape: tuple[int, int, int]) -> tuple[int, int]:
         """Rows and columns at which a patch fits; RequestError where too few for the cells."""
-        found = tuple(size - self.patch + 1 for size in image_shape[:2])
-        if min(found) < self.cells:
+        rows, columns = (size - self.patch + 1 for size in image_shape[:2])
+        if min(rows, columns) < self.cells:
             raise RequestError(
                 f"--patch: expected at most {min(image_shape[:2]) - self.cells + 1} for "
                 f"{self.cells}x{self.cells} cells of these images, received {self.patch}"
             )
-        return found
+        return rows, columns
 
     def features(self, filters: int) -> int:
         """The number of features of an image."""

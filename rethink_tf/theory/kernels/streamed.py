@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from scipy.linalg import blas
 
+from rethink_tf.errors import present
 from rethink_tf.storage import array_cache
 from rethink_tf.theory.kernels import cholesky, gram, random_conv
 from rethink_tf.theory.kernels.gram import Gram, Kernel
@@ -188,8 +189,16 @@ def accumulate(
                 for past, images in ((0, train), (len(train), test))
             ]
             standardise(*blocks)
-            add(sums, *blocks, more, add_products, lambda part: share(made + (1 - made) * part))
-            del blocks
+            of_train, of_test = blocks
+            add(
+                sums,
+                of_train,
+                of_test,
+                more,
+                add_products,
+                lambda part: share(made + (1 - made) * part),
+            )
+            del blocks, of_train, of_test
             if kept:
                 kept.keep(sums, at_once=sums.filters == target)
         yield sums
@@ -214,7 +223,7 @@ class Kept:
     def __init__(self, folder, facts, images, report, clock, interval=600.0):
         digest = hashlib.sha256(repr(facts).encode())
         for part in images:
-            digest.update(np.ascontiguousarray(part))
+            digest.update(np.ascontiguousarray(part).data)
         self.folder = Path(folder) / f"gram-{digest.hexdigest()[:16]}"
         self.report, self.clock, self.interval = report, clock, interval
         self.last = clock()
@@ -232,7 +241,7 @@ class Kept:
             if filters > most:
                 continue
             try:
-                arrays = array_cache.load(path)
+                arrays = present(array_cache.load(path), "a kept kernel matrix")
             except (array_cache.DamagedCache, OSError) as error:
                 self.report(f"a kept kernel matrix is damaged and is made again ({error})")
                 shutil.rmtree(path, ignore_errors=True)

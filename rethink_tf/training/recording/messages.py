@@ -251,12 +251,12 @@ def _shown(summary: dict[str, Any], config: RunConfig) -> str:
             f"test {100 * row.test_accuracy:.2f}%"
             f"; ours: train {_percent(train)}, test {100 * test:.2f}%"
         )
-    row = paper.table2_row(config)
-    if row is not None:
-        words += _table2(row, summary, config)
-    row = paper.table4_row(config)
-    if row is not None:
-        expected = paper.FAILED if row.accuracy is None else _percent(row.accuracy)
+    second = paper.table2_row(config)
+    if second is not None:
+        words += _table2(second, summary, config)
+    fourth = paper.table4_row(config)
+    if fourth is not None:
+        expected = paper.FAILED if fourth.accuracy is None else _percent(fourth.accuracy)
         words += (
             f"\n  paper, Table 4, running accuracy on the training batches: {expected}; "
             f"ours: {_percent(summary['accuracy'])} after {_epochs(summary)}"

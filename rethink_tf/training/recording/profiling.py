@@ -30,7 +30,8 @@ class Profile:
     def __init__(self, wanted: str | None, run_dir: Path, say: Callable[[str], None]):
         self.folder = paths.absolute(wanted) if wanted else run_dir / results.TENSORBOARD
         self.say, self.left = say, 0 if wanted is None else DISPATCHES
-        self.running, self.first_epoch = False, None
+        self.running = False
+        self.first_epoch: int | None = None
         if wanted:
             with files.storage(self.folder):
                 self.folder.mkdir(parents=True, exist_ok=True)
@@ -43,7 +44,8 @@ class Profile:
             last_epoch: of the run; where it is this process's first, its first dispatch compiles.
             dispatches: done by this process in this epoch.
         """
-        self.first_epoch = epoch if self.first_epoch is None else self.first_epoch
+        if self.first_epoch is None:
+            self.first_epoch = epoch
         compiled = epoch > self.first_epoch or (epoch == last_epoch and dispatches > 0)
         if self.left and not self.running and compiled:
             try:
