@@ -7,6 +7,7 @@ in one process, and a candidate that crashes takes no other with it.
 
 import importlib
 import json
+import math
 import os
 import signal
 import subprocess
@@ -128,39 +129,31 @@ class Race:
         self.running, self.left_out = {}, {}
         self._start = start or Candidate
 
-    def enter(self, name: str, make: str, **arguments) -> None:
-        """Starts a candidate; see `Candidate`."""
+    def enter(self, name: str, make: str, /, **arguments) -> None:
+        """Starts a candidate under a name; see `Candidate`."""
         try:
             self.running[name] = self._start(make, **arguments)
         except LeftOut as why:
             self.left_out[name] = str(why)
 
     def best(self, seconds: float, rounds: int = ROUNDS, names=None) -> dict[str, float]:
-        """Best seconds per unit of each candidate over several rounds, in each of which all run.
-
-        Args:
-            seconds: how long each is to run in a round.
-            rounds: number of rounds.
-            names: of the candidates that take part; default: all.
-        """
+        """Best seconds per unit of all candidates, or those named, over rounds of such length."""
         counts, best = {}, {}
 
         def timed(name, count):
             try:
-                return self.running[name](count)
+                return self.running[name](count) if name in self.running else None
             except LeftOut as why:
                 self.left_out[name] = str(why)
                 self.running.pop(name).close()
 
         for name in list(names or self.running):
             timed(name, 2)  # compiles
-            took = timed(name, 2) if name in self.running else None
-            if took is not None:
+            if (took := timed(name, 2)) is not None:
                 counts[name] = max(1, round(seconds / (took / 2)))
         for name in list(counts) * rounds:
-            took = timed(name, counts[name]) if name in self.running else None
-            if took is not None:
-                best[name] = min(took / counts[name], best.get(name, took / counts[name]))
+            if (took := timed(name, counts[name])) is not None:
+                best[name] = min(took / counts[name], best.get(name, math.inf))
         return {name: value for name, value in best.items() if name in self.running}
 
     def again(self, name: str, seconds: float) -> float:

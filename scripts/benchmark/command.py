@@ -32,9 +32,9 @@ class Flags:
     """What is measured, and how; `parts`, `models` and `precisions` are tuples once read."""
 
     parts: str = _flag(",".join(PARTS), str, "some of these")
-    models: str = _flag(",".join(task.TABLE1), str, f"some of {','.join(task.TWINS)}")
+    models: str = _flag(",".join(task.TABLE1), str, f"some of {', '.join(task.TWINS)}")
     precisions: str | None = _flag(
-        None, str, f"some of {','.join(PRECISIONS)}", by="float32, and both for the Inceptions"
+        None, str, f"some of {', '.join(PRECISIONS)}", by="float32, and both for the Inceptions"
     )
     xla: str = _flag(
         "auto", str, "auto: as training does; both: the other way too", choices=("auto", "both")

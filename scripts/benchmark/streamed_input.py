@@ -19,7 +19,6 @@ from rethink_tf.config.command_line import CommandLine
 from rethink_tf.config.flags import RUN, Options, wanted
 from rethink_tf.errors import RequestError
 from rethink_tf.runs.request import prepare
-from rethink_tf.training import input_pipeline
 from rethink_tf.training.devices import setup as devices
 
 TURNS = 3
@@ -65,6 +64,7 @@ def measure(source, config, count: int) -> tuple[float, float]:
     from rethink_tf.data import pipeline, streaming, types
     from rethink_tf.data.feed import Feed
     from rethink_tf.data.sources import jpeg
+    from rethink_tf.training import input_pipeline
 
     split = source.train
     how = {n: source.corruption[n] for n in input_pipeline.PIXEL_ARGUMENTS}
@@ -113,6 +113,8 @@ def run(argv: list[str]) -> int:
         asked = dataclasses.replace(asked, dataset="imagenet2012")
     config = prepare(asked, options)
     devices.start(options.threads)
+    from rethink_tf.training import input_pipeline
+
     source = input_pipeline.load(config, data_dir=options.data_dir, cache_dir=options.cache_dir)
     if not source.train.streamed:
         raise RequestError(f"--dataset: expected a streamed set, received {config.dataset}")

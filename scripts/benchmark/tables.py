@@ -1,8 +1,6 @@
 """The report of benchmark.py: text of at most 100 columns, 111 with --xla=both."""
 
 import textwrap
-from collections.abc import Callable
-from typing import Any, NamedTuple
 
 from benchmark import task
 from benchmark.candidates import ROUNDS
@@ -11,44 +9,29 @@ from benchmark.runs import EVERY
 WIDTH = 100
 
 
-class Column(NamedTuple):
-    """A column of a table.
+def table(columns, rows: list[dict]) -> list[str]:
+    """Lines of a table with a head; a row that failed says why.
 
-    Attributes:
-        head: its title.
-        align: alignment and width, as a format has them; to the left it begins with two spaces.
-        form: the format of a value.
-        value: of a row; None is shown as a dash.
+    Args:
+        columns: (head, place, format, value): the place is the format of a text, a value is a key
+            of the row or a function of it; None is shown as a dash.
+        rows: of the report.
     """
 
-    head: str
-    align: str
-    form: str
-    value: Callable[[dict], Any]
+    def line(row, cells):
+        return f"{row['model']:<16}{row['precision']:<15}{''.join(cells)}".rstrip()
 
-    def cell(self, text: str) -> str:
-        """A text in its place."""
-        return ("  " if self.align.startswith("<") else "") + format(text, self.align)
+    def cell(row, place, form, value):
+        found = value(row) if callable(value) else row.get(value)
+        return place.format("-" if found is None else form.format(found))
 
-    def shown(self, row: dict) -> str:
-        """The value of a row in its place."""
-        value = self.value(row)
-        return self.cell("-" if value is None else format(value, self.form))
-
-
-def table(columns: list[Column], rows: list[dict]) -> list[str]:
-    """Lines of a table with a head; a row that failed says why."""
-
-    def line(model, precision, rest):
-        return f"{model:<16}{precision:<15}{rest}".rstrip()
-
-    lines = [line("model", "precision", "".join(c.cell(c.head) for c in columns))]
+    heads = [place.format(head) for head, place, _, _ in columns]
+    lines = [line({"model": "model", "precision": "precision"}, heads)]
     for row in rows:
-        who = row["model"], row["precision"]
         if "failed" in row:
-            lines.append(line(*who, f" {row['failed']}")[:WIDTH])
+            lines.append(line(row, [" ", row["failed"]])[:WIDTH])
         else:
-            lines.append(line(*who, "".join(c.shown(row) for c in columns)))
+            lines.append(line(row, [cell(row, *column) for _, *column in columns]))
     return lines
 
 
@@ -65,7 +48,7 @@ def _rate(row):
     return row["ours"][row["default"]]
 
 
-def step_columns(rows: list[dict], torch: bool) -> list[Column]:
+def step_columns(rows: list[dict], torch: bool) -> list[tuple]:
     """The pure step; with a column for the other way of compiling, or PyTorch, if measured."""
     found = peaks(rows)
 
@@ -73,63 +56,64 @@ def step_columns(rows: list[dict], torch: bool) -> list[Column]:
         peak = found.get(row["precision"])
         return _rate(row) * row["flops_per_image"] / 1e9 / peak if peak else None
 
+    def other(row):
+        return next((rate for key, rate in row["ours"].items() if key != row["default"]), None)
+
     def fastest(row):
         return max(row["torch"], key=row["torch"].get, default=None)
 
     def theirs(row):
         return row["torch"].get(fastest(row))
 
-    def other(row):
-        return next((v for k, v in row["ours"].items() if k != row["default"]), None)
+    def ratio(row):
+        return _rate(row) / theirs(row) if row["torch"] else None
 
     columns = [
-        Column("GFLOP", ">7", ".4f", lambda row: row["flops_per_image"] / 1e9),
-        Column("images/s", ">9", ",.0f", _rate),
-        Column("XLA", "<4", "", lambda row: row["default"].removeprefix("XLA ")),
-        Column("of peak", ">8", ".0%", share),
+        ("GFLOP", "{:>7}", "{:.4f}", lambda row: row["flops_per_image"] / 1e9),
+        ("images/s", "{:>9}", "{:,.0f}", _rate),
+        ("XLA", "  {:<4}", "{}", lambda row: row["default"].removeprefix("XLA ")),
+        ("of peak", "{:>8}", "{:.0%}", share),
     ]
     if any(len(row.get("ours", ())) > 1 for row in rows):
-        columns.append(Column("other XLA", ">11", ",.0f", other))
+        columns.append(("other XLA", "{:>11}", "{:,.0f}", other))
     if torch:
         columns += [
-            Column("PyTorch", ">9", ",.0f", theirs),
-            Column(
-                "ratio", ">6", ".2f", lambda row: row["torch"] and _rate(row) / theirs(row) or None
-            ),
-            Column("setting", "<1", "", lambda row: fastest(row) or "left out"),
+            ("PyTorch", "{:>9}", "{:,.0f}", theirs),
+            ("ratio", "{:>6}", "{:.2f}", ratio),
+            ("setting", "  {}", "{}", lambda row: fastest(row) or "left out"),
         ]
     return columns
 
 
-LOOP = [
-    Column("examples", ">9", ",", lambda row: row["examples"]),
-    Column("epoch", ">8", ",.0f", lambda row: row["epoch_images_per_second"]),
-    Column("of step", ">9", ".1%",
-           lambda row: row["epoch_images_per_second"] / row["step_images_per_second"]),
-    Column("evaluation", ">11", ".1%", lambda row: row["evaluation_share"]),
-    Column("bookkeeping", ">12", ".1%", lambda row: row["bookkeeping_share"]),
-    Column("start", ">6", ".1f", lambda row: row["start_to_training_seconds"]),
-    Column("+step", ">6", ".1f", lambda row: row["start_to_first_step_seconds"]),
-    Column("MB", ">7", ",.0f", lambda row: row["peak_bytes"] / 1e6),
-]  # fmt: skip
-REPLICAS = [
-    Column("1 replica", ">12", ",.0f", lambda row: row["replicas"]["1"]),
-    Column("2 replicas", ">12", ",.0f", lambda row: row["replicas"]["2"]),
-    Column("ratio", ">8", ".2f", lambda row: row["replicas"]["2"] / row["replicas"]["1"]),
-]
-STREAMED = [
-    Column("resident", ">12", ",.0f", _rate),
-    Column("streamed", ">12", ",.0f", lambda row: row.get("streamed")),
-    Column("ratio", ">8", ".2f",
-           lambda row: _rate(row) / row["streamed"] if "streamed" in row else None),
-]  # fmt: skip
-CHECKPOINT = [
-    Column("MB", ">8", ".1f", lambda row: row["checkpoint_bytes"] / 1e6),
-    Column("write", ">9", ".3f", lambda row: row["checkpoint_seconds"]),
-    Column("of epochs", ">11", ".2%", lambda row: row["checkpoint_share"]),
-    Column("restore", ">10", ".3f", lambda row: row["restore_seconds"]),
-    Column("next step", ">11", ".1f", lambda row: row["start_to_next_step_seconds"]),
-]
+LOOP = (
+    ("examples", "{:>9}", "{:,}", "examples"),
+    ("epoch", "{:>8}", "{:,.0f}", "epoch_images_per_second"),
+    ("of step", "{:>9}", "{:.1%}",
+     lambda row: row["epoch_images_per_second"] / row["step_images_per_second"]),
+    ("evaluation", "{:>11}", "{:.1%}", "evaluation_share"),
+    ("bookkeeping", "{:>12}", "{:.1%}", "bookkeeping_share"),
+    ("start", "{:>6}", "{:.1f}", "start_to_training_seconds"),
+    ("+step", "{:>6}", "{:.1f}", "start_to_first_step_seconds"),
+    ("MB", "{:>7}", "{:,.0f}", lambda row: row["peak_bytes"] / 1e6),
+)  # fmt: skip
+REPLICAS = (
+    ("1 replica", "{:>12}", "{:,.0f}", lambda row: row["replicas"]["1"]),
+    ("2 replicas", "{:>12}", "{:,.0f}", lambda row: row["replicas"]["2"]),
+    ("ratio", "{:>8}", "{:.2f}", lambda row: row["replicas"]["2"] / row["replicas"]["1"]),
+)
+STREAMED = (
+    ("resident", "{:>12}", "{:,.0f}", _rate),
+    ("streamed", "{:>12}", "{:,.0f}", "streamed"),
+    ("ratio", "{:>8}", "{:.2f}",
+     lambda row: _rate(row) / row["streamed"] if "streamed" in row else None),
+)  # fmt: skip
+CHECKPOINT = (
+    ("MB", "{:>8}", "{:.1f}", lambda row: row["checkpoint_bytes"] / 1e6),
+    ("write", "{:>9}", "{:.3f}", "checkpoint_seconds"),
+    ("of epochs", "{:>11}", "{:.2%}", "checkpoint_share"),
+    ("restore", "{:>10}", "{:.3f}", "restore_seconds"),
+    ("next step", "{:>11}", "{:.1f}", "start_to_next_step_seconds"),
+)
 
 
 def left_out(rows: list[dict]) -> list[str]:
@@ -153,6 +137,7 @@ def seals_line(rows: list[dict]) -> str:
 def show(report: dict) -> str:
     """The whole report as text."""
     facts, options, steps = report["machine"], report["settings"], report["steps"]
+    torch, size = facts["torch"], options["input_size"]
     lines = [
         f"{facts['cpu']}, {facts['cores']} cores, {facts['threads']} threads",
         ", ".join(f"{k} {v}" for k, v in facts["versions"].items()),
@@ -160,54 +145,44 @@ def show(report: dict) -> str:
     if "step" in options["parts"]:
         peak = ", ".join(f"{k} {v:,.0f} GFLOP/s" for k, v in peaks(steps).items())
         lines.append(f"matmul peak: {peak}")
-
-    def part(name, title, columns, rows):
-        if name in options["parts"]:
-            lines.extend(["", *textwrap.wrap(title, WIDTH), *table(columns, rows)])
-
-    part(
-        "step",
-        f"The pure training step: batch {options['batch_size']}, {options['input_size']}x"
-        f"{options['input_size']}x3, best of {ROUNDS} x {options['seconds']:g} s; GFLOP of a "
-        "training image",
-        step_columns(steps, facts["torch"]),
-        steps,
-    )
-    if "step" in options["parts"] or "streamed" in options["parts"]:
-        lines += left_out(steps)
-    if "step" in options["parts"]:
-        lines += textwrap.wrap(seals_line(steps), WIDTH)
-        if not facts["torch"]:
-            why = "left out" if task.torch_version() else "not installed"
-            lines.append(f"PyTorch is {why}: no comparison")
-    part(
-        "loop",
-        "The real loop: images/s of an epoch's training and its ratio to the pure step; shares of "
-        "an epoch of 50,000 images with 10,000 for testing; seconds from the start of the process "
-        "to training, and to the end of its first step; peak memory of the process",
-        LOOP,
-        report["loop"],
-    )
-    part(
-        "replicas",
-        "Replicas: images/s of the pure step, the batch shared by logical devices of this CPU",
-        REPLICAS,
-        report["replicas"],
-    )
-    part(
-        "streamed",
-        "Data: images/s of the pure step on the resident table, and fed by tf.data",
-        STREAMED,
-        steps,
-    )
-    part(
-        "checkpoint",
-        "Checkpoints of a real run: size; seconds to write one; their share of the "
-        f"{EVERY} epochs between two by default; after a SIGTERM, seconds to restore one, and from "
-        "the start of the process to the next step",
-        CHECKPOINT,
-        report["checkpoint"],
-    )
+    sections = {
+        "step": (
+            f"The pure training step: batch {options['batch_size']}, {size}x{size}x3, best of "
+            f"{ROUNDS} x {options['seconds']:g} s; GFLOP of a training image",
+            step_columns(steps, torch), steps,
+        ),
+        "loop": (
+            "The real loop: images/s of an epoch's training and its ratio to the pure step; "
+            "shares of an epoch of 50,000 images with 10,000 for testing; seconds from the start "
+            "of the process to training, and to the end of its first step; peak memory of the "
+            "process",
+            LOOP, report["loop"],
+        ),
+        "replicas": (
+            "Replicas: images/s of the pure step, the batch shared by logical devices of this CPU",
+            REPLICAS, report["replicas"],
+        ),
+        "streamed": (
+            "Data: images/s of the pure step on the resident table, and fed by tf.data",
+            STREAMED, steps,
+        ),
+        "checkpoint": (
+            "Checkpoints of a real run: size; seconds to write one; their share of the "
+            f"{EVERY} epochs between two by default; after a SIGTERM, seconds to restore one, and "
+            "from the start of the process to the next step",
+            CHECKPOINT, report["checkpoint"],
+        ),
+    }  # fmt: skip
+    for part, (title, columns, rows) in sections.items():
+        if part in options["parts"]:
+            lines += ["", *textwrap.wrap(title, WIDTH), *table(columns, rows)]
+        if part == "step" and part in options["parts"]:
+            lines += textwrap.wrap(seals_line(steps), WIDTH)
+            if not torch:
+                why = "left out" if task.torch_version() else "not installed"
+                lines.append(f"PyTorch is {why}: no comparison")
+    if reasons := left_out(steps):
+        lines += ["", *reasons]
     if report.get("busy_elsewhere", 0) > 0.05:
         lines.append(
             f"\nNOT A QUIET MACHINE: others took {report['busy_elsewhere']:.0%} of its processors, "
