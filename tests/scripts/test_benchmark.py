@@ -1,27 +1,33 @@
 """scripts/benchmark.py as a command: its options, its parts, its report. No timing is asserted."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
-import benchmark
-import benchmark_loop
-import benchmark_options
-import benchmark_replicas
-import benchmark_resume
-import benchmark_step
 import pytest
-from tiny_benchmark import TINY, in_this_process
+from benchmark import candidates, command, runs, steps
+from benchmark.candidates import LeftOut
+from small_benchmark import TINY, in_this_process
+
+from rethink_tf.errors import ExitCode
 
 FLAGS = ["--models=mlp_1x512", "--threads=1", "--no_torch", *TINY]
+pytestmark = pytest.mark.usefixtures("own_signals")
 
 
 def test_a_whole_run_writes_json(tmp_path, capsys, monkeypatch, tensorflow):
-    monkeypatch.setattr(benchmark_step, "MATMUL_SIZES", (32,))
-    monkeypatch.setattr(
-        benchmark_step.measure, "__defaults__", (in_this_process,)
-    )  # a process for each takes seconds
+    of_its_own = candidates.Candidate
+
+    def start(make, **arguments):  # a process for each takes seconds; replicas need one
+        place = of_its_own if "replicas" in arguments else in_this_process
+        return place(make, **arguments)
+
+    monkeypatch.setattr(candidates, "Candidate", start)
+    monkeypatch.setattr(steps, "MATMUL_SIZES", (32,))
     path = tmp_path / "figures.json"
     argv = [*FLAGS, "--parts=step,loop,replicas,streamed", "--epoch_seconds=1e-6"]
-    assert benchmark.main([*argv, f"--json={path}"]) == 0
+    assert command.main([*argv, f"--json={path}"]) == ExitCode.DONE
     text, report = capsys.readouterr().out, json.loads(path.read_text())
     assert all(len(line) <= 100 for line in text.splitlines()) and "matmul peak" in text
     assert {"cpu", "cores", "threads", "versions"} <= set(report["machine"])
@@ -32,30 +38,32 @@ def test_a_whole_run_writes_json(tmp_path, capsys, monkeypatch, tensorflow):
     (row,) = report["replicas"]
     assert set(row["replicas"]) == {"1", "2"} and min(row["replicas"].values()) > 0
     assert report["steps"][0]["streamed"] > 0 and report["checkpoint"] == []
+    cost = report["steps"][0]["seals"]
+    assert f"Seals, of a step without them: mlp_1x512 float32 {cost:.1%}" in text.splitlines()
 
 
-@pytest.mark.parametrize("parts", benchmark_options.PARTS)
+@pytest.mark.parametrize("parts", command.PARTS)
 def test_each_part_alone(parts, capsys, monkeypatch, tensorflow):
     called = []
 
-    def step(name, precision, options):
+    def step(*_):
         called.append("steps")
-        row = {"model": name, "precision": precision, "default": "XLA on", "streamed": 50.0}
+        row = {"default": "XLA on", "streamed": 50.0, "flops_per_image": 10**9}
         row |= {"ours": {"XLA on": 100.0}, "torch": {}, "left_out": {}, "parameters": 1}
-        return {**row, "flops_per_image": 10**9, "matmul_gflops": 200.0}, None
+        return {**row, "matmul_gflops": 200.0}
 
     def failing(part):
-        def measured(name, *_):
+        def measured(*_):
             called.append(part)
-            return {"model": "mlp_1x512", "precision": "float32", "failed": f"no {part} here"}
+            raise LeftOut(f"no {part} here")
 
         return measured
 
-    monkeypatch.setattr(benchmark_step, "measure", step)
-    monkeypatch.setattr(benchmark_loop, "run_training", failing("loop"))
-    monkeypatch.setattr(benchmark_replicas, "measure", failing("replicas"))
-    monkeypatch.setattr(benchmark_resume, "measure", failing("checkpoint"))
-    assert benchmark.main([*FLAGS, f"--parts={parts}"]) == 0
+    monkeypatch.setattr(steps, "measure", step)
+    monkeypatch.setattr(runs, "loop", failing("loop"))
+    monkeypatch.setattr(steps, "replicas", failing("replicas"))
+    monkeypatch.setattr(runs, "checkpoint", failing("checkpoint"))
+    assert command.main([*FLAGS, f"--parts={parts}"]) == ExitCode.DONE
     text = capsys.readouterr().out
     expected = {"step": ["steps"], "streamed": ["steps"], "replicas": ["replicas"],
                 "loop": ["steps", "loop"], "checkpoint": ["steps", "checkpoint"]}  # fmt: skip
@@ -66,25 +74,35 @@ def test_each_part_alone(parts, capsys, monkeypatch, tensorflow):
     assert (f"no {parts} here" in text) == (parts in ("loop", "replicas", "checkpoint"))
 
 
+def test_a_model_whose_step_cannot_run_is_named_in_every_part(capsys, monkeypatch, tensorflow):
+    def step(*_):
+        raise LeftOut("no step here")
+
+    monkeypatch.setattr(steps, "measure", step)
+    assert command.main([*FLAGS, "--parts=step,loop,streamed,checkpoint"]) == ExitCode.DONE
+    text = capsys.readouterr().out
+    assert text.count("mlp_1x512       float32         no step here") == 4
+
+
 def test_both_precisions_of_the_inceptions_by_default(monkeypatch, capsys, tensorflow):
     measured = []
-    monkeypatch.setattr(benchmark, "measure", lambda *given: measured.append(given[:2]))
+    monkeypatch.setattr(command, "measure", lambda *given: measured.append(given[:2]))
     argv = ["--models=inception,alexnet", "--parts=replicas", *TINY]
-    assert benchmark.main(argv) == 0
+    assert command.main(argv) == 0
     assert measured == [
         ("inception", "float32"), ("inception", "mixed_bfloat16"), ("alexnet", "float32")
     ]  # fmt: skip
     del measured[:]
-    assert benchmark.main([*argv, "--precisions=mixed_bfloat16"]) == 0
+    assert command.main([*argv, "--precisions=mixed_bfloat16"]) == 0
     assert [precision for _, precision in measured] == ["mixed_bfloat16"] * 2
 
 
 def test_defaults():
-    options = benchmark_options.parse([])
-    assert options.parts == ["step", "loop", "replicas", "streamed", "checkpoint"]
-    assert options.models == ["inception", "inception_no_bn", "alexnet", "mlp_3x512", "mlp_1x512"]
+    options = command.read([])
+    assert options.parts == ("step", "loop", "replicas", "streamed", "checkpoint")
+    assert options.models == ("inception", "inception_no_bn", "alexnet", "mlp_3x512", "mlp_1x512")
     assert not options.no_torch and not options.no_torch_compile
-    assert benchmark_options.parse(["--parts=loop,step"]).parts == ["loop", "step"]
+    assert command.read(["--parts=loop,step"]).parts == ("loop", "step")
 
 
 @pytest.mark.parametrize(
@@ -94,7 +112,22 @@ def test_defaults():
      "--parts=", "--epoch_seconds=0", "--precisions=float16", "--threads=-1"],
 )  # fmt: skip
 def test_a_bad_flag_is_one_line_and_exit_code_2(flag, capsys):
-    with pytest.raises(SystemExit) as raised:
-        benchmark_options.parse([flag])
+    assert command.main([flag]) == ExitCode.WRONG_REQUEST == 2
     error = capsys.readouterr().err
-    assert raised.value.code == 2 and error.count("\n") == 1 and flag.split("=")[0] in error
+    assert error.count("\n") == 1 and flag.split("=")[0] in error
+
+
+def test_help_lists_the_flags_with_their_defaults(capsys):
+    assert command.main(["--help"]) == ExitCode.DONE
+    told = capsys.readouterr().out
+    assert told.startswith("python scripts/benchmark.py [--flagfile=FILE] [--name=value ...]")
+    assert "[step,loop,replicas,streamed,checkpoint]" in told and "--input_only" in told
+    assert max(map(len, told.splitlines())) <= 100
+
+
+def test_the_command_is_the_file_beside_the_package():
+    script = Path(command.__file__).parents[1] / "benchmark.py"
+    done = subprocess.run([sys.executable, script, "--seconds=-1"], capture_output=True, text=True)
+    assert done.returncode == ExitCode.WRONG_REQUEST
+    expected = "rethink_tf: --seconds: expected a number of at least 0, received -1.0"
+    assert done.stderr.splitlines()[-1] == expected

@@ -6,11 +6,12 @@ import sys
 import time
 
 import pytest
-from benchmark_candidate import Candidate, LeftOut
+from benchmark.candidates import Candidate, LeftOut, Race
+from small_benchmark import Here
 
 MODULE = """
 import os, signal, sys
-from benchmark_candidate import LeftOut
+from benchmark.candidates import LeftOut
 
 def plain(factor, options):
     print("no answer")
@@ -95,6 +96,80 @@ def test_one_that_refuses_later_says_why():
 def test_pytorch_that_is_not_installed_is_said(monkeypatch, tmp_path):
     (tmp_path / "torch.py").write_text("raise ImportError\n")
     with pytest.raises(LeftOut, match="^PyTorch is not installed$"):
-        Candidate("benchmark_torch:candidate", name="mlp_1x512", precision="float32", options={},
-                  learning_rate=0.1)  # fmt: skip
+        Candidate(
+            "benchmark.torch_steps:candidate", name="mlp_1x512", precision="float32", options={}
+        )
     assert "torch" not in sys.modules
+
+
+def test_a_folder_of_the_users_does_not_hide_ours(tmp_path, monkeypatch):
+    (tmp_path / "benchmark").mkdir()
+    (tmp_path / "benchmark" / "__init__.py").write_text("raise RuntimeError\n")
+    monkeypatch.delenv("PYTHONPATH")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(LeftOut, match="ModuleNotFoundError: No module named 'made_candidates'"):
+        Candidate("made_candidates:plain")
+
+
+# Taking turns
+
+
+def race_of(**runs):
+    """A race of functions of a count, by name."""
+    race = Race(lambda make: Here(runs[make], {}))
+    for name in runs:
+        race.enter(name, name)
+    return race
+
+
+def test_candidates_take_turns_and_the_best_counts():
+    calls, times = [], {"a": iter([9, 2, 4, 1, 3]), "b": iter([9, 1, 2, 2, 2])}
+
+    def run(name):
+        return lambda count: calls.append((name, count)) or next(times[name])
+
+    best = race_of(a=run("a"), b=run("b")).best(2.0)
+    assert calls[4:] == [("a", 2), ("b", 4)] * 3
+    assert best == {"a": 0.5, "b": 0.5}
+
+
+@pytest.mark.parametrize("at", range(1, 6))
+def test_one_that_breaks_is_left_out_and_has_no_best(at):
+    calls = []
+
+    def breaks(count):
+        calls.append(count)
+        if len(calls) == at:
+            raise LeftOut("it broke")
+        return count
+
+    race = race_of(good=lambda count: 2.0 * count, breaks=breaks)
+    held = race.running["breaks"]
+    assert race.best(1.0) == {"good": 2.0}
+    assert race.left_out == {"breaks": "it broke"} and len(calls) == at and held.closed
+    assert race.again("good", 1.0) == 2.0
+    with pytest.raises(LeftOut, match="^it broke$"):
+        race.again("breaks", 1.0)
+
+
+def test_one_that_breaks_when_it_runs_again_says_why():
+    calls = []
+
+    def breaks(count):
+        calls.append(count)
+        if len(calls) > 5:
+            raise LeftOut("not twice")
+        return count
+
+    race = race_of(breaks=breaks)
+    assert race.best(1.0) == {"breaks": 1.0}
+    with pytest.raises(LeftOut, match="^not twice$"):
+        race.again("breaks", 1.0)
+
+
+def test_those_that_are_closed_have_ended_but_for_one():
+    race = race_of(kept=float, ended=float)
+    both = dict(race.running)
+    race.close(but="kept")
+    assert (both["kept"].closed, both["ended"].closed) == (False, True)
+    assert list(race.running) == ["kept"]

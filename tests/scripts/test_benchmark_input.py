@@ -12,12 +12,11 @@ from rethink_tf.errors import ExitCode, RequestError
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 sys.path.insert(0, str(SCRIPTS))
-import benchmark  # noqa: E402
-import benchmark_input  # noqa: E402
+from benchmark import command, streamed_input  # noqa: E402
 
 
 def test_the_report_by_hand():
-    assert benchmark_input.report(2000.0, 1800.0, 3000, 2) == (
+    assert streamed_input.report(2000.0, 1800.0, 3000, 2) == (
         "decode and resize alone: 2,000 images/s on 2 cores\n"
         "the whole input:         1,800 images/s, 90% of that\n"
         "a GPU that trains 3,000 images/s needs 3.3 such cores"
@@ -29,7 +28,7 @@ def test_it_measures_a_set_on_disk(tensorflow, tmp_path, capsys, own_signals):
     where = [f"--data_dir={tmp_path}", f"--cache_dir={tmp_path}/cache"]
     small = ["--input_size=16", "--batch_size=8", "--model=mlp_1x512", "--corrupt=0.5"]
     argv = [*where, "--input_only", *small, "--images=40", "--gpu_rate=500"]
-    assert benchmark.main(argv) == 0
+    assert command.main(argv) == 0
     said = capsys.readouterr().out
     rates = [float(n.replace(",", "")) for n in re.findall(r"([\d,]+) images/s[ ,]", said)]
     assert len(rates) == 3 and min(rates) > 0 and rates[2] == 500
@@ -45,19 +44,19 @@ def test_it_measures_a_set_on_disk(tensorflow, tmp_path, capsys, own_signals):
 )
 def test_what_it_refuses(tensorflow, flags, told):
     with pytest.raises(RequestError) as error:
-        benchmark_input.run(flags)
+        streamed_input.run(flags)
     assert str(error.value) == told
 
 
 def test_its_help_lists_its_flags_first(capsys, own_signals):
-    assert benchmark.main(["--input_only", "--help"]) == ExitCode.DONE
+    assert command.main(["--input_only", "--help"]) == ExitCode.DONE
     told = capsys.readouterr().out
     assert told.startswith("python scripts/benchmark.py --input_only [--flagfile=FILE] [--name=")
     assert re.findall(r"^  --(\w+)", told, re.MULTILINE)[:3] == ["gpu_rate", "images", "model"]
 
 
 def test_a_refusal_is_one_line(tensorflow, capsys, own_signals):
-    assert benchmark.main(["--input_only", "--dataset=digits"]) == ExitCode.WRONG_REQUEST
+    assert command.main(["--input_only", "--dataset=digits"]) == ExitCode.WRONG_REQUEST
     told = capsys.readouterr().err
     assert told == "rethink_tf: --dataset: expected a streamed set, received digits\n"
 

@@ -3,14 +3,11 @@
 import json
 import subprocess
 import sys
-from types import SimpleNamespace
 
-import benchmark_loop
-import benchmark_replicas
-import benchmark_resume
-import benchmark_runs
 import pytest
-from tiny_benchmark import tiny_options
+from benchmark import candidates, peak_memory, runs, steps
+from benchmark.candidates import LeftOut, Race
+from small_benchmark import tiny_options
 
 from rethink_tf.runs import results
 from rethink_tf.storage import files
@@ -24,7 +21,7 @@ ROW = {"model": "mlp_1x512", "precision": "float32", "default": "XLA on", "ours"
 
 
 def test_figures_of_the_loop_from_a_history():
-    figures = benchmark_loop.loop_figures(TIMING, 100.0, 5000, 1000)
+    figures = runs.loop_figures(TIMING, 100.0, 5000, 1000)
     expected = {
         "epoch_images_per_second": 2500,
         "evaluation_images_per_second": 6000,
@@ -38,16 +35,16 @@ def test_figures_of_the_loop_from_a_history():
 
 
 def test_an_epoch_at_full_size():
-    full = benchmark_loop.full_epoch(TIMING, 25_000, 5000)
+    full = runs.full_epoch(TIMING, 25_000, 5000)
     assert full == pytest.approx({"train": 4.0, "evaluate": 2.0, "other": 0.25, "all": 6.25})
 
 
 def test_figures_of_a_resumed_run():
     # 2 of 4 epochs were done; of the third 1,000 of 5,000 images were left.
-    timing = [{}, {}, {**TIMING[0], "images_per_second": 200.0}, *TIMING[1:]]
+    timing = [{**TIMING[0], "images_per_second": 200.0}, *TIMING[1:]]
     last = {"checkpoint_seconds": [0.9, 0.4, 0.5], "restore_seconds": 0.125, "seconds": 10.0}
-    figures = benchmark_resume.figures(timing, last, 2, 100.0, 5000, 1000)
-    assert benchmark_resume.EVERY == 5
+    figures = runs.checkpoint_figures(timing, last, 100.0, 5000, 1000)
+    assert runs.EVERY == 5
     assert figures == pytest.approx({
         "checkpoint_seconds": 0.4,
         "checkpoint_share": 0.4 / (5 * 30.25),
@@ -65,13 +62,13 @@ def noise(monkeypatch):
         asked.append(examples)
         return {"dataset": "cifar10"}, examples // 5
 
-    monkeypatch.setattr(benchmark_runs, "data", data)
+    monkeypatch.setattr(runs, "data", data)
     return asked
 
 
 def test_the_run_of_a_model_takes_as_long_as_asked(tmp_path, noise):
     options = tiny_options(epoch_seconds=2.0, augment="crop")
-    flags, examples, num_test = benchmark_loop.request(ROW, options, tmp_path, "loop")
+    flags, examples, num_test = runs.request(ROW, options, tmp_path, "loop")
     assert (examples, num_test, noise) == (80, 16, [80])
     assert flags == {
         "dataset": "cifar10", "runs_dir": tmp_path / "loop-mlp_1x512-float32", "augment": "crop",
@@ -79,9 +76,9 @@ def test_the_run_of_a_model_takes_as_long_as_asked(tmp_path, noise):
         "epochs": 4, "batch_size": 4, "threads": 1,
     }  # fmt: skip
     options = tiny_options(epoch_seconds=1e9)
-    assert benchmark_loop.request(ROW, options, tmp_path, "loop")[1] == 50_000
+    assert runs.request(ROW, options, tmp_path, "loop")[1] == 50_000
     options = tiny_options(epoch_seconds=1e-6)
-    assert benchmark_loop.request(ROW, options, tmp_path, "loop")[1] == 8
+    assert runs.request(ROW, options, tmp_path, "loop")[1] == 8
 
 
 def ended(code, error=None):
@@ -89,9 +86,17 @@ def ended(code, error=None):
 
 
 def test_a_run_of_the_loop_that_fails_says_why(tmp_path, noise, monkeypatch):
-    monkeypatch.setattr(benchmark_runs, "run", lambda *_: ended(6, "disk full"))
-    found = benchmark_loop.run_training(ROW, lambda: 1.0, tiny_options(), tmp_path)
-    assert found == {"model": "mlp_1x512", "precision": "float32", "failed": "disk full"}
+    monkeypatch.setattr(runs, "run", lambda *_: ended(6, "disk full"))
+    with pytest.raises(LeftOut, match="^disk full$"):
+        runs.loop(ROW, lambda: 1.0, tiny_options(), tmp_path)
+
+
+@pytest.mark.parametrize("part", ["loop", "checkpoint"])
+def test_a_model_whose_step_cannot_run_is_not_trained(part, tmp_path):
+    row = {"model": "mlp_1x512", "precision": "float32", "failed": "no TensorFlow"}
+    given = (None,) if part == "loop" else ()
+    with pytest.raises(LeftOut, match="^no TensorFlow$"):
+        getattr(runs, part)(row, *given, tiny_options(), tmp_path)
 
 
 def resumed_run(flags, scratch, stop_when=None):
@@ -118,8 +123,8 @@ def resumed_run(flags, scratch, stop_when=None):
 
 
 def test_a_stopped_run_goes_on_and_is_read(tmp_path, noise, monkeypatch):
-    monkeypatch.setattr(benchmark_runs, "run", resumed_run)
-    row = benchmark_resume.measure(ROW, tiny_options(epoch_seconds=2.0), tmp_path)
+    monkeypatch.setattr(runs, "run", resumed_run)
+    row = runs.checkpoint(ROW, tiny_options(epoch_seconds=2.0), tmp_path)
     assert (row["examples"], row["checkpoint_bytes"], row["checkpoint_seconds"]) == (80, 5, 0.25)
     assert row["restore_seconds"] == 0.125
     assert row["start_to_next_step_seconds"] == pytest.approx(3 + 5 - 5 * 2 / 80)
@@ -137,29 +142,32 @@ def test_a_run_that_cannot_be_stopped_or_resumed_says_why(
     ends, reason, tmp_path, noise, monkeypatch
 ):
     left = iter(ends)
-    monkeypatch.setattr(benchmark_runs, "run", lambda *_, **__: next(left))
-    assert benchmark_resume.measure(ROW, tiny_options(), tmp_path)["failed"] == reason
+    monkeypatch.setattr(runs, "run", lambda *_, **__: next(left))
+    with pytest.raises(LeftOut) as raised:
+        runs.checkpoint(ROW, tiny_options(), tmp_path)
+    assert str(raised.value) == reason
     assert next(left, None) is None
 
 
-def test_replicas_that_fail_say_why(monkeypatch):
-    def failed(command, **_):
-        asked = json.loads(command[-1])
-        assert (asked["model"], asked["batch_size"], asked["threads"]) == ("alexnet", 4, 1)
-        return SimpleNamespace(returncode=1, stdout="", stderr="Traceback\nMemoryError: 3 GB\n")
+def test_replicas_that_fail_say_why():
+    asked = []
 
-    monkeypatch.setattr(subprocess, "run", failed)
-    row = benchmark_replicas.measure("alexnet", "float32", tiny_options())
-    assert row == {"model": "alexnet", "precision": "float32", "failed": "MemoryError: 3 GB"}
+    def start(make, **arguments):
+        asked.append((arguments["name"], arguments["replicas"], arguments["options"]["threads"]))
+        raise LeftOut("MemoryError: 3 GB")
+
+    with pytest.raises(LeftOut, match="^MemoryError: 3 GB$"):
+        steps.replicas("alexnet", "float32", tiny_options(), Race(start))
+    assert asked == [("alexnet", 1, 1), ("alexnet", 2, 1)]
 
 
 # The process between
 
 
 def between(tmp_path, code):
-    """Exit code and usage of a Python program run by benchmark_runs."""
+    """Exit code and usage of a Python program run by runs."""
     usage = tmp_path / "usage.json"
-    argv = [sys.executable, benchmark_runs.__file__, str(usage), sys.executable, "-c", code]
+    argv = [sys.executable, peak_memory.__file__, str(usage), sys.executable, "-c", code]
     return subprocess.run(argv).returncode, json.loads(usage.read_text())
 
 
@@ -191,8 +199,8 @@ def test_a_run_is_told_to_stop_and_its_last_line_is_kept(tmp_path, monkeypatch):
         f"pathlib.Path({str(mark)!r}).touch()\n"
         "time.sleep(60)\n"
     )
-    monkeypatch.setattr(benchmark_runs, "ROOT", tmp_path)
+    monkeypatch.setattr(candidates, "ROOT", tmp_path)
     monkeypatch.chdir(tmp_path)  # where python -m looks first
-    done = benchmark_runs.run({"model": "alexnet", "epochs": 4}, tmp_path, stop_when=mark.exists)
+    done = runs.run({"model": "alexnet", "epochs": 4}, tmp_path, stop_when=mark.exists)
     assert done["code"] == 1 and done["error"] == "stopped by --model=alexnet --epochs=4"
     assert done["peak_bytes"] > 1e6 and done["started"] > 1e9

@@ -1,15 +1,13 @@
 """The pure step of scripts/benchmark.py: operations, turns, twins, rows. No timing is asserted."""
 
-import benchmark_step
-import benchmark_tables
-import benchmark_torch
-import benchmark_twins
 import numpy as np
 import pytest
-from benchmark_candidate import LeftOut
-from tiny_benchmark import Here, in_this_process, needs_torch, tiny_options
+from benchmark import steps, tables, task, tensorflow_steps, torch_steps
+from benchmark.candidates import LeftOut, Race
+from small_benchmark import Here, in_this_process, needs_torch, tiny_options
 
 from rethink_tf import models
+from rethink_tf.training.trainer import compile_with_xla
 
 # Forward multiply-adds at 28x28x3 and 10 classes: of the whole network, of its first layer.
 MULTIPLY_ADDS = {
@@ -27,37 +25,22 @@ MULTIPLY_ADDS = {
 @pytest.mark.parametrize("name", MULTIPLY_ADDS)
 def test_flops_are_those_of_three_passes_without_the_first_input_gradient(name):
     whole, first = MULTIPLY_ADDS[name]
-    flops = benchmark_step.flops_per_image(models.build(name, (28, 28, 3), 10))
+    flops = tensorflow_steps.flops_per_image(models.build(name, (28, 28, 3), 10))
     assert flops == 2 * (3 * whole - first)
 
 
 def test_flops_of_the_small_inception():
     model = models.build("inception", (28, 28, 3), 10)
-    assert benchmark_step.flops_per_image(model) == 1_221_253_824
-
-
-def test_candidates_take_turns_and_the_best_counts():
-    calls, times = [], {"a": iter([9, 2, 4, 1, 3]), "b": iter([9, 1, 2, 2, 2])}
-
-    def candidate(name):
-        def run(count):
-            calls.append((name, count))
-            return next(times[name])
-
-        return run
-
-    best = benchmark_step.take_turns({n: candidate(n) for n in "ab"}, 2.0)
-    assert calls[4:] == [("a", 2), ("b", 4)] * 3
-    assert best == {"a": 0.5, "b": 0.5}
+    assert tensorflow_steps.flops_per_image(model) == 1_221_253_824
 
 
 @needs_torch
 @pytest.mark.parametrize("size", [8, 28])
-@pytest.mark.parametrize("name", benchmark_twins.TWINS)
+@pytest.mark.parametrize("name", task.TWINS)
 def test_twins_in_pytorch_have_our_trainable_parameters(name, size):
-    twin = benchmark_torch.network(name, size, 3, 10)
+    twin = torch_steps.network(name, size, 3, 10)
     ours = models.count_trainable(models.build(name, (size, size, 3), 10))
-    assert benchmark_torch.count_trainable(*twin) == ours
+    assert torch_steps.count_trainable(*twin) == ours
 
 
 @needs_torch
@@ -66,7 +49,7 @@ def test_twins_in_pytorch_give_our_logits(name):
     import torch
 
     model = models.build(name, (8, 8, 3), 10)
-    body, head = benchmark_torch.network(name, 8, 3, 10)
+    body, head = torch_steps.network(name, 8, 3, 10)
     ours = [x for x in model.layers if hasattr(x, "kernel")]
     theirs = [x for x in (*body.modules(), head) if hasattr(x, "weight")]
     for layer, twin in zip(ours, theirs, strict=True):
@@ -84,51 +67,78 @@ def test_twins_in_pytorch_give_our_logits(name):
 
 @pytest.mark.parametrize("augment", ["none", "crop"])
 def test_a_row_of_the_step_table(monkeypatch, tensorflow, augment):
-    monkeypatch.setattr(benchmark_step, "MATMUL_SIZES", (32,))
-    options = tiny_options(xla="both", augment=augment, parts=["step", "streamed"], torch=False)
-    row, pure = benchmark_step.measure("mlp_1x512", "float32", options, in_this_process)
+    monkeypatch.setattr(steps, "MATMUL_SIZES", (32,))
+    options = tiny_options(xla="both", augment=augment, parts=("step", "streamed"))
+    race = Race(in_this_process)
+    row = steps.measure("mlp_1x512", "float32", options, race)
     assert row["parameters"] == 192 * 512 + 512 + 5130
     assert row["default"] == "XLA off" and set(row["ours"]) == {"XLA off", "XLA on"}
     assert row["torch"] == {} and row["left_out"] == {}
-    assert pure() > 0 and row["matmul_gflops"] > 0 and row["streamed"] > 0
-    assert -1 < row["seals"] < 10
-    lines = benchmark_tables.step_table([row], options.torch)
-    assert len(lines) == 2 and len(lines[0]) <= 100 and ("ratio" in lines[0]) == options.torch
+    assert race.again(row["default"], 0.0) > 0 and list(race.running) == [row["default"]]
+    assert row["matmul_gflops"] > 0 and row["streamed"] > 0 and -1 < row["seals"] < 10
+    lines = step_table(row, False)
+    assert len(lines) == 2 and len(lines[0]) <= 100 and "ratio" not in lines[0]
+
+
+def step_table(row, torch):
+    rows = [{"model": "mlp_1x512", "precision": "float32", **row}]
+    return tables.table(tables.step_columns(rows, torch), rows) + tables.left_out(rows)
 
 
 def test_only_the_parts_asked_for_are_measured(tensorflow):
-    row, _ = benchmark_step.measure("mlp_1x512", "float32", tiny_options(parts=["loop"]),
-                                    in_this_process)  # fmt: skip
-    assert row["torch"] == {} and not {"streamed", "matmul_gflops"} & set(row)
+    race = Race(in_this_process)
+    row = steps.measure("mlp_1x512", "float32", tiny_options(parts=("loop",)), race)
+    assert row["torch"] == {} and not {"streamed", "matmul_gflops", "seals"} & set(row)
+
+
+def trained(kind, **changes):
+    """Steps of a kind that have trained on two batches, the whole table; the weights before."""
+    made = tensorflow_steps.make_steps(
+        "mlp_1x512", "float32", tiny_options(**changes), jit=False, kind=kind
+    )
+    before = [w.copy() for w in made.model.get_weights()]
+    made.begin_epoch(1, 0.1)
+    assert made.advance(0, 2) == 2
+    return made, before
 
 
 @pytest.mark.parametrize("augment", ["none", "crop"])
 def test_streamed_steps_train_on_every_example_of_the_table(tensorflow, augment):
-    from benchmark_streamed import StreamedSteps
-
     from rethink_tf.corruptions import checksum
 
     options = tiny_options(augment=augment)
-    table = benchmark_step.random_table(options)
-    steps = StreamedSteps(
-        lambda: models.build("mlp_1x512", (8, 8, 3), 10),
-        tensorflow.distribute.OneDeviceStrategy("/CPU:0"),
-        table,
-        batch_size=4,
-        input_size=8,
-        augment=augment,
-        momentum=0.9,
-        seed=0,
-        jit=False,
-    )
-    before = [w.copy() for w in steps.model.get_weights()]
-    steps.begin_epoch(1, 0.1)
-    assert steps.advance(0, 2) == 2
-    online = steps.online()  # the whole of a table of 8, whatever its order
+    made, before = trained("StreamedSteps", augment=augment)
+    online = made.online()  # the whole of a table of 8, whatever its order
     assert online["seen"] == 8
-    assert online["checksum"] == checksum.label_checksum(table.index, table.given)
-    after = steps.model.get_weights()
+    _, given = task.noise(options)
+    assert online["checksum"] == checksum.label_checksum(np.arange(8), given)
+    after = made.model.get_weights()
     assert any((a != b).any() for a, b in zip(after, before, strict=True))
+
+
+def test_unsealed_steps_train_alike_and_take_no_words(tensorflow):
+    sealed, _ = trained("")
+    unsealed, _ = trained("UnsealedSteps")
+    assert sealed.online() == unsealed.online()
+    assert sealed.image_checksum() != 0 == unsealed.image_checksum()
+    assert sum(len(rows) for rows, *_ in sealed.got()) > 0
+    assert sum(len(rows) for rows, *_ in unsealed.got()) == 0
+
+
+def test_the_seals_cost_what_a_step_takes_longer_than_one_without_them():
+    start = Pretended({"UnsealedSteps": 0.8})
+    row = steps.measure("mlp_1x512", "float32", tiny_options(), Race(start))
+    assert row["seals"] == pytest.approx(0.25)
+    start = Pretended(fails={"UnsealedSteps": "no unsealed steps"})
+    row = steps.measure("mlp_1x512", "float32", tiny_options(), Race(start))
+    assert "seals" not in row and row["left_out"] == {"unsealed": "no unsealed steps"}
+
+
+def test_the_seals_are_compared_in_the_same_way_of_compiling():
+    default = compile_with_xla("inception", 1)
+    start = Pretended(fails={f"jit={default} kind=''": "not this way"})
+    row = steps.measure("inception", "float32", tiny_options(xla="both"), Race(start))
+    assert row["default"] == f"XLA {'off' if default else 'on'}" and "seals" not in row
 
 
 # torch.compile
@@ -158,18 +168,18 @@ def test_why_a_compiled_step_does_not_run(error, reason):
         assert count == 1
         raise error
 
-    assert benchmark_torch.why_not(run) == reason
+    assert torch_steps.why_not(run) == reason
 
 
 def test_a_compiled_step_that_runs():
-    assert benchmark_torch.why_not(lambda count: 0.5) is None
+    assert torch_steps.why_not(lambda count: 0.5) is None
     with pytest.raises(FloatingPointError):
-        benchmark_torch.why_not(lambda count: (_ for _ in ()).throw(FloatingPointError("NaN")))
+        torch_steps.why_not(lambda count: (_ for _ in ()).throw(FloatingPointError("NaN")))
 
 
 def test_settings_worth_trying():
-    assert benchmark_twins.settings("mlp_3x512") == {"plain": {}}
-    assert set(benchmark_twins.settings("alexnet")) == {"channels_last", "contiguous"}
+    assert task.torch_settings("mlp_3x512") == {"plain": {}}
+    assert set(task.torch_settings("alexnet")) == {"channels_last", "contiguous"}
 
 
 class Pretended:
@@ -183,12 +193,11 @@ class Pretended:
 
     def __init__(self, times=(), fails=(), breaks=()):
         self.times, self.fails, self.breaks = dict(times), dict(fails), dict(breaks)
-        self.made, self.closed = [], []
+        self.made = []
 
     def __call__(self, make, **arguments):
-        words = [make, *(k for k, v in arguments.items() if v is True)]
-        words += [f"{k}={v}" for k, v in arguments.items()]
-        text = " ".join(words)
+        words = {"kind": "", **arguments}
+        text = " ".join([make, *(f"{k}={words[k]!r}" for k in sorted(words, key=str))])
         self.made.append(text)
         for word, why in self.fails.items():
             if word in text:
@@ -205,57 +214,66 @@ class Pretended:
         return Here(run, {"parameters": 7, "flops_per_image": 10})
 
 
+def torch_race(start, options, parameters=7):
+    """Names of PyTorch's candidates that run, and why others do not."""
+    race = Race(start)
+    same = {"precision": "float32", "options": vars(options)}
+    steps.enter_torch("alexnet", same, options, parameters, race)
+    return [name.removeprefix("PyTorch ") for name in race.running], race.left_out
+
+
 def test_the_fastest_setting_is_compiled_too():
     start = Pretended({"channels_last": 2.0})
-    options = tiny_options(no_torch_compile=False)
-    found, left_out = benchmark_step.torch_steps("alexnet", "float32", options, 7, start)
-    assert list(found) == ["channels_last", "contiguous", "contiguous compiled"]
-    assert left_out == {} and ["compiled=True" in made for made in start.made] == [False] * 2 + [
-        True
-    ]
-    found, _ = benchmark_step.torch_steps("alexnet", "float32", tiny_options(), 7, start)
-    assert list(found) == ["channels_last", "contiguous"]
+    found, left_out = torch_race(start, tiny_options(no_torch_compile=False))
+    assert found == ["channels_last", "contiguous", "contiguous compiled"] and left_out == {}
+    assert ["compiled=True" in made for made in start.made] == [False, False, True]
+    found, _ = torch_race(start, tiny_options())
+    assert found == ["channels_last", "contiguous"]
 
 
 def test_a_setting_that_fails_is_left_out_with_its_reason():
     options = tiny_options(no_torch_compile=False)
     start = Pretended(fails={"compiled": "torch.compile: no C++ compiler works here"})
-    found, left_out = benchmark_step.torch_steps("alexnet", "float32", options, 7, start)
-    assert list(found) == ["channels_last", "contiguous"]
-    assert left_out == {"channels_last compiled": "torch.compile: no C++ compiler works here"}
-    start = Pretended(breaks={"channels_last": 2})
-    found, left_out = benchmark_step.torch_steps("alexnet", "float32", options, 7, start)
-    assert list(found) == ["contiguous", "contiguous compiled"]
-    assert left_out == {"channels_last": "channels_last broke"}
+    found, left_out = torch_race(start, options)
+    assert found == ["channels_last", "contiguous"]
+    reason = "torch.compile: no C++ compiler works here"
+    assert left_out == {"PyTorch channels_last compiled": reason}
+    found, left_out = torch_race(Pretended(breaks={"channels_last": 2}), options)
+    assert found == ["contiguous", "contiguous compiled"]
+    assert left_out == {"PyTorch channels_last": "channels_last broke"}
     with pytest.raises(ValueError, match="8 parameters, but 7 in PyTorch"):
-        benchmark_step.torch_steps("alexnet", "float32", options, 8, start)
+        torch_race(start, options, parameters=8)
 
 
-def test_a_row_names_what_cannot_run(capsys):
-    options = tiny_options(xla="both", torch=True, parts=["step", "streamed"])
+def test_a_row_names_what_cannot_run():
+    options = tiny_options(xla="both", no_torch=False, parts=("step", "streamed"))
     start = Pretended(
-        fails={"benchmark_torch": "killed", "streamed=True": "no"}, breaks={"=4096": 3}
+        fails={"torch_steps": "killed", "StreamedSteps": "no"}, breaks={"size=4096": 3}
     )
-    row, pure = benchmark_step.measure("mlp_1x512", "float32", options, start)
-    assert set(row["ours"]) == {"XLA on", "XLA off"} and "streamed" not in row and pure() == 1.0
+    race = Race(start)
+    row = steps.measure("mlp_1x512", "float32", options, race)
+    assert set(row["ours"]) == {"XLA on", "XLA off"} and "streamed" not in row
+    assert race.again(row["default"], 1.0) == 1.0
     assert row["left_out"] == {
-        "PyTorch plain": "killed", "streamed": "no", "matmul 4096": "=4096 broke"
+        "PyTorch plain": "killed", "streamed": "no", "matmul 4096": "size=4096 broke"
     }  # fmt: skip
-    lines = benchmark_tables.step_table([row], True)
+    lines = step_table(row, True)
     assert len(lines) == 5 and lines[1].endswith("left out")
     assert "left out for mlp_1x512: PyTorch plain: killed" in lines
-    assert benchmark_tables.streamed_table([row])[1].split()[-2:] == ["-", "-"]
+    who = {"model": "mlp_1x512", "precision": "float32"}
+    assert tables.table(tables.STREAMED, [who | row])[1].split()[-2:] == ["-", "-"]
 
 
 def test_a_row_of_our_step_alone_that_cannot_run():
-    options = tiny_options(xla="both", torch=False, parts=["step", "streamed"])
-    row, pure = benchmark_step.measure(
-        "mlp_1x512", "float32", options, Pretended(fails={"jit=True": "no XLA", "size=": "no"})
-    )
-    assert row["default"] == "XLA off" and "matmul_gflops" not in row and pure is not None
-    assert benchmark_tables.step_table([row], False)[1].endswith("  off        -")
-    row, pure = benchmark_step.measure(
-        "mlp_1x512", "float32", options, Pretended(fails={"our_candidate": "no TensorFlow"})
-    )
-    assert row["failed"] == "no TensorFlow" and pure is None
-    assert "no TensorFlow" in benchmark_tables.step_table([row], True)[1]
+    options = tiny_options(xla="both", parts=("step", "streamed"))
+    start = Pretended(fails={"jit=True": "no XLA", "size=": "no"})
+    row = steps.measure("mlp_1x512", "float32", options, Race(start))
+    assert row["default"] == "XLA off" and "matmul_gflops" not in row
+    assert step_table(row, False)[1].endswith("  off        -")
+
+
+@pytest.mark.parametrize("failure", ["fails", "breaks"])
+def test_a_model_whose_step_cannot_run_at_all_says_why(failure):
+    start = Pretended(**{failure: {":ours": "no TensorFlow" if failure == "fails" else 3}})
+    with pytest.raises(LeftOut, match="^no TensorFlow$" if failure == "fails" else "^:ours broke$"):
+        steps.measure("mlp_1x512", "float32", tiny_options(xla="both"), Race(start))

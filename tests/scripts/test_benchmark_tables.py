@@ -1,7 +1,7 @@
 """The tables of scripts/benchmark.py, to the letter where a number is chosen for its width."""
 
-import benchmark_tables
 import pytest
+from benchmark import tables, task
 
 WHO = {"model": "inception_no_bn", "precision": "mixed_bfloat16"}
 STEP = {
@@ -23,8 +23,12 @@ REPLICAS = {**WHO, "replicas": {"1": 474.4, "2": 237.2}}
 FAILED = {**WHO, "failed": "a long reason " * 20}
 
 
+def step_table(rows, torch):
+    return tables.table(tables.step_columns(rows, torch), rows)
+
+
 def test_the_step_takes_pytorchs_fastest_setting():
-    head, line = benchmark_tables.step_table([STEP], True)
+    head, line = step_table([STEP], True)
     assert head.split() == [
         "model", "precision", "GFLOP", "images/s", "XLA", "of", "peak", "PyTorch", "ratio",
         "setting",
@@ -37,14 +41,14 @@ def test_the_step_takes_pytorchs_fastest_setting():
 
 def test_the_other_way_of_compiling_has_a_column():
     row = {**STEP, "ours": {"XLA off": 474.4, "XLA on": 100.0}}
-    head, line = benchmark_tables.step_table([row], False)
+    head, line = step_table([row], False)
     assert head.endswith("other XLA") and line.endswith("        100")
 
 
 def test_settings_left_out_are_named_once_with_their_reason():
     left = {f"PyTorch {name} compiled": "no compiler" for name in ("channels_last", "contiguous")}
     rows = [{**STEP, "left_out": left}, {**STEP, "model": "alexnet", "left_out": left}]
-    assert benchmark_tables.step_table(rows, True)[3:] == [
+    assert tables.left_out(rows) == [
         "left out for inception_no_bn, alexnet: PyTorch channels_last compiled: no compiler",
         "left out for inception_no_bn, alexnet: PyTorch contiguous compiled: no compiler",
     ]
@@ -53,29 +57,28 @@ def test_settings_left_out_are_named_once_with_their_reason():
 def test_the_cost_of_the_seals_is_a_line():
     rows = [STEP, {**STEP, "model": "alexnet", "seals": -0.002}, FAILED]
     expected = "inception_no_bn mixed_bfloat16 0.4%, alexnet mixed_bfloat16 -0.2%"
-    assert benchmark_tables.seals_line(rows) == f"Seals, of a step without them: {expected}"
-    assert f"Seals, of a step without them: {expected[:35]}" in benchmark_tables.show(report())
+    assert tables.seals_line(rows) == f"Seals, of a step without them: {expected}"
+    assert f"Seals, of a step without them: {expected[:35]}" in tables.show(report())
 
 
 def test_peaks_are_the_best_of_the_run():
     rows = [{"precision": "float32", "matmul_gflops": 300.0}, {"precision": "float32"},
             {"precision": "float32", "matmul_gflops": 385.0}]  # fmt: skip
-    assert benchmark_tables.peaks(rows) == {"float32": 385.0}
+    assert tables.peaks(rows) == {"float32": 385.0}
 
 
 @pytest.mark.parametrize(
     "table, row, cells",
     [
-        ("loop_table", LOOP, ["50,000", "38,000", "95.0%", "12.3%", "4.6%", "10.0", "123.4",
+        ("LOOP", LOOP, ["50,000", "38,000", "95.0%", "12.3%", "4.6%", "10.0", "123.4",
                               "1,235"]),
-        ("replicas_table", REPLICAS, ["474", "237", "0.50"]),
-        ("streamed_table", STEP, ["474", "400", "1.19"]),
-        ("checkpoint_table", CHECKPOINT, ["13.3", "0.042", "0.02%", "0.200", "15.6"]),
+        ("REPLICAS", REPLICAS, ["474", "237", "0.50"]),
+        ("STREAMED", STEP, ["474", "400", "1.19"]),
+        ("CHECKPOINT", CHECKPOINT, ["13.3", "0.042", "0.02%", "0.200", "15.6"]),
     ],
 )  # fmt: skip
 def test_a_row_of_each_table(table, row, cells):
-    make = getattr(benchmark_tables, table)
-    head, line, failed = make([row, FAILED])
+    head, line, failed = tables.table(getattr(tables, table), [row, FAILED])
     assert line.split() == [*WHO.values(), *cells]
     assert len(head) == len(line) <= 100 == len(failed)
     assert failed.split()[2:5] == ["a", "long", "reason"]
@@ -93,7 +96,7 @@ def report(**changes):
 
 
 def test_the_whole_report_fits_and_has_every_table():
-    lines = benchmark_tables.show(report()).splitlines()
+    lines = tables.show(report()).splitlines()
     assert max(map(len, lines)) <= 100
     heads = [line for line in lines if line.startswith("model ")]
     assert len(heads) == 5 and lines[2] == "matmul peak: mixed_bfloat16 1,580 GFLOP/s"
@@ -101,10 +104,10 @@ def test_the_whole_report_fits_and_has_every_table():
 
 
 def test_a_busy_machine_and_no_pytorch_are_said(monkeypatch):
-    text = benchmark_tables.show(report(busy_elsewhere=0.42))
+    text = tables.show(report(busy_elsewhere=0.42))
     assert "NOT A QUIET MACHINE: others took 42% of its processors" in text
     without = report()
     without["machine"] = {**without["machine"], "torch": False}
     for version, words in (("2.14.0", "left out"), (None, "not installed")):
-        monkeypatch.setattr(benchmark_tables.benchmark_twins, "version", lambda v=version: v)
-        assert f"PyTorch is {words}: no comparison" in benchmark_tables.show(without)
+        monkeypatch.setattr(task, "torch_version", lambda v=version: v)
+        assert f"PyTorch is {words}: no comparison" in tables.show(without)

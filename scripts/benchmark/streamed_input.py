@@ -9,23 +9,17 @@ take turns; the best of three counts.
 """
 
 import dataclasses
-import sys
 import time
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import numpy as np
 
-import numpy as np  # noqa: E402
-
-from rethink_tf import console, environment  # noqa: E402
-from rethink_tf.cli import app  # noqa: E402
-from rethink_tf.config import fields  # noqa: E402
-from rethink_tf.config.command_line import CommandLine  # noqa: E402
-from rethink_tf.config.flags import RUN, Options, wanted  # noqa: E402
-from rethink_tf.errors import RequestError  # noqa: E402
-from rethink_tf.runs.request import prepare  # noqa: E402
-from rethink_tf.training import input_pipeline  # noqa: E402
-from rethink_tf.training.devices import setup as devices  # noqa: E402
+from rethink_tf import console, environment
+from rethink_tf.config import fields
+from rethink_tf.config.command_line import CommandLine
+from rethink_tf.config.flags import RUN, Options, wanted
+from rethink_tf.errors import RequestError
+from rethink_tf.runs.request import prepare
+from rethink_tf.training.devices import setup as devices
 
 TURNS = 3
 
@@ -70,6 +64,7 @@ def measure(source, config, count: int) -> tuple[float, float]:
     from rethink_tf.data import pipeline, streaming, types
     from rethink_tf.data.feed import Feed
     from rethink_tf.data.sources import jpeg
+    from rethink_tf.training import input_pipeline
 
     split = source.train
     how = {n: source.corruption[n] for n in input_pipeline.PIXEL_ARGUMENTS}
@@ -118,14 +113,11 @@ def run(argv: list[str]) -> int:
         asked = dataclasses.replace(asked, dataset="imagenet2012")
     config = prepare(asked, options)
     devices.start(options.threads)
+    from rethink_tf.training import input_pipeline
+
     source = input_pipeline.load(config, data_dir=options.data_dir, cache_dir=options.cache_dir)
     if not source.train.streamed:
         raise RequestError(f"--dataset: expected a streamed set, received {config.dataset}")
     measured = measure(source, config, flags.images)
     console.say(report(*measured, flags.gpu_rate, environment.cores()))
     return 0
-
-
-def main(argv: list[str]) -> int:
-    """The command, its errors in one line; returns the exit code."""
-    return app.guarded(run, argv)

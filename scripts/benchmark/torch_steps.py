@@ -1,61 +1,19 @@
-"""The same networks and the same training step in PyTorch, for benchmark.py. Optional.
+"""The same networks and the same training step in PyTorch, which is optional.
 
 Twins in size and work, not in weights: PyTorch pads strided convolutions on both sides, and
 BatchNorm2d's scale, which FusedBatchNorm has not, is frozen at one.
 """
 
 import time
-from types import SimpleNamespace
 
-from benchmark_candidate import LeftOut
-from benchmark_twins import MOMENTUM, RESIDUAL
+from benchmark import task
+from benchmark.candidates import LeftOut
 
 try:
     import torch
     from torch import nn
 except ImportError:
     torch = None
-
-
-def why_not(run) -> str | None:
-    """Why a compiled step does not run here, in words; None where it does. Compiles it.
-
-    Args:
-        run: see `training_step`.
-    """
-    try:
-        run(1)
-    except FloatingPointError:
-        raise
-    except Exception as error:  # whatever the compiler, or what it calls, finds wrong
-        text = str(error)
-        if "C++ compiler" in text or "CppCompile" in type(error).__name__:
-            return "torch.compile: no C++ compiler works here"
-        return f"torch.compile: {type(error).__name__}: {(text.splitlines() or [''])[0]}"[:200]
-    return None
-
-
-def candidate(name: str, precision: str, options: dict, learning_rate: float, **setting):
-    """A candidate for benchmark_candidate.py: `training_step` on a table of noise.
-
-    Raises:
-        LeftOut: PyTorch is not here, or it cannot compile the step.
-    """
-    import benchmark_noise
-
-    if torch is None:
-        raise LeftOut("PyTorch is not installed")
-    given = SimpleNamespace(**options)
-    run, parameters = training_step(
-        name, precision, benchmark_noise.arrays(given), batch_size=given.batch_size,
-        input_size=given.input_size, crop=given.augment == "crop", learning_rate=learning_rate,
-        threads=given.threads, **setting,
-    )  # fmt: skip
-    if setting.get("compiled"):
-        reason = why_not(run)
-        if reason is not None:
-            raise LeftOut(reason)
-    return run, {"parameters": parameters}
 
 
 def network(name: str, input_size: int, channels: int, num_classes: int):
@@ -78,10 +36,10 @@ def network(name: str, input_size: int, channels: int, num_classes: int):
         body, features = nn.Sequential(*layers), 512
     elif name == "alexnet":
         body, features = _alexnet(input_size, channels), 192
-    elif name in RESIDUAL:
-        import benchmark_torch_residual  # which needs PyTorch
-
-        body, features = benchmark_torch_residual.body(name, channels)
+    elif name == "wrn_28_1":
+        body, features = _residual(channels, (4, 4, 4), (16, 32, 64), _block_before), 64
+    elif name == "resnet_18":
+        body, features = _residual(channels, (2,) * 4, (64, 128, 256, 512), _block_after), 512
     else:
         body, features = _inception(channels, batch_norm=name == "inception"), 336
     head = nn.Linear(features, num_classes)
@@ -93,35 +51,41 @@ def network(name: str, input_size: int, channels: int, num_classes: int):
     return body, head
 
 
+class _Both(nn.Module if torch else object):
+    """Two branches of one input, concatenated by channel, or added."""
+
+    def __init__(self, left, right, add=False):
+        super().__init__()
+        self.left, self.right, self.add = left, right, add
+
+    def forward(self, x):
+        left, right = self.left(x), self.right(x)
+        return left + right if self.add else torch.cat([left, right], dim=1)
+
+
+def _conv(before, after, size, stride=1, bias=False):
+    return nn.Conv2d(before, after, size, stride, size // 2, bias=bias)
+
+
+def _pooled(*layers):
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
 def _alexnet(input_size, channels):
     def block(before):
-        return (
-            nn.Conv2d(before, 64, 5, padding=2),
-            nn.ReLU(),
-            nn.MaxPool2d(3, 2, ceil_mode=True),
-            # PyTorch divides alpha by the size, TensorFlow does not.
-            nn.LocalResponseNorm(9, alpha=0.001, beta=0.75, k=1.0),
-        )
+        # PyTorch divides alpha by the size, TensorFlow does not.
+        normalise = nn.LocalResponseNorm(9, alpha=0.001, beta=0.75, k=1.0)
+        pool = nn.MaxPool2d(3, 2, ceil_mode=True)
+        return _conv(before, 64, 5, bias=True), nn.ReLU(), pool, normalise
 
     flat = 64 * (input_size // 4) ** 2
     dense = (nn.Linear(flat, 384), nn.ReLU(), nn.Linear(384, 192), nn.ReLU())
     return nn.Sequential(*block(channels), *block(64), nn.Flatten(), *dense)
 
 
-class _Both(nn.Module if torch else object):
-    """Two branches of one input, concatenated by channel."""
-
-    def __init__(self, left, right):
-        super().__init__()
-        self.left, self.right = left, right
-
-    def forward(self, x):
-        return torch.cat([self.left(x), self.right(x)], dim=1)
-
-
 def _inception(channels, batch_norm):
     def conv(before, after, size, stride=1):
-        layers = [nn.Conv2d(before, after, size, stride, size // 2, bias=not batch_norm)]
+        layers = [_conv(before, after, size, stride, bias=not batch_norm)]
         if batch_norm:
             layers.append(nn.BatchNorm2d(after, eps=1e-3, momentum=0.1))
             layers[-1].weight.requires_grad_(False)
@@ -133,7 +97,7 @@ def _inception(channels, batch_norm):
     def downsample(before, after):
         return _Both(conv(before, after, 3, 2), nn.MaxPool2d(3, 2, ceil_mode=True))
 
-    return nn.Sequential(
+    return _pooled(
         conv(channels, 96, 3),
         inception(96, 32, 32),
         inception(64, 32, 48),
@@ -145,9 +109,46 @@ def _inception(channels, batch_norm):
         downsample(144, 96),
         inception(240, 176, 160),
         inception(336, 176, 160),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
     )
+
+
+def _activate(channels):
+    return nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
+
+
+def _block_before(before, after, stride):
+    """Two 3x3 convolutions, each after batch norm and ReLU, beside the identity."""
+    branch = nn.Sequential(
+        _activate(before), _conv(before, after, 3, stride), _activate(after), _conv(after, after, 3)
+    )
+    same = before == after and stride == 1
+    return _Both(nn.Identity() if same else _conv(before, after, 1, stride), branch, add=True)
+
+
+def _block_after(before, after, stride):
+    """Two 3x3 convolutions, each before its batch norm, beside the identity; then ReLU."""
+    branch = nn.Sequential(
+        _conv(before, after, 3, stride), _activate(after),
+        _conv(after, after, 3), nn.BatchNorm2d(after),
+    )  # fmt: skip
+    short = nn.Identity()
+    if before != after or stride > 1:
+        short = nn.Sequential(_conv(before, after, 1, stride), nn.BatchNorm2d(after))
+    return nn.Sequential(_Both(short, branch, add=True), nn.ReLU())
+
+
+def _residual(channels, counts, widths, block):
+    """Blocks by stage, and one more activation: before them, or after those that begin with one."""
+    width, layers = widths[0], [_conv(channels, widths[0], 3)]
+    if block is _block_after:
+        layers.append(_activate(width))
+    for stage, (count, after) in enumerate(zip(counts, widths, strict=True)):
+        for number in range(count):
+            layers.append(block(width, after, 2 if stage and not number else 1))
+            width = after
+    if block is _block_before:
+        layers.append(_activate(width))
+    return _pooled(*layers)
 
 
 def count_trainable(*modules) -> int:
@@ -155,52 +156,52 @@ def count_trainable(*modules) -> int:
     return sum(p.numel() for m in modules for p in m.parameters() if p.requires_grad)
 
 
-def training_step(
-    name,
-    precision,
-    table,
-    *,
-    batch_size,
-    input_size,
-    crop,
-    learning_rate,
-    threads,
-    channels_last=False,
-    compiled=False,
-):
-    """A resident model and table with a step that gathers, crops, standardises and trains.
+def why_not(run) -> str | None:
+    """Why a compiled step does not run here, in words; None where it does. Compiles it."""
+    try:
+        run(1)
+    except FloatingPointError:
+        raise
+    except Exception as error:  # whatever the compiler, or what it calls, finds wrong
+        text = str(error)
+        if "C++ compiler" in text or "CppCompile" in type(error).__name__:
+            return "torch.compile: no C++ compiler works here"
+        return f"torch.compile: {type(error).__name__}: {(text.splitlines() or [''])[0]}"[:200]
+    return None
+
+
+def candidate(name, precision, options, channels_last=False, compiled=False):
+    """A candidate: steps on a resident table that gather, crop, standardise and train.
 
     Args:
         name: one of TWINS.
         precision: `float32` or `mixed_bfloat16`; the latter is autocast.
-        table: of uint8 images [N, H, W, C]; see `pipeline.Table`.
-        batch_size: examples per step.
-        input_size: height and width that the model sees.
-        crop: random crops; else the images have the input's size.
-        learning_rate: of SGD with momentum 0.9.
-        threads: of arithmetic.
+        options: of the command line, a dict.
         channels_last: memory format of the convolutions.
         compiled: use torch.compile.
 
-    Returns:
-        (run, number of trainable parameters); run(count) trains `count` steps and returns seconds.
+    Raises:
+        LeftOut: PyTorch is not here, or it cannot compile the step.
     """
-    torch.set_num_threads(threads)
+    if torch is None:
+        raise LeftOut("PyTorch is not installed")
+    options = task.read_options(options)
+    torch.set_num_threads(options.threads)
     torch.set_flush_denormal(True)  # as TensorFlow does
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    images = torch.tensor(table.images).to(device)
-    labels = torch.tensor(table.given).long().to(device)
-    size, whole = input_size, table.num_examples // batch_size
-    order = torch.randperm(table.num_examples, device=device)
-    body, head = network(name, size, images.shape[-1], table.num_classes)
+    images, labels = (torch.tensor(array).to(device) for array in task.noise(options))
+    labels, size, channels = labels.long(), options.input_size, images.shape[-1]
+    batch_size, whole = options.batch_size, options.examples // options.batch_size
+    order = torch.randperm(options.examples, device=device)
+    body, head = network(name, size, channels, task.CLASSES)
     memory = torch.channels_last if channels_last else torch.contiguous_format
     body, head = body.to(device, memory_format=memory), head.to(device)
     parameters = [p for m in (body, head) for p in m.parameters() if p.requires_grad]
-    optimizer = torch.optim.SGD(parameters, learning_rate, momentum=MOMENTUM, fused=True)
+    optimizer = torch.optim.SGD(parameters, task.LEARNING_RATE, momentum=task.MOMENTUM, fused=True)
     loss_sum, correct = torch.zeros([], device=device), torch.zeros([], device=device)
 
     def gather(chosen):
-        if not crop:
+        if options.augment != "crop":
             return images.index_select(0, chosen)
         room = images.shape[1] - size + 1
         pixels = torch.arange(size, device=device)
@@ -212,7 +213,7 @@ def training_step(
         x = x - x.mean(1, keepdim=True)
         x = x / x.square().mean(1, keepdim=True).sqrt().clamp(min=x.shape[1] ** -0.5)
         if not name.startswith("mlp"):  # [B, H, W, C] in memory is PyTorch's channels_last
-            x = x.view(-1, size, size, images.shape[-1]).permute(0, 3, 1, 2)
+            x = x.view(-1, size, size, channels).permute(0, 3, 1, 2)
             x = x.contiguous(memory_format=memory)
         with torch.autocast(device.type, torch.bfloat16, enabled=precision != "float32"):
             x = body(x)
@@ -240,4 +241,7 @@ def training_step(
         return time.monotonic() - started
 
     body.train()
-    return run, count_trainable(body, head)
+    reason = why_not(run) if compiled else None
+    if reason is not None:
+        raise LeftOut(reason)
+    return run, {"parameters": count_trainable(body, head)}
