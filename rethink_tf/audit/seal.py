@@ -15,7 +15,7 @@ from rethink_tf.corruptions import checksum as label_checksums
 from rethink_tf.corruptions import pixels as pixel_corruptions
 from rethink_tf.corruptions.image_checksum import checksum, image_words
 from rethink_tf.corruptions.threefry import SplitId
-from rethink_tf.errors import present
+from rethink_tf.narrowing import present
 
 SAMPLED_ROWS = 8  # images of every replica's batch
 _TURN = 37  # positions by which the sample moves on from step to step

@@ -17,7 +17,8 @@ from rethink_tf.config.run_config import FIELDS, OF_THE_PARENT, RunConfig
 from rethink_tf.data import registry as datasets
 from rethink_tf.data.registry import DATASETS
 from rethink_tf.data.sources import custom as foreign_data
-from rethink_tf.errors import RequestError, StorageError, present
+from rethink_tf.errors import RequestError, StorageError
+from rethink_tf.narrowing import present
 from rethink_tf.runs import agreement, checkpoint, results
 from rethink_tf.storage import content_hash
 from rethink_tf.storage.paths import absolute

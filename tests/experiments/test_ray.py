@@ -117,7 +117,7 @@ def test_a_missing_token_is_one_line(fake):
 
 
 def test_the_package_asks_for_the_version_that_is_required():
-    text = (Path(ray_tasks.child.ROOT) / "setup.py").read_text()
+    text = (Path(ray_tasks.child.ROOT) / "pyproject.toml").read_text()
     assert f'"ray>={ray_tasks.LOWEST[0]}.{ray_tasks.LOWEST[1]},<3"' in text
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from rethink_tf.console import counted, duration, say
-from rethink_tf.errors import ExitCode, StorageError, present
+from rethink_tf.errors import ExitCode, StorageError
 from rethink_tf.experiments import rates
 from rethink_tf.experiments.sweep.jobs import ENDED, STARTED, Job
+from rethink_tf.narrowing import present
 from rethink_tf.printable import printable
 from rethink_tf.runs import results
 
