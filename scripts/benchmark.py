@@ -26,18 +26,18 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import benchmark_input  # noqa: E402
-import benchmark_loop  # noqa: E402
-import benchmark_options  # noqa: E402
-import benchmark_replicas  # noqa: E402
-import benchmark_resume  # noqa: E402
-import benchmark_step  # noqa: E402
-import benchmark_tables  # noqa: E402
-import benchmark_twins  # noqa: E402
+import benchmark_input
+import benchmark_loop
+import benchmark_options
+import benchmark_replicas
+import benchmark_resume
+import benchmark_step
+import benchmark_tables
+import benchmark_twins
 
 from rethink_tf import environment
-from rethink_tf.config.run_config import PRECISIONS  # noqa: E402
-from rethink_tf.training.devices import setup as devices  # noqa: E402
+from rethink_tf.config.run_config import PRECISIONS
+from rethink_tf.training.devices import setup as devices
 
 
 def machine(options) -> dict:

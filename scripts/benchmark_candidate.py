@@ -53,6 +53,8 @@ class Candidate:
             raise
 
     def __call__(self, count: int) -> float:
+        """Seconds of `count` steps; LeftOut where it has ended."""
+        """CALL"""
         try:
             self._process.stdin.write(f"{count}\n")
             self._process.stdin.flush()

@@ -15,17 +15,17 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import numpy as np  # noqa: E402
+import numpy as np
 
-from rethink_tf import console, environment  # noqa: E402
-from rethink_tf.cli import app  # noqa: E402
-from rethink_tf.config import fields  # noqa: E402
-from rethink_tf.config.command_line import CommandLine  # noqa: E402
-from rethink_tf.config.flags import RUN, Options, wanted  # noqa: E402
-from rethink_tf.errors import RequestError  # noqa: E402
-from rethink_tf.runs.request import prepare  # noqa: E402
-from rethink_tf.training import input_pipeline  # noqa: E402
-from rethink_tf.training.devices import setup as devices  # noqa: E402
+from rethink_tf import console, environment
+from rethink_tf.cli import app
+from rethink_tf.config import fields
+from rethink_tf.config.command_line import CommandLine
+from rethink_tf.config.flags import RUN, Options, wanted
+from rethink_tf.errors import RequestError
+from rethink_tf.runs.request import prepare
+from rethink_tf.training import input_pipeline
+from rethink_tf.training.devices import setup as devices
 
 TURNS = 3
 

@@ -183,7 +183,7 @@ class RunConfig:
 FIELDS = {f.name: f for f in dataclasses.fields(RunConfig)}
 
 
-def check_field(name: str, value) -> Any:
+def check_field(name: str, value: Any) -> Any:
     """One field's value in its own type; RequestError with what was expected and what came."""
     return fields.check(name, FIELDS[name], value)
 

@@ -105,7 +105,7 @@ def adopt(wanted: RunConfig, runs_dir: Path | str) -> RunConfig:
     )
 
 
-def _shown(value):
+def _shown(value: Any) -> Any:
     return content_hash.shown(value) if isinstance(value, str) else value
 
 
@@ -197,7 +197,7 @@ def _require_names(run_dir: Path, summary: dict) -> None:
             )
 
 
-def _epoch_and_hash(named, run_dir: Path, summary: dict, epoch: int | None) -> tuple[int, str]:
+def _epoch_and_hash(named: str, run_dir: Path, summary: dict, epoch: int | None) -> tuple[int, str]:
     last = summary["epochs"]
     if epoch is None or epoch == last:
         return last, summary["weights_hash"]

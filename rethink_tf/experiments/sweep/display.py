@@ -178,10 +178,12 @@ class Live(Plain):
         self.drawn_at = float("-inf")
 
     def begin(self, jobs, executor):
+        """Starts the table."""
         super().begin(jobs, executor)
         self.display.start()
 
     def tick(self, jobs):
+        """Draws the table anew, at most once a second."""
         if time.monotonic() - self.drawn_at >= 1.0:
             self.drawn_at = time.monotonic()
             self.display.update(self.table(jobs), refresh=True)
@@ -217,10 +219,12 @@ class Live(Plain):
         return [*shown, "-" if left is None else duration(left)]
 
     def stopping(self, count):
+        """Ends the table, and says that the runs are being stopped."""
         self.display.stop()
         super().stopping(count)
 
     def end(self):
+        """Ends the table."""
         self.display.stop()
 
 

@@ -72,6 +72,7 @@ class Job:
 
     @property
     def failed(self) -> bool:
+        """Whether it has ended otherwise than well."""
         return self.stage == ENDED and self.code != ExitCode.DONE
 
     def state(self) -> str:
