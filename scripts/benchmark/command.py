@@ -11,6 +11,7 @@ from pathlib import Path
 
 from benchmark import runs, steps, streamed_input, tables, task
 from benchmark.candidates import LeftOut, Race
+from benchmark.task import flag
 from rethink_tf import console, environment
 from rethink_tf.cli import app
 from rethink_tf.config import fields
@@ -23,32 +24,27 @@ from rethink_tf.training.devices import setup as devices
 PARTS = ("step", "loop", "replicas", "streamed", "checkpoint")
 
 
-def _flag(default, help, **more):
-    kind = str if default is None else type(default)
-    return fields.field(default, kind, help, group="What is measured, and how", **more)
-
-
 @dataclasses.dataclass(frozen=True)
 class Flags:
     """What is measured, and how; `parts`, `models` and `precisions` are tuples once read."""
 
-    parts: str = _flag(",".join(PARTS), "some of these")
-    models: str = _flag(",".join(task.TABLE1), f"some of {', '.join(task.TWINS)}")
-    precisions: str | None = _flag(
+    parts: str = flag(",".join(PARTS), "some of these")
+    models: str = flag(",".join(task.TABLE1), f"some of {', '.join(task.TWINS)}")
+    precisions: str | None = flag(
         None, f"some of {', '.join(PRECISIONS)}", by="float32, and both for the Inceptions"
     )
-    xla: str = _flag("auto", "as training does, or the other way too", choices=("auto", "both"))
-    augment: str = _flag("none", "crop: random crops from 32x32", choices=("none", "crop"))
-    batch_size: int = _flag(128, "examples per step", low=2)
-    input_size: int = _flag(28, "height and width, a multiple of 4", low=8, high=32)
-    examples: int = _flag(50_000, "resident images of the pure step", low=2)
-    seconds: float = _flag(2.0, "of each candidate in each of the three rounds", low=0)
-    epoch_seconds: float = _flag(10.0, "of an epoch of a run, at most 50,000 images", low=1e-6)
-    data_dir: str | None = _flag(None, "folder with a TFDS cifar10 for the runs", by="noise")
-    threads: int = _flag(0, "of arithmetic; 0: as many as there are cores", low=0, high=4096)
-    json: str | None = _flag(None, "a file for all figures", by="none")
-    no_torch: bool = _flag(False, "leave PyTorch out")
-    no_torch_compile: bool = _flag(False, "leave torch.compile out")
+    xla: str = flag("auto", "as training does, or the other way too", choices=("auto", "both"))
+    augment: str = flag("none", "crop: random crops from 32x32", choices=("none", "crop"))
+    batch_size: int = flag(128, "examples per step", low=2)
+    input_size: int = flag(28, "height and width, a multiple of 4", low=8, high=32)
+    examples: int = flag(50_000, "resident images of the pure step", low=2)
+    seconds: float = flag(2.0, "of each candidate in each of the three rounds", low=0)
+    epoch_seconds: float = flag(10.0, "of an epoch of a run, at most 50,000 images", low=1e-6)
+    data_dir: str | None = flag(None, "folder with a TFDS cifar10 for the runs", by="noise")
+    threads: int = flag(0, "of arithmetic; 0: as many as there are cores", low=0, high=4096)
+    json: str | None = flag(None, "a file for all figures", by="none")
+    no_torch: bool = flag(False, "leave PyTorch out")
+    no_torch_compile: bool = flag(False, "leave torch.compile out")
 
 
 LINE = CommandLine(
