@@ -34,15 +34,8 @@ def environment() -> dict[str, str]:
 class Candidate:
     """A process that was started for one candidate; call it with a count for the seconds.
 
-    Args:
-        make: `module:function`.
-        arguments: of the function, plain values.
-
-    Attributes:
-        facts: what the function says of its candidate.
-
-    Raises:
-        LeftOut: it cannot be made; later, by a call, that it cannot run.
+    `make` is `module:function`, its arguments plain values, `facts` what it says of its candidate.
+    LeftOut where it cannot be made; later, by a call, where it cannot run.
     """
 
     def __init__(self, make: str, **arguments):
@@ -117,12 +110,8 @@ def serve(make: str, arguments: str) -> None:
 class Race:
     """Candidates that take turns, so that a noisy neighbour hits all alike.
 
-    Args:
-        start: makes a candidate; default: `Candidate`.
-
-    Attributes:
-        running: the candidates by name.
-        left_out: of those that cannot run, why.
+    `running` has them by name, `left_out` why others cannot run; `start` makes one, by default as
+    a process of its own.
     """
 
     def __init__(self, start=None):

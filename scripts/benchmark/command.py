@@ -11,6 +11,7 @@ from pathlib import Path
 
 from benchmark import runs, steps, streamed_input, tables, task
 from benchmark.candidates import LeftOut, Race
+from benchmark.task import flag
 from rethink_tf import console, environment
 from rethink_tf.cli import app
 from rethink_tf.config import fields
@@ -23,41 +24,27 @@ from rethink_tf.training.devices import setup as devices
 PARTS = ("step", "loop", "replicas", "streamed", "checkpoint")
 
 
-def _flag(default, kind, help, **more):
-    return fields.field(default, kind, help, group="What is measured, and how", **more)
-
-
 @dataclasses.dataclass(frozen=True)
 class Flags:
     """What is measured, and how; `parts`, `models` and `precisions` are tuples once read."""
 
-    parts: str = _flag(",".join(PARTS), str, "some of these")
-    models: str = _flag(",".join(task.TABLE1), str, f"some of {', '.join(task.TWINS)}")
-    precisions: str | None = _flag(
-        None, str, f"some of {', '.join(PRECISIONS)}", by="float32, and both for the Inceptions"
+    parts: str = flag(",".join(PARTS), "some of these")
+    models: str = flag(",".join(task.TABLE1), f"some of {', '.join(task.TWINS)}")
+    precisions: str | None = flag(
+        None, f"some of {', '.join(PRECISIONS)}", by="float32, and both for the Inceptions"
     )
-    xla: str = _flag(
-        "auto", str, "auto: as training does; both: the other way too", choices=("auto", "both")
-    )
-    augment: str = _flag(
-        "none", str, "crop: random crops from 32x32", choices=("none", "crop")
-    )  # fmt: skip
-    batch_size: int = _flag(128, int, "examples per step", low=2)
-    input_size: int = _flag(28, int, "height and width, a multiple of 4", low=8, high=32)
-    examples: int = _flag(50_000, int, "resident images of the pure step", low=2)
-    seconds: float = _flag(
-        2.0, float, "of each candidate in each of the three rounds", low=0
-    )  # fmt: skip
-    epoch_seconds: float = _flag(
-        10.0, float, "of an epoch of a run, at most 50,000 images", low=1e-6
-    )
-    data_dir: str | None = _flag(
-        None, str, "folder with a TFDS cifar10 for the runs", by="noise"
-    )  # fmt: skip
-    threads: int = _flag(0, int, "of arithmetic; 0: as many as there are cores", low=0, high=4096)
-    json: str | None = _flag(None, str, "a file for all figures", by="none")
-    no_torch: bool = _flag(False, bool, "leave PyTorch out")
-    no_torch_compile: bool = _flag(False, bool, "leave torch.compile out")
+    xla: str = flag("auto", "as training does, or the other way too", choices=("auto", "both"))
+    augment: str = flag("none", "crop: random crops from 32x32", choices=("none", "crop"))
+    batch_size: int = flag(128, "examples per step", low=2)
+    input_size: int = flag(28, "height and width, a multiple of 4", low=8, high=32)
+    examples: int = flag(50_000, "resident images of the pure step", low=2)
+    seconds: float = flag(2.0, "of each candidate in each of the three rounds", low=0)
+    epoch_seconds: float = flag(10.0, "of an epoch of a run, at most 50,000 images", low=1e-6)
+    data_dir: str | None = flag(None, "folder with a TFDS cifar10 for the runs", by="noise")
+    threads: int = flag(0, "of arithmetic; 0: as many as there are cores", low=0, high=4096)
+    json: str | None = flag(None, "a file for all figures", by="none")
+    no_torch: bool = flag(False, "leave PyTorch out")
+    no_torch_compile: bool = flag(False, "leave torch.compile out")
 
 
 LINE = CommandLine(
@@ -91,18 +78,25 @@ def read(argv: list[str]) -> Flags | None:
     if parsed is None:
         return None
     asked = parsed[Flags]
-    if asked.examples < asked.batch_size:
-        raise RequestError(f"--examples: expected at least --batch_size, received {asked.examples}")
-    if asked.input_size % 4:
-        raise RequestError(f"--input_size: expected a multiple of 4, received {asked.input_size}")
-    if asked.augment == "crop" and asked.input_size > 28:
-        raise RequestError(
-            f"--input_size: expected at most 28 to crop, received {asked.input_size}"
-        )
-    if asked.data_dir and not datasets.is_on_disk("cifar10", asked.data_dir):
-        raise RequestError(f"--data_dir: expected a TFDS cifar10 in {asked.data_dir}")
-    if asked.json and not Path(asked.json).absolute().parent.is_dir():
-        raise RequestError(f"--json: expected a file in an existing folder, received {asked.json}")
+    wanted = {
+        "examples": (asked.examples >= asked.batch_size, "at least --batch_size"),
+        "input_size": (asked.input_size % 4 == 0, "a multiple of 4"),
+        "augment": (
+            asked.augment == "none" or asked.input_size <= 28,
+            "none where --input_size is above 28",
+        ),
+        "data_dir": (
+            not asked.data_dir or datasets.is_on_disk("cifar10", asked.data_dir),
+            "a folder with a TFDS cifar10",
+        ),
+        "json": (
+            not asked.json or Path(asked.json).absolute().parent.is_dir(),
+            "a file in an existing folder",
+        ),
+    }
+    for name, (good, expected) in wanted.items():
+        if not good:
+            raise RequestError(f"--{name}: expected {expected}, received {getattr(asked, name)}")
     precisions = asked.precisions and _some_of("precisions", asked.precisions, PRECISIONS)
     return dataclasses.replace(
         asked,

@@ -24,12 +24,7 @@ EVERY = Options().checkpoint_every
 
 
 def run(flags: dict, scratch: Path, stop_when=None) -> dict:
-    """Trains with these flags.
-
-    Args:
-        flags: of rethink_tf.main, by name.
-        scratch: an existing folder.
-        stop_when: is asked all the time; once it says True, the run gets a SIGTERM.
+    """Trains with these flags; stops it by SIGTERM once `stop_when()`, asked often, is true.
 
     Returns:
         `started` (by the clock of the history), `code`, `error` (the last line, where it ended
@@ -105,19 +100,10 @@ def write_noise(folder: Path, examples: int) -> None:
 
 
 def request(row: dict, options, scratch: Path, kind: str) -> tuple[dict, int, int]:
-    """What a run of a model is to be.
+    """(flags of rethink_tf.main, examples of an epoch, test examples) of a run of a model.
 
-    Args:
-        row: of `steps.measure`; says the speed, by which the examples are chosen.
-        options: of the command line.
-        scratch: a folder that is reused between calls.
-        kind: of the run; runs of one kind share a folder.
-
-    Returns:
-        (flags of rethink_tf.main, examples of an epoch, test examples).
-
-    Raises:
-        LeftOut: the step of this model could not be measured.
+    The row of `steps.measure` says the speed, by which the examples are chosen, or that the step
+    could not be measured: LeftOut. Runs of one kind share a folder of `scratch`.
     """
     if "failed" in row:
         raise LeftOut(row["failed"])
@@ -142,15 +128,7 @@ def history(runs_dir: Path) -> list[dict]:
 def loop(row: dict, pure_step, options, scratch: Path) -> dict:
     """Trains a model for real and compares with the pure step just before and just after.
 
-    Args:
-        row, options, scratch: see `request`.
-        pure_step: measures our step: a function that returns seconds per step.
-
-    Returns:
-        The row of the report. Shares are those of an epoch of 50,000 with 10,000 for testing.
-
-    Raises:
-        LeftOut: training failed.
+    `pure_step` returns seconds per step. LeftOut where training failed.
     """
     flags, examples, num_test = request(row, options, scratch, "loop")
     pure = pure_step()
@@ -170,12 +148,8 @@ def loop(row: dict, pure_step, options, scratch: Path) -> dict:
 def full_epoch(timing: list[dict], examples: int, num_test: int) -> dict:
     """Seconds of an epoch of 50,000 with 10,000 for testing, the best of several.
 
-    Args:
-        timing: of the epochs of a history, the first of which compiles and does not count.
-        examples, num_test: training and test examples of the run.
-
-    Returns:
-        `train`, `evaluate`, `other` (all but steps, evaluation and checkpoints), and their `all`.
+    The first of `timing` compiles and does not count. `other` is all but steps, evaluation and
+    checkpoints, `all` the sum.
     """
     later = timing[1:]
     train, evaluate = (min(t[key] for t in later) for key in ("train_seconds", "eval_seconds"))
@@ -197,13 +171,9 @@ def _seconds_to_training(first: dict, started: float) -> float:
 
 
 def loop_figures(timing: list[dict], started: float, examples: int, num_test: int) -> dict:
-    """What the `timing` of a history says; the first epoch, which compiles, counts for the start.
+    """What the `timing` of a history says of a process that was started then, by the same clock.
 
-    Args:
-        timing: of each epoch: train_seconds, eval_seconds, finished.
-        started: when the process was started, by the clock of `finished`.
-        examples: in an epoch.
-        num_test: test examples, evaluated with the training examples after each epoch.
+    Shares are those of an epoch of 50,000 with 10,000 for testing.
     """
     full, before = full_epoch(timing, examples, num_test), _seconds_to_training(timing[0], started)
     train = full["train"] * examples / TRAIN
@@ -221,14 +191,7 @@ def loop_figures(timing: list[dict], started: float, examples: int, num_test: in
 def checkpoint(row: dict, options, scratch: Path) -> dict:
     """Stops a run by SIGTERM after its first epoch, lets it go on, and reads what it wrote.
 
-    Args:
-        row, options, scratch: see `request`.
-
-    Returns:
-        The row of the report, see `checkpoint_figures`.
-
-    Raises:
-        LeftOut: a run did not end as it should.
+    LeftOut where a run did not end as it should.
     """
     flags, examples, num_test = request(row, options, scratch, "checkpoint")
     flags["checkpoint_every"] = 1  # several writes, of which the best counts
@@ -256,18 +219,10 @@ def checkpoint(row: dict, options, scratch: Path) -> dict:
 def checkpoint_figures(
     timing: list[dict], last: dict, started: float, examples: int, num_test: int
 ) -> dict:
-    """What history and summary of a resumed run say.
+    """What the epochs of a resumed process and the summary's `timing` say.
 
-    Args:
-        timing: of each epoch that the second process completed.
-        last: `timing` of the summary.
-        started: when the second process was started, by the clock of the history.
-        examples, num_test: of the run.
-
-    Returns:
-        `checkpoint_seconds` of one, `checkpoint_share` of the epochs between two by default, at
-        50,000 examples with 10,000 for testing; `restore_seconds` of reading and taking back, and
-        `start_to_next_step_seconds` from the start of the process.
+    The share is of the epochs between two checkpoints by default, at 50,000 examples with 10,000
+    for testing; the next step is counted from the start of the process.
     """
     full, first = full_epoch(timing, examples, num_test), timing[0]
     # The first epoch of the second process is what the stopped one left of it.

@@ -12,19 +12,10 @@ MATMUL_SIZES = (2048, 4096)
 
 
 def enter_torch(name: str, same: dict, options, parameters: int, race: Race) -> None:
-    """PyTorch's candidates, by setting.
+    """PyTorch's candidates enter the race as `PyTorch <setting>`.
 
-    torch.compile takes minutes, so it is tried on the fastest of the other settings alone.
-
-    Args:
-        name: one of TWINS.
-        same: arguments of every candidate.
-        options: of the command line.
-        parameters: trainable ones of our model.
-        race: which they enter, as `PyTorch <setting>`.
-
-    Raises:
-        ValueError: a twin has another number of parameters.
+    torch.compile takes minutes, so it is tried on the fastest of the other settings alone. `same`
+    are arguments of every candidate; ValueError where a twin has not our number of parameters.
     """
     settings = {f"PyTorch {key}": value for key, value in task.torch_settings(name).items()}
 
@@ -46,22 +37,11 @@ def enter_torch(name: str, same: dict, options, parameters: int, race: Race) -> 
 
 
 def measure(name: str, precision: str, options, race: Race) -> dict:
-    """One model in one precision: our step and, as `--parts` says, others, taking turns.
+    """The row of one model in one precision: our step and, as `--parts` says, others.
 
     With `step` these are our step without seals, PyTorch's and the matmul, with `streamed` our step
-    fed by tf.data.
-
-    Args:
-        name: a key of MODELS.
-        precision: `float32` or `mixed_bfloat16`.
-        options: of the command line.
-        race: an empty one; the candidate `default` of the row still runs in it afterwards.
-
-    Returns:
-        The row of the report; `seals` is what they cost, as a share of the step without them.
-
-    Raises:
-        LeftOut: our step cannot run at all.
+    fed by tf.data. The candidate `default` of the row still runs in the race afterwards. LeftOut
+    where our step cannot run at all.
     """
     from rethink_tf.training.trainer import compile_with_xla
 
@@ -101,8 +81,8 @@ def measure(name: str, precision: str, options, race: Race) -> dict:
         row["streamed"] = rates["streamed"]
     if {normal, "unsealed"} <= set(best):
         row["seals"] = best[normal] / best["unsealed"] - 1
-    products = {size: best.get(f"matmul {size}") for size in MATMUL_SIZES}
-    peaks = [2e-9 * size**3 / seconds for size, seconds in products.items() if seconds]
+    products = {size: f"matmul {size}" for size in MATMUL_SIZES}
+    peaks = [2e-9 * size**3 / best[key] for size, key in products.items() if key in best]
     if peaks:
         row["matmul_gflops"] = max(peaks)
     race.close(but=row["default"])
@@ -110,11 +90,7 @@ def measure(name: str, precision: str, options, race: Race) -> dict:
 
 
 def replicas(name: str, precision: str, options, race: Race) -> dict:
-    """The same with one replica and with two, taking turns: images/s under `replicas`.
-
-    Raises:
-        LeftOut: one of them cannot run.
-    """
+    """Images/s with one replica and with two; LeftOut where one of them cannot run."""
     from rethink_tf.training.trainer import compile_with_xla
 
     arguments = {"precision": precision, "options": vars(options)}

@@ -1,20 +1,12 @@
-"""How fast streamed images come: decoding alone, and the whole input with its corruption.
-
-    python scripts/benchmark.py --input_only --data_dir=DIR [--gpu_rate=1000] [flags of a run]
-
-Prints images per second of decode and resize alone (of files that are in memory already), of the
-whole input as training gets it (reading, order, augmentation, corruption, batches on the device),
-their ratio, and how many such cores a GPU needs that trains `--gpu_rate` images per second. Both
-take turns; the best of three counts.
-"""
+"""How fast streamed images come, for benchmark.py --input_only."""
 
 import dataclasses
 import time
 
 import numpy as np
 
+from benchmark.task import flag
 from rethink_tf import console, environment
-from rethink_tf.config import fields
 from rethink_tf.config.command_line import CommandLine
 from rethink_tf.config.flags import RUN, Options, wanted
 from rethink_tf.errors import RequestError
@@ -22,25 +14,24 @@ from rethink_tf.runs.request import prepare
 from rethink_tf.training.devices import setup as devices
 
 TURNS = 3
+_GROUP = "This command"
 
 
 @dataclasses.dataclass(frozen=True)
 class Flags:
     """What is measured, and what it is compared with."""
 
-    gpu_rate: int = fields.field(
-        1000, int, "images per second that a GPU trains", group="This command", low=1,
-    )  # fmt: skip
-    images: int = fields.field(
-        4000, int, "images of one measurement", group="This command", low=1,
-    )  # fmt: skip
+    gpu_rate: int = flag(1000, "images per second that a GPU trains", group=_GROUP, low=1)
+    images: int = flag(4000, "images of one measurement", group=_GROUP, low=1)
 
 
 LINE = CommandLine(
     "python scripts/benchmark.py --input_only",
     """
-    Measures how fast streamed images come: decode and resize alone, and the whole input as
-    training gets it. Takes the flags of a run.
+    Measures how fast streamed images come: decode and resize alone (of files that are in memory
+    already), and the whole input as training gets it (reading, order, augmentation, corruption,
+    batches on the device), and how many such cores a GPU needs that trains --gpu_rate images per
+    second. Both take turns; the best of three counts. Takes the flags of a run.
     """,
     (Flags, RUN, Options),
 )

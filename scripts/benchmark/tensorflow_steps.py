@@ -29,16 +29,7 @@ def flops_per_image(model) -> int:
 
 
 def make_steps(name, precision, options, jit, kind="", strategy=None):
-    """The steps of a model on a resident table of noise.
-
-    Args:
-        name: a key of MODELS.
-        precision: `float32` or `mixed_bfloat16`.
-        options: of the command line.
-        jit: compile forward and backward with XLA.
-        kind: a class of kinds.py; default: the steps of training.
-        strategy: default: one device.
-    """
+    """The steps of a model on a resident table of noise; `kind` is a class of kinds.py, or ours."""
     from rethink_tf.data.types import Table
     from rethink_tf.training.train_step import Steps
 
@@ -60,12 +51,9 @@ def make_steps(name, precision, options, jit, kind="", strategy=None):
 
 
 def ours(name, precision, options, jit, kind="", replicas=0):
-    """A candidate: training steps, without an epoch's begin.
+    """A candidate: training steps, without an epoch's begin; see `make_steps`.
 
-    Args:
-        options: of the command line, a dict.
-        replicas: 1 or more: so many, of REPLICAS logical devices.
-        name, precision, jit, kind: see `make_steps`.
+    With `replicas` they are so many, of REPLICAS logical devices.
     """
     options, strategy = task.read_options(options), None
     devices.start(options.threads, REPLICAS if replicas else 0)

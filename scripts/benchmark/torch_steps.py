@@ -18,16 +18,9 @@ except ImportError:
 
 
 def network(name: str, input_size: int, channels: int, num_classes: int):
-    """Body and head of a model.
+    """(nn.Module to features, nn.Linear to logits, which stays in float32) of one of TWINS.
 
-    Args:
-        name: one of TWINS.
-        input_size: height and width, a multiple of 4.
-        channels: of the images.
-        num_classes: number of logits.
-
-    Returns:
-        (nn.Module to features, nn.Linear to logits); the head stays in float32.
+    The input size is a multiple of 4.
     """
     if name.startswith("mlp"):
         widths = [input_size**2 * channels] + [512] * int(name.removeprefix("mlp_")[0])
@@ -118,12 +111,16 @@ def _activate(channels):
 
 
 def _block_before(before, after, stride):
-    """Two 3x3 convolutions, each after batch norm and ReLU, beside the identity."""
-    branch = nn.Sequential(
-        _activate(before), _conv(before, after, 3, stride), _activate(after), _conv(after, after, 3)
-    )
-    same = before == after and stride == 1
-    return _Both(nn.Identity() if same else _conv(before, after, 1, stride), branch, add=True)
+    """Two 3x3 convolutions, each after batch norm and ReLU, beside the identity.
+
+    Where the size changes, a 1x1 convolution of what is activated stands for the identity.
+    """
+    first = _activate(before)
+    branch = (_conv(before, after, 3, stride), _activate(after), _conv(after, after, 3))
+    if before == after and stride == 1:
+        return _Both(nn.Sequential(first, *branch), nn.Identity(), add=True)
+    short = _conv(before, after, 1, stride)
+    return nn.Sequential(first, _Both(nn.Sequential(*branch), short, add=True))
 
 
 def _block_after(before, after, stride):
@@ -135,7 +132,7 @@ def _block_after(before, after, stride):
     short = nn.Identity()
     if before != after or stride > 1:
         short = nn.Sequential(_conv(before, after, 1, stride), nn.BatchNorm2d(after))
-    return nn.Sequential(_Both(short, branch, add=True), nn.ReLU())
+    return nn.Sequential(_Both(branch, short, add=True), nn.ReLU())
 
 
 def _residual(channels, counts, widths, block):
@@ -174,15 +171,7 @@ def why_not(run) -> str | None:
 def candidate(name, precision, options, channels_last=False, compiled=False):
     """A candidate: steps on a resident table that gather, crop, standardise and train.
 
-    Args:
-        name: one of TWINS.
-        precision: `float32` or `mixed_bfloat16`; the latter is autocast.
-        options: of the command line, a dict.
-        channels_last: memory format of the convolutions.
-        compiled: use torch.compile.
-
-    Raises:
-        LeftOut: PyTorch is not here, or it cannot compile the step.
+    `mixed_bfloat16` is autocast. LeftOut where PyTorch is not here or cannot compile the step.
     """
     if torch is None:
         raise LeftOut("PyTorch is not installed")

@@ -109,10 +109,11 @@ def test_defaults():
     "flag",
     ["--models=vgg", "--seconds=x", "--seconds=-1", "--xla=maybe", "--unknown", "--input_size=10",
      "--json=/no/such/folder/x", "--data_dir=/no/such/folder", "--examples=5", "--parts=all",
-     "--parts=", "--epoch_seconds=0", "--precisions=float16", "--threads=-1"],
+     "--parts=", "--epoch_seconds=0", "--augment=crop --input_size=32",
+     "--precisions=float16", "--threads=-1"],
 )  # fmt: skip
 def test_a_bad_flag_is_one_line_and_exit_code_2(flag, capsys):
-    assert command.main([flag]) == ExitCode.WRONG_REQUEST == 2
+    assert command.main(flag.split()) == ExitCode.WRONG_REQUEST == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and flag.split("=")[0] in error
 
