@@ -142,10 +142,8 @@ def test_other_versions_are_said(tiny, tmp_path):
     said = []
     restore.read(folder, say=said.append)
     assert said == []
-    record = results.read_config(folder)
-    record["versions"]["keras"] = "1.0"
-    files.write_json(folder / results.CONFIG, record)
-    restore.read(folder, say=said.append)
+    versions = results.read_config(folder)["versions"] | {"keras": "1.0"}
+    restore.read(edited(tiny, tmp_path / "other", versions=versions), say=said.append)
     assert len(said) == 1 and "trained with keras 1.0, here is" in said[0]
 
 
