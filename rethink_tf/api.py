@@ -23,10 +23,12 @@ from rethink_tf.data.types import Split
 from rethink_tf.errors import RequestError
 from rethink_tf.runs import agreement, request, results
 from rethink_tf.runs.record import RunRecord, Runs
+from rethink_tf.storage import paths
 
 SPLITS = {"train": SplitId.TRAIN, "test": SplitId.TEST}
 
 
+@paths.from_here()
 def run(
     config: RunConfig | None = None,
     runs_dir: Path | str = "runs",
@@ -73,11 +75,13 @@ def run(
     )
     resolved = request.prepare(wanted, options, say)
     run_dir = Path(runs_dir) / run_id(resolved)
-    if results.read_summary(run_dir) is None:
+    # A network's own code may change the current folder; the record is read later.
+    folder = paths.absolute(run_dir)
+    if results.read_summary(folder) is None:
         datasets.require(resolved.dataset, options.data_dir)
     from rethink_tf.training.run import run as train
 
-    return RunRecord(train(resolved, run_dir, options=options, argv=[], say=say), run_dir)
+    return RunRecord(train(resolved, run_dir, options=options, argv=[], say=say), folder)
 
 
 def load_runs(runs_dir: Path | str = "runs") -> Runs:

@@ -13,9 +13,6 @@ SECONDS_BETWEEN_LINES = 15.0
 FIRST_AFTER = 2.0  # seconds of a stage; what is over by then needs no line
 
 
-_CHANCE = {True: "at chance", False: "NOT at chance", None: "(chance could not be tested)"}
-
-
 def say(text: str = "") -> None:
     """One or more lines to standard output, at once; see `printable` for what is written."""
     text = printable(text, lines=True)

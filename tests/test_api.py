@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import rethink_tf as rt
-from rethink_tf.errors import RequestError
+from rethink_tf.errors import RequestError, StorageError
 
 ROOT = Path(__file__).resolve().parents[1]
 SHORT = {"model": "mlp_1x512", "dataset": "digits", "epochs": 1, "examples": 200}
@@ -54,6 +54,29 @@ def test_a_finished_run_is_read_back(record):
     again = rt.run(corrupt=1.0, runs_dir=record.run_dir.parent, say=said.append, **SHORT)
     assert again.weights_hash == record.weights_hash
     assert "finished already" in said[0]
+
+
+def test_a_record_is_found_where_a_models_module_changed_the_folder(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "strays.py").write_text(
+        f"import os\nimport keras\nos.chdir({str(tmp_path / 'elsewhere')!r})\n"
+        "def build(input_shape, num_classes):\n"
+        "    layers = [keras.layers.Flatten(), keras.layers.Dense(num_classes)]\n"
+        "    return keras.Sequential([keras.Input(input_shape), *layers])\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    found = rt.run(runs_dir="runs", say=lambda _: 0, **SHORT | {"model": "strays:build"})
+    assert Path.cwd() == tmp_path / "elsewhere"
+    assert [line["epoch"] for line in found.history] == [1]
+    assert len(found.examples["index"]) == 200
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_a_damaged_file_of_examples_is_one_line(record, tmp_path):
+    (tmp_path / "examples.npz").write_bytes(b"no archive")
+    with pytest.raises(StorageError, match="examples.npz: damaged"):
+        _ = type(record)(dict(record), tmp_path).examples
 
 
 def test_runs_of_a_folder(record):

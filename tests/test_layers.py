@@ -1,4 +1,4 @@
-"""Who may import whom (design.md, section 2), held by reading the sources."""
+"""Who may import whom, held by reading the sources."""
 
 import ast
 import graphlib

@@ -102,16 +102,17 @@ def of_run(
         examples: training examples on which sharpness is taken, evenly spaced over the set.
         draws: of the noise of sharpness.
         signs: draws of random signs, each a training as long as the run; 0 for none.
-        data_dir, cache_dir: where its data lie, see `datasets.load`.
+        data_dir, cache_dir: where its data lie, see `registry.load`.
         say: takes lines for the reader.
         progress: gets a stage and the share of it that is done.
 
     Returns:
         Plain values: the keys of ROWS and of `weight_norms.of`, `of_margins` and `sharpness.of`,
-        and `run_id`, `name`, `run_dir`, `changed_fraction`, `recorded_train_accuracy`.
+        and `run_id`, `weights_hash`, `name`, `run_dir`, `changed_fraction`,
+        `recorded_train_accuracy`.
 
     Raises:
-        RequestError, StorageError: see `trained.read`; a layer's norm is not known.
+        RequestError, StorageError: see `restore.read`; a layer's norm is not known.
     """
     import dataclasses
 
@@ -151,6 +152,7 @@ def of_run(
         complexity = drawn["complexity"]
     return {
         "run_id": run.summary["run_id"],
+        "weights_hash": run.summary["weights_hash"],
         "name": description.run_name(absolute(run_dir)),
         "run_dir": str(run_dir),
         "changed_fraction": run.summary["changed_fraction"],

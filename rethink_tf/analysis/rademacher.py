@@ -57,7 +57,7 @@ def run(
         config: resolved; its labels are not read. Its examples, network and optimisation count.
         draws: of the signs, each a training from freshly drawn weights.
         epochs: default: the configuration's.
-        data_dir, cache_dir: see `datasets.load`.
+        data_dir, cache_dir: see `registry.load`.
         say: takes a line for each draw.
         progress: gets a stage, a draw of the signs, and the share of it that is done.
 

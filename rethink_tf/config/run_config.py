@@ -1,6 +1,6 @@
 """RunConfig: everything that can change a number of a run, and nothing that cannot.
 
-Every field carries its default, help and bounds; `command_line` makes the flags from it. Equal
+Every field carries its default, help and bounds; `flags` makes the command line from it. Equal
 configurations are one run: `run_id` is the model's name and a hash of the resolved fields. Imports
 no TensorFlow.
 """
@@ -198,7 +198,7 @@ def resolve(
 
     Args:
         config: `dataset` must be set; other None fields are resolved by model and data set.
-        data_dir, cache_dir, report: see `datasets.load`; for a data set of one's own.
+        data_dir, cache_dir, report: see `registry.load`; for a data set of one's own.
 
     Returns:
         A RunConfig; configurations that mean the same are equal.

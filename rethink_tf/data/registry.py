@@ -163,7 +163,7 @@ def load(
 
     Args:
         name: see `info`.
-        data_dir, cache_dir: see `places`.
+        data_dir, cache_dir: see `paths`.
         report: gets a line if decoding takes long, or if the cache is damaged or not writable.
         start: called before TensorFlow is needed: never for arrays that were decoded before.
         input_size, augment: see `info`.

@@ -6,7 +6,7 @@ from rethink_tf.corruptions import threefry
 
 
 def rows(index: np.ndarray, labels: np.ndarray, count: int, *, seed: int) -> np.ndarray:
-    """The rows of `datasets.take`: int64 [count], ascending.
+    """The rows of `registry.take`: int64 [count], ascending.
 
     Args:
         index: int64 [N], identities of the training examples.

@@ -19,7 +19,7 @@ class DatasetInfo:
     download_megabytes: int
     has_ids: bool = False  # Whether TFDS gives each example the id of its original position.
     streamed: bool = False  # Images stay on disk, are read when wanted and brought to any size.
-    # Of foreign sets (`foreign_data`):
+    # Of sets of one's own (`sources.custom`):
     content: str = ""  # the hash of what is in it
     class_names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()  # what was done to it, in words

@@ -41,7 +41,7 @@ def build(
     """Builds a registered model with freshly drawn weights.
 
     Args:
-        name: as in `find_spec`, or resolved by `foreign_models`.
+        name: as in `find_spec`, or resolved by `custom.name`.
         input_shape: (height, width, channels) after cropping.
         num_classes: number of logits.
         weight_decay: lambda of half lambda w squared; 0 for none.

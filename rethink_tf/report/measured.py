@@ -142,7 +142,7 @@ def _as_run(path: Path, entry: Any) -> Run:
         has = "is another" if records.DIGESTS in entry else "is missing"
         raise StorageError(
             f"{path}: damaged: the digest of {entry.get('run_id')!s:.60} {has}; add the run anew "
-            "with rethink_tf.report.measured, or report without these runs: --measured=none"
+            "with rethink-tf ship RUN, or report without these runs: --measured=none"
         )
     return run
 

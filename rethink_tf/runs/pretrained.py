@@ -221,7 +221,7 @@ def of(
 
     Args:
         child: resolved.
-        data_dir, cache_dir, report: see `datasets.load`.
+        data_dir, cache_dir, report: see `registry.load`.
 
     Raises:
         RequestError: the run that it names is not there any more.

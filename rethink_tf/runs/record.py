@@ -56,12 +56,13 @@ class RunRecord(Mapping[str, Any]):
 
     @property
     def examples(self) -> dict[str, np.ndarray]:
-        """Columns of the training examples; empty for what is no training."""
-        path = self.run_dir / results.EXAMPLES
-        if not path.is_file():
+        """Columns of the training examples; empty for what is no training.
+
+        StorageError where the file is damaged.
+        """
+        if not (self.run_dir / results.EXAMPLES).is_file():
             return {}
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        return results.read_examples(self.run_dir)
 
     def __repr__(self) -> str:
         return f"RunRecord({self._summary['run_id']}, {self._summary['status']})"

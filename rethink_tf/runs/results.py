@@ -33,7 +33,7 @@ summary.json   written last, by rename: the mark of a finished run. `status` DON
                that was and what had changed, one entry each time; `sha256`: file name: digest of
                config.json, history.jsonl and examples.npz as the run left them, and of this file
                without its own entry (`agreement` compares them on reading).
-               Of what is no training (`plain_runs`): `kind`, kernels or another, in place of all
+               Of what is no training (`task`): `kind`, kernels or another, in place of all
                of epochs; beside it solutions.json, what an interrupted kernel run had solved.
 examples.npz   one row per training example: `index true given`, `fitted_since` (the evaluated epoch
                from which on it was always fitted, 0: not fitted), `forgotten` (how often),

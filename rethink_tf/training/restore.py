@@ -124,7 +124,7 @@ def read(run_dir: Path | str, *, data_dir=None, cache_dir=None, say=print) -> Tr
 
     Args:
         run_dir: its folder.
-        data_dir, cache_dir: where its data lie, see `datasets.load`.
+        data_dir, cache_dir: where its data lie, see `registry.load`.
         say: takes lines for the reader.
 
     Raises:

@@ -116,7 +116,7 @@ def refuse_other_images(dataset: str | None, summary, run_dir: Path, data_dir) -
         dataset: of the run; others than streamed ones are not looked at.
         summary: of the run, whose id the parts of a set share.
         run_dir: for the message.
-        data_dir: see `places`.
+        data_dir: see `paths`.
 
     Raises:
         RequestError: says how many images there were, and how many there are.

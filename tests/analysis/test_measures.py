@@ -103,9 +103,14 @@ def test_the_initial_weights_are_those_that_training_started_from(tmp_path, offl
 
 
 def edited(tiny, folder, **changes):
+    """A copy of the run with other facts, in its summary and config.json, under new digests."""
     shutil.copytree(tiny.run_dir, folder)
-    summary = results.read_summary(folder)
-    files.write_json(folder / results.SUMMARY, {**summary, **changes})
+    summary, record = results.read_summary(folder), results.read_config(folder)
+    del summary["sha256"]
+    files.write_json(
+        folder / results.CONFIG, record | {k: v for k, v in changes.items() if k in record}
+    )
+    results.finish(folder, summary | changes)
     return folder
 
 
@@ -117,15 +122,16 @@ def test_what_is_not_the_runs_own_is_refused(tiny, tmp_path):
     kinds = {
         "weights_hash": ("0" * 16, StorageError, "expected weights of hash 0000000000000000"),
         "labels_hash": ("0" * 16, StorageError, "expected labels of hash 0000000000000000"),
-        "status": ("DIVERGED", RequestError, "expected a run that ended DONE, it ended DIVERGED"),
-        "config": (None, StorageError, "its summary lacks its configuration"),
-        "epochs": (9, RequestError, "expected weights of epoch 9"),
+        "status": ("DIVERGED", StorageError, "says DIVERGED, but all its epochs are there"),
+        "config": (None, StorageError, "damaged: expected a config"),
+        "epochs": (9, StorageError, "expected the run's epochs up to 9"),
     }
     for key, (value, error, message) in kinds.items():
         with pytest.raises(error, match=message):
-            restore.read(edited(tiny, tmp_path / key, **{key: value}), say=quiet)
+            changes = {key: value} | ({"reason": "no number"} if key == "status" else {})
+            restore.read(edited(tiny, tmp_path / key, **changes), say=quiet)
     moved = {**results.read_summary(tiny.run_dir)["config"], "init_from": "random"}
-    with pytest.raises(RequestError, match="expected a run trained from the start"):
+    with pytest.raises(StorageError, match="its settings are those of"):
         restore.read(edited(tiny, tmp_path / "moved", config=moved), say=quiet)
 
 
@@ -136,10 +142,8 @@ def test_other_versions_are_said(tiny, tmp_path):
     said = []
     restore.read(folder, say=said.append)
     assert said == []
-    record = results.read_config(folder)
-    record["versions"]["keras"] = "1.0"
-    files.write_json(folder / results.CONFIG, record)
-    restore.read(folder, say=said.append)
+    versions = results.read_config(folder)["versions"] | {"keras": "1.0"}
+    restore.read(edited(tiny, tmp_path / "other", versions=versions), say=said.append)
     assert len(said) == 1 and "trained with keras 1.0, here is" in said[0]
 
 
@@ -254,3 +258,33 @@ def test_signs_have_no_other_labels(field, value):
     resolved = run_config.resolve(run_config.RunConfig(model="mlp_1x512", dataset="digits"))
     with pytest.raises(RequestError, match=f"--{field}: expected none, since the labels"):
         rademacher.run(dataclasses.replace(resolved, **{field: value}))
+
+
+def test_folders_of_one_name_are_told_apart(tiny, tmp_path, own_signals, capsys):
+    """What was measured is known by the run, not by the folder that it lies in."""
+    folder = tmp_path / "copy" / "x"
+    shutil.copytree(tiny.run_dir, folder)
+    argv = [str(folder), "--sharpness_examples=50", "--sharpness_draws=1"]
+    runs_dir = tmp_path / "runs"
+    assert guarded(measures_command.main, [*argv, f"--runs_dir={runs_dir}"]) == 0
+    (measured,) = runs_dir.glob("measures-*")
+    found = results.read_summary(measured)
+    assert found["config"]["of"] == tiny.run_id
+    assert found["weights_hash"] == results.read_summary(tiny.run_dir)["weights_hash"]
+
+
+def test_measures_of_other_weights_are_not_taken_for_those_of_a_run(
+    tiny, tmp_path, own_signals, capsys
+):
+    """The same configuration, trained on another machine, is the same run with other bits."""
+    runs_dir, asked = tmp_path / "runs", ["--sharpness_examples=50", "--sharpness_draws=1"]
+    argv = [str(tiny.run_dir), f"--runs_dir={runs_dir}", *asked]
+    assert guarded(measures_command.main, argv) == 0
+    (measured,) = runs_dir.glob("measures-*")
+    summary = results.read_summary(measured)
+    del summary["sha256"]
+    results.finish(measured, summary | {"weights_hash": "0" * 16})
+    capsys.readouterr()
+    for words in ([argv[0]], [f"--of={argv[0]}"]):
+        assert guarded(measures_command.main, [*words, *argv[1:]]) == StorageError.exit_code
+        assert f"expected weights of hash {'0' * 16}" in capsys.readouterr().err

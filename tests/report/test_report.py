@@ -1,4 +1,4 @@
-"""python -m rethink_tf.report: tables and figures of made-up runs, and of what is damaged."""
+"""The report: tables and figures of made-up runs, and of what is damaged."""
 
 import csv
 import dataclasses

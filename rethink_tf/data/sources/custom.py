@@ -63,8 +63,8 @@ def open_set(
 
     Args:
         spec: one of `FORMS`; where it carries a hash, the content must be that.
-        data_dir: where TFDS's sets lie; see `places`.
-        cache_dir: where decoded images of folders are kept; see `places`.
+        data_dir: where TFDS's sets lie; see `paths`.
+        cache_dir: where decoded images of folders are kept; see `paths`.
         input_size: of the run, if known: images of folders are brought to it.
         augment: of the run; for random crops the images are brought to 8/7 of it.
         report: takes lines for the reader.

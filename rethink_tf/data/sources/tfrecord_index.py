@@ -62,7 +62,7 @@ def made_of_others(summary: dict, data_dir=None) -> str | None:
 
     Args:
         summary: of the run, on a streamed set.
-        data_dir: see `places`.
+        data_dir: see `paths`.
     """
     name = summary["config"]["dataset"]
     folder = tfds_source.prepared_folder(name, data_directory(data_dir))

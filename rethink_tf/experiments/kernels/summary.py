@@ -6,7 +6,7 @@ from rethink_tf.errors import RequestError
 
 
 def summary_of(record: dict[str, Any]) -> dict[str, Any]:
-    """What the summary of a kernel run says beyond `plain_runs`.
+    """What the summary of a kernel run says beyond `task`.
 
     Returns:
         The keys of the record but those of its configuration; `train_accuracy`, `test_accuracy` and

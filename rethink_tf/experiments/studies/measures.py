@@ -11,7 +11,7 @@ from rethink_tf.config import fields
 from rethink_tf.config.command_line import CommandLine, FlagSet, Parsed
 from rethink_tf.config.flags import Options
 from rethink_tf.config.run_config import RunConfig
-from rethink_tf.errors import ExitCode, RequestError
+from rethink_tf.errors import ExitCode, RequestError, StorageError
 from rethink_tf.experiments.studies.study import WHERE, Study, Task
 from rethink_tf.narrowing import present
 from rethink_tf.runs import pretrained, results
@@ -69,7 +69,7 @@ def _task(named: str, parsed: Parsed) -> Task:
         "examples": flags.sharpness_examples, "draws": flags.sharpness_draws, "signs": flags.signs,
     }  # fmt: skip
     usual = {"examples": measures.EXAMPLES, "draws": measures.DRAWS, "signs": 0}
-    values = {"experiment": "measures", "of": folder.name, "seed": parsed[RunConfig].seed}
+    values = {"experiment": "measures", "of": _run_id(folder), "seed": parsed[RunConfig].seed}
     if settings != usual:
         values["settings"] = settings
 
@@ -83,6 +83,29 @@ def _task(named: str, parsed: Parsed) -> Task:
         return {key: value for key, value in found.items() if key != "run_dir"}
 
     return Task(values, compute)
+
+
+def _run_id(folder: Path) -> str:
+    """The id of the run in a folder, which may have another name; by its name until it began."""
+    try:
+        record = results.read_config(folder) or {}
+    except StorageError:  # measuring it names what is damaged
+        record = {}
+    return str(record.get("run_id") or folder.name)
+
+
+def _refuse_other_weights(named: str, runs_dir: Path, values: dict[str, Any]) -> None:
+    """Refuses finished measures of a run of the same id that ended with other weights.
+
+    Another machine, or other threads, give the same configuration other bits.
+    """
+    measured = results.read_summary(runs_dir / tasks.run_id(STUDY.name, values)) or {}
+    known, run = measured.get("weights_hash"), results.read_summary(_folder(named, runs_dir))
+    if known is not None and run is not None and run.get("weights_hash") != known:
+        raise StorageError(
+            f"{named}: expected weights of hash {known}, of which {measured['run_id']} in "
+            f"{runs_dir} is, found {run.get('weights_hash')}; type another --runs_dir"
+        )
 
 
 def _folder(named: str, runs_dir: Path) -> Path:
@@ -99,19 +122,24 @@ def main(argv: Sequence[str]) -> int:
     if parsed is None:
         console.say(LINE.help())
         return ExitCode.DONE
-    if parsed[Flags].of is not None:
-        return STUDY.carry_out(plan(parsed), parsed[Options], argv)
+    runs_dir = absolute(parsed[Options].runs_dir)
+    if (of := parsed[Flags].of) is not None:
+        task = plan(parsed)
+        _refuse_other_weights(of, runs_dir, task.values)
+        return STUDY.carry_out(task, parsed[Options], argv)
     if not 1 <= len(parsed.words) <= MOST_RUNS:
         raise RequestError(
             f"expected 1 to {MOST_RUNS} folders or ids of finished runs, received "
             f"{len(parsed.words)}"
         )
     planned = [_task(named, parsed) for named in parsed.words]
-    runs_dir = absolute(parsed[Options].runs_dir)
     for named, task in zip(parsed.words, planned, strict=True):
         folder = _folder(named, runs_dir)
         if results.read_summary(folder) is None:
-            raise RequestError(f"{named}: expected a finished run; {folder} is not finished")
+            below = folder.parent == runs_dir
+            shown = Path(parsed[Options].runs_dir) / folder.name if below else folder
+            raise RequestError(f"{named}: expected a finished run; {shown} is not finished")
+        _refuse_other_weights(named, runs_dir, task.values)
         console.say(f"{named}: measuring")
         STUDY.carry_out(task, parsed[Options], argv)
     ids = [tasks.run_id(STUDY.name, task.values) for task in planned]

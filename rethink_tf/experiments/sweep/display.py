@@ -198,7 +198,7 @@ class Live(Plain):
         title = f"{ended} of {len(jobs)} ended" + (f", {failed} failed" if failed else "")
         table = Table(title=f"{title}; {words(*self.clock.left(jobs))}", title_justify="left")
         table.add_column("run")
-        for name in ("epoch", "loss", "online", "test", "images/s", "left"):
+        for name in ("epoch", "loss", "running", "test", "images/s", "left"):
             table.add_column(name, justify="right")
         for job in jobs:
             if job.stage == STARTED:

@@ -76,7 +76,7 @@ class Job:
         return self.stage == ENDED and self.code != ExitCode.DONE
 
     def state(self) -> str:
-        """As `experiments.state`."""
+        """As `status.state`."""
         return state(self.run_dir) if self.run_dir else MISSING
 
     def remove_old_logs(self) -> None:

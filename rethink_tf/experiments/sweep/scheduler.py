@@ -48,7 +48,7 @@ def drive(jobs: Sequence[Job], executor: Any, view: Any, flags: Sequence[str]) -
     Args:
         jobs: parents before those that start from them; each is ended or started here.
         executor: see above.
-        view: told of each start and end, and of each tick (`sweep_view`).
+        view: told of each start and end, and of each tick (`display`).
         flags: given to each run besides its own.
 
     Returns:

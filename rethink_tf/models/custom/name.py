@@ -1,6 +1,6 @@
 """Names of anyone's network: `package.module:function` or FILE.keras, by what is in them.
 
-`foreign_network` builds what they name. Imports no TensorFlow.
+`build` builds what they name. Imports no TensorFlow.
 """
 
 import importlib
