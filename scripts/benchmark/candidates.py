@@ -54,6 +54,7 @@ class Candidate:
             raise
 
     def __call__(self, count: int) -> float:
+        """Runs `count` steps; returns the seconds that they took."""
         try:
             self._process.stdin.write(f"{count}\n")
             self._process.stdin.flush()
