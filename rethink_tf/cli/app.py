@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from rethink_tf import console
+from rethink_tf import __version__, console
 from rethink_tf.cli import leaving
 from rethink_tf.errors import ExitCode, RequestError, RethinkError
 from rethink_tf.models.custom import user_code
@@ -148,6 +148,9 @@ def find_command(word: str) -> Command:
 def _dispatch(argv: list[str]) -> int:
     if not argv or argv[0] in ("--help", "-h", "help"):
         console.say(listing())
+        return ExitCode.DONE
+    if argv[0] == "--version":
+        console.say(f"rethink_tf {__version__}")
         return ExitCode.DONE
     command = find_command(argv[0])
     main = importlib.import_module(command.module).main

@@ -127,6 +127,8 @@ def main(argv: list[str]) -> int:
         return ExitCode.DONE
     asked = parsed[Flags]
     if asked.list:
+        for name in parsed.words:
+            experiment(name)  # refuses a name that is none
         say(listing())
         return ExitCode.DONE
     jobs = _jobs(parsed.words, asked)

@@ -308,6 +308,7 @@ def audit_predictions(session: Session, facts: dict[str, Any]) -> tuple[str, str
         Status and, where it is not DONE, the reason.
     """
     test, sealed = session.test, session.sealed
+    session.checks.columns(session.train, test)
     resident = session.steps.place(test)
     evaluated = session.evaluation.evaluate(resident, test.num_examples, seal=sealed.test)
     chance = audit.after_training(test.true, evaluated.predicted, test.num_classes)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import rethink_tf
 from rethink_tf.cli import app
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,3 +69,8 @@ def test_help_is_the_list(argv, capsys, own_signals):
 def test_train_is_the_main_command(capsys, own_signals):
     assert app.main(["train", "--epochs=0"]) == 2
     assert "--epochs: expected a whole number" in capsys.readouterr().err
+
+
+def test_the_version_is_printed(capsys, own_signals):
+    assert app.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"rethink_tf {rethink_tf.__version__}\n"

@@ -26,7 +26,8 @@ _COLUMNS = (
     ("rate", "learning_rate", 8, ".5f"),
 )
 LEGEND = """\
-accuracies in %; but for the running ones measured after the epoch, on every example of the set:
+accuracies in %: the first two columns are of the batches while training, all others are measured
+after the epoch, on every example:
   loss           mean training loss of the epoch's batches, while training
   train_running  accuracy on the epoch's batches, while training
   train          training set, labels as given
