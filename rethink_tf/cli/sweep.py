@@ -19,6 +19,7 @@ from rethink_tf.experiments.plan import (
     CHANGEABLE,
     EXPERIMENTS,
     SCALES,
+    experiment,
     planned,
     require_rows,
     rows,
