@@ -36,7 +36,7 @@ _MODULES = ("audit", "corruptions", "datasets")
 __all__ = ["__version__", *_PUBLIC]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> object:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'rethink_tf' has no attribute '{name}'")
     module = importlib.import_module(_PUBLIC[name])

@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 import time
+from collections.abc import Callable
 
 from rethink_tf.errors import StorageError
 from rethink_tf.printable import printable
@@ -24,9 +25,9 @@ def say(text: str = "") -> None:
         except UnicodeEncodeError:  # a terminal of few characters
             print(text.encode("ascii", "backslashreplace").decode(), flush=True)
     except BrokenPipeError:  # the reader has gone; the run has not
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        sys.stdout = open(os.devnull, "w")
     except OSError as error:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - or its end would fail again
+        sys.stdout = open(os.devnull, "w")  # or its end would fail again
         raise StorageError(f"standard output: {error.strerror}") from None
 
 
@@ -57,9 +58,15 @@ class StageProgress:
         interval: seconds between two lines of a stage.
     """
 
-    def __init__(self, say=say, clock=time.monotonic, interval=SECONDS_BETWEEN_LINES):
+    def __init__(
+        self,
+        say: Callable[[str], None] = say,
+        clock: Callable[[], float] = time.monotonic,
+        interval: float = SECONDS_BETWEEN_LINES,
+    ) -> None:
         self.say, self.clock, self.interval = say, clock, interval
-        self.stage, self.began, self.first, self.last, self.before = None, 0.0, 0.0, 0.0, 0.0
+        self.stage: str | None = None
+        self.began, self.first, self.last, self.before = 0.0, 0.0, 0.0, 0.0
 
     def __call__(self, stage: str, share: float) -> None:
         """One step of `stage` is done, of which `share` (0 to 1) is done altogether."""

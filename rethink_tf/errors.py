@@ -1,12 +1,6 @@
-"""The exit codes of every command, and the errors that carry them.
-
-Imports nothing of the package.
-"""
+"""The exit codes of every command, and the errors that carry them. Imports nothing."""
 
 import enum
-from typing import TypeVar
-
-_Value = TypeVar("_Value")
 
 
 class ExitCode(enum.IntEnum):
@@ -57,10 +51,3 @@ class StorageError(RethinkError):
     """A file could not be written or read: disk full, no permission."""
 
     exit_code = ExitCode.STORAGE_FAILED
-
-
-def present(value: _Value | None, what: str) -> _Value:
-    """A value that cannot be None here; ValueError naming it otherwise, which is a bug."""
-    if value is None:
-        raise ValueError(f"expected {what}, found None")
-    return value

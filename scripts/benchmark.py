@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmark import command  # noqa: E402 (the folder beside this file)
+from benchmark import command
 
 if __name__ == "__main__":
     sys.exit(command.main(sys.argv[1:]))

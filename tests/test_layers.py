@@ -14,7 +14,7 @@ PACKAGE = REPOSITORY / "rethink_tf"
 HEAVY = {"tensorflow", "keras", "tensorboard", "tensorflow_datasets"}
 # Package or module below rethink_tf: its layer. A file imports from lower layers, or from its own.
 LAYERS = {
-    "errors": 0, "printable": 0, "console": 1, "environment": 1,
+    "errors": 0, "narrowing": 0, "printable": 0, "console": 1, "environment": 1,
     "storage": 2, "corruptions": 3, "models": 4, "plotting": 4, "data": 5, "theory": 6,
     "audit": 7, "config": 8, "runs": 9, "training": 10, "analysis": 11, "experiments": 12,
     "report": 13, "cli": 14, "api": 14, "main": 15, "__main__": 15,

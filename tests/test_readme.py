@@ -45,5 +45,4 @@ def test_there_is_a_licence_and_a_citation_of_this_version():
 
     assert "Apache License\n" in (ROOT / "LICENSE").read_text()
     assert f"version: {rethink_tf.__version__}\n" in (ROOT / "CITATION.cff").read_text()
-    setup = (ROOT / "setup.py").read_text()
-    assert 'license="Apache-2.0"' in setup
+    assert 'license = "Apache-2.0"\n' in (ROOT / "pyproject.toml").read_text()

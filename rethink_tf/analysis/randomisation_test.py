@@ -25,6 +25,7 @@ from rethink_tf.config.flags import Options
 from rethink_tf.config.run_config import RunConfig
 from rethink_tf.data import registry as datasets
 from rethink_tf.errors import AuditError, DivergedError, RequestError
+from rethink_tf.models import layers_of
 from rethink_tf.models.custom.keras_file import first_line
 from rethink_tf.runs import results
 from rethink_tf.storage import content_hash, files, paths
@@ -207,7 +208,7 @@ def _named(model, out: Path) -> str:
 
     try:
         digest = hashlib.sha256(model.to_json().encode())
-        for layer in model._flatten_layers(include_self=False):
+        for layer in layers_of(model):
             if hasattr(layer, "adapt"):  # whose statistics count, unlike weights
                 for values in layer.get_weights():
                     digest.update(values.tobytes())

@@ -3,7 +3,7 @@
 from typing import Any
 
 
-def labels(*args: Any, **kwargs: Any):
+def labels(*args: Any, **kwargs: Any) -> Any:
     """Says in words what anyone's labels are: `audit.verdict.labels`, which see.
 
     `labels(true, given, p=0.5)` returns its Verdict. Raises RequestError.

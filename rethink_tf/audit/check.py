@@ -18,12 +18,12 @@ class Check:
     passed: bool | None
     detail: str
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         # NumPy's False is not False: a check that gave it would never refuse a run.
         if self.passed is not None:
             object.__setattr__(self, "passed", bool(self.passed))
 
-    def __str__(self):
+    def __str__(self) -> str:
         word = {True: "ok", False: "FAILED", None: "not testable"}[self.passed]
         return f"{self.name}: {word} ({self.detail})"
 

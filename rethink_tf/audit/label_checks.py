@@ -53,7 +53,7 @@ def evenness(case: Labels) -> list[Check]:
     return [uniformity(case), received_evenly(case), coincidences(case)]
 
 
-def _chi_squared(name: str, observed, expected, freedom: int) -> Check:
+def _chi_squared(name: str, observed: np.ndarray, expected: np.ndarray, freedom: int) -> Check:
     if freedom < 1 or expected.min() < 5:
         least = expected.min() if expected.size else 0.0
         detail = f"expected counts from {least:.2f}, needs 5; {max(freedom, 0)} degrees of freedom"
@@ -63,7 +63,7 @@ def _chi_squared(name: str, observed, expected, freedom: int) -> Check:
     return Check(name, p >= LIMIT, f"chi-squared {chi2:.1f} on {freedom} degrees, p {p:.2g}")
 
 
-def _one_class(name: str, observed, trials, share: float) -> Check | None:
+def _one_class(name: str, observed: np.ndarray, trials: np.ndarray, share: float) -> Check | None:
     """A failure where one class alone has more or fewer than chance explains; None where none has.
 
     By the binomial tails, so it holds for any counts, and sees one class among a thousand, which a

@@ -10,6 +10,8 @@ Imports no TensorFlow.
 
 import dataclasses
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from scipy import fft, special, stats
@@ -74,7 +76,7 @@ def changed_by_position(case: Labels, pooled: bool = False) -> Check:
     return dataclasses.replace(worst, text=worst.text + text).check(name, len(tests))
 
 
-def _divergence(size, changed, expected):
+def _divergence(size: Any, changed: Any, expected: Any) -> Any:
     """n KL(changed / n, expected / n) for sets of n examples; 0 for empty ones."""
     n = np.maximum(size, 1)
     share, rate = changed / n, np.clip(expected / n, 0, 1)
@@ -82,7 +84,7 @@ def _divergence(size, changed, expected):
     return np.where(size > 0, size * parts, 0.0)
 
 
-def _evidence(size, changed, expected, total):
+def _evidence(size: Any, changed: Any, expected: Any, total: Any) -> Any:
     """Minus the logarithm of a bound on the chance, one-sided, for sets chosen beforehand.
 
     The changed examples of a class are a draw without replacement. Its generating function is at
@@ -94,7 +96,7 @@ def _evidence(size, changed, expected, total):
     return np.maximum(_divergence(size, changed, expected), _divergence(*rest))
 
 
-def _intervals(changed, rate) -> _Test:
+def _intervals(changed: np.ndarray, rate: np.ndarray) -> _Test:
     """Halves, quarters, ... down to 16 examples, each also moved by half its length."""
     n = len(changed)
     counts, means = (np.concatenate([[0], np.cumsum(x)]) for x in (changed, rate))
@@ -116,7 +118,7 @@ def _intervals(changed, rate) -> _Test:
     return _Test(math.log(2 * len(start)) - float(evidence[worst]), text)
 
 
-def _periods(changed, rate, place, count_of: int) -> _Test:
+def _periods(changed: np.ndarray, rate: np.ndarray, place: np.ndarray, count_of: int) -> _Test:
     """The examples of each remainder of their place by a period."""
     place = place - place.min()
     place = place.astype(np.int32) if place.max() < 2**31 else place
@@ -142,7 +144,7 @@ def _ordinal(number: int) -> str:
     return f"{number}{'th' if 10 < number % 100 < 14 else ends.get(number % 10, 'th')}"
 
 
-def _frequencies(residual, fewer: float) -> _Test:
+def _frequencies(residual: np.ndarray, fewer: float) -> _Test:
     """The discrete Fourier transform of changed less rate, so every period, whole or not.
 
     A class adds as many unit vectors, drawn without replacement, as it has changed examples (or
@@ -159,7 +161,7 @@ def _frequencies(residual, fewer: float) -> _Test:
     return _Test(math.log(2 * len(length)) - evidence, text)
 
 
-def _neighbours(changed, strata, count: int) -> _Test:
+def _neighbours(changed: np.ndarray, strata: np.ndarray, count: int) -> _Test:
     """Examples after a changed one, at some distance; one half of the blocks given the other."""
     n = len(changed)
     best, tests, text = 0.0, 0, "too few for neighbours"
@@ -270,7 +272,9 @@ def new_labels_by_order(case: Labels, even: bool = False) -> Check:
     return worst.check(name, len(tests))
 
 
-def _foretold(clue: _Clue, target, true, fit, test, k: int):
+def _foretold(
+    clue: _Clue, target: np.ndarray, true: np.ndarray, fit: np.ndarray, test: np.ndarray, k: int
+) -> Iterator[np.ndarray]:
     """What the rules that were fitted on `fit` say of `test`: a table, a constant difference."""
     if k <= DENSE:
         best = _excess(clue, target, true, fit, k).argmax(axis=1)
@@ -285,19 +289,29 @@ def _foretold(clue: _Clue, target, true, fit, test, k: int):
         yield (clue.values[test] + step) % k
 
 
-def _shares(true, target, k: int) -> np.ndarray:
+def _shares(true: np.ndarray, target: np.ndarray, k: int) -> np.ndarray:
     """float [K, K]: which share of a true class got each label."""
     shares = _table(true, target, k).astype(float)
     return shares / np.maximum(shares.sum(axis=1, keepdims=True), 1)
 
 
-def _excess(clue: _Clue, target, true, rows, k: int) -> np.ndarray:
+def _excess(
+    clue: _Clue, target: np.ndarray, true: np.ndarray, rows: np.ndarray, k: int
+) -> np.ndarray:
     """float [K, K]: how often a clue and a label met, less what the true classes explain."""
     values, true, target = clue.values[rows], true[rows], target[rows]
     return _table(values, target, k) - _table(values, true, k) @ _shares(true, target, k)
 
 
-def _among(clue: _Clue, target, true, fit, test, k: int, even: bool) -> _Test:
+def _among(
+    clue: _Clue,
+    target: np.ndarray,
+    true: np.ndarray,
+    fit: np.ndarray,
+    test: np.ndarray,
+    k: int,
+    even: bool,
+) -> _Test:
     """The labels that were fitted as too frequent for a clue, all together: a weaker rule that
     sees more, such as low labels first and high ones later."""
     likely = _excess(clue, target, true, fit, k) > 0
@@ -314,7 +328,7 @@ def _among(clue: _Clue, target, true, fit, test, k: int, even: bool) -> _Test:
     return _Test(log_p, f"{text}{expected:,.1f}")
 
 
-def _table(rows, columns, k: int) -> np.ndarray:
+def _table(rows: np.ndarray, columns: np.ndarray, k: int) -> np.ndarray:
     return np.bincount(rows * k + columns, minlength=k * k).reshape(k, k)
 
 
@@ -324,7 +338,9 @@ def _chatterjee(met: float, expected: float) -> float:
     return math.log(2) - over**2 / (4 * expected + 2 * over) if over > 0 else 0.0
 
 
-def _matches(clue: _Clue, target, told, true, k: int, even: bool) -> _Test:
+def _matches(
+    clue: _Clue, target: np.ndarray, told: np.ndarray, true: np.ndarray, k: int, even: bool
+) -> _Test:
     """How often chance foretells as many of the labels of the examples that are tested."""
     met = int((told == target).sum())
     if even:

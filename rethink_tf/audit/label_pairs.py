@@ -30,10 +30,12 @@ class Labels:
 
     @functools.cached_property
     def changed(self) -> np.ndarray:
+        """bool [N]: which labels were changed."""
         return self.true != self.given
 
     @functools.cached_property
     def table(self) -> np.ndarray:
+        """int64 [K, K]: how often true class i was given label j."""
         return transitions(self.true, self.given, self.num_classes)
 
     @functools.cached_property
@@ -43,6 +45,7 @@ class Labels:
 
     @property
     def count(self) -> str:
+        """How many labels were changed, in words."""
         n, moved = len(self.true), int(self.changed.sum())
         return f"{moved:,} of {n:,} changed ({moved / n:.4f})"
 
@@ -52,7 +55,7 @@ class Labels:
         return float(((self.table.sum(axis=1) / len(self.true)) ** 2).sum())
 
 
-def transitions(true, given, num_classes: int) -> np.ndarray:
+def transitions(true: np.ndarray, given: np.ndarray, num_classes: int) -> np.ndarray:
     """Table [K, K] of how often true class i was given label j."""
     cells = np.asarray(true, np.int64) * num_classes + np.asarray(given, np.int64)
     return np.bincount(cells, minlength=num_classes**2).reshape(num_classes, num_classes)

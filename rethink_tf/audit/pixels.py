@@ -5,6 +5,7 @@ TensorFlow.
 """
 
 import io
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ SIGMAS = 6.0
 DECODED_APART = 0.1  # largest share of an image's entries
 
 
-def split_id(split) -> SplitId:
+def split_id(split: Any) -> SplitId:
     """The random streams' name for a Split."""
     return SplitId.TRAIN if split.name == "train" else SplitId.TEST
 
@@ -32,7 +33,7 @@ def _colours(images: np.ndarray) -> np.ndarray:
     return colours
 
 
-def _blocks(count: int):
+def _blocks(count: int) -> list[slice]:
     """Slices of a range, small enough that 64-bit copies of their images are no burden."""
     return [slice(start, start + BLOCK) for start in range(0, count, BLOCK)]
 
@@ -91,7 +92,9 @@ def recovered_permutation(original: np.ndarray, got: np.ndarray) -> np.ndarray |
     return permutation
 
 
-def shuffled_alike(train, train_got, test, test_got, fraction: float) -> list[Check]:
+def shuffled_alike(
+    train: Any, train_got: np.ndarray, test: Any, test_got: np.ndarray, fraction: float
+) -> list[Check]:
     """One permutation for all images, training and test; it moves the share asked for."""
     permutation = recovered_permutation(train.images, train_got)
     name = "one_permutation_for_training"
@@ -182,7 +185,7 @@ def _positions(images: np.ndarray) -> int:
 
 
 def gaussian_moments(
-    original: np.ndarray, got: np.ndarray, mix: float, mean, deviation, name: str
+    original: np.ndarray, got: np.ndarray, mix: float, mean: Any, deviation: Any, name: str
 ) -> list[Check]:
     """The noise part has the training set's mean and variance per channel, and no image in it."""
     if got.dtype != np.float32:
@@ -218,7 +221,7 @@ def gaussian_moments(
     ]  # fmt: skip
 
 
-def equals_twin(split, got: np.ndarray, **kinds) -> Check:
+def equals_twin(split: Any, got: np.ndarray, **kinds: Any) -> Check:
     """A sample, spread over the split, against the NumPy twin; Gaussian to 1e-4 deviations."""
     chosen = np.unique(np.linspace(0, len(got) - 1, min(SAMPLE, len(got))).astype(int))
     twin = pixel_corruptions.corrupt_pixels(
@@ -233,7 +236,7 @@ def equals_twin(split, got: np.ndarray, **kinds) -> Check:
     )
 
 
-def decoded_alike(split, files: list[bytes], got: np.ndarray) -> Check:
+def decoded_alike(split: Any, files: list[bytes], got: np.ndarray) -> Check:
     """JPEG images as they were decoded, against Pillow's decoder and NumPy's resizing.
 
     The two round differently, and interpolate colours at the edge of a part otherwise, so few
@@ -282,7 +285,7 @@ def standardised(seen: np.ndarray) -> Check:
     return Check("standardised", worst < 1e-3, f"off by at most {worst:.1e} on {len(seen)} images")
 
 
-def channel_normed(seen: np.ndarray, images: np.ndarray, mean, deviation) -> Check:
+def channel_normed(seen: np.ndarray, images: np.ndarray, mean: Any, deviation: Any) -> Check:
     """Each channel as the model sees it is (image - mean) / deviation, to 1e-4."""
     twin = (images.astype(np.float64) - mean) / deviation
     worst = float(np.abs(seen - twin).max())
@@ -290,7 +293,17 @@ def channel_normed(seen: np.ndarray, images: np.ndarray, mean, deviation) -> Che
 
 
 def before_training(
-    train, train_got, test, test_got, *, pixels, mix, fraction, mean, deviation, seed
+    train: Any,
+    train_got: np.ndarray,
+    test: Any,
+    test_got: np.ndarray,
+    *,
+    pixels: str,
+    mix: float,
+    fraction: float,
+    mean: Any,
+    deviation: Any,
+    seed: int,
 ) -> list[Check]:
     """All checks of the images that the pipeline yields.
 

@@ -153,7 +153,9 @@ class ReferenceFeatures:
 
     features: np.ndarray
 
-    def inputs(self, rows: np.ndarray, augment: str = "none", epoch: int = 0):
+    def inputs(
+        self, rows: np.ndarray, augment: str = "none", epoch: int = 0
+    ) -> tuple[np.ndarray, np.ndarray]:
         """See `ReferenceInput.inputs`."""
         expected = self.features[rows].astype(np.float64)
         return expected, np.full([1, 1, 1, 1], 1e-12)

@@ -15,7 +15,7 @@ from rethink_tf.corruptions import checksum as label_checksums
 from rethink_tf.corruptions import pixels as pixel_corruptions
 from rethink_tf.corruptions.image_checksum import checksum, image_words
 from rethink_tf.corruptions.threefry import SplitId
-from rethink_tf.errors import present
+from rethink_tf.narrowing import present
 
 SAMPLED_ROWS = 8  # images of every replica's batch
 _TURN = 37  # positions by which the sample moves on from step to step
@@ -46,7 +46,7 @@ class Seal:
     streamed: bool = False
     decoded: tuple[np.ndarray, np.ndarray] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("index", "true", "given", "words"):
             array = np.array(getattr(self, name))  # its own: nobody else can write into it
             array.flags.writeable = False
@@ -54,6 +54,7 @@ class Seal:
 
     @property
     def num_examples(self) -> int:
+        """N."""
         return len(self.index)
 
     @property
@@ -63,10 +64,12 @@ class Seal:
 
     @property
     def label_checksum(self) -> int:
+        """Over the given labels of all examples, whatever their order."""
         return label_checksums.label_checksum(self.index, self.given)
 
     @property
     def image_checksum(self) -> int:
+        """Over the words of all images, whatever their order."""
         return checksum(self.words)
 
     def record(self) -> dict[str, int]:
@@ -114,7 +117,7 @@ def unequal(got: np.ndarray, expected: np.ndarray) -> list[int]:
     return np.flatnonzero(np.asarray(got) != np.asarray(expected)).tolist()
 
 
-def sampled_rows(step, rows: int) -> np.ndarray:
+def sampled_rows(step: int | np.ndarray, rows: int) -> np.ndarray:
     """Which rows of a replica's part of a batch are sampled at a step: some that follow each other.
 
     The order of the examples is drawn, so these are as good as any, and they need not be copied.
@@ -131,7 +134,7 @@ def sampled_rows(step, rows: int) -> np.ndarray:
     return first[..., None] + np.arange(count)
 
 
-def sampled_tf(step, columns: list) -> list:
+def sampled_tf(step: Any, columns: list) -> list:
     """The rows `sampled_rows` of tensors [rows, ...]; step is an int32 tensor."""
     import tensorflow as tf
 
@@ -188,7 +191,9 @@ def seal(
     return Seal(*columns, split.images.words, streamed=True, decoded=decoded)
 
 
-def _sealed_words(name: str, source, index, got, kinds) -> tuple[np.ndarray, Check]:
+def _sealed_words(
+    name: str, source: Any, index: np.ndarray, got: Any, kinds: dict[str, Any]
+) -> tuple[np.ndarray, Check]:
     """Words of images, and whether the pipeline yielded what the reference says."""
     part = SplitId.TRAIN if name == "train" else SplitId.TEST
     exact = kinds["pixels"] != "gaussian"

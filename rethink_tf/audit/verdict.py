@@ -59,7 +59,7 @@ class Verdict:
     checks: list[Check]
     ok: bool | None
 
-    def __str__(self):
+    def __str__(self) -> str:
         asked = {None: "", True: " - as asked for", False: " - NOT as asked for"}[self.ok]
         plain = {k: v for k, v in self.figures.items() if isinstance(v, int | float)}
         numbers = ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}"
@@ -129,7 +129,9 @@ def labels(
     return Verdict(found.kind, words, figures, checks, ok)
 
 
-def _checked(true, given, num_classes, index, again):
+def _checked(
+    true: Any, given: Any, num_classes: int | None, index: Any, again: Any
+) -> tuple[Labels, Labels | None, np.ndarray | None, str]:
     """Labels, the same in the order of index or None, the second pass or None, and a note of
     classes that are absent; refuses what is none."""
     (true, wide), (given, wider) = (
@@ -137,7 +139,7 @@ def _checked(true, given, num_classes, index, again):
     )
     n = len(true)
 
-    def of_length(name, values):
+    def of_length(name: str, values: Any) -> Any:
         if len(values) != n:
             raise RequestError(f"{name}: expected {n} as in true, received {len(values)}; "
                                "is one of them another split?")  # fmt: skip

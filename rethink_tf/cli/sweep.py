@@ -14,7 +14,7 @@ from rethink_tf.config.command_line import CommandLine
 from rethink_tf.config.run_config import PRECISIONS, check_field
 from rethink_tf.console import counted, duration, say
 from rethink_tf.data import registry as datasets
-from rethink_tf.errors import ExitCode, RequestError, present
+from rethink_tf.errors import ExitCode, RequestError
 from rethink_tf.experiments.plan import (
     CHANGEABLE,
     EXPERIMENTS,
@@ -29,6 +29,7 @@ from rethink_tf.experiments.sweep import local as slots
 from rethink_tf.experiments.sweep import ray as ray_tasks
 from rethink_tf.experiments.sweep.jobs import ENDED, Job, jobs_of
 from rethink_tf.experiments.sweep.scheduler import drive
+from rethink_tf.narrowing import present
 from rethink_tf.runs import results
 from rethink_tf.runs.status import DAMAGED, INCOMPLETE, MISSING, RUNNING
 from rethink_tf.training import run as train

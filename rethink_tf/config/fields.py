@@ -3,23 +3,26 @@
 import dataclasses
 import difflib
 import math
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
 
 from rethink_tf.errors import RequestError
 
+_Kind = TypeVar("_Kind")
+
 
 def field(
-    default,
-    kind,
-    help,
+    default: Any,
+    kind: Any,
+    help: str,
     *,
-    group,
-    low=None,
-    high=None,
-    open_ends="",
-    choices=None,
-    accepts=None,
-    by="",
+    group: str,
+    low: float | None = None,
+    high: float | None = None,
+    open_ends: str = "",
+    choices: Any = None,
+    accepts: Any = None,
+    by: Any = "",
 ) -> Any:
     """A field with its bounds.
 
@@ -44,23 +47,23 @@ def field(
     )
 
 
-def described(help: str, choices, default) -> str:
+def described(help: str, choices: Any, default: Any) -> str:
     """A flag's help in one line: what it is, its choices, and its default in brackets."""
     named = f"; one of {', '.join(choices)}" if choices else ""
     shown = str(default).lower() if isinstance(default, bool) else default
     return f"{help}{named}" + (f" [{shown}]" if shown not in (None, "") else "")
 
 
-def from_stored(kind, values: dict[str, Any]):
+def from_stored(kind: type[_Kind], values: dict[str, Any]) -> _Kind:
     """A dataclass of such fields out of a file: checked, defaults for what it lacks.
 
     Fields unknown to this version are left out. RequestError for a value out of its bounds.
     """
-    known = dataclasses.fields(kind)
+    known: Any = dataclasses.fields(kind)  # type: ignore[arg-type]  # of a dataclass, as said
     return kind(**{f.name: check(f.name, f, values.get(f.name, f.default)) for f in known})
 
 
-def bounds(meta) -> str:
+def bounds(meta: Mapping[str, Any]) -> str:
     """The bounds of a field in words."""
     kind = "a whole number" if meta["kind"] is int else "a number"
     low, high, open_ends = meta["low"], meta["high"], meta["open_ends"]
@@ -71,7 +74,7 @@ def bounds(meta) -> str:
     return f"{kind} {above} {below}"
 
 
-def check_choice(name: str, value: str, known) -> None:
+def check_choice(name: str, value: str, known: Iterable[str]) -> None:
     """Refuses a value that is not among the known ones, naming the nearest."""
     if value in known:
         return
@@ -80,7 +83,7 @@ def check_choice(name: str, value: str, known) -> None:
     raise RequestError(f"--{name}: expected one of {', '.join(known)}; received {value}{hint}")
 
 
-def check(name: str, field: dataclasses.Field, value) -> Any:
+def check(name: str, field: dataclasses.Field, value: Any) -> Any:
     """One field's value in its own type, or RequestError with what was expected and what came."""
     meta = field.metadata
     if value is None:
@@ -115,7 +118,7 @@ def check(name: str, field: dataclasses.Field, value) -> Any:
     return kind(value) + 0  # -0.0 is 0.0
 
 
-def _whole_numbers(name: str, meta, value: Any, wanted: str) -> tuple[int, ...]:
+def _whole_numbers(name: str, meta: Mapping[str, Any], value: Any, wanted: str) -> tuple[int, ...]:
     """Whole numbers within the bounds, separated by commas, in their order."""
     if isinstance(value, tuple):
         return value

@@ -155,7 +155,7 @@ TABLE3 = {
 }
 
 
-def _config(row: Table1Row | Table4Row, **more) -> RunConfig:
+def _config(row: Table1Row | Table4Row, **more: Any) -> RunConfig:
     decay = WEIGHT_DECAY[row.model] if row.weight_decay else 0.0
     return resolve(
         RunConfig(

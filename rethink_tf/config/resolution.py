@@ -179,7 +179,7 @@ def check_transfer(values: dict[str, Any]) -> None:
         _check_frozen(values)
 
 
-def _check_random(values, frozen):
+def _check_random(values: dict[str, Any], frozen: bool) -> None:
     name = values["init_from"].partition(":")[2] or values["dataset"]
     if name == content_hash.shown(values["dataset"]):  # a set of one's own: with its hash
         name = values["dataset"]
@@ -200,7 +200,7 @@ def _check_random(values, frozen):
     values["init_from"] = f"{RANDOM}:{name}"
 
 
-def _check_frozen(values):
+def _check_frozen(values: dict[str, Any]) -> None:
     """The frozen part is computed once for each image, in float32, without dropout."""
     values["sync_batch_norm"] = False  # the last layer has none
     reasons = {

@@ -16,10 +16,11 @@ from rethink_tf.corruptions.labels import LABEL_NOISE, PIXELS
 from rethink_tf.data import registry as datasets
 from rethink_tf.data.registry import DATASETS
 from rethink_tf.data.sources import custom as foreign_data
-from rethink_tf.errors import RequestError, present
+from rethink_tf.errors import RequestError
 from rethink_tf.models import MODELS, find_spec
 from rethink_tf.models import accepts as accepts_model
 from rethink_tf.models.custom import name as foreign_models
+from rethink_tf.narrowing import present
 from rethink_tf.storage import content_hash
 
 PRECISIONS = ("float32", "mixed_bfloat16")
@@ -182,7 +183,7 @@ class RunConfig:
 FIELDS = {f.name: f for f in dataclasses.fields(RunConfig)}
 
 
-def check_field(name: str, value) -> Any:
+def check_field(name: str, value: Any) -> Any:
     """One field's value in its own type; RequestError with what was expected and what came."""
     return fields.check(name, FIELDS[name], value)
 

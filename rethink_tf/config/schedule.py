@@ -1,5 +1,7 @@
 """The learning rate of an epoch. It does not depend on the length of a run."""
 
+from typing import Any
+
 from rethink_tf.errors import RequestError
 
 
@@ -18,7 +20,7 @@ def milestones(text: str) -> tuple[int, ...]:
     return found
 
 
-def learning_rate(config, epoch: int) -> float:
+def learning_rate(config: Any, epoch: int) -> float:
     """The rate of an epoch, counted from 1, of a resolved RunConfig."""
     lowered = epoch - 1
     if config.lr_schedule == "step":

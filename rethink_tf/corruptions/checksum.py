@@ -1,6 +1,7 @@
 """What identifies the labels that a model is to learn: a hash of them all, and a word for each."""
 
 import hashlib
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ def label_words(index: np.ndarray, labels: np.ndarray) -> np.ndarray:
         return words ^ (words >> 29)
 
 
-def label_words_tf(index, labels):
+def label_words_tf(index: Any, labels: Any) -> Any:
     """`label_words` in TensorFlow: int64 [B] from integer [B] and [B]."""
     import tensorflow as tf
 

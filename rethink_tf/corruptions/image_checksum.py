@@ -8,6 +8,7 @@ somebody who looks for a collision.
 """
 
 import functools
+from typing import Any
 
 import numpy as np
 
@@ -64,7 +65,7 @@ def bytes_word(data: bytes, index: int) -> int:
         return int((np.array([total]) * _of_index(np.array([index])))[0])
 
 
-def image_words_tf(images, index):
+def image_words_tf(images: Any, index: Any) -> Any:
     """The TensorFlow twin of `image_words`: [B, H, W, C] and integer [B] in, int64 [B] out.
 
     The static shape of `images` but B is known.

@@ -9,6 +9,8 @@ sweeps over the probability are nested: what is corrupted at 0.5 stays so, with 
 at 0.9.
 """
 
+from typing import Any
+
 import numpy as np
 
 from rethink_tf.corruptions import threefry
@@ -61,14 +63,22 @@ def corrupt_labels(
     return np.where(whether < _threshold(probability), drawn, labels).astype(np.int32)
 
 
-def corrupt_labels_tf(labels, index, *, probability, num_classes, seed, noise="uniform"):
+def corrupt_labels_tf(
+    labels: Any,
+    index: Any,
+    *,
+    probability: float,
+    num_classes: int,
+    seed: int,
+    noise: str = "uniform",
+) -> Any:
     """The TensorFlow twin of `corrupt_labels`: integer tensors [N] in, int32 [N] out."""
     import tensorflow as tf
 
     whether, what = threefry.bits_tf(seed, Stream.LABEL, SplitId.TRAIN, index)
     labels, what = tf.cast(labels, tf.int64), tf.cast(what, tf.int64)
 
-    def below(classes):
+    def below(classes: Any) -> Any:
         return tf.bitwise.right_shift(what * classes, tf.constant(32, tf.int64))
 
     drawn = {

@@ -9,6 +9,8 @@ positions (nested: a larger share contains the smaller); `mix` t gives (1 - t) i
 As in `corruptions`, a TensorFlow body for the accelerator and a NumPy twin for the audit.
 """
 
+from typing import Any
+
 import numpy as np
 
 from rethink_tf.corruptions import threefry
@@ -17,7 +19,7 @@ from rethink_tf.corruptions.threefry import SplitId, Stream
 _NOT_CHOSEN = 2**62  # a sort key behind those of all chosen positions
 
 
-def _keys(stream, seed, split, index, count):
+def _keys(stream: Stream, seed: int, split: SplitId, index: np.ndarray, count: int) -> np.ndarray:
     """int64 [N, count] sort keys below 2**62, one for each (example, position)."""
     high, low = threefry.bits(seed, stream, split, index[:, None], np.arange(count)[None])
     return (high.astype(np.int64) << 30) ^ low.astype(np.int64)
@@ -52,16 +54,18 @@ def permutations(
     return np.take_along_axis(moved, np.argsort(slots, axis=1), axis=1)
 
 
-def permutations_tf(index, count, *, split, seed, fraction=1.0):
+def permutations_tf(
+    index: Any, count: int, *, split: SplitId, seed: int, fraction: float = 1.0
+) -> Any:
     """The TensorFlow twin of `permutations`: int [N] in, int32 [N, count] out."""
     import tensorflow as tf
 
-    def keys(stream):
+    def keys(stream: Stream) -> Any:
         high, low = threefry.bits_tf(seed, stream, split, index[:, None], tf.range(count)[None])
         high = tf.bitwise.left_shift(tf.cast(high, tf.int64), tf.constant(30, tf.int64))
         return tf.bitwise.bitwise_xor(high, tf.cast(low, tf.int64))
 
-    def order(values):
+    def order(values: Any) -> Any:
         return tf.argsort(values, axis=1, stable=True)
 
     if fraction == 1:
@@ -73,12 +77,12 @@ def permutations_tf(index, count, *, split, seed, fraction=1.0):
     return tf.gather(moved, order(slots), axis=1, batch_dims=1)
 
 
-def _one_for_all(index, pixels):
+def _one_for_all(index: Any, pixels: str) -> Any:
     """Whose permutation is drawn: example 0 of the training set for `shuffled`."""
     return np.zeros(1, np.int64) if pixels == "shuffled" else index
 
 
-def _split_of_draw(split, pixels):
+def _split_of_draw(split: SplitId, pixels: str) -> SplitId:
     return SplitId.TRAIN if pixels == "shuffled" else split
 
 
@@ -94,7 +98,7 @@ def normals(index: np.ndarray, count: int, *, split: SplitId, seed: int) -> np.n
     return pairs.reshape(len(pairs), -1)[:, :count]
 
 
-def normals_tf(index, count, *, split, seed):
+def normals_tf(index: Any, count: int, *, split: SplitId, seed: int) -> Any:
     """The TensorFlow twin of `normals`, equal to 1e-5."""
     import tensorflow as tf
 
@@ -155,8 +159,17 @@ def corrupt_pixels(
 
 
 def corrupt_pixels_tf(
-    images, index, *, pixels, split, seed, mean, deviation, mix=1.0, fraction=1.0
-):
+    images: Any,
+    index: Any,
+    *,
+    pixels: str,
+    split: SplitId,
+    seed: int,
+    mean: Any,
+    deviation: Any,
+    mix: float = 1.0,
+    fraction: float = 1.0,
+) -> Any:
     """The TensorFlow twin of `corrupt_pixels`; the static shape of `images` but N is known."""
     import tensorflow as tf
 

@@ -7,6 +7,7 @@ stateless float generators are no substitute: they give other values under XLA.
 """
 
 import enum
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,7 @@ class SplitId(enum.IntEnum):
     TEST = 1
 
 
-def _rounds(x0, x1, keys, rotate, as_word):
+def _rounds(x0: Any, x1: Any, keys: Any, rotate: Any, as_word: Any) -> tuple[Any, Any]:
     """Twenty rounds; `keys` are the three key words, `as_word` makes an addend of an int."""
     x0, x1 = x0 + keys[0], x1 + keys[1]
     for group in range(5):
@@ -48,7 +49,9 @@ def _rounds(x0, x1, keys, rotate, as_word):
     return x0, x1
 
 
-def threefry2x32(key: tuple[int, int], c0: np.ndarray, c1: np.ndarray):
+def threefry2x32(
+    key: tuple[int, int], c0: np.ndarray, c1: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Threefry-2x32-20 in NumPy.
 
     Args:
@@ -62,7 +65,7 @@ def threefry2x32(key: tuple[int, int], c0: np.ndarray, c1: np.ndarray):
     shape = c0.shape
     keys = [np.array([k & _MASK], np.uint32) for k in (*key, key[0] ^ key[1] ^ _PARITY)]
 
-    def rotate(x, distance):
+    def rotate(x: Any, distance: int) -> Any:
         return (x << np.uint32(distance)) | (x >> np.uint32(32 - distance))
 
     # At least one dimension: NumPy warns of overflow for scalars, never for arrays.
@@ -70,13 +73,13 @@ def threefry2x32(key: tuple[int, int], c0: np.ndarray, c1: np.ndarray):
     return x0.reshape(shape), x1.reshape(shape)
 
 
-def threefry2x32_tf(key: tuple[int, int], c0, c1):
+def threefry2x32_tf(key: tuple[int, int], c0: Any, c1: Any) -> tuple[Any, Any]:
     """The TensorFlow twin of `threefry2x32`: uint32 tensors in and out, bit-equal everywhere."""
     import tensorflow as tf
 
     keys = [tf.constant(k & _MASK, tf.uint32) for k in (*key, key[0] ^ key[1] ^ _PARITY)]
 
-    def rotate(x, distance):
+    def rotate(x: Any, distance: int) -> Any:
         return tf.bitwise.bitwise_or(
             tf.bitwise.left_shift(x, tf.constant(distance, tf.uint32)),
             tf.bitwise.right_shift(x, tf.constant(32 - distance, tf.uint32)),
@@ -85,13 +88,13 @@ def threefry2x32_tf(key: tuple[int, int], c0, c1):
     class Word:
         """Gives uint32 tensors the `^` that TensorFlow reserves for logical operands."""
 
-        def __init__(self, value):
+        def __init__(self, value: Any) -> None:
             self.value = value
 
-        def __add__(self, other):
+        def __add__(self, other: Any) -> "Word":
             return Word(self.value + (other.value if isinstance(other, Word) else other))
 
-        def __xor__(self, other):
+        def __xor__(self, other: Any) -> "Word":
             return Word(tf.bitwise.bitwise_xor(self.value, other.value))
 
     # The first addition broadcasts: tf.broadcast_to has no GPU kernel for uint32.
@@ -109,7 +112,9 @@ def stream_key(seed: int, stream: Stream, split: SplitId) -> tuple[int, int]:
     return seed, int(stream) | int(split) << 16
 
 
-def bits(seed: int, stream: Stream, split: SplitId, index, counter=0):
+def bits(
+    seed: int, stream: Stream, split: SplitId, index: Any, counter: Any = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """Two random words for each example.
 
     Args:
@@ -128,7 +133,9 @@ def bits(seed: int, stream: Stream, split: SplitId, index, counter=0):
     )
 
 
-def bits_tf(seed: int, stream: Stream, split: SplitId, index, counter=0):
+def bits_tf(
+    seed: int, stream: Stream, split: SplitId, index: Any, counter: Any = 0
+) -> tuple[Any, Any]:
     """The TensorFlow twin of `bits`: integer tensors in, two uint32 tensors out."""
     import tensorflow as tf
 
@@ -137,7 +144,9 @@ def bits_tf(seed: int, stream: Stream, split: SplitId, index, counter=0):
     return threefry2x32_tf(stream_key(seed, stream, split), index, counter)
 
 
-def permutation(seed: int, stream: Stream, split: SplitId, count: int, counter: int = 0):
+def permutation(
+    seed: int, stream: Stream, split: SplitId, count: int, counter: int = 0
+) -> np.ndarray:
     """A permutation of range(count), int32 [count]: the stable order of 64 random bits each."""
     high, low = bits(seed, stream, split, np.arange(count), counter)
     keys = high.astype(np.uint64) << np.uint64(32) | low

@@ -18,7 +18,8 @@ from rethink_tf.data.sources import custom as foreign_data
 from rethink_tf.data.sources import digits
 from rethink_tf.data.sources import tfds as tfds_source
 from rethink_tf.data.types import _FIELDS, DatasetInfo, Split
-from rethink_tf.errors import RequestError, present
+from rethink_tf.errors import RequestError
+from rethink_tf.narrowing import present
 from rethink_tf.storage import array_cache, content_hash
 from rethink_tf.storage.paths import cache_directory, data_directory
 

@@ -61,6 +61,7 @@ class Split:
 
     @property
     def num_examples(self) -> int:
+        """N."""
         return len(self.index)
 
     @property
@@ -100,6 +101,7 @@ class Table:
 
     @property
     def num_examples(self) -> int:
+        """N."""
         return len(self.index)
 
     @property

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from rethink_tf.config import flags, resolution, run_config
-from rethink_tf.errors import RequestError, present
+from rethink_tf.errors import RequestError
 from rethink_tf.experiments.catalogue import EXPERIMENTS as EXPERIMENTS
 from rethink_tf.experiments.catalogue import SCALED as SCALED
 from rethink_tf.experiments.catalogue import SCALES as SCALES
 from rethink_tf.experiments.catalogue import TRAINING as TRAINING
 from rethink_tf.experiments.catalogue import Experiment as Experiment
+from rethink_tf.narrowing import present
 from rethink_tf.runs import pretrained
 from rethink_tf.runs.status import state as state
 

@@ -12,6 +12,7 @@ from typing import Any
 from rethink_tf.models.custom import build as foreign_network
 from rethink_tf.models.custom import name as foreign_models
 from rethink_tf.models.custom import rescaling
+from rethink_tf.models.nested import layers_of
 from rethink_tf.models.registry import MODELS, ModelSpec, find_spec
 
 __all__ = [
@@ -88,11 +89,6 @@ def accepts(name: str) -> bool:
         return True
     foreign_models.refuse_other_files(name)
     return False
-
-
-def layers_of(model) -> list:
-    """All layers of a model, also those within its layers and within models that it holds."""
-    return list(model._flatten_layers(include_self=False))
 
 
 def arrival(model, preprocess: str) -> list[str]:

@@ -45,6 +45,7 @@ class Run:
 
     @property
     def status(self) -> str:
+        """How the run ended, as its summary says."""
         return self.summary["status"]
 
 

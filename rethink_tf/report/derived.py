@@ -25,10 +25,12 @@ class Threshold:
 
     @property
     def words(self) -> str:
+        """The threshold in words."""
         name = "loss" if self.key == "loss" else "accuracy"
         return f"{name} {'≤' if self.falling else '≥'} {self.value:g}"
 
     def met(self, value: float | None) -> bool:
+        """Whether a value of an epoch reaches it; None does not."""
         if value is None:
             return False
         return value <= self.value if self.falling else value >= self.value

@@ -38,6 +38,7 @@ class Found:
 
     @property
     def source(self) -> str:
+        """Of its runs: whose they are; empty where there is none."""
         return self.runs[0].source if self.runs else ""
 
     @property
@@ -74,10 +75,12 @@ class Gathered:
 
     @property
     def runs(self) -> list[Run]:
+        """The runs of all rows."""
         return [run for row in self.found for run in row.runs]
 
     @property
     def left_out(self) -> list[Run]:
+        """The runs of all rows that do not count."""
         return [run for row in self.found for run in row.left_out]
 
     @property

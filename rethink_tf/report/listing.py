@@ -123,7 +123,7 @@ def _facts(run: Run, line: dict[str, Any]) -> dict[str, Any]:
             "seed",
             "precision",
             "eval_every",
-        )  # fmt: skip
+        )
         if name in fields
     }
     changed = run.summary.get("changed_fraction")

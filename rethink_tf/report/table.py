@@ -34,14 +34,17 @@ class Cell:
 
     @property
     def known(self) -> tuple[float, ...]:
+        """The values that there are."""
         return tuple(v for v in self.values if v is not None)
 
     def paper_text(self) -> str:
+        """The paper's value as text."""
         if self.paper is None or isinstance(self.paper, str):
             return self.paper or DASH
         return f"{self.paper:.{self.shown}f}"
 
     def ours_text(self) -> str:
+        """Our values as text."""
         missed = len(self.values) - len(self.known)
         if not self.values:
             return self.words or DASH
@@ -63,6 +66,7 @@ class Cell:
         return derived.mean(self.known) - self.paper
 
     def difference_text(self) -> str:
+        """The difference as text."""
         found = self.difference()
         if found is None:
             return DASH
@@ -84,6 +88,7 @@ class Row:
 
     @property
     def marked(self) -> bool:
+        """Whether it is of runs that were shipped with the project."""
         return self.source == "measured"
 
 
@@ -101,6 +106,7 @@ class Table:
 
     @property
     def quantities(self) -> list[str]:
+        """The columns behind the labels, in order."""
         return list(dict.fromkeys(name for row in self.rows for name in row.cells))
 
     def compared(self, quantity: str) -> bool:

@@ -263,7 +263,9 @@ def check_history(
     _check_status(path, history, summary, lines, whole)
 
 
-def _check_best(path: Path, history: Path, summary, lines, whole: bool) -> None:
+def _check_best(
+    path: Path, history: Path, summary: dict[str, Any], lines: list[dict[str, Any]], whole: bool
+) -> None:
     """The best values of each epoch are those of the epochs up to it."""
     best = dict.fromkeys(_BEST)
     for line in lines:
@@ -281,7 +283,9 @@ def _check_best(path: Path, history: Path, summary, lines, whole: bool) -> None:
             raise _differ(path, history.name, key, summary[key], best[key])
 
 
-def _check_status(path: Path, history: Path, summary, lines, whole: bool) -> None:
+def _check_status(
+    path: Path, history: Path, summary: dict[str, Any], lines: list[dict[str, Any]], whole: bool
+) -> None:
     status, why = summary["status"], _why_not(summary, lines)
     if status == results.DONE and why:
         raise DisagreementError(f"{path}: says {status}, but {why}")
@@ -297,7 +301,7 @@ def _check_status(path: Path, history: Path, summary, lines, whole: bool) -> Non
         )
 
 
-def _why_not(summary, lines) -> str:
+def _why_not(summary: dict[str, Any], lines: list[dict[str, Any]]) -> str:
     """Why a run cannot be DONE by its history, configuration and checks; empty where it can."""
     config, last = summary["config"], lines[-1] if lines else {}
     wanted, stop = config.get("epochs"), config.get("stop_at_train_accuracy")
@@ -315,7 +319,7 @@ def _why_not(summary, lines) -> str:
     return ""
 
 
-def _ended_well(summary, lines) -> bool:
+def _ended_well(summary: dict[str, Any], lines: list[dict[str, Any]]) -> bool:
     last = lines[-1]
     return summary["epochs"] == summary["config"].get("epochs") and not (
         last.get("train_accuracy") is not None and last.get("train_loss") is None

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from rethink_tf.errors import StorageError, present
+from rethink_tf.errors import StorageError
+from rethink_tf.narrowing import present
 from rethink_tf.storage import files
 
 _MAGIC = b"rethink_tf checkpoint 1 sha256 "

@@ -19,7 +19,8 @@ PIXEL_TITLES = {
 _AUGMENT = {"crop": "random crop", "flip_rotate": "flip and rotation", "inception": "distorted"}
 
 
-def pixels_in_words(config) -> list[str]:
+def pixels_in_words(config: RunConfig) -> list[str]:
+    """What was done to the pixels, a part each."""
     words = [PIXEL_TITLES.get(config.pixels, str(config.pixels))]
     if config.pixel_mix != 1:
         words.append(f"mix t = {config.pixel_mix:g}")
@@ -30,7 +31,8 @@ def pixels_in_words(config) -> list[str]:
     return words
 
 
-def labels_in_words(config, noisy: bool) -> list[str]:
+def labels_in_words(config: RunConfig, noisy: bool) -> list[str]:
+    """What was done to the labels, a part each."""
     if not noisy:
         return ["true labels"]
     if config.labels_from is not None:

@@ -17,7 +17,8 @@ from rethink_tf.config.run_config import FIELDS, OF_THE_PARENT, RunConfig
 from rethink_tf.data import registry as datasets
 from rethink_tf.data.registry import DATASETS
 from rethink_tf.data.sources import custom as foreign_data
-from rethink_tf.errors import RequestError, StorageError, present
+from rethink_tf.errors import RequestError, StorageError
+from rethink_tf.narrowing import present
 from rethink_tf.runs import agreement, checkpoint, results
 from rethink_tf.storage import content_hash
 from rethink_tf.storage.paths import absolute
@@ -104,7 +105,7 @@ def adopt(wanted: RunConfig, runs_dir: Path | str) -> RunConfig:
     )
 
 
-def _shown(value):
+def _shown(value: Any) -> Any:
     return content_hash.shown(value) if isinstance(value, str) else value
 
 
@@ -196,7 +197,7 @@ def _require_names(run_dir: Path, summary: dict) -> None:
             )
 
 
-def _epoch_and_hash(named, run_dir: Path, summary: dict, epoch: int | None) -> tuple[int, str]:
+def _epoch_and_hash(named: str, run_dir: Path, summary: dict, epoch: int | None) -> tuple[int, str]:
     last = summary["epochs"]
     if epoch is None or epoch == last:
         return last, summary["weights_hash"]

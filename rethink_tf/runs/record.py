@@ -87,7 +87,7 @@ class RunRecord(Mapping[str, Any]):
 class Runs(list[RunRecord]):
     """Finished runs, in the order of their run ids."""
 
-    def to_dataframe(self):
+    def to_dataframe(self) -> Any:
         """A pandas DataFrame: a row for each run, indexed by run id.
 
         Columns are the plain values of the summary and, as `config.NAME`, of the configuration.

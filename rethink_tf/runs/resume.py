@@ -131,7 +131,7 @@ def _say_damage(run_dir: Path, header: dict[str, Any], say: Callable[[str], None
 
 
 def _differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    def flat(values):
+    def flat(values: dict[str, Any]) -> dict[str, Any]:
         versions = dict(values.get("versions", {}))
         versions.pop("rethink_tf", None)  # what can be resumed is a matter of the format
         return {**{k: v for k, v in values.items() if k != "versions"}, **versions}
@@ -144,7 +144,7 @@ def _differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
     ]
 
 
-def _shorter(config, run_dir: Path, say) -> Found | None:
+def _shorter(config: RunConfig, run_dir: Path, say: Callable[[str], None]) -> Found | None:
     """The longest finished run beside this one that differs in having fewer epochs only."""
     wanted = dataclasses.asdict(config)
     best, best_epochs = None, 0

@@ -7,6 +7,7 @@ hash is part of a run's identity; the path is only recorded.
 import hashlib
 import re
 from pathlib import Path
+from typing import Any
 
 from rethink_tf.errors import RequestError
 
@@ -24,7 +25,7 @@ def shown(value: str) -> str:
     return parts(value)[0]
 
 
-def brief(value) -> str:
+def brief(value: Any) -> str:
     """A value as text, of a hash the first 12 digits: for the eye, not for identity."""
     return re.sub(rf"({CONTENT}[0-9a-f]{{12}})[0-9a-f]+", r"\1", str(value))
 

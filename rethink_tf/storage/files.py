@@ -5,6 +5,7 @@ import errno
 import json
 import math
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ DEEPEST = 16  # levels of JSON; our files have five
 
 
 @contextlib.contextmanager
-def storage(path: Path):
+def storage(path: Path) -> Iterator[None]:
     """Turns a failing write or read below `path` into one clear line."""
     try:
         yield
@@ -25,7 +26,7 @@ def storage(path: Path):
         ) from None
 
 
-def without_nan(value):
+def without_nan(value: Any) -> Any:
     """JSON without NaN: no number is null."""
     if isinstance(value, dict):
         return {k: without_nan(v) for k, v in value.items()}
@@ -69,6 +70,12 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
+    """The JSON object of a file; None where there is no file.
+
+    Raises:
+        StorageError: it cannot be read, or holds something else.
+    """
+    """READJSON"""
     try:
         value = parse(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
@@ -101,7 +108,7 @@ def parse(content: bytes | str) -> Any:
     return value
 
 
-def _parts(value: Any):
+def _parts(value: Any) -> Iterable[Any]:
     if isinstance(value, dict):
         return value.values()
     return value if isinstance(value, list) else ()

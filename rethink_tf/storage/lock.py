@@ -7,6 +7,8 @@ import contextlib
 import fcntl
 import os
 import time
+from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 
 from rethink_tf.errors import InUseError, StorageError
@@ -17,7 +19,7 @@ NAME = "lock"
 
 
 @contextlib.contextmanager
-def locked(run_dir: Path):
+def locked(run_dir: Path) -> Iterator[None]:
     """Holds the run directory for this process; the lock dies with its owner.
 
     Raises:
@@ -41,7 +43,7 @@ def locked(run_dir: Path):
                     run_dir.rmdir()
 
 
-def _lock_file(run_dir: Path):
+def _lock_file(run_dir: Path) -> FileIO:
     """The lock file, open and locked, in a folder that is made if need be."""
     path = run_dir / NAME
     with storage(run_dir):
@@ -69,7 +71,7 @@ def _lock_file(run_dir: Path):
     raise StorageError(f"{path}: expected to lock it, it vanished or was looked at 100 times")
 
 
-def _only_looked_at(file) -> bool:
+def _only_looked_at(file: FileIO) -> bool:
     """Whether nobody trains here: who asks for a run's state shares its lock for a moment."""
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

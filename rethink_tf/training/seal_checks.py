@@ -14,7 +14,8 @@ from rethink_tf.audit.seal import Seal, parts, sampled_rows, unequal
 from rethink_tf.corruptions import threefry
 from rethink_tf.corruptions.image_checksum import checksum, wrapped
 from rethink_tf.corruptions.threefry import SplitId, Stream
-from rethink_tf.errors import AuditError, present
+from rethink_tf.errors import AuditError
+from rethink_tf.narrowing import present
 
 Inputs = ReferenceInput | ReferenceFeatures
 

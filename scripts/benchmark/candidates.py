@@ -61,6 +61,7 @@ class Candidate:
             raise
 
     def __call__(self, count: int) -> float:
+        """Seconds of `count` steps; LeftOut where it has ended."""
         try:
             self._process.stdin.write(f"{count}\n")
             self._process.stdin.flush()

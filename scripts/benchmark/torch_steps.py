@@ -4,6 +4,7 @@ Twins in size and work, not in weights: PyTorch pads strided convolutions on bot
 BatchNorm2d's scale, which FusedBatchNorm has not, is frozen at one.
 """
 
+import itertools
 import time
 
 from benchmark import task
@@ -31,7 +32,7 @@ def network(name: str, input_size: int, channels: int, num_classes: int):
     if name.startswith("mlp"):
         widths = [input_size**2 * channels] + [512] * int(name.removeprefix("mlp_")[0])
         layers = [nn.Flatten()]
-        for before, after in zip(widths, widths[1:], strict=False):
+        for before, after in itertools.pairwise(widths):
             layers += [nn.Linear(before, after), nn.ReLU()]
         body, features = nn.Sequential(*layers), 512
     elif name == "alexnet":

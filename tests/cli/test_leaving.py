@@ -69,7 +69,7 @@ def test_a_run_by_a_module_with_a_thread_ends(command, tmp_path):
 
 
 def test_the_console_script_ends_too():
-    assert 'rethink-tf = rethink_tf.cli.app:entry"' in (ROOT / "setup.py").read_text()
+    assert 'rethink-tf = "rethink_tf.cli.app:entry"\n' in (ROOT / "pyproject.toml").read_text()
     code = THREAD + "from rethink_tf.cli import app\nsys.argv = ['rethink-tf', 'no_such']\n"
     code, out, err = left(code + "app.entry()")
     assert (code, out) == (2, "")

@@ -77,7 +77,7 @@ def test_the_runs_own_column_is_what_it_trains_on(
     from rethink_tf.data import pipeline
 
     monkeypatch.setattr(pictures, "pixels_of", lambda figure: len(figure.axes))
-    resolved, source, train, seen, drawn_axes = made(tmp_path, monkeypatch, **fields)
+    resolved, _source, train, seen, drawn_axes = made(tmp_path, monkeypatch, **fields)
     titles = list(seen["columns"])
     assert len(titles) == 4 + (place == 4)
     assert [t.startswith("this run:") for t in titles] == [n == place for n in range(len(titles))]

@@ -6,6 +6,7 @@ finished already, locks. Files: test_fuzz_files.py.
 
 import dataclasses
 import functools
+import itertools
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -94,7 +95,6 @@ GOOD = {
     "undefok": ["x"],
     "help": ["false"],
 } | {name: list(f.metadata["choices"]) for name, f in FIELDS.items() if f.metadata["choices"]}
-# fmt: skip
 IS_PATH = (
     "init_from",
     "profile",
@@ -141,7 +141,9 @@ def words(draw, names):
 
 def lines(starts, more=()):
     """Command lines: one of the starts, and up to seven flags before or after it."""
-    flags = st.lists(words([*NAMES, *more]), max_size=7).map(lambda found: sum(found, []))
+    flags = st.lists(words([*NAMES, *more]), max_size=7).map(
+        lambda found: list(itertools.chain(*found))
+    )
     parts = st.tuples(st.sampled_from(starts), flags, st.booleans())
     return parts.map(lambda p: p[0] + p[1] if p[2] else p[1] + p[0])
 

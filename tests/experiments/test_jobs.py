@@ -1,5 +1,6 @@
 """What a sweep has to do, without doing it: each run once, parents first, in shards."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,7 @@ def test_shards_are_a_partition_that_nothing_finished_changes(tmp_path):
 
     whole = parts(1)[0]
     shards = parts(4)
-    assert sorted(sum(shards, [])) == sorted(whole)
+    assert sorted(itertools.chain(*shards)) == sorted(whole)
     assert max(map(len, shards)) - min(map(len, shards)) <= 6
     run = next(p for p in planned("levels", "smoke") if p.row == "labels_040")
     finish_parent(run, tmp_path)

@@ -77,7 +77,7 @@ def test_true_labels_give_scikit_learns_errors_and_a_whole_record(run, tmp_path)
 
 
 def test_random_labels_are_interpolated_by_the_same_command(run, tmp_path):
-    code, out, _ = run("--corrupt=1", f"--cache_dir={tmp_path / 'cache'}")
+    code, _out, _ = run("--corrupt=1", f"--cache_dir={tmp_path / 'cache'}")
     assert code == 0
     record = record_of()
     train, _, _ = digits()

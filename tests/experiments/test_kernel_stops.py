@@ -172,7 +172,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_solved(
 @pytest.mark.parametrize("examples, more", [(1, []), (2, ["--corrupt=1"]), (3, ["--ridge=1"])])
 def test_a_handful_of_examples(run, examples, more):
     argv = ["--dataset=digits", f"--examples={examples}", *more]
-    code, out, err = run(*argv)
+    code, _out, err = run(*argv)
     assert (code, err) == (0, "")
     (path,) = Path("runs").glob("*/solutions.json")
     (found,) = json.loads(path.read_text())["solutions"]

@@ -117,7 +117,7 @@ def test_a_missing_token_is_one_line(fake):
 
 
 def test_the_package_asks_for_the_version_that_is_required():
-    text = (Path(ray_tasks.child.ROOT) / "setup.py").read_text()
+    text = (Path(ray_tasks.child.ROOT) / "pyproject.toml").read_text()
     assert f'"ray>={ray_tasks.LOWEST[0]}.{ray_tasks.LOWEST[1]},<3"' in text
 
 
@@ -220,7 +220,7 @@ def test_a_killed_worker_is_retried_and_all_ends_as_by_slots(
     assert "Ray, 2 nodes, 2 CPUs; 1 thread a run" in out
     assert "[1/3] queued   trial quickstart do=slow seed 0" in out
     assert "3 runs: 2 done, 1 failed, 0 left" in out and "    the last line" in out
-    ((worker, run_dir),) = kills
+    ((_worker, run_dir),) = kills
     assert (run_dir / "stopped").read_text() == str(int(signal.SIGTERM))
     assert "killed by signal" not in out
     monkeypatch.setitem(EXPERIMENTS, "trial", TRIAL)

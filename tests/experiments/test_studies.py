@@ -94,7 +94,7 @@ def test_refused_in_one_line(
     (tmp_path / "FILE").write_text("")
     dataset = [] if any("dataset" in flag for flag in argv) else ["--dataset=digits"]
     assert command(name, *dataset, *argv) == code
-    out, err = capsys.readouterr()
+    _out, err = capsys.readouterr()
     assert err.startswith("rethink_tf: ") and err.count("\n") == 1 and message in err, err
     assert not list(tmp_path.glob("*/*/summary.json"))
 

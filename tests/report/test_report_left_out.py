@@ -224,7 +224,7 @@ def test_a_run_in_use_is_unfinished_and_said_to_be_in_training(report, tmp_path)
     (folder / results.SUMMARY).unlink()
     results.rewrite_history(folder, lines(MLP)[:3])
     with run_lock.locked(folder):
-        _, said, text = report("table1")
+        _, _said, text = report("table1")
     assert "unfinished: 1." in text and "| 10.61 | – | – |" in text
     page = (tmp_path / "out" / "report.html").read_text()
     assert '"why":"3 of 70 epochs, in training now"' in page

@@ -91,7 +91,7 @@ def test_it_sorts_by_a_number_both_ways_with_what_is_missing_last(opened):
     assert first[0] == "10.00" and first[-3] == "51.00"
     click(opened, "test %")
     second = column(opened, "test %")
-    assert second == first[:-2][::-1] + ["–", "–"]
+    assert second == [*first[:-2][::-1], "–", "–"]
     sorting = "document.querySelector('#runs th[aria-sort]').getAttribute('aria-sort')"
     assert opened.value(sorting) == "descending"
 

@@ -89,7 +89,7 @@ def test_the_columns_of_the_table_are_what_differs(served):
 
 
 def test_the_rows_of_the_table_are_the_runs_with_their_values(served):
-    address, runs_dir = served
+    address, _runs_dir = served
     asked = {
         "experimentName": "", "sliceSize": 100, "startIndex": 0, "colParams": [],
         "allowedStatuses": ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_RUNNING"],
@@ -198,7 +198,7 @@ def test_what_is_left_out_is_named(tmp_path, monkeypatch, capsys):
 def test_no_runs_are_one_clear_line(folder, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert guarded(tensorboard_command.main, [f"--runs_dir={tmp_path / folder}"]) == 2
-    out, err = capsys.readouterr()
+    _out, err = capsys.readouterr()
     assert err == (
         f"rethink_tf: --runs_dir={tmp_path / folder}: expected finished runs, found none\n"
     )

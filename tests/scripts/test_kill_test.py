@@ -8,9 +8,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
-import kill_test  # noqa: E402
-import run_outcome  # noqa: E402
-from kill_test import Kill  # noqa: E402
+import kill_test
+import run_outcome
+from kill_test import Kill
 
 LAST = "rethink_tf: stopped in epoch 2, saved"
 

@@ -8,7 +8,7 @@ import rethink_tf
 
 
 def test_corrupted_data_for_a_fit_of_one_s_own(tensorflow):
-    x, y, x_test, y_test = class_folders.arrays()
+    x, y, _x_test, _y_test = class_folders.arrays()
     made, checks = rethink_tf.corrupted_dataset((x, y), corrupt=1.0, seed=3)
     images, given = (np.stack(column) for column in zip(*made.as_numpy_iterator(), strict=True))
     assert np.array_equal(images, x) and images.dtype == np.uint8

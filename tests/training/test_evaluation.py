@@ -152,9 +152,6 @@ class Logits:
     def __call__(self, images, training):
         return tf.gather(self.logits, tf.cast(images[:, 0, 0, 0], tf.int32))
 
-    def _flatten_layers(self, include_self):
-        return []
-
 
 def test_classes_ahead_of_the_given_one_by_hand():
     """Of equal logits the first class is ahead, as argmax has it; NaN is ahead of all."""

@@ -9,6 +9,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -65,7 +66,7 @@ def untimed(tmp_path):
 class Paired(Workers):
     """One of two processes that are threads, so that no cluster is needed."""
 
-    shared = {}
+    shared: ClassVar[dict] = {}
     barrier = threading.Barrier(2)
 
     def __init__(self, rank):

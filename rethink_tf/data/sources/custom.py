@@ -16,7 +16,8 @@ import numpy as np
 from rethink_tf.data import label_file
 from rethink_tf.data.sources import custom_tfds, image_folder
 from rethink_tf.data.sources import tfds as tfds_source
-from rethink_tf.errors import RequestError, present
+from rethink_tf.errors import RequestError
+from rethink_tf.narrowing import present
 from rethink_tf.printable import printable
 from rethink_tf.storage import array_cache, content_hash
 from rethink_tf.storage.paths import absolute, cache_directory, data_directory

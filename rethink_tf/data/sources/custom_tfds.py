@@ -45,6 +45,7 @@ class Prepared:
 
     @property
     def is_split_here(self) -> bool:
+        """Whether training and test examples are of one TFDS split."""
         return self.splits["train"][0] == self.splits["test"][0]
 
     def content(self) -> str:

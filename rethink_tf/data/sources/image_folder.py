@@ -38,6 +38,7 @@ class Listing:
 
     @property
     def files(self) -> list[Path]:
+        """The images of all parts, in order."""
         return [path for part in self.parts.values() for _, path in part]
 
     def fingerprint(self) -> str:

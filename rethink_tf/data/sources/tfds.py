@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rethink_tf.errors import RequestError, StorageError, present
+from rethink_tf.errors import RequestError, StorageError
+from rethink_tf.narrowing import present
 
 SPLITS = ("train", "test")
 DECODING = 1  # to be raised whenever `decode` makes other arrays of the same files

@@ -11,8 +11,9 @@ from rethink_tf.config import fields
 from rethink_tf.config.command_line import CommandLine, FlagSet, Parsed
 from rethink_tf.config.flags import Options
 from rethink_tf.config.run_config import RunConfig
-from rethink_tf.errors import ExitCode, RequestError, present
+from rethink_tf.errors import ExitCode, RequestError
 from rethink_tf.experiments.studies.study import WHERE, Study, Task
+from rethink_tf.narrowing import present
 from rethink_tf.runs import pretrained, results
 from rethink_tf.runs import task as tasks
 from rethink_tf.storage.paths import absolute

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from rethink_tf.console import counted, duration, say
-from rethink_tf.errors import ExitCode, StorageError, present
+from rethink_tf.errors import ExitCode, StorageError
 from rethink_tf.experiments import rates
 from rethink_tf.experiments.sweep.jobs import ENDED, STARTED, Job
+from rethink_tf.narrowing import present
 from rethink_tf.printable import printable
 from rethink_tf.runs import results
 
@@ -177,10 +178,12 @@ class Live(Plain):
         self.drawn_at = float("-inf")
 
     def begin(self, jobs, executor):
+        """Starts the table."""
         super().begin(jobs, executor)
         self.display.start()
 
     def tick(self, jobs):
+        """Draws the table anew, at most once a second."""
         if time.monotonic() - self.drawn_at >= 1.0:
             self.drawn_at = time.monotonic()
             self.display.update(self.table(jobs), refresh=True)
@@ -216,10 +219,12 @@ class Live(Plain):
         return [*shown, "-" if left is None else duration(left)]
 
     def stopping(self, count):
+        """Ends the table, and says that the runs are being stopped."""
         self.display.stop()
         super().stopping(count)
 
     def end(self):
+        """Ends the table."""
         self.display.stop()
 
 

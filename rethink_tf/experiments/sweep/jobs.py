@@ -10,9 +10,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from rethink_tf.config import run_config
-from rethink_tf.errors import ExitCode, RethinkError, StorageError, present
+from rethink_tf.errors import ExitCode, RethinkError, StorageError
 from rethink_tf.experiments import plan as experiments
 from rethink_tf.experiments.plan import Planned
+from rethink_tf.narrowing import present
 from rethink_tf.runs import agreement, results
 from rethink_tf.runs.status import DAMAGED, DIVERGED, FINISHED, INVALID, MISSING, state
 from rethink_tf.storage import temporaries
@@ -71,6 +72,7 @@ class Job:
 
     @property
     def failed(self) -> bool:
+        """Whether it has ended otherwise than well."""
         return self.stage == ENDED and self.code != ExitCode.DONE
 
     def state(self) -> str:

@@ -11,10 +11,11 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from rethink_tf.errors import ExitCode, StorageError, present
+from rethink_tf.errors import ExitCode, StorageError
 from rethink_tf.experiments.plan import TRAINING
 from rethink_tf.experiments.sweep.jobs import ENDED, STARTED, WAITING, Job
 from rethink_tf.experiments.sweep.watch import Watch
+from rethink_tf.narrowing import present
 from rethink_tf.runs import results
 from rethink_tf.runs.status import RUNNING
 

@@ -12,9 +12,10 @@ import sys
 
 import numpy as np
 
-from rethink_tf.errors import RequestError, present
+from rethink_tf.errors import RequestError
 from rethink_tf.models.custom import keras_file, last_activation, rescaling, user_code
 from rethink_tf.models.custom import name as foreign_models
+from rethink_tf.narrowing import present
 from rethink_tf.storage import content_hash, paths
 
 PROBE = 8

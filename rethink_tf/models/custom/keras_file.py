@@ -7,6 +7,7 @@ import zipfile
 import zlib
 
 from rethink_tf.errors import RequestError
+from rethink_tf.models.nested import layers_of
 
 # Classes that run code of their own, or that of another file, when they are made or called.
 _CODE = ("Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
@@ -48,7 +49,7 @@ def read(path: str):
     except Exception as error:  # Keras raises what its layers raise
         raise RequestError(f"--model={path}: cannot be opened: {first_line(error)}") from None
     notes = [f"{path}: weights drawn anew by --seed, the file's are not used"]
-    old_layers, layers = (list(m._flatten_layers(include_self=False)) for m in (stored, model))
+    old_layers, layers = (layers_of(each) for each in (stored, model))
     for old, new in zip(old_layers, layers, strict=True):
         if hasattr(new, "adapt"):  # statistics of a preprocessing layer are no trained weights
             new.set_weights(old.get_weights())

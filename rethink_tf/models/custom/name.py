@@ -10,8 +10,9 @@ import re
 import sys
 from pathlib import Path
 
-from rethink_tf.errors import RequestError, present
+from rethink_tf.errors import RequestError
 from rethink_tf.models.custom import user_code
+from rethink_tf.narrowing import present
 from rethink_tf.storage import content_hash as contents
 from rethink_tf.storage import paths
 

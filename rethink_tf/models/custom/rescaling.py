@@ -7,6 +7,8 @@ import contextlib
 
 import numpy as np
 
+from rethink_tf.models.nested import layers_of
+
 IMAGES = 8  # of noise, as many as the model was tried with
 _GAINS, _SHIFT = (2 / 3, 3 / 2), 0.5  # of standardised images: within these nothing is scaled
 _FLAT = 1e-3  # gain by spread: below, the images are standardised within, whatever comes
@@ -54,7 +56,7 @@ def _reached(model):
         return noted
 
     try:
-        for layer in model._flatten_layers():
+        for layer in [model, *layers_of(model)]:
             if layer._trainable_variables:  # its own, not those of layers in it
                 layer.call = noting(layer, layer.call)
                 wrapped.append(layer)

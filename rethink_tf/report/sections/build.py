@@ -54,6 +54,7 @@ class Section:
 
     @property
     def name(self) -> str:
+        """Of the experiment."""
         return self.gathered.name
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from rethink_tf.config import paper
 from rethink_tf.config.paper import paper_table
-from rethink_tf.errors import present
+from rethink_tf.narrowing import present
 from rethink_tf.report import derived, drawing
 from rethink_tf.report.drawing import Figure
 from rethink_tf.report.gather import Found, Gathered

@@ -133,7 +133,7 @@ def measures(gathered: Gathered, _first: float):
                 _DECIMALS[kind],
                 found.words,
                 found.source == MEASURED,
-            )  # fmt: skip
+            )
             for found in gathered.found
         }
         if any(cell.values for cell in cells.values()):

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from scipy.linalg import blas
 
-from rethink_tf.errors import present
+from rethink_tf.narrowing import present
 from rethink_tf.storage import array_cache
 from rethink_tf.theory.kernels import cholesky, gram, random_conv
 from rethink_tf.theory.kernels.gram import Gram, Kernel

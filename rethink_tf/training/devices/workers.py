@@ -45,7 +45,7 @@ class Workers:
         self.strategy, self.rank, self.count = strategy, 0, 1
         if strategy is not None:
             resolver = strategy.cluster_resolver
-            self.rank = strategy.extended._id_in_cluster  # no public name has it
+            self.rank = resolver.task_id  # all tasks of a cluster are workers (`cluster`)
             self.count = len(resolver.cluster_spec().as_dict()["worker"])
 
     @property
