@@ -8,7 +8,7 @@ import pytest
 from label_cases import honest_sets, noisy, true_labels
 from scipy import stats
 
-from rethink_tf.audit import dataset as audit
+from rethink_tf import audit
 from rethink_tf.audit import label_order
 from rethink_tf.audit.label_order import changed_by_position, new_labels_by_order
 from rethink_tf.audit.label_pairs import Labels

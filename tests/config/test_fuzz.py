@@ -77,6 +77,7 @@ GOOD = {
     "init_from": ["random", "random:digits"],
     "profile": ["trace"],
     "dry_run": ["true", "false"],
+    "verbose": ["true", "false"],
     "deterministic": ["true"],
     "threads": ["0", "4096"],
     "devices": ["0", "1024"],
