@@ -93,7 +93,7 @@ def test_labels_of_any_shape_batched_or_not(kind, labels, batch, tensorflow):
     y = np.arange(40) % 10
     source = tensorflow.data.Dataset.from_tensor_slices((x, LABELS[labels](y)))
     source = source if batch is None else source.batch(batch)
-    images, found = own_training._arrays("train", source)
+    images, found, _ = own_training._arrays("train", source)
     assert np.array_equal(images, x) and np.array_equal(found, y)
 
 
@@ -111,7 +111,7 @@ def test_shapes_that_are_not_known_before_are_looked_at(labels, tensorflow):
 
         spec = tuple(tensorflow.TensorSpec(None, kind) for kind in ("uint8", rows.dtype))
         source = tensorflow.data.Dataset.from_generator(batches, output_signature=spec)
-        images, found = own_training._arrays("train", source)
+        images, found, _ = own_training._arrays("train", source)
         assert np.array_equal(images, x) and np.array_equal(found, y)
 
 
