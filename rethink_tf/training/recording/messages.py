@@ -73,7 +73,7 @@ def introduction(config: RunConfig, run_id: str, facts: dict[str, Any], usual: R
         "Trained": f"{content_hash.shown(config.model)} on {dataset}, {config.epochs} epochs",
         "Not default": ", ".join(differing) or "nothing",
     }
-    return "\n".join(f"{name:<14} {value}" for name, value in (lines | facts).items())
+    return "\n".join(f"{name:<14} {printable(str(v))}" for name, v in (lines | facts).items())
 
 
 def header() -> str:
