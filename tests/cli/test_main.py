@@ -73,14 +73,16 @@ def test_a_run_says_that_it_is_on_digits_and_records_it(tiny):
     assert [path.name for path in tiny.runs_dir.iterdir()] == [tiny.run_id]
     assert results.read_config(tiny.run_dir)["config"]["dataset"] == "digits"
     assert results.read_summary(tiny.run_dir)["config"]["dataset"] == "digits"
-    assert "dataset digits" in tiny.out
+    assert "mlp_1x512 on digits, 2 epochs" in tiny.out
 
 
 def test_what_a_run_says(tiny):
     lines = tiny.out.splitlines()
-    assert lines[1] == f"run {tiny.run_id}"
-    (header,) = [i for i, line in enumerate(lines) if line.startswith("epoch      loss   online")]
-    epochs = [line for line in lines[header + 1 :] if len(line) == len(lines[header])]
+    assert lines[1] == f"Run            {tiny.run_id}"
+    (header,) = [
+        i for i, line in enumerate(lines) if line.startswith("epoch      loss  train_running")
+    ]
+    epochs = lines[header + 1 : header + 3]  # with nothing between
     assert [line[:5] for line in epochs] == ["    1", "    2"]
     assert "\r" not in tiny.out, "no progress bar where the output is piped"
     assert "labels drawn at random; predicts true test labels at chance" in lines[-2]
@@ -95,7 +97,7 @@ def test_a_run_says_how_long_its_first_step_compiled(tiny):
     assert 0 < seconds <= first + 0.05
     header = [line.startswith("epoch ") for line in lines].index(True)
     epoch = [line.startswith("    1 ") for line in lines].index(True)
-    assert header < lines.index(said) < epoch
+    assert lines.index(said) < header == epoch - 1
 
 
 def test_a_run_that_another_process_holds(tmp_path, refused, no_training):
