@@ -84,14 +84,15 @@ def main(argv: Sequence[str]) -> int:
         console.say(why)
     datasets.require(run.dataset, settings.data_dir)
     values = kernel_settings.configuration(run, settings)
+    shown = Path(runs_dir, tasks.run_id(KIND, values), SOLUTIONS)
 
     def compute(folder: Path) -> dict[str, Any]:
         path = folder / SOLUTIONS
-        record = _solve(run, settings, path)
+        record = _solve(run, settings, path, shown)
         finish(record, path)
         return kernel_summary.summary_of(record)
 
-    with _told_what_is_kept(settings, Path(runs_dir, tasks.run_id(KIND, values), SOLUTIONS)):
+    with _told_what_is_kept(settings, shown):
         return tasks.carry_out(runs_dir, KIND, values, compute, argv=argv, threads=settings.threads)
 
 
@@ -113,7 +114,7 @@ def _told_what_is_kept(settings: Settings, solutions: Path):
         raise KeyboardInterrupt(f"interrupted; {words}") from None
 
 
-def _solve(run, settings: Settings, path: Path) -> dict[str, Any]:
+def _solve(run, settings: Settings, path: Path, shown: Path) -> dict[str, Any]:
     """Solves what is asked for and prints it; returns the record, which is kept in `path`."""
     name, gamma, source = kernel_settings.kernel_of(settings, run.dataset)
     kernel = Kernel(name, gamma)
@@ -141,7 +142,7 @@ def _solve(run, settings: Settings, path: Path) -> dict[str, Any]:
     record["solutions"] = _solved_before(path, record)
     solved = {(values["filters"], values["ridge"]): values for values in record["solutions"]}
     for step in [step for step in wanted if step in solved]:
-        console.say(f"from {path}:")
+        console.say(f"from {shown}:")
         say_solution(solved[step])
     wanted = [step for step in wanted if step not in solved]
     wanted = kernel_solutions.possible(settings, kernel, wanted, n, data.train.images.shape[1:])
