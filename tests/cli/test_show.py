@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from drawing import drawn, expected, history, legends, opened
+from report_runs import write_run
 
 from rethink_tf.cli import show
 from rethink_tf.cli.app import guarded
@@ -17,7 +18,6 @@ from rethink_tf.errors import StorageError
 from rethink_tf.plotting import curves
 from rethink_tf.plotting import style as pictures
 from rethink_tf.runs import description, results
-from rethink_tf.storage import files
 from rethink_tf.training.recording import samples
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -228,15 +228,14 @@ def test_the_command_draws_curves_without_tensorflow(tmp_path):
 def test_the_curves_of_folders(tmp_path):
     fields = {"model": "inception", "dataset": "cifar100", "examples": 5000, "pixels": "random"}
     shuffled = {"model": "mlp_1x512", "dataset": "cifar10", "corrupt": 0.5}
-    lines = [history(3, seed) for seed in range(4)]
+    wanted = run_config.resolve(run_config.RunConfig(**shuffled, epochs=3))
     folders = [
-        Path(a_run(tmp_path / "a", lines[0], **fields, shuffle_fraction=0.5, seed=3)),
-        Path(a_run(tmp_path / "b", lines[1], **shuffled)),
-        Path(a_run(tmp_path / "c", lines[2], **shuffled)),
-        Path(a_run(tmp_path / "d", lines[3])),
+        Path(a_run(tmp_path / "a", history(3, 0), **fields, shuffle_fraction=0.5, seed=3)),
+        write_run(tmp_path, wanted).rename(tmp_path / "b"),
+        write_run(tmp_path, wanted).rename(tmp_path / "c"),
+        Path(a_run(tmp_path / "d", history(3, 3))),
     ]
-    files.write_json(folders[1] / results.SUMMARY, {"status": results.DONE})
-    files.write_json(folders[2] / results.SUMMARY, {"status": results.DONE})
+    lines = [results.read_history(folder) for folder in folders]
     figure = show._curves(folders)
     assert [axes.get_title().replace("\n", " ") for axes in figure.axes] == [
         "inception, cifar100, 5,000 examples, random pixels, fraction 0.5, true labels, seed 3, "
