@@ -163,8 +163,8 @@ def test_what_went_on_in_a_changed_environment_says_so_for_ever(tensorflow, tmp_
     differed = [f"after epoch 1, step 3 of the next: numpy was {numpy} and is 9.9"]
     assert (summary["exact"], summary["differed"]) == (False, differed)
     assert results.read_summary(run_dir)["differed"] == differed
-    closing = "\n  not exact, an uninterrupted run may end otherwise: went on with --resume=anyway "
-    assert f"{closing}{differed[0]}\n" in said[-1]
+    closing = "an uninterrupted run may end otherwise: it was resumed with --resume=anyway "
+    assert f"\n  not exact, {closing}{differed[0]}\n{run_dir}" in said[-1]
     again = []
     run(run_dir, again, epochs=3)
     assert again[-1] == said[-1], "a finished run says it too"
