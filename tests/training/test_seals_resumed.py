@@ -77,8 +77,8 @@ def test_a_checkpoint_without_seals_is_resumed_and_says_so(tmp_path):
         assert line | {"violation": None} == other | {"violation": None}
 
 
-def test_after_such_a_checkpoint_the_seals_hold_from_the_next_epoch_on(tmp_path, monkeypatch):
-    of_format_1(tmp_path)
+def roll_training_images(monkeypatch):
+    """From here on every training image lies on the device at its neighbour's place."""
     place = Steps.place
 
     def rolled(self, table):
@@ -88,6 +88,11 @@ def test_after_such_a_checkpoint_the_seals_hold_from_the_next_epoch_on(tmp_path,
         return place(self, table)
 
     monkeypatch.setattr(Steps, "place", rolled)
+
+
+def test_after_such_a_checkpoint_the_seals_hold_from_the_next_epoch_on(tmp_path, monkeypatch):
+    of_format_1(tmp_path)
+    roll_training_images(monkeypatch)
     monkeypatch.setattr("rethink_tf.training.seal_checks.SealChecks._probe", lambda *_: None)
     with pytest.raises(AuditError, match=r"images of training epoch 3 .*\(seal: train images\)"):
         run(tmp_path)
@@ -98,15 +103,7 @@ def test_after_such_a_checkpoint_the_seals_hold_from_the_next_epoch_on(tmp_path,
 
 def test_seals_hold_within_a_resumed_epoch(tmp_path, monkeypatch):
     stopped(tmp_path)
-    place = Steps.place
-
-    def rolled(self, table):
-        if table is self.train:
-            columns = {n: getattr(table, n) for n in ("index", "true", "given", "num_classes")}
-            table = type(table)(images=np.roll(table.images, 1, axis=0), **columns)
-        return place(self, table)
-
-    monkeypatch.setattr(Steps, "place", rolled)
+    roll_training_images(monkeypatch)
     with pytest.raises(AuditError, match=r"images of training epoch 2 .*\(seal: train images\)"):
         run(tmp_path)
 
