@@ -246,17 +246,6 @@ def read_summary(run_dir: Path) -> dict[str, Any] | None:
     return summary
 
 
-def read_finished(run_dir: Path, run_id: str) -> dict[str, Any] | None:
-    """As `read_summary`, whole and of this very run; StorageError otherwise.
-
-    It is not compared with the files beside it: see `agreement.read`.
-    """
-    summary = read_summary(run_dir)
-    if summary is not None:
-        records.check_finished(Path(run_dir) / SUMMARY, run_id, summary)
-    return summary
-
-
 def read_history(run_dir: Path) -> list[dict[str, Any]]:
     """The epochs of a run; a last line cut short by a crash is left out.
 

@@ -12,7 +12,7 @@ from rethink_tf.cli.app import guarded
 from rethink_tf.config import run_config
 from rethink_tf.corruptions import checksum
 from rethink_tf.errors import RequestError, StorageError
-from rethink_tf.runs import results
+from rethink_tf.runs import agreement, results
 from rethink_tf.storage import files
 from rethink_tf.training import run as train
 
@@ -155,7 +155,7 @@ def test_the_command(tiny, tmp_path, own_signals, capsys):
     assert guarded(measures_command.main, argv) == 0
     said = capsys.readouterr().out
     (folder,) = runs_dir.glob("measures-*")  # both are the same run, which is measured once
-    found = results.read_finished(folder, folder.name)
+    found = agreement.read_summary(folder, folder.name)
     assert (found["kind"], found["config"]["of"]) == ("measures", tiny.run_id)
     assert found["config"]["settings"] == {"examples": 50, "draws": 1, "signs": 0}
     assert f"{folder}/summary.json\n{named[1]}: measuring\nfinished before: {folder}, DONE" in said
@@ -189,7 +189,7 @@ def test_random_signs_are_fitted(tmp_path, own_signals, capsys, tensorflow, offl
     argv += ["--eval_every=20", f"--runs_dir={tmp_path}/runs"]
     assert guarded(rademacher_command.main, argv) == 0
     (folder,) = (tmp_path / "runs").iterdir()
-    found = results.read_finished(folder, folder.name)
+    found = agreement.read_summary(folder, folder.name)
     assert found["complexity"] == pytest.approx(
         np.mean([draw["correlation"] for draw in found["draws"]])
     )

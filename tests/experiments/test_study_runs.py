@@ -11,7 +11,7 @@ from rethink_tf.experiments import plan as experiments
 from rethink_tf.experiments.plan import planned
 from rethink_tf.experiments.studies import expressivity, implicit, measures, rademacher
 from rethink_tf.experiments.sweep import jobs as sweep_jobs
-from rethink_tf.runs import results
+from rethink_tf.runs import agreement
 from rethink_tf.runs import task as plain_runs
 
 STUDIES = {"rademacher": rademacher, "expressivity": expressivity, "implicit": implicit}
@@ -79,7 +79,7 @@ def test_each_is_done_once(name, tensorflow, own_signals, offline, capsys, tmp_p
     folder = tmp_path / named
     assert capsys.readouterr().out.endswith(f"{folder}/summary.json\n")
     assert experiments.state(folder) == "done"
-    summary = results.read_finished(folder, named)
+    summary = agreement.read_summary(folder, named)
     assert (summary["kind"], summary["config"]) == (name, values)
     if name == "rademacher":
         assert 0 < summary["complexity"] <= 1 and len(summary["draws"]) == 2

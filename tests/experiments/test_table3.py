@@ -11,7 +11,7 @@ from rethink_tf.experiments.kernels import task as kernel_command
 from rethink_tf.experiments.plan import planned
 from rethink_tf.report import listing, measured
 from rethink_tf.report.collection import collect, read_folder
-from rethink_tf.runs import results
+from rethink_tf.runs import agreement, results
 from rethink_tf.runs import task as plain_runs
 
 DIGITS = ["--dataset=digits", "--examples=300", "--threads=2", "--ridge=0,0.5", "--seed=0"]
@@ -74,7 +74,7 @@ def test_a_kernel_run_is_done_once(tensorflow, own_signals, capsys, offline, tmp
     assert experiments.state(folder) == "done"
     said = capsys.readouterr().out
     assert said.endswith(f"{folder}/summary.json\n") and "ridge 0.5: " in said
-    summary = results.read_finished(folder, named)
+    summary = agreement.read_summary(folder, named)
     least, most = summary["solutions"]
     assert (least["ridge"], most["ridge"], summary["ridge"], summary["kind"]) == (
         0,
