@@ -1,14 +1,11 @@
 """A run saved in the middle of an epoch goes on under another number of replicas."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from own_process import found_by
 from short_runs import signal_after
 
 LENGTH = {"examples": 200, "epochs": 2}  # in batches of 32: seven steps an epoch, the last of 8
@@ -57,16 +54,7 @@ def across_replicas(folder):
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    here = Path(__file__)
-    places = [str(folder) for folder in (here.parent, here.parents[1] / "support", here.parents[2])]
-    code = f"import sys; sys.path[:0] = {places!r}\n"
-    code += "import pathlib, test_resume_replicas as t\n"
-    code += "t.across_replicas(pathlib.Path(sys.argv[1]))"
-    command = [sys.executable, "-c", code, str(tmp_path_factory.mktemp("replicas"))]
-    quiet = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=quiet, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    return found_by("across_replicas", __file__, tmp_path_factory.mktemp("replicas"))
 
 
 @pytest.mark.parametrize("first, then", [("mirrored", (2, 1)), ("one_device", (1, 2))])

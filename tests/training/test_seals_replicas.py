@@ -1,13 +1,10 @@
 """Seals on two replicas: the honest run is done; one replica's altered table is refused."""
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
+from own_process import found_by
 
 # Batches of 15 are split 7 and 8, the rest of 10 evenly.
 SMALL = {"model": "alexnet", "dataset": "digits", "examples": 100, "batch_size": 15, "epochs": 1}
@@ -86,16 +83,7 @@ def on_two_replicas(folder):
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    here = Path(__file__)
-    places = [str(folder) for folder in (here.parent, here.parents[1] / "support", here.parents[2])]
-    code = f"import sys; sys.path[:0] = {places!r}\n"
-    code += "import pathlib, test_seals_replicas as t\n"
-    code += "t.on_two_replicas(pathlib.Path(sys.argv[1]))"
-    command = [sys.executable, "-c", code, str(tmp_path_factory.mktemp("replicas"))]
-    quiet = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run(command, capture_output=True, text=True, env=quiet, timeout=600)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    return found_by("on_two_replicas", __file__, tmp_path_factory.mktemp("replicas"))
 
 
 def test_the_honest_run_is_done(found):
