@@ -242,8 +242,16 @@ def other_runs_page(runs: list[Run]) -> str:
                 run.machine["name"],
             )
         )
-    titles = ("run id", "network", "other than default", "loss", "train (%)", "test (%)", "hours",
-              "machine")  # fmt: skip
+    titles = (
+        "run id",
+        "network",
+        "other than default",
+        "loss",
+        "train (%)",
+        "test (%)",
+        "hours",
+        "machine",
+    )
     lines = ["# Other runs", "", "Shipped runs that are no row of a table or figure.", ""]
     lines += [":::{div} wide", "", *markdown_table(titles, rows, 3), "", ":::", ""]
     return NOT_EDITED + "\n".join(lines)
@@ -303,9 +311,13 @@ def commands_page() -> str:
 def _values(meta) -> str:
     """Which values a field takes, in words."""
     kinds = {
-        int: "whole number", float: "number", bool: "true or false", str: "text",
-        "epochs": "epochs, separated by commas", "optional": "text, or nothing",
-    }  # fmt: skip
+        int: "whole number",
+        float: "number",
+        bool: "true or false",
+        str: "text",
+        "epochs": "epochs, separated by commas",
+        "optional": "text, or nothing",
+    }
     if meta["choices"]:
         return ", ".join(f"`{choice}`" for choice in meta["choices"])
     kind, low, high = kinds[meta["kind"]], meta["low"], meta["high"]
@@ -410,9 +422,14 @@ def draw_images(folder: Path = DOCS / "images") -> list[Path]:
     env = os.environ | {"PYTHONPATH": str(ROOT)}
     subprocess.run(command, check=True, env=env, cwd=ROOT, stdout=subprocess.DEVNULL)
     section = sections.build(
-        "figure1c", collect(None, measured.read()), scale="paper", seeds=None,
-        threshold=derived.LOSSES[0], runs_dir="runs", only=README_ROWS,
-    )  # fmt: skip
+        "figure1c",
+        collect(None, measured.read()),
+        scale="paper",
+        seeds=None,
+        threshold=derived.LOSSES[0],
+        runs_dir="runs",
+        only=README_ROWS,
+    )
     figure.write_bytes(drawing.files(section.figures[0])["png"])
     return [samples, figure]
 

@@ -94,9 +94,11 @@ def start(command: list[str], runs_dir: Path) -> subprocess.Popen:
     paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     return subprocess.Popen(
         [*command, f"--runs_dir={runs_dir}"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
         env={**os.environ, "PYTHONPATH": paths},
-    )  # fmt: skip
+    )
 
 
 def finish(command: list[str], runs_dir: Path) -> dict:
@@ -184,8 +186,12 @@ class _Parser(argparse.ArgumentParser):
 
 def parse(argv: list[str]) -> argparse.Namespace:
     """The command line; exits with code 2 and one line where it is wrong."""
-    parser = _Parser("kill_test.py", description=__doc__, allow_abbrev=False,
-                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser = _Parser(
+        "kill_test.py",
+        description=__doc__,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     lists = {"models": tuple(MODELS), "precision": PRECISIONS, "signals": tuple(SIGNALS)}
     numbers = {  # lowest, default, help
         "kills": (1, 5, "of each model and precision"),

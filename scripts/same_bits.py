@@ -39,16 +39,27 @@ class Flags:
 
     out: str | None = fields.field(None, str, "JSON file to write (required)", group=_GROUP)
     checkout: str = fields.field(
-        str(ROOT), str, "folder of the code that runs", group=_GROUP, by="this one",
-    )  # fmt: skip
+        str(ROOT),
+        str,
+        "folder of the code that runs",
+        group=_GROUP,
+        by="this one",
+    )
     study: str | None = fields.field(
-        None, str, "of an older checkout: the module, and the command, that does a study named by "
+        None,
+        str,
+        "of an older checkout: the module, and the command, that does a study named by "
         "--experiment",
-        group=_GROUP, by="none: each study is a command",
-    )  # fmt: skip
+        group=_GROUP,
+        by="none: each study is a command",
+    )
     keys: str | None = fields.field(
-        None, str, "keys of a history line that count", group=_GROUP, by="all",
-    )  # fmt: skip
+        None,
+        str,
+        "keys of a history line that count",
+        group=_GROUP,
+        by="all",
+    )
 
 
 LINE = CommandLine(
@@ -106,8 +117,9 @@ def found_in(runs_dir: Path, keys: list[str] | None) -> dict[str, dict[str, str]
             if keys:
                 lines = [{k: v for k, v in line.items() if k in keys} for line in lines]
             found[path.parent.name] = {
-                "weights": summary["weights_hash"], "history": _digest(lines),
-            }  # fmt: skip
+                "weights": summary["weights_hash"],
+                "history": _digest(lines),
+            }
         else:
             for name in ("argv", "git_commit", "digests", "seconds"):
                 summary.pop(name, None)
@@ -142,8 +154,13 @@ def main(argv: list[str]) -> int:
         parent = ["--model=mlp_1x512", *SHORT, "--seed=2", "--keep_epochs=1,2"]
         python(*train, *parent)
         (one,) = [p.parent.parent.name for p in Path(folder).glob("runs/*/snapshots/*2.npz")]
-        python(*train, f"--init_from={folder}/runs/{one}", "--freeze=all_but_last", *SHORT[:2],
-               "--threads=2")  # fmt: skip
+        python(
+            *train,
+            f"--init_from={folder}/runs/{one}",
+            "--freeze=all_but_last",
+            *SHORT[:2],
+            "--threads=2",
+        )
         for line in studies(asked.study):
             python("-m", *line)
         keys = asked.keys.split(",") if asked.keys else None

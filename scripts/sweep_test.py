@@ -49,9 +49,14 @@ class Flags:
     parts: str = fields.field(",".join(PARTS), str, "some of kill,ray", group=_GROUP)
     kills: int = fields.field(3, int, "kills of the sweep", group=_GROUP, low=0, high=1000)
     seed: int | None = fields.field(
-        None, int, "seed of the moments", group=_GROUP, low=0, high=2**32 - 1,
+        None,
+        int,
+        "seed of the moments",
+        group=_GROUP,
+        low=0,
+        high=2**32 - 1,
         by="another each time",
-    )  # fmt: skip
+    )
 
 
 LINE = CommandLine(
@@ -66,9 +71,13 @@ def start(runs_dir: Path, *more: str) -> subprocess.Popen:
     """The sweep as a process, with its runs in a process group of its own."""
     command = [sys.executable, __file__, "--sweep", *COMMAND, f"--runs_dir={runs_dir}", *more]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        start_new_session=True, cwd=ROOT,
-    )  # fmt: skip
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        cwd=ROOT,
+    )
 
 
 def finish(runs_dir: Path, *more: str) -> dict[str, dict]:
@@ -113,8 +122,11 @@ def killed(folder: Path, draws: random.Random, kills: int, seconds: float) -> di
         process.wait()
         done = len(list(folder.glob("*/summary.json")))
         what = "the sweep and its runs" if whole else "the sweep alone"
-        print(f"kill {number + 1}: SIGKILL to {what} after {after:.0f} s, {done} runs done, "
-              f"{running} running", flush=True)  # fmt: skip
+        print(
+            f"kill {number + 1}: SIGKILL to {what} after {after:.0f} s, {done} runs done, "
+            f"{running} running",
+            flush=True,
+        )
     return finish(folder, "--slots=2")
 
 

@@ -274,8 +274,10 @@ def test_pages_are_written_and_stale_ones_removed(tmp_path, monkeypatch):
 def test_generated_pages_are_not_committed():
     done = subprocess.run(
         ["git", "ls-files", "docs/results/generated", "docs/reference/generated", "docs/_build"],
-        capture_output=True, text=True, cwd=ROOT,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
     if done.returncode:
         pytest.skip("no git here")
     assert done.stdout == ""

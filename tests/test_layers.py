@@ -14,30 +14,92 @@ PACKAGE = REPOSITORY / "rethink_tf"
 HEAVY = {"tensorflow", "keras", "tensorboard", "tensorflow_datasets"}
 # Package or module below rethink_tf: its layer. A file imports from lower layers, or from its own.
 LAYERS = {
-    "errors": 0, "narrowing": 0, "printable": 0, "console": 1, "environment": 1,
-    "storage": 2, "corruptions": 3, "models": 4, "plotting": 4, "data": 5, "theory": 6,
-    "audit": 7, "config": 8, "runs": 9, "training": 10, "analysis": 11, "experiments": 12,
-    "report": 13, "cli": 14, "api": 14, "main": 15, "__main__": 15,
-}  # fmt: skip
+    "errors": 0,
+    "narrowing": 0,
+    "printable": 0,
+    "console": 1,
+    "environment": 1,
+    "storage": 2,
+    "corruptions": 3,
+    "models": 4,
+    "plotting": 4,
+    "data": 5,
+    "theory": 6,
+    "audit": 7,
+    "config": 8,
+    "runs": 9,
+    "training": 10,
+    "analysis": 11,
+    "experiments": 12,
+    "report": 13,
+    "cli": 14,
+    "api": 14,
+    "main": 15,
+    "__main__": 15,
+}
 MOST_FILES = 20  # of a folder; more have rooms of their own
 # Importing these must not start TensorFlow, whatever they import in turn.
 LIGHT = [
-    "", "analysis.measures", "analysis.rademacher", "analysis.randomisation_test", "audit", "cli",
-    "config", "console", "corruptions", "data.label_file", "data.noise_file", "data.registry",
-    "data.types", "environment", "errors", "experiments", "main", "plotting", "report", "runs",
-    "storage", "training.metrics", "training.run",
-]  # fmt: skip
+    "",
+    "analysis.measures",
+    "analysis.rademacher",
+    "analysis.randomisation_test",
+    "audit",
+    "cli",
+    "config",
+    "console",
+    "corruptions",
+    "data.label_file",
+    "data.noise_file",
+    "data.registry",
+    "data.types",
+    "environment",
+    "errors",
+    "experiments",
+    "main",
+    "plotting",
+    "report",
+    "runs",
+    "storage",
+    "training.metrics",
+    "training.run",
+]
 # Of these, what is imported only when something is computed.
 NOT_LIGHT = ["audit.pixels", "experiments.kernels.data", "experiments.kernels.solutions"]
 # These do not even import it inside a function.
 NEVER_HEAVY = [
-    "audit.check", "audit.dataset", "audit.label_checks", "audit.label_kinds", "audit.verdict",
-    "cli.app", "config", "console", "data.label_file", "data.noise_file", "environment", "errors",
-    "experiments.catalogue", "experiments.plan", "experiments.rates", "experiments.sweep", "main",
-    "report.collection", "report.sections", "runs", "storage", "training.metrics",
-]  # fmt: skip
-PURE = ["corruptions", "data.registry", "data.resize", "data.sources.tfds", "models",
-        "storage.array_cache", "theory"]  # fmt: skip
+    "audit.check",
+    "audit.dataset",
+    "audit.label_checks",
+    "audit.label_kinds",
+    "audit.verdict",
+    "cli.app",
+    "config",
+    "console",
+    "data.label_file",
+    "data.noise_file",
+    "environment",
+    "errors",
+    "experiments.catalogue",
+    "experiments.plan",
+    "experiments.rates",
+    "experiments.sweep",
+    "main",
+    "report.collection",
+    "report.sections",
+    "runs",
+    "storage",
+    "training.metrics",
+]
+PURE = [
+    "corruptions",
+    "data.registry",
+    "data.resize",
+    "data.sources.tfds",
+    "models",
+    "storage.array_cache",
+    "theory",
+]
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 FILE_NAMES = ("config.json", "history.jsonl", "summary.json")
 

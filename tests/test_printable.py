@@ -31,13 +31,20 @@ def acts(text):
 @pytest.mark.parametrize(
     "text, shown",
     [
-        ("a\x1b[31mb", r"a\x1b[31mb"), ("a\nb\tc\r", r"a\x0ab\x09c\x0d"), ("\x9b31m", r"\x9b31m"),
-        ("\u202eab\u2066", r"\u202eab\u2066"), ("\u2028\u2029\u200b", r"\u2028\u2029\u200b"),
-        ("caf\udce9", r"caf\udce9"), ("\U000e0041", r"\U000e0041"), ("\x7f\0", r"\x7f\x00"),
+        ("a\x1b[31mb", r"a\x1b[31mb"),
+        ("a\nb\tc\r", r"a\x0ab\x09c\x0d"),
+        ("\x9b31m", r"\x9b31m"),
+        ("\u202eab\u2066", r"\u202eab\u2066"),
+        ("\u2028\u2029\u200b", r"\u2028\u2029\u200b"),
+        ("caf\udce9", r"caf\udce9"),
+        ("\U000e0041", r"\U000e0041"),
+        ("\x7f\0", r"\x7f\x00"),
         ("caf\u00e9 \u6f22\u5b57 \U0001f3b2", "caf\u00e9 \u6f22\u5b57 \U0001f3b2"),
-        ("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",) * 2, ("plain", "plain"), (7, "7"),
+        ("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",) * 2,
+        ("plain", "plain"),
+        (7, "7"),
     ],
-)  # fmt: skip
+)
 def test_what_is_not_seen_is_written_as_an_escape(text, shown):
     assert printable(text) == shown
     assert printable(shown) == shown
@@ -51,13 +58,27 @@ def test_line_breaks_of_the_program_stay():
 @pytest.mark.parametrize(
     "text, shown",
     [
-        ("a|b", r"a\|b"), ("`rm`", r"\`rm\`"), ("[x](y)", r"\[x\](y)"), ("<b>&lt;", r"\<b\>\&lt;"),
-        ("**x**", r"\*\*x\*\*"), ("mlp_1x512", "mlp_1x512"), ("_x_ __y", r"\_x\_ \_\_y"),
-        ("# x", r"\# x"), ("- x", r"\- x"), ("1. x", r"1\. x"), ("-0.5", "-0.5"), ("$x$", r"\$x\$"),
-        ("C:\\d", "C:\\d"), ("a\\|b", r"a\\\|b"), ("a\\", r"a\\"), ("1.5", "1.5"),
-        ("a\n\n# b", r"a\x0a\x0a# b"), ("\u202e|", r"\u202e\|"), ("~~x~~", r"\~\~x\~\~"),
+        ("a|b", r"a\|b"),
+        ("`rm`", r"\`rm\`"),
+        ("[x](y)", r"\[x\](y)"),
+        ("<b>&lt;", r"\<b\>\&lt;"),
+        ("**x**", r"\*\*x\*\*"),
+        ("mlp_1x512", "mlp_1x512"),
+        ("_x_ __y", r"\_x\_ \_\_y"),
+        ("# x", r"\# x"),
+        ("- x", r"\- x"),
+        ("1. x", r"1\. x"),
+        ("-0.5", "-0.5"),
+        ("$x$", r"\$x\$"),
+        ("C:\\d", "C:\\d"),
+        ("a\\|b", r"a\\\|b"),
+        ("a\\", r"a\\"),
+        ("1.5", "1.5"),
+        ("a\n\n# b", r"a\x0a\x0a# b"),
+        ("\u202e|", r"\u202e\|"),
+        ("~~x~~", r"\~\~x\~\~"),
     ],
-)  # fmt: skip
+)
 def test_markdown_shows_a_text_as_it_is(text, shown):
     assert markdown(text) == shown
 
@@ -149,9 +170,11 @@ def test_a_flagfile_of_such_values_is_refused_in_one_line(tmp_path, refused):
 def test_class_names_are_no_formulas_in_pictures(offline):
     images = np.zeros((2, 4, 4, 1), np.float32)
     figure = pictures.sample_grid(
-        {"x": (images, np.array([0, 1]))}, np.array([0, 1]), [f"$\\frac${ESC}", f"{TURN}\n$x$"],
+        {"x": (images, np.array([0, 1]))},
+        np.array([0, 1]),
+        [f"$\\frac${ESC}", f"{TURN}\n$x$"],
         title=f"$\\frac${EVIL}",
-    )  # fmt: skip
+    )
     pictures.pixels_of(figure)
     titles = [axes.get_title() for axes in figure.axes]
     assert titles[0].startswith("$\\frac$\\x1b") and not any(map(acts, titles))
@@ -175,15 +198,33 @@ def test_names_in_a_reports_table_break_no_cell():
 def test_names_in_the_page_of_a_randomisation_test_break_no_line():
     number = {"mean": 0.5, "deviation": None, "n": 1}
     case = {
-        "name": "true labels", "seeds": [0], "train": number, "test": number, "gap": number,
-        "epochs": number, "reached": 1, "budget": 3, "run_ids": ["mlp-1"], "ratio": None,
-    }  # fmt: skip
+        "name": "true labels",
+        "seeds": [0],
+        "train": number,
+        "test": number,
+        "gap": number,
+        "epochs": number,
+        "reached": 1,
+        "budget": 3,
+        "run_ids": ["mlp-1"],
+        "ratio": None,
+    }
     figures = {
-        "model": f"m{EVIL}", "dataset": f"folder:{EVIL}", "parameters": 5, "classes": 2,
-        "train_examples": 8, "test_examples": 2, "threshold": 0.99, "recipe": "SGD",
-        "cases": [case], "verdict": "fits", "reasons": [], "limits": [], "left_out": [],
+        "model": f"m{EVIL}",
+        "dataset": f"folder:{EVIL}",
+        "parameters": 5,
+        "classes": 2,
+        "train_examples": 8,
+        "test_examples": 2,
+        "threshold": 0.99,
+        "recipe": "SGD",
+        "cases": [case],
+        "verdict": "fits",
+        "reasons": [],
+        "limits": [],
+        "left_out": [],
         "notes": [f"classes: 0{EVIL}"],
-    }  # fmt: skip
+    }
     text = randomisation_page.markdown(figures)
     assert not acts(text) and "\nforged line" not in text
     assert r"gnp.exe\|\`d\`" in text

@@ -189,8 +189,9 @@ def table(runs: Sequence[dict[str, Any]], places: Sequence[str]) -> str:
         f"{name} {run['name']}: {place}"
         for name, run, place in zip(names, runs, places, strict=True)
     ]
-    widths = [max(map(len, [name, *column])) + 2 for name, column in zip(names, columns,
-              strict=True)]  # fmt: skip
+    widths = [
+        max(map(len, [name, *column])) + 2 for name, column in zip(names, columns, strict=True)
+    ]
     left = max(len(words) for words, _ in ROWS.values())
     lines += ["", " " * left + "".join(n.rjust(w) for n, w in zip(names, widths, strict=True))]
     for row, (words, _) in enumerate(ROWS.values()):

@@ -29,9 +29,12 @@ LABELS = ("corrupt", "label_noise", "labels_from", "init_from", "init_epoch", "f
 def signs(index: np.ndarray, *, seed: int, draw: int) -> np.ndarray:
     """Random bits, a class each: int32 [N] of 0 and 1, a function of (seed, draw, identity)."""
     return corruptions.corrupt_labels(
-        np.zeros(len(index), np.int64), index, probability=1.0, num_classes=2,
+        np.zeros(len(index), np.int64),
+        index,
+        probability=1.0,
+        num_classes=2,
         seed=(seed + draw * 0x9E3779B1) % 2**32,
-    )  # fmt: skip
+    )
 
 
 def require_no_labels(config: RunConfig) -> None:

@@ -224,8 +224,15 @@ def picture(figures: dict[str, Any], runs: list[Run], look, words: str) -> np.nd
         f"fitted ({100 * figures['threshold']:g}%)",
         f"chance ({100 / figures['classes']:.3g}%)",
     ]
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False,
-                  labelcolor=ink, handlelength=3.5)  # fmt: skip
+    figure.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=4,
+        frameon=False,
+        labelcolor=ink,
+        handlelength=3.5,
+    )
     if words:
         figure.suptitle(printable(words), color=ink, weight="bold", size=12, parse_math=False)
     return pictures.pixels_of(figure)
@@ -264,9 +271,18 @@ def _draw(axes, histories, key: str, name: str, look, place: int) -> None:
                 by_epoch.setdefault(line["epoch"], []).append(100 * line[key])
     epochs = sorted(by_epoch)
     means = [float(np.mean(by_epoch[e])) for e in epochs]
-    axes.plot(epochs, means, color=colour, linestyle=style, marker=marker, markersize=4.5,
-              linewidth=1.8, label=name, markevery=(0.04 * place, 0.2),
-              clip_on=False)  # fmt: skip
+    axes.plot(
+        epochs,
+        means,
+        color=colour,
+        linestyle=style,
+        marker=marker,
+        markersize=4.5,
+        linewidth=1.8,
+        label=name,
+        markevery=(0.04 * place, 0.2),
+        clip_on=False,
+    )
     if len(histories) > 1:
         low, high = ([f(by_epoch[e]) for e in epochs] for f in (min, max))
         axes.fill_between(epochs, low, high, color=colour, alpha=0.18, linewidth=0)

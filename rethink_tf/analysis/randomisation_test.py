@@ -160,9 +160,12 @@ def _figures(planned, runs: list[Run], left_out, threshold: float, options) -> d
         if part
     ]
     info = datasets.info(
-        first.dataset, options.data_dir, options.cache_dir,
-        input_size=first.input_size, augment=first.augment,
-    )  # fmt: skip
+        first.dataset,
+        options.data_dir,
+        options.cache_dir,
+        input_size=first.input_size,
+        augment=first.augment,
+    )
     recipe = (
         f"SGD, momentum {first.momentum:g}, learning rate {first.learning_rate:g}, "
         f"x{first.lr_decay:g} {'an epoch' if first.lr_schedule == 'exponential' else 'a step'}, "

@@ -74,8 +74,12 @@ def of(weights, accuracy, *, draws: int, seed: int, progress=lambda share: None)
     found = {}
     for half, (name, relative) in enumerate((("", False), ("_relative", True))):
         sigma = largest_sigma(
-            weights, accuracy, relative=relative, draws=draws, seed=seed,
+            weights,
+            accuracy,
+            relative=relative,
+            draws=draws,
+            seed=seed,
             progress=functools.partial(_half, progress, half),
-        )  # fmt: skip
+        )
         found[f"sigma{name}"], found[f"sharpness{name}"] = sigma, 1 / sigma
     return found

@@ -13,10 +13,18 @@ import tensorflow as tf
 TOLERANCE = 1e-6  # of a spectral norm found by iteration
 # Layers without weights that map paths on unchanged, or take a mean or a maximum of them.
 WEIGHTLESS = (
-    keras.layers.InputLayer, keras.layers.ReLU, keras.layers.Activation, keras.layers.Flatten,
-    keras.layers.Reshape, keras.layers.Dropout, keras.layers.Add, keras.layers.Concatenate,
-    keras.layers.MaxPooling2D, keras.layers.AveragePooling2D, keras.layers.GlobalAveragePooling2D,
-)  # fmt: skip
+    keras.layers.InputLayer,
+    keras.layers.ReLU,
+    keras.layers.Activation,
+    keras.layers.Flatten,
+    keras.layers.Reshape,
+    keras.layers.Dropout,
+    keras.layers.Add,
+    keras.layers.Concatenate,
+    keras.layers.MaxPooling2D,
+    keras.layers.AveragePooling2D,
+    keras.layers.GlobalAveragePooling2D,
+)
 
 
 def _is_batch_norm(layer) -> bool:
@@ -185,9 +193,14 @@ def of(model, initial: list[np.ndarray], input_shape) -> dict:
             moved = float(np.linalg.norm(kernel - before[id(layer.kernel)]))
             distances += (moved / max(spectral, 1e-300)) ** 2
         layers.append(
-            {"name": f"{place} {type(layer).__name__}", "spectral": spectral, "found_by": found_by,
-             "frobenius": frobenius, "distance": moved}
-        )  # fmt: skip
+            {
+                "name": f"{place} {type(layer).__name__}",
+                "spectral": spectral,
+                "found_by": found_by,
+                "frobenius": frobenius,
+                "distance": moved,
+            }
+        )
     products = {
         key: float(sum(np.log10(max(x[key], 1e-300)) for x in layers))
         for key in ("spectral", "frobenius")

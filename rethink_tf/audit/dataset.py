@@ -59,8 +59,9 @@ def refuse_failures(checks: list[Check]) -> None:
     """Raises AuditError with the measured numbers of every failed check."""
     failed = [str(check) for check in checks if check.passed is False]
     if failed:
-        raise AuditError("audit: the pipeline does not yield what was asked for: "
-                         + "; ".join(failed))  # fmt: skip
+        raise AuditError(
+            "audit: the pipeline does not yield what was asked for: " + "; ".join(failed)
+        )
 
 
 def after_training(true: np.ndarray, predicted: np.ndarray, num_classes: int) -> Check:

@@ -115,8 +115,9 @@ def _fixed_map(case: Labels) -> Found | None:
         low, high = interval(moved, len(case.true))
         figures |= {"p_estimate": share, "p_low": low, "p_high": high}
         words = f"pair flips at p about {share:.2f} (95% interval {low:.3f} to {high:.3f})"
-        return Found("pair_flip", f"{words}: changed ones go to the next class; {case.count}",
-                     figures)  # fmt: skip
+        return Found(
+            "pair_flip", f"{words}: changed ones go to the next class; {case.count}", figures
+        )
     if one_to_one and even and (full or 2 * len(touched) > len(settled)):
         words = f"the true ones with {len(touched)} classes merely renamed, {of} of their examples"
         return Found("renamed", f"{words}: {_flow_words(case)}; {case.count}", figures)
@@ -227,12 +228,17 @@ def _drawn(case: Labels) -> Found:
         words = f"class-dependent: changed at rates from {share[low]:.2f} (class "
         words += f"{np.flatnonzero(size)[low]}) to {share[high]:.2f} (class "
         words += f"{np.flatnonzero(size)[high]}), evenly to the others; {case.count}"
-        return Found("class_dependent", words, {"lowest_rate": share[low], "highest_rate":
-                     share[high]})  # fmt: skip
+        return Found(
+            "class_dependent", words, {"lowest_rate": share[low], "highest_rate": share[high]}
+        )
     most, (low, high), share = 1 - 1 / k, interval(moved, n), moved / n
     tested = rates.passed is not None if k < 3 else any(check.passed for check in even)
-    figures = {"p_estimate": min(share / most, 1.0), "p_low": min(low / most, 1.0),
-               "p_high": min(high / most, 1.0), "exclude_true_p": share}  # fmt: skip
+    figures = {
+        "p_estimate": min(share / most, 1.0),
+        "p_low": min(low / most, 1.0),
+        "p_high": min(high / most, 1.0),
+        "exclude_true_p": share,
+    }
     if not tested:
         words = f"too few to tell by which rule: {case.count}; nothing speaks against uniform at p "
         words += f"from {figures['p_low']:.2f} to {figures['p_high']:.2f}"
@@ -241,8 +247,9 @@ def _drawn(case: Labels) -> Found:
         words = f"changed with the true class excluded at p about {share:.2f} (95% interval "
         words += f"{low:.3f} to {high:.3f}): {case.count}, more than uniform allows ({most:.4f})"
         words += "; with two classes a pair flip is the same" if k < 3 else ""
-        return Found("exclude_true", words, figures | {"p_estimate": share, "p_low": low,
-                     "p_high": high})  # fmt: skip
+        return Found(
+            "exclude_true", words, figures | {"p_estimate": share, "p_low": low, "p_high": high}
+        )
     words = f"uniform at p about {figures['p_estimate']:.2f} (95% interval {figures['p_low']:.3f} "
     words += f"to {figures['p_high']:.3f}), true class included: {case.count}; or equally, being "
     words += f"the same distribution: true class excluded at p about {share:.2f}"
@@ -265,8 +272,15 @@ def _independent(case: Labels) -> Found | None:
 
 # Kinds that hold of each example alone, so the order must not matter; in IDENTICAL all examples
 # are changed at one rate too, and in EVEN to each other class alike.
-SINGLE = ("uniform", "exclude_true", "pair_flip", "renamed", "asymmetric", "class_dependent",
-          "unclear")  # fmt: skip
+SINGLE = (
+    "uniform",
+    "exclude_true",
+    "pair_flip",
+    "renamed",
+    "asymmetric",
+    "class_dependent",
+    "unclear",
+)
 IDENTICAL, EVEN = ("uniform", "exclude_true", "pair_flip"), ("uniform", "exclude_true")
 
 

@@ -127,8 +127,11 @@ def _periods(changed: np.ndarray, rate: np.ndarray, place: np.ndarray, count_of:
     best, sets, text = 0.0, sum(periods), "too few for periods"
     for period in periods:
         rest = place % period
-        found = (np.bincount(rest, minlength=period), np.bincount(rest, changed, period),
-                 np.bincount(rest, rate, period))  # fmt: skip
+        found = (
+            np.bincount(rest, minlength=period),
+            np.bincount(rest, changed, period),
+            np.bincount(rest, rate, period),
+        )
         evidence = _evidence(*found, total)
         worst = int(evidence.argmax())
         if evidence[worst] > best or period == periods[0]:

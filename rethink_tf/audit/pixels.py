@@ -218,7 +218,7 @@ def gaussian_moments(
             abs(measured - predicted) < 0.02 + limit,
             f"{measured:.4f} with the originals, expected {predicted:.4f}",
         ),
-    ]  # fmt: skip
+    ]
 
 
 def equals_twin(split: Any, got: np.ndarray, **kinds: Any) -> Check:

@@ -62,8 +62,9 @@ class Verdict:
     def __str__(self) -> str:
         asked = {None: "", True: " - as asked for", False: " - NOT as asked for"}[self.ok]
         plain = {k: v for k, v in self.figures.items() if isinstance(v, int | float)}
-        numbers = ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}"
-                            for k, v in plain.items())  # fmt: skip
+        numbers = ", ".join(
+            f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in plain.items()
+        )
         lines = [self.kind + asked, self.words, "", numbers]
         return "\n".join(lines + [f"  {check}" for check in self.checks])
 
@@ -115,8 +116,12 @@ def labels(
         checks.append(same)
         found = found if same.passed else _redrawn(found, case, second)
     changed, n = int(case.changed.sum()), len(case.true)
-    figures = {"n": n, "num_classes": case.num_classes, "changed": changed,
-               "changed_fraction": changed / n} | found.figures  # fmt: skip
+    figures = {
+        "n": n,
+        "num_classes": case.num_classes,
+        "changed": changed,
+        "changed_fraction": changed / n,
+    } | found.figures
     ok = None
     words = f"These labels are {found.words}."
     if p is not None:
@@ -141,8 +146,10 @@ def _checked(
 
     def of_length(name: str, values: Any) -> Any:
         if len(values) != n:
-            raise RequestError(f"{name}: expected {n} as in true, received {len(values)}; "
-                               "is one of them another split?")  # fmt: skip
+            raise RequestError(
+                f"{name}: expected {n} as in true, received {len(values)}; "
+                "is one of them another split?"
+            )
         return values
 
     highest = int(max(true.max(), of_length("given", given).max()))

@@ -42,18 +42,14 @@ class Command:
 _CLI = "rethink_tf.cli"
 GROUPS: dict[str, dict[str, Command]] = {
     "Train": {
-        "train": Command(
-            "trains one run, by its flags or by --flagfile=FILE", "rethink_tf.main"
-        ),
+        "train": Command("trains one run, by its flags or by --flagfile=FILE", "rethink_tf.main"),
         "sweep": Command("trains what is missing of tables and figures", f"{_CLI}.sweep"),
         "randomisation-test": Command(
             "trains a model of yours on true and on random labels", f"{_CLI}.randomisation_test"
         ),
     },
     "Look at runs": {
-        "report": Command(
-            "tables and figures, the paper's numbers beside ours", f"{_CLI}.report"
-        ),
+        "report": Command("tables and figures, the paper's numbers beside ours", f"{_CLI}.report"),
         "show": Command("pictures of a data set, or curves of runs", f"{_CLI}.show"),
         "tensorboard": Command("what TensorBoard shows of many runs", f"{_CLI}.tensorboard"),
         "measures": Command(
@@ -72,12 +68,11 @@ GROUPS: dict[str, dict[str, Command]] = {
             "chooses the width of a Gaussian kernel", f"{_CLI}.bandwidth", NOTHING_KEPT
         ),
         "expressivity": Command(
-            "a network of 2n + d weights fits any n labels (Theorem 1)", f"{_CLI}.expressivity",
+            "a network of 2n + d weights fits any n labels (Theorem 1)",
+            f"{_CLI}.expressivity",
             NOTHING_KEPT,
         ),
-        "implicit": Command(
-            "SGD and the solution of least norm", f"{_CLI}.implicit", NOTHING_KEPT
-        ),
+        "implicit": Command("SGD and the solution of least norm", f"{_CLI}.implicit", NOTHING_KEPT),
         "rademacher": Command(
             "how well a network fits random signs (equation 1)", f"{_CLI}.rademacher", NOTHING_KEPT
         ),
@@ -88,7 +83,7 @@ GROUPS: dict[str, dict[str, Command]] = {
             "writes the README's tables of shipped runs", f"{_CLI}.readme_tables"
         ),
     },
-}  # fmt: skip
+}
 COMMANDS: dict[str, Command] = {
     name: command for group in GROUPS.values() for name, command in group.items()
 }

@@ -18,22 +18,42 @@ class Flags:
     """The true labels, and what was asked for."""
 
     true: str | None = fields.field(
-        None, str, "file of the true labels, .npy (one-hot too)", group=_GROUP,
-    )  # fmt: skip
+        None,
+        str,
+        "file of the true labels, .npy (one-hot too)",
+        group=_GROUP,
+    )
     again: str | None = fields.field(
-        None, str, "file of the given labels in a second pass", group=_GROUP,
-    )  # fmt: skip
+        None,
+        str,
+        "file of the given labels in a second pass",
+        group=_GROUP,
+    )
     p: float | None = fields.field(
-        None, float, "probability of replacement that was asked for", group=_GROUP, low=0.0,
+        None,
+        float,
+        "probability of replacement that was asked for",
+        group=_GROUP,
+        low=0.0,
         high=1.0,
-    )  # fmt: skip
+    )
     noise: str | None = fields.field(
-        None, str, "kind of noise asked for at --p", group=_GROUP, choices=LABEL_NOISE,
+        None,
+        str,
+        "kind of noise asked for at --p",
+        group=_GROUP,
+        choices=LABEL_NOISE,
         by="uniform",
-    )  # fmt: skip
+    )
     num_classes: int | None = fields.field(
-        None, int, "number of classes", group=_GROUP, low=2, high=2048, by="largest label + 1",
-    )  # fmt: skip
+        None,
+        int,
+        "number of classes",
+        group=_GROUP,
+        low=2,
+        high=2048,
+        by="largest label + 1",
+    )
 
 
 LINE = CommandLine(

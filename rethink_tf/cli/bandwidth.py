@@ -29,25 +29,39 @@ class Flags:
     """Which bandwidths are tried, and on how many examples."""
 
     gammas: str | None = fields.field(
-        None, str, "bandwidths to try", group=_GROUP,
+        None,
+        str,
+        "bandwidths to try",
+        group=_GROUP,
         by="1/16 to 16 over the median squared distance",
-    )  # fmt: skip
+    )
     held_out: int | None = fields.field(
-        None, int, "training examples to measure on", group=_GROUP, low=10, high=1_000_000,
+        None,
+        int,
+        "training examples to measure on",
+        group=_GROUP,
+        low=10,
+        high=1_000_000,
         by="2,000, at most a third of the examples",
-    )  # fmt: skip
+    )
     json: str | None = fields.field(
-        None, str, "file for what was tried", group=_GROUP, by="none",
-    )  # fmt: skip
+        None,
+        str,
+        "file for what was tried",
+        group=_GROUP,
+        by="none",
+    )
 
 
 NONE = "             -  (not positive definite in this precision)"
 
 
 LINE = kernel_settings.line(
-    "rethink-tf bandwidth", ABOUT, Flags,
+    "rethink-tf bandwidth",
+    ABOUT,
+    Flags,
     {"examples": f"{EXAMPLES:,}, or all where there are fewer"},
-)  # fmt: skip
+)
 
 
 def main(argv: list[str]) -> int:

@@ -23,8 +23,11 @@ class Flags:
     """Where the labels go."""
 
     export: str | None = fields.field(
-        None, str, "the file to write, .csv or .npz by its ending (required)", group="This command",
-    )  # fmt: skip
+        None,
+        str,
+        "the file to write, .csv or .npz by its ending (required)",
+        group="This command",
+    )
 
 
 LINE = CommandLine(

@@ -19,12 +19,22 @@ class Flags:
     """How often is trained, and what counts as fitted."""
 
     seeds: int = fields.field(
-        1, int, "how many seeds, from --seed on", group=_GROUP, low=1, high=100,
-    )  # fmt: skip
+        1,
+        int,
+        "how many seeds, from --seed on",
+        group=_GROUP,
+        low=1,
+        high=100,
+    )
     threshold: float = fields.field(
-        0.99, float, "training accuracy that counts as fitted", group=_GROUP, low=0.0, high=1.0,
+        0.99,
+        float,
+        "training accuracy that counts as fitted",
+        group=_GROUP,
+        low=0.0,
+        high=1.0,
         open_ends="low",
-    )  # fmt: skip
+    )
     out: str = fields.field("randomisation_test", str, "folder of the report", group=_GROUP)
 
 
@@ -64,7 +74,13 @@ def main(argv: list[str]) -> int:
     model, dataset = values.pop("model"), values.pop("dataset")
     del values["pixels"]
     randomisation_test.run(
-        model, dataset, pixels=pixels, out=flags.out, options=options,
-        seeds=flags.seeds, threshold=flags.threshold, **values,
-    )  # fmt: skip
+        model,
+        dataset,
+        pixels=pixels,
+        out=flags.out,
+        options=options,
+        seeds=flags.seeds,
+        threshold=flags.threshold,
+        **values,
+    )
     return ExitCode.DONE

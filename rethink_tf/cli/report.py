@@ -28,27 +28,50 @@ class Flags:
     runs_dir: str = fields.field("runs", str, "folder of the runs", group=_GROUP)
     out: str = fields.field("report", str, "folder of the report", group=_GROUP)
     scale: str = fields.field(
-        "paper", str, "epochs, examples, evaluations", group=_GROUP, choices=plan.SCALES,
-    )  # fmt: skip
+        "paper",
+        str,
+        "epochs, examples, evaluations",
+        group=_GROUP,
+        choices=plan.SCALES,
+    )
     seeds: int | None = fields.field(
-        None, int, "seeds 0 to N - 1, each expected", group=_GROUP, low=1, high=1000,
+        None,
+        int,
+        "seeds 0 to N - 1, each expected",
+        group=_GROUP,
+        low=1,
+        high=1000,
         by="those that are there",
-    )  # fmt: skip
+    )
     rows: str = fields.field(
-        "*", str, "pattern of flagfiles, such as mlp_*: only these", group=_GROUP, by="all",
-    )  # fmt: skip
+        "*",
+        str,
+        "pattern of flagfiles, such as mlp_*: only these",
+        group=_GROUP,
+        by="all",
+    )
     threshold: float = fields.field(
-        derived.LOSSES[0], float, "running loss that counts as reached", group=_GROUP, low=0.0,
-        high=1e9, open_ends="low",
-    )  # fmt: skip
+        derived.LOSSES[0],
+        float,
+        "running loss that counts as reached",
+        group=_GROUP,
+        low=0.0,
+        high=1e9,
+        open_ends="low",
+    )
     measured: str | None = fields.field(
-        None, str, "folder of other runs than the shipped ones; none: without any", group=_GROUP,
+        None,
+        str,
+        "folder of other runs than the shipped ones; none: without any",
+        group=_GROUP,
         by="the shipped ones",
-    )  # fmt: skip
+    )
     strict: bool = fields.field(
-        False, bool, "exit code 2 where a run is missing, INVALID, damaged, or its files do "
-        "not agree", group=_GROUP,
-    )  # fmt: skip
+        False,
+        bool,
+        "exit code 2 where a run is missing, INVALID, damaged, or its files do not agree",
+        group=_GROUP,
+    )
 
 
 LINE = CommandLine(
@@ -87,10 +110,17 @@ def main(argv: list[str]) -> int:
         )
     runs = collect(asked.runs_dir, shipped)
     made = [
-        sections.build(name, runs, scale=asked.scale, seeds=asked.seeds,
-                       threshold=asked.threshold, runs_dir=asked.runs_dir, only=asked.rows)
+        sections.build(
+            name,
+            runs,
+            scale=asked.scale,
+            seeds=asked.seeds,
+            threshold=asked.threshold,
+            runs_dir=asked.runs_dir,
+            only=asked.rows,
+        )
         for name in names
-    ]  # fmt: skip
+    ]
     top = heading(runs, asked)
     console.say(top)
     _write(Path(asked.out), made, runs, top)

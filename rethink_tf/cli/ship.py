@@ -19,12 +19,19 @@ class Flags:
     """Where runs are shipped to, and what they were trained on."""
 
     machine: str | None = fields.field(
-        None, str, "what they were trained on, in words", group=_GROUP, by="as the run recorded it",
-    )  # fmt: skip
+        None,
+        str,
+        "what they were trained on, in words",
+        group=_GROUP,
+        by="as the run recorded it",
+    )
     out: str = fields.field(
-        str(measured.FOLDER), str, "folder of the shipped results", group=_GROUP,
+        str(measured.FOLDER),
+        str,
+        "folder of the shipped results",
+        group=_GROUP,
         by="that of this package",
-    )  # fmt: skip
+    )
 
 
 LINE = CommandLine(

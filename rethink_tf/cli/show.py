@@ -95,13 +95,19 @@ class Flags:
     """What is drawn, and where to."""
 
     out: str | None = fields.field(
-        None, str, "the picture to write, .png", group=_GROUP,
+        None,
+        str,
+        "the picture to write, .png",
+        group=_GROUP,
         by=f"{results.SAMPLES}, with RUN folders {CURVES}",
-    )  # fmt: skip
+    )
     curve: str = fields.field(
-        "accuracy", str, "with RUN folders: accuracy, or the running training loss", group=_GROUP,
+        "accuracy",
+        str,
+        "with RUN folders: accuracy, or the running training loss",
+        group=_GROUP,
         choices=("accuracy", "loss"),
-    )  # fmt: skip
+    )
 
 
 LINE = CommandLine(

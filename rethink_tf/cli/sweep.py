@@ -50,58 +50,121 @@ class Flags:
 
     list: bool = fields.field(False, bool, "list the experiments and stop", group=_GROUP)
     all: bool = fields.field(
-        False, bool, "all experiments whose flagfiles are here", group=_GROUP,
-    )  # fmt: skip
+        False,
+        bool,
+        "all experiments whose flagfiles are here",
+        group=_GROUP,
+    )
     dry_run: bool = fields.field(
-        False, bool, "list the runs, their state, the time left; stop", group=_GROUP,
-    )  # fmt: skip
+        False,
+        bool,
+        "list the runs, their state, the time left; stop",
+        group=_GROUP,
+    )
     seeds: int = fields.field(
-        1, int, "runs of each row, of seeds 0 to N - 1", group=_GROUP, low=1, high=1000,
-    )  # fmt: skip
+        1,
+        int,
+        "runs of each row, of seeds 0 to N - 1",
+        group=_GROUP,
+        low=1,
+        high=1000,
+    )
     scale: str = fields.field(
-        "paper", str, "epochs, examples, evaluations", group=_GROUP, choices=SCALES,
-    )  # fmt: skip
+        "paper",
+        str,
+        "epochs, examples, evaluations",
+        group=_GROUP,
+        choices=SCALES,
+    )
     precision: str | None = fields.field(
-        None, str, "in place of the row's; reports take such runs and mark them", group=_GROUP,
-        choices=PRECISIONS, by="the row's",
-    )  # fmt: skip
+        None,
+        str,
+        "in place of the row's; reports take such runs and mark them",
+        group=_GROUP,
+        choices=PRECISIONS,
+        by="the row's",
+    )
     eval_every: int | None = fields.field(
-        None, int, "evaluate after every N-th epoch, in place of the row's; marked likewise",
-        group=_GROUP, low=1, high=1_000_000, by="the row's",
-    )  # fmt: skip
+        None,
+        int,
+        "evaluate after every N-th epoch, in place of the row's; marked likewise",
+        group=_GROUP,
+        low=1,
+        high=1_000_000,
+        by="the row's",
+    )
     rows: str = fields.field(
-        "*", str, "pattern of flagfiles, such as mlp_*: only these", group=_GROUP, by="all",
-    )  # fmt: skip
+        "*",
+        str,
+        "pattern of flagfiles, such as mlp_*: only these",
+        group=_GROUP,
+        by="all",
+    )
     shard: str = fields.field(
-        "0/1", str, "i/n: the i-th part of n, i from 0", group=_GROUP,
-    )  # fmt: skip
+        "0/1",
+        str,
+        "i/n: the i-th part of n, i from 0",
+        group=_GROUP,
+    )
     executor: str = fields.field(
-        "local", str, "this machine, or Ray: a cluster on loopback, or that of RAY_ADDRESS, whose "
-        "ports a firewall must keep others out of", group=_GROUP, choices=EXECUTORS,
-    )  # fmt: skip
+        "local",
+        str,
+        "this machine, or Ray: a cluster on loopback, or that of RAY_ADDRESS, whose "
+        "ports a firewall must keep others out of",
+        group=_GROUP,
+        choices=EXECUTORS,
+    )
     slots: int = fields.field(
-        0, int, "runs side by side, on this machine", group=_GROUP, low=0, high=1_000_000,
+        0,
+        int,
+        "runs side by side, on this machine",
+        group=_GROUP,
+        low=0,
+        high=1_000_000,
         by="one a GPU, or for two cores",
-    )  # fmt: skip
+    )
     gpus_per_run: float | None = fields.field(
-        None, float, "with Ray: a fraction shares a GPU", group=_GROUP, low=0.0, high=10**6,
+        None,
+        float,
+        "with Ray: a fraction shares a GPU",
+        group=_GROUP,
+        low=0.0,
+        high=10**6,
         by="1 if there are any",
-    )  # fmt: skip
+    )
     runs_dir: str = fields.field("runs", str, "folder of the runs", group=_RUNS)
     data_dir: str | None = fields.field(
-        None, str, "folder of TFDS-prepared sets", group=_RUNS,
+        None,
+        str,
+        "folder of TFDS-prepared sets",
+        group=_RUNS,
         by="TFDS_DATA_DIR, else ~/tensorflow_datasets",
-    )  # fmt: skip
+    )
     cache_dir: str | None = fields.field(
-        None, str, "folder of decoded sets", group=_RUNS, by="~/.cache/rethink_tf",
-    )  # fmt: skip
+        None,
+        str,
+        "folder of decoded sets",
+        group=_RUNS,
+        by="~/.cache/rethink_tf",
+    )
     checkpoint_every: int | None = fields.field(
-        None, int, "epochs between checkpoints", group=_RUNS, low=0, high=1_000_000, by="5",
-    )  # fmt: skip
+        None,
+        int,
+        "epochs between checkpoints",
+        group=_RUNS,
+        low=0,
+        high=1_000_000,
+        by="5",
+    )
     threads: int = fields.field(
-        0, int, "threads of each run", group=_RUNS, low=0, high=4096,
+        0,
+        int,
+        "threads of each run",
+        group=_RUNS,
+        low=0,
+        high=4096,
         by="the cores of its slot; Ray: 1",
-    )  # fmt: skip
+    )
 
 
 LINE = CommandLine(
@@ -164,8 +227,10 @@ def _jobs(words: tuple[str, ...], asked: Flags) -> list[Job]:
         for problem in filter(None, problems.values()):
             say(f"left out: {problem}")
     if not names:
-        raise RequestError(f"expected experiments, such as table1; --list names all "
-                           f"{len(EXPERIMENTS)}, --all runs them")  # fmt: skip
+        raise RequestError(
+            f"expected experiments, such as table1; --list names all "
+            f"{len(EXPERIMENTS)}, --all runs them"
+        )
     require_rows(names, asked.rows)
     _check_executor(asked)
     changes = {
@@ -200,8 +265,10 @@ def _check_executor(asked) -> None:
     """Refuses flags that the executor would not heed, and shares that no GPU has."""
     gpus = asked.gpus_per_run
     if asked.executor == "ray" and asked.slots:
-        raise RequestError("--slots: expected none with --executor=ray, which runs what fits; "
-                           "--threads and --gpus_per_run say what a run takes")  # fmt: skip
+        raise RequestError(
+            "--slots: expected none with --executor=ray, which runs what fits; "
+            "--threads and --gpus_per_run say what a run takes"
+        )
     if asked.executor != "ray" and gpus is not None:
         raise RequestError("--gpus_per_run: expected --executor=ray with it; --slots shares GPUs")
     if gpus is not None and not (0 <= gpus <= 1 or gpus == int(gpus)):
@@ -281,8 +348,10 @@ def verdict(jobs: list[Job]) -> str:
     """What became of the runs; of each that failed the exit code and the end of its log."""
     failed = [job for job in jobs if job.failed]
     done = sum(job.stage == ENDED and not job.failed for job in jobs)
-    lines = [f"{counted(len(jobs), 'run')}: {done} done, {len(failed)} failed, "
-             f"{len(jobs) - done - len(failed)} left"]  # fmt: skip
+    lines = [
+        f"{counted(len(jobs), 'run')}: {done} done, {len(failed)} failed, "
+        f"{len(jobs) - done - len(failed)} left"
+    ]
     for job in failed:
         lines.append(f"{job.name}: {display.outcome(job)}{'; ' + job.why if job.why else ''}")
         if not job.before and job.began:

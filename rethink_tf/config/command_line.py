@@ -132,8 +132,9 @@ class CommandLine:
         for group, entries in groups.items():
             lines += [*([""] if lines[-1] else []), f"{group}:", *entries]
         lines += ["", "For every command:"]
-        lines.append(_filled("flagfile", "file of flags, one a line; of two equal flags the later "
-                             "wins"))  # fmt: skip
+        lines.append(
+            _filled("flagfile", "file of flags, one a line; of two equal flags the later wins")
+        )
         lines.append(_filled("help", "print this help"))
         return "\n".join(line for line in lines if line is not None)
 

@@ -20,59 +20,100 @@ class Options:
     """What cannot change a number: where things lie and how the run is carried out."""
 
     runs_dir: str = fields.field(
-        "runs", str, "folder of the runs; each has its own folder RUNS_DIR/<run_id>", group=_GROUP,
-    )  # fmt: skip
-    data_dir: str | None = fields.field(
-        None, str, "folder of TFDS-prepared sets", group=_GROUP,
-        by="TFDS_DATA_DIR, else ~/tensorflow_datasets",
-    )  # fmt: skip
-    cache_dir: str | None = fields.field(
-        None, str, "folder of decoded sets", group=_GROUP, by="~/.cache/rethink_tf",
-    )  # fmt: skip
-    dry_run: bool = fields.field(
-        False, bool, "print the resolved configuration, run id, parameters and memory, and stop",
+        "runs",
+        str,
+        "folder of the runs; each has its own folder RUNS_DIR/<run_id>",
         group=_GROUP,
-    )  # fmt: skip
+    )
+    data_dir: str | None = fields.field(
+        None,
+        str,
+        "folder of TFDS-prepared sets",
+        group=_GROUP,
+        by="TFDS_DATA_DIR, else ~/tensorflow_datasets",
+    )
+    cache_dir: str | None = fields.field(
+        None,
+        str,
+        "folder of decoded sets",
+        group=_GROUP,
+        by="~/.cache/rethink_tf",
+    )
+    dry_run: bool = fields.field(
+        False,
+        bool,
+        "print the resolved configuration, run id, parameters and memory, and stop",
+        group=_GROUP,
+    )
     verbose: bool = fields.field(
-        False, bool, "print the whole resolved configuration before training", group=_GROUP,
-    )  # fmt: skip
+        False,
+        bool,
+        "print the whole resolved configuration before training",
+        group=_GROUP,
+    )
     threads: int = fields.field(
-        0, int, "threads for arithmetic; 0: as many as there are cores for this process",
-        group=_GROUP, low=0, high=4096,
-    )  # fmt: skip
+        0,
+        int,
+        "threads for arithmetic; 0: as many as there are cores for this process",
+        group=_GROUP,
+        low=0,
+        high=4096,
+    )
     strategy: str = fields.field(
-        "auto", str, "how devices are used: mirrored over all GPUs where there are several, else "
+        "auto",
+        str,
+        "how devices are used: mirrored over all GPUs where there are several, else "
         "one (auto), or by several processes, as TF_CONFIG or Slurm describe them (multi_worker): "
         "each then listens on all interfaces without a password, so a firewall must keep others "
         "out",
-        group=_GROUP, choices=STRATEGIES,
-    )  # fmt: skip
-    devices: int = fields.field(
-        0, int, "GPUs to use, or parts of the CPU where there is none; 0: all GPUs",
-        group=_GROUP, low=0, high=1024,
-    )  # fmt: skip
-    deterministic: bool = fields.field(
-        False, bool, "the same bits on GPUs too, slower (without XLA); CPUs give them anyway",
         group=_GROUP,
-    )  # fmt: skip
+        choices=STRATEGIES,
+    )
+    devices: int = fields.field(
+        0,
+        int,
+        "GPUs to use, or parts of the CPU where there is none; 0: all GPUs",
+        group=_GROUP,
+        low=0,
+        high=1024,
+    )
+    deterministic: bool = fields.field(
+        False,
+        bool,
+        "the same bits on GPUs too, slower (without XLA); CPUs give them anyway",
+        group=_GROUP,
+    )
     checkpoint_every: int = fields.field(
-        5, int, "epochs between checkpoints; 0: only when a signal stops the run",
-        group=_GROUP, low=0, high=1_000_000,
-    )  # fmt: skip
+        5,
+        int,
+        "epochs between checkpoints; 0: only when a signal stops the run",
+        group=_GROUP,
+        low=0,
+        high=1_000_000,
+    )
     keep_epochs: tuple[int, ...] = fields.field(
-        (), "epochs", "epochs, such as 1,5,20, after which a snapshot of the weights is kept",
-        group=_GROUP, low=1, by="none",
-    )  # fmt: skip
+        (),
+        "epochs",
+        "epochs, such as 1,5,20, after which a snapshot of the weights is kept",
+        group=_GROUP,
+        low=1,
+        by="none",
+    )
     resume: str = fields.field(
-        "exact", str, "how an unfinished run is resumed: exactly or not at all (exact), in a "
+        "exact",
+        str,
+        "how an unfinished run is resumed: exactly or not at all (exact), in a "
         "changed environment too (anyway), or from the start (restart)",
-        group=_GROUP, choices=RESUME_MODES,
-    )  # fmt: skip
+        group=_GROUP,
+        choices=RESUME_MODES,
+    )
     profile: str | None = fields.field(
-        None, "optional", "folder for a TensorBoard trace of some steps; --profile alone: the "
-        "run's tb",
-        group=_GROUP, by="none",
-    )  # fmt: skip
+        None,
+        "optional",
+        "folder for a TensorBoard trace of some steps; --profile alone: the run's tb",
+        group=_GROUP,
+        by="none",
+    )
 
 
 PLACES = ("runs_dir", "data_dir", "cache_dir", "threads")  # options that every task has

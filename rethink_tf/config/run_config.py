@@ -40,34 +40,56 @@ class RunConfig:
     """
 
     model: str = fields.field(
-        "inception", str, "the network, by the paper's name, or your own, package.module:function "
+        "inception",
+        str,
+        "the network, by the paper's name, or your own, package.module:function "
         "or FILE.keras; also any wrn_DEPTH_WIDTH",
-        group="What is trained", choices=tuple(MODELS), accepts=accepts_model,
-    )  # fmt: skip
+        group="What is trained",
+        choices=tuple(MODELS),
+        accepts=accepts_model,
+    )
     dataset: str = fields.field(
-        None, str, f"the data set, or one of your own: {foreign_data.FORMS}",
-        group="What is trained", choices=tuple(DATASETS), accepts=datasets.accepts,
+        None,
+        str,
+        f"the data set, or one of your own: {foreign_data.FORMS}",
+        group="What is trained",
+        choices=tuple(DATASETS),
+        accepts=datasets.accepts,
         by="cifar10 if it is on disk or can be downloaded, else digits",
-    )  # fmt: skip
+    )
     examples: int | None = fields.field(
-        None, int, "number of training examples, class-balanced; a larger number has those of a "
+        None,
+        int,
+        "number of training examples, class-balanced; a larger number has those of a "
         "smaller one and more [all]",
-        group="What is trained", low=1,
-    )  # fmt: skip
+        group="What is trained",
+        low=1,
+    )
     input_size: int = fields.field(
-        None, int, "height and width in pixels that the network sees, cropped from the centre",
-        group="What is trained", low=4, high=1024,
+        None,
+        int,
+        "height and width in pixels that the network sees, cropped from the centre",
+        group="What is trained",
+        low=4,
+        high=1024,
         by="28; digits 16; imagenet2012 299 (resized); your own: whole images",
-    )  # fmt: skip
+    )
     corrupt: float = fields.field(
-        0.0, float, "probability with which each training label is replaced by a random class",
-        group="What is corrupted", low=0.0, high=1.0,
-    )  # fmt: skip
+        0.0,
+        float,
+        "probability with which each training label is replaced by a random class",
+        group="What is corrupted",
+        low=0.0,
+        high=1.0,
+    )
     label_noise: str = fields.field(
-        "uniform", str, "by what a label is replaced: any class, the true one too (uniform, the "
+        "uniform",
+        str,
+        "by what a label is replaced: any class, the true one too (uniform, the "
         "paper's), any other (exclude_true), or the next (pair_flip)",
-        group="What is corrupted", choices=LABEL_NOISE,
-    )  # fmt: skip
+        group="What is corrupted",
+        choices=LABEL_NOISE,
+    )
     labels_from: str | None = fields.field(
         None,
         str,
@@ -83,9 +105,13 @@ class RunConfig:
         choices=PIXELS,
     )
     pixel_mix: float = fields.field(
-        1.0, float, "with --pixels=gaussian: t of (1 - t) image + t noise",
-        group="What is corrupted", low=0.0, high=1.0,
-    )  # fmt: skip
+        1.0,
+        float,
+        "with --pixels=gaussian: t of (1 - t) image + t noise",
+        group="What is corrupted",
+        low=0.0,
+        high=1.0,
+    )
     shuffle_fraction: float = fields.field(
         1.0,
         float,
@@ -95,59 +121,106 @@ class RunConfig:
         high=1.0,
     )
     preprocess: str = fields.field(
-        "standardise", str, "what the network gets: each image at mean 0, deviation 1 "
+        "standardise",
+        str,
+        "what the network gets: each image at mean 0, deviation 1 "
         "(standardise), or normed by the training set's channels (channel_norm), or pixels brought "
         "to -1..1 (inception), or left at 0..255 (none)",
-        group="What is trained", choices=PREPROCESSING,
-    )  # fmt: skip
+        group="What is trained",
+        choices=PREPROCESSING,
+    )
     augment: str = fields.field(
-        "none", str, "augmentation of the training images, new in each epoch; inception is for "
+        "none",
+        str,
+        "augmentation of the training images, new in each epoch; inception is for "
         "imagenet2012 alone",
-        group="Regularisation", choices=AUGMENTATIONS,
-    )  # fmt: skip
+        group="Regularisation",
+        choices=AUGMENTATIONS,
+    )
     weight_decay: float = fields.field(
-        0.0, float, "lambda of coupled L2, half lambda w squared; never part of the reported loss",
-        group="Regularisation", low=0.0, high=10.0,
-    )  # fmt: skip
+        0.0,
+        float,
+        "lambda of coupled L2, half lambda w squared; never part of the reported loss",
+        group="Regularisation",
+        low=0.0,
+        high=10.0,
+    )
     dropout: float = fields.field(
-        0.0, float, "fraction of the units dropped before the last layer",
-        group="Regularisation", low=0.0, high=1.0, open_ends="high",
-    )  # fmt: skip
+        0.0,
+        float,
+        "fraction of the units dropped before the last layer",
+        group="Regularisation",
+        low=0.0,
+        high=1.0,
+        open_ends="high",
+    )
     learning_rate: float = fields.field(
-        None, float, "learning rate of the first epoch", group="Optimisation", low=0.0,
-        high=1000.0, open_ends="low", by="0.1 with batch norm, 0.01 else and for your own",
-    )  # fmt: skip
+        None,
+        float,
+        "learning rate of the first epoch",
+        group="Optimisation",
+        low=0.0,
+        high=1000.0,
+        open_ends="low",
+        by="0.1 with batch norm, 0.01 else and for your own",
+    )
     lr_decay: float = fields.field(
-        None, float, "factor on the learning rate after each epoch, or at each of --lr_milestones",
-        group="Optimisation", low=0.0, high=1.0, open_ends="low",
+        None,
+        float,
+        "factor on the learning rate after each epoch, or at each of --lr_milestones",
+        group="Optimisation",
+        low=0.0,
+        high=1.0,
+        open_ends="low",
         by="0.95; MNISTs, digits and your own vary; 0.1 with --lr_schedule=step",
-    )  # fmt: skip
+    )
     lr_schedule: str = fields.field(
-        "exponential", str, "when --lr_decay acts: after each epoch (exponential), or at "
-        "--lr_milestones (step)",
-        group="Optimisation", choices=LR_SCHEDULES,
-    )  # fmt: skip
+        "exponential",
+        str,
+        "when --lr_decay acts: after each epoch (exponential), or at --lr_milestones (step)",
+        group="Optimisation",
+        choices=LR_SCHEDULES,
+    )
     lr_milestones: str = fields.field(
-        resolution.MILESTONES, str,
+        resolution.MILESTONES,
+        str,
         "with --lr_schedule=step: epochs after which the rate is lowered",
         group="Optimisation",
-    )  # fmt: skip
+    )
     momentum: float = fields.field(
-        0.9, float, "momentum of SGD", group="Optimisation", low=0.0, high=1.0, open_ends="high",
-    )  # fmt: skip
+        0.9,
+        float,
+        "momentum of SGD",
+        group="Optimisation",
+        low=0.0,
+        high=1.0,
+        open_ends="high",
+    )
     batch_size: int = fields.field(
-        None, int, "examples per step, over all devices; at most all of them",
-        group="Optimisation", low=1, high=1_000_000,
+        None,
+        int,
+        "examples per step, over all devices; at most all of them",
+        group="Optimisation",
+        low=1,
+        high=1_000_000,
         by="128; digits 32 for all but the Inceptions, as small sets of your own",
-    )  # fmt: skip
+    )
     epochs: int = fields.field(
-        None, int, "passes over the training set", group="Optimisation", low=1, high=1_000_000,
+        None,
+        int,
+        "passes over the training set",
+        group="Optimisation",
+        low=1,
+        high=1_000_000,
         by="70; MNISTs 150; digits vary; your own 100",
-    )  # fmt: skip
+    )
     precision: str = fields.field(
-        "float32", str, "arithmetic of the layers; weights and logits stay float32",
-        group="Optimisation", choices=PRECISIONS,
-    )  # fmt: skip
+        "float32",
+        str,
+        "arithmetic of the layers; weights and logits stay float32",
+        group="Optimisation",
+        choices=PRECISIONS,
+    )
     sync_batch_norm: bool = fields.field(
         False,
         bool,
@@ -155,29 +228,51 @@ class RunConfig:
         group="Optimisation",
     )
     seed: int = fields.field(
-        0, int, "seed of everything that is drawn", group="Optimisation", low=0, high=2**32 - 1,
-    )  # fmt: skip
+        0,
+        int,
+        "seed of everything that is drawn",
+        group="Optimisation",
+        low=0,
+        high=2**32 - 1,
+    )
     init_from: str | None = fields.field(
-        None, str, "start from a trained run: its folder, its id, or its flagfile; or from the "
+        None,
+        str,
+        "start from a trained run: its folder, its id, or its flagfile; or from the "
         "fresh weights of random or random:SET [none]",
         group="Transfer",
-    )  # fmt: skip
+    )
     init_epoch: int | None = fields.field(
-        None, int, "with --init_from: after which of the parent's --keep_epochs [its end]",
-        group="Transfer", low=1,
-    )  # fmt: skip
+        None,
+        int,
+        "with --init_from: after which of the parent's --keep_epochs [its end]",
+        group="Transfer",
+        low=1,
+    )
     freeze: str = fields.field(
-        "none", str, "with --init_from: what is not trained on; the last layer is always a new one",
-        group="Transfer", choices=FREEZE,
-    )  # fmt: skip
+        "none",
+        str,
+        "with --init_from: what is not trained on; the last layer is always a new one",
+        group="Transfer",
+        choices=FREEZE,
+    )
     eval_every: int = fields.field(
-        1, int, "epochs between exact evaluations: all that stopping and best-so-far can see",
-        group="Evaluation and stopping", low=1, high=1_000_000,
-    )  # fmt: skip
+        1,
+        int,
+        "epochs between exact evaluations: all that stopping and best-so-far can see",
+        group="Evaluation and stopping",
+        low=1,
+        high=1_000_000,
+    )
     stop_at_train_accuracy: float | None = fields.field(
-        None, float, "end the run when the exact training accuracy reaches this [never]",
-        group="Evaluation and stopping", low=0.0, high=1.0, open_ends="low",
-    )  # fmt: skip
+        None,
+        float,
+        "end the run when the exact training accuracy reaches this [never]",
+        group="Evaluation and stopping",
+        low=0.0,
+        high=1.0,
+        open_ends="low",
+    )
 
 
 FIELDS = {f.name: f for f in dataclasses.fields(RunConfig)}

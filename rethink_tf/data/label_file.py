@@ -245,8 +245,15 @@ def _read_csv(path: Path) -> dict[str, Any]:
         raise RequestError(f"{path}: expected a first line with the names {','.join(COLUMNS)}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # NumPy's warning of no rows; `as_labels` refuses these
-        table = np.loadtxt(rows[1:], delimiter=",", dtype=np.float64, ndmin=2, quotechar='"',
-                           comments=None, usecols=[names.index(name) for name in used])  # fmt: skip
+        table = np.loadtxt(
+            rows[1:],
+            delimiter=",",
+            dtype=np.float64,
+            ndmin=2,
+            quotechar='"',
+            comments=None,
+            usecols=[names.index(name) for name in used],
+        )
     if (large := table[np.abs(table) >= 2**53]).size:  # not every whole number from there on
         raise RequestError(f"{path}: expected numbers below 2**53, found {large[0]:.0f}")
     columns = {name: table[:, i] if table.size else table.ravel() for i, name in enumerate(used)}
@@ -282,8 +289,12 @@ def read_labels(path: Path | str, true: Path | str | None = None) -> dict[str, A
         if name not in table:
             hint = "; type --true=FILE for the true labels" if name == "true" else ""
             raise RequestError(f"{path}: expected true and given, found no {name}{hint}")
-    return {"index": table.get("index"), "true": table["true"], "given": table["given"],
-            "header": table.get("header", {})}  # fmt: skip
+    return {
+        "index": table.get("index"),
+        "true": table["true"],
+        "given": table["given"],
+        "header": table.get("header", {}),
+    }
 
 
 def _column(path: Path | str, table: dict[str, Any], name: str) -> np.ndarray:

@@ -107,7 +107,7 @@ class StreamedImages:
         source = tf.data.Dataset.from_tensor_slices(np.asarray(rows, np.int64)).batch(READ)
         return source.map(
             lambda part: (part, *(tf.ensure_shape(x, [None]) for x in self._bytes(part)))
-        ).unbatch()  # fmt: skip
+        ).unbatch()
 
     def _bytes(self, rows):
         @tf.autograph.experimental.do_not_convert

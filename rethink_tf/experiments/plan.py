@@ -212,9 +212,14 @@ def _plan(
     resolved = run_config.resolve(wanted)
     run_id = run_config.run_id(resolved) if waits is None else None
     return Planned(
-        **common, argv=argv, config=resolved, run_id=run_id, parent=parent, waits=waits,
+        **common,
+        argv=argv,
+        config=resolved,
+        run_id=run_id,
+        parent=parent,
+        waits=waits,
         changes=changes,
-    )  # fmt: skip
+    )
 
 
 def _shown(path: Path) -> str:

@@ -24,9 +24,14 @@ def resnet(
 
     def conv(x, channels, size, stride=1):
         x = layers.Conv2D(
-            channels, size, stride, padding="same", use_bias=False,
-            kernel_initializer=he_fan_out(), kernel_regularizer=l2(weight_decay),
-        )(x)  # fmt: skip
+            channels,
+            size,
+            stride,
+            padding="same",
+            use_bias=False,
+            kernel_initializer=he_fan_out(),
+            kernel_regularizer=l2(weight_decay),
+        )(x)
         return FusedBatchNorm(scale=True, epsilon=1e-5)(x)
 
     def block(x, channels, stride):
@@ -49,7 +54,5 @@ def resnet(
             x = block(x, channels, 2 if stage and not number else 1)
     x = layers.GlobalAveragePooling2D()(x)
     x = layers.Dropout(dropout)(x) if dropout else x
-    x = layers.Dense(
-        num_classes, kernel_regularizer=l2(weight_decay), dtype="float32"
-    )(x)  # fmt: skip
+    x = layers.Dense(num_classes, kernel_regularizer=l2(weight_decay), dtype="float32")(x)
     return keras.Model(inputs, x)

@@ -26,9 +26,14 @@ def wide_resnet(
 
     def conv(channels, size, stride=1):
         return layers.Conv2D(
-            channels, size, stride, padding="same", use_bias=False,
-            kernel_initializer=he_fan_out(), kernel_regularizer=l2(weight_decay),
-        )  # fmt: skip
+            channels,
+            size,
+            stride,
+            padding="same",
+            use_bias=False,
+            kernel_initializer=he_fan_out(),
+            kernel_regularizer=l2(weight_decay),
+        )
 
     def activate(x):
         return layers.ReLU()(FusedBatchNorm(scale=True, epsilon=1e-5)(x))
@@ -47,9 +52,7 @@ def wide_resnet(
         for number in range((depth - 4) // 6):
             x = block(x, channels * width, 2 if stage and not number else 1)
     x = layers.GlobalAveragePooling2D()(activate(x))
-    x = layers.Dense(
-        num_classes, kernel_regularizer=l2(weight_decay), dtype="float32"
-    )(x)  # fmt: skip
+    x = layers.Dense(num_classes, kernel_regularizer=l2(weight_decay), dtype="float32")(x)
     return keras.Model(inputs, x)
 
 

@@ -11,10 +11,13 @@ CURVES = {
     "clean_accuracy": ("training, clean examples", "#0072B2", "o", 7.5),
     "corrupted_accuracy": ("training, noisy examples, labels as given", "#D55E00", "s", 4.5),
     "corrupted_original_accuracy": (
-        "training, noisy examples, true labels", "#009E73", "^", 6.5,
+        "training, noisy examples, true labels",
+        "#009E73",
+        "^",
+        6.5,
     ),
     "test_accuracy": ("test", "#000000", "D", 4),
-}  # fmt: skip
+}
 LINE_STYLES: tuple[Literal["-", "--", ":"], ...] = ("-", "--", ":")
 MARKERS_A_CURVE = 12
 

@@ -47,9 +47,12 @@ def descent(found: dict[str, Any]):
         axes.set(xscale="log", yscale="log", xlabel="Steps of SGD", title=title)
         _bare(axes)
     left.axhline(
-        found["limit"], color=GREY, linestyle=":", linewidth=1.2,
+        found["limit"],
+        color=GREY,
+        linestyle=":",
+        linewidth=1.2,
         label="the random point's part outside\nof the span of the images",
-    )  # fmt: skip
+    )
     left.legend(frameon=False, loc="lower left")
     figure.suptitle(
         f"SGD on {found['examples']} images of {found['dimensions']:,} numbers, "
@@ -135,17 +138,27 @@ def precision(found: dict[str, Any]):
         axes.plot(
             [p["n"] for p in points],
             [max(p["residual"], 1e-17) for p in points],
-            color=colour, marker=marker, linestyle=style, label=words,
-        )  # fmt: skip
+            color=colour,
+            marker=marker,
+            linestyle=style,
+            label=words,
+        )
     real = [fit for fit in found["fits"] if fit["depth"] == 2]
     axes.plot(
         [fit["n"] for fit in real],
         [max(fit["residual"], 1e-17) for fit in real],
-        color="#000000", marker="D", linestyle="", label="images, the Keras model",
-    )  # fmt: skip
+        color="#000000",
+        marker="D",
+        linestyle="",
+        label="images, the Keras model",
+    )
     axes.axhline(0.5, color=GREY, linestyle=":", linewidth=1.2, label="above, a label is wrong")
-    axes.set(xscale="log", yscale="log", xlabel="n, points with random labels",
-             ylabel="Largest error before rounding")  # fmt: skip
+    axes.set(
+        xscale="log",
+        yscale="log",
+        xlabel="n, points with random labels",
+        ylabel="Largest error before rounding",
+    )
     _bare(axes)
     axes.legend(frameon=False, loc="lower right")
     figure.suptitle("Theorem 1 in float64", weight="bold", size=12)

@@ -222,9 +222,15 @@ def read_folder(folder: Path) -> Run | None:
         return None
     path, summary = folder / results.SUMMARY, found.summary
     return as_run(
-        path, summary["run_id"], summary, OWN, lambda: found.history, _machine(found.record),
-        folder, agreement.before_seals(summary),
-    )  # fmt: skip
+        path,
+        summary["run_id"],
+        summary,
+        OWN,
+        lambda: found.history,
+        _machine(found.record),
+        folder,
+        agreement.before_seals(summary),
+    )
 
 
 def _progress(folder: Path) -> str | None:

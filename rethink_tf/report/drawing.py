@@ -65,20 +65,32 @@ def draw_series(axes, series: Sequence[Series], *, empty: str = "no run yet") ->
         colour = COLOURS[one.colour % len(COLOURS)]
         if one.paper:
             axes.plot(
-                *zip(*one.paper, strict=True), color=colour, linestyle=(0, (1, 1.2)), linewidth=2.4,
-                alpha=0.55, zorder=1.5, label="_paper",
-            )  # fmt: skip
+                *zip(*one.paper, strict=True),
+                color=colour,
+                linestyle=(0, (1, 1.2)),
+                linewidth=2.4,
+                alpha=0.55,
+                zorder=1.5,
+                label="_paper",
+            )
         points = derived.band(one.seeds)
         if not points:
             continue
         x, y, spread, count = zip(*points, strict=True)
         step = max(1, -(-len(x) // MARKERS_A_CURVE))
         axes.plot(
-            x, y, color=colour, linestyle="--" if one.dashed else "-", linewidth=1.7, zorder=3,
-            marker=MARKERS[one.colour % len(MARKERS)], markersize=4.5, label=one.label,
+            x,
+            y,
+            color=colour,
+            linestyle="--" if one.dashed else "-",
+            linewidth=1.7,
+            zorder=3,
+            marker=MARKERS[one.colour % len(MARKERS)],
+            markersize=4.5,
+            label=one.label,
             markevery=(number * step // len(series) if step > 1 else 0, step),
             markerfacecolor="none" if one.dashed else colour,
-        )  # fmt: skip
+        )
         if max(count) > 1:
             low = [v - s for v, s in zip(y, spread, strict=True)]
             high = [v + s for v, s in zip(y, spread, strict=True)]
@@ -88,9 +100,16 @@ def draw_series(axes, series: Sequence[Series], *, empty: str = "no run yet") ->
 def note(axes, words: str) -> None:
     """Says in a panel what is not in it, where rising curves leave room: above, to the left."""
     axes.text(
-        0.04, 0.97, words, transform=axes.transAxes, ha="left", va="top", fontsize=8, color=INK,
+        0.04,
+        0.97,
+        words,
+        transform=axes.transAxes,
+        ha="left",
+        va="top",
+        fontsize=8,
+        color=INK,
         zorder=4,
-    )  # fmt: skip
+    )
 
 
 def remove_rest(every, used: int) -> None:
@@ -112,22 +131,37 @@ def legend(figure, series: Sequence[Series], *, ncols: int = 3) -> None:
         colour = COLOURS[one.colour % len(COLOURS)]
         entries.append(
             Line2D(
-                [], [], color=colour, linestyle="--" if one.dashed else "-", label=one.label,
-                marker=MARKERS[one.colour % len(MARKERS)], markersize=4.5,
+                [],
+                [],
+                color=colour,
+                linestyle="--" if one.dashed else "-",
+                label=one.label,
+                marker=MARKERS[one.colour % len(MARKERS)],
+                markersize=4.5,
                 markerfacecolor="none" if one.dashed else colour,
             )
-        )  # fmt: skip
+        )
     if any(one.paper for one in series):
         entries.append(
-            Line2D([], [], color=INK, linestyle=(0, (1, 1.2)), linewidth=2.4, alpha=0.55,
-                   label="the paper's curve")
-        )  # fmt: skip
+            Line2D(
+                [],
+                [],
+                color=INK,
+                linestyle=(0, (1, 1.2)),
+                linewidth=2.4,
+                alpha=0.55,
+                label="the paper's curve",
+            )
+        )
     if entries:
         with own_style():
             figure.legend(
-                handles=entries, loc="outside lower center", frameon=False, ncols=ncols,
+                handles=entries,
+                loc="outside lower center",
+                frameon=False,
+                ncols=ncols,
                 handlelength=3,
-            )  # fmt: skip
+            )
 
 
 def label_axes(axes, x: str, y: str, title: str = "") -> None:

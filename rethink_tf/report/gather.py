@@ -86,11 +86,7 @@ class Gathered:
     @property
     def missing(self) -> list[str]:
         """The runs that are not there, in words."""
-        return [
-            f"{label(row.plan)} seed {seed}"
-            for row in self.found
-            for seed in row.missing
-        ]  # fmt: skip
+        return [f"{label(row.plan)} seed {seed}" for row in self.found for seed in row.missing]
 
 
 def counted_statuses(runs: Iterable[Run]) -> str:
@@ -142,8 +138,9 @@ def gather(
     grouped: dict[str, list[experiments.Planned]] = {}
     for plan in plans:
         grouped.setdefault(label(plan), []).append(plan)
-    found = tuple(_find(plans, collection, 1 if seeds is None else seeds)
-                  for plans in grouped.values())  # fmt: skip
+    found = tuple(
+        _find(plans, collection, 1 if seeds is None else seeds) for plans in grouped.values()
+    )
     return Gathered(name, title, scale, found)
 
 

@@ -37,13 +37,31 @@ COLUMNS = (
 FILTERS = ("status", "model", "dataset", "source", "experiment")
 # A curve's key, title and colour, the same in both charts.
 CHARTS: tuple[dict[str, Any], ...] = (
-    {"title": "Loss", "unit": "nats", "factor": 1, "top": None, "curves": [
-        ["loss", "training, running", 6], ["train_loss", "training", 0], ["test_loss", "test", 2]]},
-    {"title": "Accuracy", "unit": "%", "factor": 100, "top": 100, "curves": [
-        ["clean_accuracy", "training, clean", 0], ["corrupted_accuracy", "corrupted, as given", 1],
-        ["corrupted_original_accuracy", "corrupted, original", 3], ["test_accuracy", "test", 2],
-        ["accuracy", "training, running", 6]]},
-)  # fmt: skip
+    {
+        "title": "Loss",
+        "unit": "nats",
+        "factor": 1,
+        "top": None,
+        "curves": [
+            ["loss", "training, running", 6],
+            ["train_loss", "training", 0],
+            ["test_loss", "test", 2],
+        ],
+    },
+    {
+        "title": "Accuracy",
+        "unit": "%",
+        "factor": 100,
+        "top": 100,
+        "curves": [
+            ["clean_accuracy", "training, clean", 0],
+            ["corrupted_accuracy", "corrupted, as given", 1],
+            ["corrupted_original_accuracy", "corrupted, original", 3],
+            ["test_accuracy", "test", 2],
+            ["accuracy", "training, running", 6],
+        ],
+    },
+)
 
 
 def data_words(config: RunConfig) -> str:
@@ -58,8 +76,11 @@ def data_words(config: RunConfig) -> str:
     if config.pixels != "original":
         words.append(f"{config.pixels} pixels" + (f" {degree:g}" if degree != 1 else ""))
     if config.init_from is not None:
-        words.append(f"from {config.init_from.rpartition(PARENT)[2].partition(':')[0]}"
-                     if PARENT in config.init_from else f"from {config.init_from}")  # fmt: skip
+        words.append(
+            f"from {config.init_from.rpartition(PARENT)[2].partition(':')[0]}"
+            if PARENT in config.init_from
+            else f"from {config.init_from}"
+        )
     return "; ".join(words) or "true labels"
 
 
@@ -74,17 +95,30 @@ def regulariser_words(config: RunConfig) -> str:
 def _finished(run: Run, of: list[str], with_curves: bool) -> dict[str, Any]:
     summary, config = run.summary, run.config
     line = {
-        "id": run.run_id, "status": run.status, "source": run.source, "experiment": of,
-        "experiments": ", ".join(of), "online": summary.get("accuracy"),
-        "train": summary.get("train_accuracy"), "test": summary.get("test_accuracy"),
-        "best": summary.get("best_test_accuracy"), "loss": summary.get("loss"),
-        "epochs": summary.get("epochs"), "hours": hours(run), "machine": _machine(run),
+        "id": run.run_id,
+        "status": run.status,
+        "source": run.source,
+        "experiment": of,
+        "experiments": ", ".join(of),
+        "online": summary.get("accuracy"),
+        "train": summary.get("train_accuracy"),
+        "test": summary.get("test_accuracy"),
+        "best": summary.get("best_test_accuracy"),
+        "loss": summary.get("loss"),
+        "epochs": summary.get("epochs"),
+        "hours": hours(run),
+        "machine": _machine(run),
         "commit": (run.machine.get("git_commit") or "")[:COMMIT],
-    }  # fmt: skip
+    }
     if isinstance(config, RunConfig):
-        line |= {"model": config.model, "dataset": config.dataset, "data": data_words(config),
-                 "examples": config.examples or "all", "seed": config.seed,
-                 "regularisers": regulariser_words(config)}  # fmt: skip
+        line |= {
+            "model": config.model,
+            "dataset": config.dataset,
+            "data": data_words(config),
+            "examples": config.examples or "all",
+            "seed": config.seed,
+            "regularisers": regulariser_words(config),
+        }
     else:
         own = {"model": summary.get("kind"), "examples": config.get("examples") or "all"}
         line |= own | {name: config.get(name) for name in ("dataset", "seed")}
@@ -166,8 +200,16 @@ def listed(collection: Collection, of: dict[str, list[str]]) -> list[dict[str, A
     ]
     for status, found in (("unfinished", collection.unfinished), ("broken", collection.broken)):
         for name, why in found.items():
-            lines.append({"id": name, "status": status, "source": "runs", "experiment": [],
-                          "why": why, "facts": {"status": status, "why": why}})  # fmt: skip
+            lines.append(
+                {
+                    "id": name,
+                    "status": status,
+                    "source": "runs",
+                    "experiment": [],
+                    "why": why,
+                    "facts": {"status": status, "why": why},
+                }
+            )
     for line in lines:
         values = [line.get(key) for key, _, kind in COLUMNS if kind == "text" or key == "examples"]
         line["text"] = " ".join(str(v) for v in values if v).lower()

@@ -23,10 +23,20 @@ FOLDER = Path(__file__).resolve().parent / "measured"
 MOST_EPOCHS = 100
 DIGITS = 6  # significant ones; fractions of 50,000 examples need five
 HISTORY_KEYS = (
-    "epoch", "loss", "accuracy", "train_loss", "train_accuracy", "clean_accuracy",
-    "corrupted_accuracy", "corrupted_original_accuracy", "test_loss", "test_accuracy",
-    "train_top5_accuracy", "test_top5_accuracy", "learning_rate",
-)  # fmt: skip
+    "epoch",
+    "loss",
+    "accuracy",
+    "train_loss",
+    "train_accuracy",
+    "clean_accuracy",
+    "corrupted_accuracy",
+    "corrupted_original_accuracy",
+    "test_loss",
+    "test_accuracy",
+    "train_top5_accuracy",
+    "test_top5_accuracy",
+    "learning_rate",
+)
 LEFT_OUT = ("config", "audit", "timing", "run_id", "parent", "run_dir", "differed", records.DIGESTS)
 
 
@@ -73,15 +83,17 @@ def record(run: Run, machine: str | None) -> dict[str, Any]:
     keys = [key for key in HISTORY_KEYS if any(x.get(key) is not None for x in lines)]
     summary = {key: _rounded(v) for key, v in run.summary.items() if key not in LEFT_OUT}
     checks = run.summary["audit"]
-    return sealed({
-        "run_id": run.run_id,
-        "config": _without_paths(dict(run.summary["config"])),
-        "summary": summary | {"audit_passed": sum(bool(c["passed"]) for c in checks),
-                              "audit_checks": len(checks)},
-        "history": {key: [_rounded(x.get(key)) for x in lines] for key in keys},
-        "machine": run.machine | ({"name": machine} if machine else {}) | _times(run),
-        "before_seals": run.before_seals,
-    })  # fmt: skip
+    return sealed(
+        {
+            "run_id": run.run_id,
+            "config": _without_paths(dict(run.summary["config"])),
+            "summary": summary
+            | {"audit_passed": sum(bool(c["passed"]) for c in checks), "audit_checks": len(checks)},
+            "history": {key: [_rounded(x.get(key)) for x in lines] for key in keys},
+            "machine": run.machine | ({"name": machine} if machine else {}) | _times(run),
+            "before_seals": run.before_seals,
+        }
+    )
 
 
 def sealed(entry: dict[str, Any]) -> dict[str, Any]:
@@ -133,8 +145,15 @@ def _as_run(path: Path, entry: Any) -> Run:
         raise StorageError(f"{path}: damaged: expected columns of equal length")
     lines = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     run_id = summary["run_id"]
-    run = as_run(path, run_id, summary, MEASURED, lambda: lines, entry["machine"],
-                 before_seals=bool(entry.get("before_seals")))  # fmt: skip
+    run = as_run(
+        path,
+        run_id,
+        summary,
+        MEASURED,
+        lambda: lines,
+        entry["machine"],
+        before_seals=bool(entry.get("before_seals")),
+    )
     if isinstance(run.config, RunConfig):
         named = Path(f"{path}: {run_id}")
         agreement.check_history(named, Path("its history"), summary, lines, whole=False)

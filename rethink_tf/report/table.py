@@ -191,20 +191,37 @@ def csv_text(table: Table) -> str:
     """One line for each row and quantity, numbers in full; empty where there is none."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    columns = ("quantity", "paper", "mean", "std", "n", "reached", "note", "difference",
-               "scale", "source", "runs")  # fmt: skip
+    columns = (
+        "quantity",
+        "paper",
+        "mean",
+        "std",
+        "n",
+        "reached",
+        "note",
+        "difference",
+        "scale",
+        "source",
+        "runs",
+    )
     writer.writerow([*table.labels, *columns])
     for row in table.rows:
         for name, cell in row.cells.items():
             known = cell.known
             none = "" if cell.values else cell.words
             found = [
-                name, cell.paper, derived.mean(known) if known else none,
-                derived.deviation(known) if known else None, len(cell.values), len(known),
-                _joined(cell.words, cell.how if cell.values else ""), cell.difference(),
-                table.scale, row.source,
+                name,
+                cell.paper,
+                derived.mean(known) if known else none,
+                derived.deviation(known) if known else None,
+                len(cell.values),
+                len(known),
+                _joined(cell.words, cell.how if cell.values else ""),
+                cell.difference(),
+                table.scale,
+                row.source,
                 " ".join(row.run_ids),
-            ]  # fmt: skip
+            ]
             writer.writerow([*row.labels, *(_number(v) for v in found)])
     return out.getvalue()
 

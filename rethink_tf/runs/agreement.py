@@ -41,9 +41,15 @@ OF_AN_EPOCH = ("epoch", "timing")
 _OF_THE_DATA = ("train_examples", "test_examples")
 # What config.json, written before the first epoch, and summary.json both say.
 _FACTS = (
-    "run_id", "parameters", "classes", "labels_hash", "train_examples", "test_examples",
-    "changed_fraction", "image_shape",
-)  # fmt: skip
+    "run_id",
+    "parameters",
+    "classes",
+    "labels_hash",
+    "train_examples",
+    "test_examples",
+    "changed_fraction",
+    "image_shape",
+)
 _BEST = ("best_test_accuracy", "best_test_epoch", "best_test_top5_accuracy")
 _SHOWN = 60  # characters of a value in a message
 
@@ -347,8 +353,11 @@ def _check_examples(run_dir: Path, summary: dict[str, Any], lines: list[dict[str
     seen = next((x for x in reversed(lines) if x.get("train_accuracy") is not None), None)
     values = {key: summary.get(key) for key in found}
     if seen is not None:
-        for key, part in (("train_accuracy", slice(None)), ("clean_accuracy", ~noisy),
-                          ("corrupted_accuracy", noisy)):  # fmt: skip
+        for key, part in (
+            ("train_accuracy", slice(None)),
+            ("clean_accuracy", ~noisy),
+            ("corrupted_accuracy", noisy),
+        ):
             chosen = since[part] > 0
             found[key] = float(np.mean(chosen)) if len(chosen) else None
             values[key] = seen.get(key)
@@ -388,14 +397,20 @@ def _check_checkpoint(run_dir: Path, summary: dict[str, Any], lines: list[dict[s
         return
     where = f"its checkpoint of epoch {header['epoch']}"
     if header.get("run_id") != summary["run_id"]:
-        raise _differ(run_dir / results.SUMMARY, where, "run_id", summary["run_id"],
-                      header.get("run_id"))  # fmt: skip
+        raise _differ(
+            run_dir / results.SUMMARY, where, "run_id", summary["run_id"], header.get("run_id")
+        )
     for number, line in enumerate(kept):
         here = lines[number] if number < len(lines) else {}
         for key in {**line, **here}:
             if line.get(key) != here.get(key):
-                raise _differ(run_dir / results.HISTORY, where, f"{key} of epoch {number + 1}",
-                              here.get(key), line.get(key))  # fmt: skip
+                raise _differ(
+                    run_dir / results.HISTORY,
+                    where,
+                    f"{key} of epoch {number + 1}",
+                    here.get(key),
+                    line.get(key),
+                )
 
 
 def _newest_header(folder: Path) -> dict[str, Any] | None:

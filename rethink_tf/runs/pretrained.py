@@ -188,8 +188,10 @@ def _config_of(run_dir: Path, summary: dict) -> RunConfig:
 def _require_names(run_dir: Path, summary: dict) -> None:
     """Refuses a summary that lacks what a child names its parent by."""
     for name, kind, words in (
-        ("run_id", str, "text"), ("epochs", int, "a whole number"), ("weights_hash", str, "text"),
-    ):  # fmt: skip
+        ("run_id", str, "text"),
+        ("epochs", int, "a whole number"),
+        ("weights_hash", str, "text"),
+    ):
         if type(summary.get(name)) is not kind:
             raise StorageError(
                 f"{run_dir}: damaged: expected {words} in {name} of its summary, found "

@@ -14,9 +14,15 @@ from rethink_tf.runs import results
 from rethink_tf.runs.description import run_name
 
 SHOWN = (
-    "status", "epochs", "loss", "train_accuracy", "clean_accuracy", "corrupted_accuracy",
-    "test_accuracy", "changed_fraction",
-)  # fmt: skip
+    "status",
+    "epochs",
+    "loss",
+    "train_accuracy",
+    "clean_accuracy",
+    "corrupted_accuracy",
+    "test_accuracy",
+    "changed_fraction",
+)
 
 
 class RunRecord(Mapping[str, Any]):

@@ -13,15 +13,27 @@ from rethink_tf.errors import StorageError
 DONE, INVALID, DIVERGED = "DONE", "INVALID", "DIVERGED"
 # Keys of a history and of a summary that hold a number, or null.
 NUMBERS = (
-    "loss", "accuracy", "train_loss", "train_accuracy", "clean_accuracy", "corrupted_accuracy",
-    "corrupted_original_accuracy", "test_loss", "test_accuracy", "best_test_accuracy",
-    "learning_rate", "label_checksum",
-)  # fmt: skip
+    "loss",
+    "accuracy",
+    "train_loss",
+    "train_accuracy",
+    "clean_accuracy",
+    "corrupted_accuracy",
+    "corrupted_original_accuracy",
+    "test_loss",
+    "test_accuracy",
+    "best_test_accuracy",
+    "learning_rate",
+    "label_checksum",
+)
 # Those that not every version has written.
 LATER_NUMBERS = (
-    "train_top5_accuracy", "test_top5_accuracy", "best_test_top5_accuracy", "train_examples",
+    "train_top5_accuracy",
+    "test_top5_accuracy",
+    "best_test_top5_accuracy",
+    "train_examples",
     "test_examples",
-)  # fmt: skip
+)
 # The key of a summary that holds the digests; the key and value of config.json that say that the
 # summary will have them.
 DIGESTS = "sha256"

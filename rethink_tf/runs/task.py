@@ -59,10 +59,15 @@ def carry_out(
             say(f"finished before: {shown}, {summary['status']}")
         else:
             facts = {"run_id": named, "config": values}
-            results.write_config(folder, facts | {
-                "argv": list(argv), "threads": threads or environment.cores(),
-                "git_commit": environment.git_commit(),
-            })  # fmt: skip
+            results.write_config(
+                folder,
+                facts
+                | {
+                    "argv": list(argv),
+                    "threads": threads or environment.cores(),
+                    "git_commit": environment.git_commit(),
+                },
+            )
             found = compute(folder)
             summary = {"status": results.DONE, "reason": None, "kind": kind, **found, **facts}
             results.finish(folder, summary)

@@ -181,9 +181,12 @@ def run(
         say(
             f"SGD from {name}: distance to the least-norm solution {ends['distance'][-1]:.2e}, "
             f"residual {ends['residual'][-1]:.2e} after {ends['steps'][-1]:,} steps"
-            + (f"; its start has {curves['limit']:.3f} outside of the span of the images"
-               if name == "elsewhere" else "")
-        )  # fmt: skip
+            + (
+                f"; its start has {curves['limit']:.3f} outside of the span of the images"
+                if name == "elsewhere"
+                else ""
+            )
+        )
     note = unfitted(curves)
     if note:
         say(note)

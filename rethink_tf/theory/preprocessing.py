@@ -38,8 +38,10 @@ def _about_grey(train, test, seed):
 
 def _constant_added(train, test, seed):
     """Pixels and a large constant: an intercept that costs next to no norm."""
-    pairs = ((part, np.full([len(part), 1], 10.0 * part.shape[1] ** 0.5)) for part in
-             _pixels(train, test, seed))  # fmt: skip
+    pairs = (
+        (part, np.full([len(part), 1], 10.0 * part.shape[1] ** 0.5))
+        for part in _pixels(train, test, seed)
+    )
     return tuple(np.hstack(pair) for pair in pairs)
 
 

@@ -64,9 +64,16 @@ def corrupted_dataset(
         input_pipeline.moments(splits[0].images) if pixels == "gaussian" else (None, None)
     )
     how = {
-        "probability": corrupt, "noise": "uniform", "given": None, "pixels": pixels, "mix": 1.0,
-        "fraction": 1.0, "mean": mean, "deviation": deviation, "seed": seed,
-    }  # fmt: skip
+        "probability": corrupt,
+        "noise": "uniform",
+        "given": None,
+        "pixels": pixels,
+        "mix": 1.0,
+        "fraction": 1.0,
+        "mean": mean,
+        "deviation": deviation,
+        "seed": seed,
+    }
     logger = tf.get_logger()
     level = logger.level
     logger.setLevel("ERROR")  # AutoGraph warns of what it need not convert

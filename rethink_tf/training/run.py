@@ -26,8 +26,15 @@ from rethink_tf.training.recording import messages
 
 DEFAULTS = Options()
 # What TensorFlow raises from a collective whose other end is gone.
-_LOST = ("UnavailableError", "AbortedError", "CancelledError", "DeadlineExceededError",
-         "InternalError", "UnknownError", "FailedPreconditionError")  # fmt: skip
+_LOST = (
+    "UnavailableError",
+    "AbortedError",
+    "CancelledError",
+    "DeadlineExceededError",
+    "InternalError",
+    "UnknownError",
+    "FailedPreconditionError",
+)
 
 
 @paths.from_here()

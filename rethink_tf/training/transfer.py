@@ -102,8 +102,10 @@ def learner(
         _features_of(model, test, preprocess, sealed.test, sealed.test_inputs),
     ]
     (train_table, train_seal), (test_table, test_seal) = tables
-    say(f"features of {train.num_examples + test.num_examples:,} images computed, once: "
-        f"{head.input.shape[-1]} numbers each")  # fmt: skip
+    say(
+        f"features of {train.num_examples + test.num_examples:,} images computed, once: "
+        f"{head.input.shape[-1]} numbers each"
+    )
     features = Sealed(
         train_seal,
         test_seal,

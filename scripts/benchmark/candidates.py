@@ -42,9 +42,12 @@ class Candidate:
         self._errors = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-c", _SERVE, make, json.dumps(arguments)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
             env=environment(),
-        )  # fmt: skip
+        )
         # Also where a caller forgets it: the process ends with this object.
         self.close = weakref.finalize(self, _end, self._process)
         try:

@@ -94,9 +94,13 @@ def write_noise(folder: Path, examples: int) -> None:
     }
     with redirect_stdout(io.StringIO()):
         tfds.dataset_builders.store_as_tfds_dataset(
-            name="cifar10", version="3.0.2", features=tfds.features.FeaturesDict(features),
-            split_datasets=splits, data_dir=folder, file_format="tfrecord",
-        )  # fmt: skip
+            name="cifar10",
+            version="3.0.2",
+            features=tfds.features.FeaturesDict(features),
+            split_datasets=splits,
+            data_dir=folder,
+            file_format="tfrecord",
+        )
 
 
 def request(row: dict, options, scratch: Path, kind: str) -> tuple[dict, int, int]:
@@ -113,10 +117,15 @@ def request(row: dict, options, scratch: Path, kind: str) -> tuple[dict, int, in
     flags, num_test = data(options, examples, scratch)
     flags |= {
         "runs_dir": scratch / f"{kind}-{row['model']}-{row['precision']}",
-        "model": row["model"], "precision": row["precision"], "input_size": options.input_size,
-        "augment": options.augment, "learning_rate": task.LEARNING_RATE, "epochs": EPOCHS,
-        "batch_size": options.batch_size, "threads": options.threads,
-    }  # fmt: skip
+        "model": row["model"],
+        "precision": row["precision"],
+        "input_size": options.input_size,
+        "augment": options.augment,
+        "learning_rate": task.LEARNING_RATE,
+        "epochs": EPOCHS,
+        "batch_size": options.batch_size,
+        "threads": options.threads,
+    }
     return flags, examples, num_test
 
 

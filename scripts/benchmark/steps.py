@@ -5,9 +5,10 @@ from benchmark.candidates import ROUNDS, LeftOut, Race
 from benchmark.tensorflow_steps import REPLICAS
 
 OURS, MATMUL, TORCH = (
-    "benchmark.tensorflow_steps:ours", "benchmark.tensorflow_steps:matmul",
+    "benchmark.tensorflow_steps:ours",
+    "benchmark.tensorflow_steps:matmul",
     "benchmark.torch_steps:candidate",
-)  # fmt: skip
+)
 MATMUL_SIZES = (2048, 4096)
 
 

@@ -88,14 +88,18 @@ def step_columns(rows: list[dict], torch: bool) -> list[tuple]:
 LOOP = (
     ("examples", "{:>9}", "{:,}", "examples"),
     ("epoch", "{:>8}", "{:,.0f}", "epoch_images_per_second"),
-    ("of step", "{:>9}", "{:.1%}",
-     lambda row: row["epoch_images_per_second"] / row["step_images_per_second"]),
+    (
+        "of step",
+        "{:>9}",
+        "{:.1%}",
+        lambda row: row["epoch_images_per_second"] / row["step_images_per_second"],
+    ),
     ("evaluation", "{:>11}", "{:.1%}", "evaluation_share"),
     ("bookkeeping", "{:>12}", "{:.1%}", "bookkeeping_share"),
     ("start", "{:>6}", "{:.1f}", "start_to_training_seconds"),
     ("+step", "{:>6}", "{:.1f}", "start_to_first_step_seconds"),
     ("MB", "{:>7}", "{:,.0f}", lambda row: row["peak_bytes"] / 1e6),
-)  # fmt: skip
+)
 REPLICAS = (
     ("1 replica", "{:>12}", "{:,.0f}", lambda row: row["replicas"]["1"]),
     ("2 replicas", "{:>12}", "{:,.0f}", lambda row: row["replicas"]["2"]),
@@ -104,9 +108,13 @@ REPLICAS = (
 STREAMED = (
     ("resident", "{:>12}", "{:,.0f}", _rate),
     ("streamed", "{:>12}", "{:,.0f}", "streamed"),
-    ("ratio", "{:>8}", "{:.2f}",
-     lambda row: _rate(row) / row["streamed"] if "streamed" in row else None),
-)  # fmt: skip
+    (
+        "ratio",
+        "{:>8}",
+        "{:.2f}",
+        lambda row: _rate(row) / row["streamed"] if "streamed" in row else None,
+    ),
+)
 CHECKPOINT = (
     ("MB", "{:>8}", "{:.1f}", lambda row: row["checkpoint_bytes"] / 1e6),
     ("write", "{:>9}", "{:.3f}", "checkpoint_seconds"),
@@ -149,30 +157,35 @@ def show(report: dict) -> str:
         "step": (
             f"The pure training step: batch {options['batch_size']}, {size}x{size}x3, best of "
             f"{ROUNDS} x {options['seconds']:g} s; GFLOP of a training image",
-            step_columns(steps, torch), steps,
+            step_columns(steps, torch),
+            steps,
         ),
         "loop": (
             "The real loop: images/s of an epoch's training and its ratio to the pure step; "
             "shares of an epoch of 50,000 images with 10,000 for testing; seconds from the start "
             "of the process to training, and to the end of its first step; peak memory of the "
             "process",
-            LOOP, report["loop"],
+            LOOP,
+            report["loop"],
         ),
         "replicas": (
             "Replicas: images/s of the pure step, the batch shared by logical devices of this CPU",
-            REPLICAS, report["replicas"],
+            REPLICAS,
+            report["replicas"],
         ),
         "streamed": (
             "Data: images/s of the pure step on the resident table, and fed by tf.data",
-            STREAMED, steps,
+            STREAMED,
+            steps,
         ),
         "checkpoint": (
             "Checkpoints of a real run: size; seconds to write one; their share of the "
             f"{EVERY} epochs between two by default; after a SIGTERM, seconds to restore one, and "
             "from the start of the process to the next step",
-            CHECKPOINT, report["checkpoint"],
+            CHECKPOINT,
+            report["checkpoint"],
         ),
-    }  # fmt: skip
+    }
     for part, (title, columns, rows) in sections.items():
         if part in options["parts"]:
             lines += ["", *textwrap.wrap(title, WIDTH), *table(columns, rows)]

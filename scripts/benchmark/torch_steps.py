@@ -126,9 +126,11 @@ def _block_before(before, after, stride):
 def _block_after(before, after, stride):
     """Two 3x3 convolutions, each before its batch norm, beside the identity; then ReLU."""
     branch = nn.Sequential(
-        _conv(before, after, 3, stride), _activate(after),
-        _conv(after, after, 3), nn.BatchNorm2d(after),
-    )  # fmt: skip
+        _conv(before, after, 3, stride),
+        _activate(after),
+        _conv(after, after, 3),
+        nn.BatchNorm2d(after),
+    )
     short = nn.Identity()
     if before != after or stride > 1:
         short = nn.Sequential(_conv(before, after, 1, stride), nn.BatchNorm2d(after))

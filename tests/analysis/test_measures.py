@@ -174,8 +174,9 @@ def test_the_command(tiny, tmp_path, own_signals, capsys):
         (["a", "--sings=1"], 2, "did you mean --signs?"),
     ],
 )
-def test_the_command_refuses_in_one_line(argv, code, message, tmp_path, own_signals, capsys,
-                                         monkeypatch, no_training):  # fmt: skip
+def test_the_command_refuses_in_one_line(
+    argv, code, message, tmp_path, own_signals, capsys, monkeypatch, no_training
+):
     monkeypatch.chdir(tmp_path)
     assert guarded(measures_command.main, argv) == code
     out, err = capsys.readouterr()
@@ -212,8 +213,9 @@ def test_signs_that_diverge_are_no_complexity(tmp_path, own_signals, capsys, ten
 
 
 @pytest.mark.parametrize("command", ["measures", "rademacher"])
-def test_what_cannot_be_written_is_refused_first(command, tiny, tmp_path, own_signals, capsys,
-                                                 no_training):  # fmt: skip
+def test_what_cannot_be_written_is_refused_first(
+    command, tiny, tmp_path, own_signals, capsys, no_training
+):
     from rethink_tf.cli import rademacher as rademacher_command
 
     main, argv = {

@@ -47,8 +47,9 @@ def test_the_verdict_on_a_small_network(tested):
     verdict, *files = tested.said[-1].strip().splitlines()
     assert re.fullmatch(
         r"memorises 100% of random labels in \d\.\d times the epochs: its capacity alone "
-        r"does not explain its test accuracy of \d+%", verdict,
-    )  # fmt: skip
+        r"does not explain its test accuracy of \d+%",
+        verdict,
+    )
     assert files == [f"report/report.{ending}" for ending in ("md", "png", "html")]
     text = (tested.folder / "report" / "report.md").read_text()
     assert text.startswith("# Randomisation test of five_lines:dense on folder:shapes\n\n**Memor")
@@ -101,14 +102,21 @@ def test_an_invalid_run_is_left_out_and_named(tested, monkeypatch):
 def test_from_a_notebook_with_a_model_and_arrays(tested):
     import keras
 
-    model = keras.Sequential([
-        keras.layers.Input((12, 12, 3)), keras.layers.Flatten(), keras.layers.Dense(7),
-    ], name="linear")  # fmt: skip
+    model = keras.Sequential(
+        [
+            keras.layers.Input((12, 12, 3)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(7),
+        ],
+        name="linear",
+    )
     how = {"epochs": 2, "out": "notebook", "pixels": ["shuffled"]}
     found = rethink_tf.analysis.randomisation_test.run(model, class_folders.arrays(), **how)
     assert [case["name"] for case in found["cases"]] == [
-        "true labels", "random labels", "shuffled pixels",
-    ]  # fmt: skip
+        "true labels",
+        "random labels",
+        "shuffled pixels",
+    ]
     assert found["model"].startswith("notebook/linear-") and found["train_examples"] == 70
     assert found["verdict"].startswith("fits the true labels (100%) but only ")
     again = rethink_tf.analysis.randomisation_test.run(model, class_folders.arrays(), **how)
@@ -171,25 +179,37 @@ def case(train, test, reached, name="true labels"):
 @pytest.mark.parametrize(
     "true, random, words",
     [
-        ((1.0, 0.88, [5]), (1.0, 0.1, [9]),
-         "memorises 100% of random labels in 1.8 times the epochs: its capacity alone "
-         "does not explain its test accuracy of 88%"),
+        (
+            (1.0, 0.88, [5]),
+            (1.0, 0.1, [9]),
+            "memorises 100% of random labels in 1.8 times the epochs: its capacity alone "
+            "does not explain its test accuracy of 88%",
+        ),
         ((1.0, 0.88, [5]), (0.997, 0.1, [9]), "memorises 99.7% of random labels in 1.8 times"),
         ((1.0, 0.12, [5]), (1.0, 0.1, [9]), "little above chance (10%), so there is hardly any"),
-        ((0.6, 0.5, [None]), (0.2, 0.1, [None]),
-         "does not fit the true labels: 60% of them after 20 epochs (0 of 1 runs reached 99%): it "
-         "was trained too little, or is too small"),
+        (
+            (0.6, 0.5, [None]),
+            (0.2, 0.1, [None]),
+            "does not fit the true labels: 60% of them after 20 epochs (0 of 1 runs reached 99%): "
+            "it was trained too little, or is too small",
+        ),
         ((1.0, 0.88, [5, None]), (0.2, 0.1, [None] * 2), "(1 of 2 runs reached 99%)"),
         ((0.6, 0.5, [None]), (1.0, 0.1, [9]), "yet memorises 100% of random labels, which is odd"),
-        ((1.0, 0.88, [5]), (0.4, 0.1, [None]),
-         "fits the true labels (100%) but only 40% of random ones within 20 epochs (0 of 1 runs "
-         "reached 99%): within this budget it does not memorise the set, so what it can fit may"),
-        ((1.0, 0.88, [5]), (0.96, 0.1, [None]),
-         "fits the true labels (100%) and 96% of random ones within 20 epochs (0 of 1 runs reached "
-         "99%): capacity hardly explains its test accuracy of 88%"),
+        (
+            (1.0, 0.88, [5]),
+            (0.4, 0.1, [None]),
+            "fits the true labels (100%) but only 40% of random ones within 20 epochs (0 of 1 runs "
+            "reached 99%): within this budget it does not memorise the set, so what it can fit may",
+        ),
+        (
+            (1.0, 0.88, [5]),
+            (0.96, 0.1, [None]),
+            "fits the true labels (100%) and 96% of random ones within 20 epochs (0 of 1 runs "
+            "reached 99%): capacity hardly explains its test accuracy of 88%",
+        ),
         ((1.0, 0.88, [5]), (0.4, 0.1, [None]), "still rising: more --epochs may fit them"),
     ],
-)  # fmt: skip
+)
 def test_verdicts(true, random, words):
     found = randomisation_figures.verdict(
         case(*true), case(*random), num_classes=10, threshold=0.99
@@ -199,9 +219,18 @@ def test_verdicts(true, random, words):
 
 @pytest.mark.parametrize(
     "classes, test, little",
-    [(2, 0.98, False), (2, 0.56, False), (2, 0.54, True), (3, 0.6, False), (3, 0.39, True),
-     (10, 0.2, False), (10, 0.18, True), (100, 0.021, False), (100, 0.019, True)],
-)  # fmt: skip
+    [
+        (2, 0.98, False),
+        (2, 0.56, False),
+        (2, 0.54, True),
+        (3, 0.6, False),
+        (3, 0.39, True),
+        (10, 0.2, False),
+        (10, 0.18, True),
+        (100, 0.021, False),
+        (100, 0.019, True),
+    ],
+)
 def test_what_is_little_above_chance(classes, test, little):
     random = case(1.0, 1 / classes, [9])
     about = {"num_classes": classes, "threshold": 0.99}
@@ -259,11 +288,21 @@ def test_limits_that_apply():
 
 def test_names_of_anyone_s_are_no_html(tested):
     figures = {
-        "model": "<script>:x", "dataset": "a&b", "parameters": 1, "train_examples": 1, "classes": 2,
-        "test_examples": 1, "recipe": "SGD", "threshold": 0.99, "verdict": "fits <b>", "notes": [],
-        "cases": [case(1.0, 0.8, [4]) | {"ratio": 1.0}], "reasons": [], "limits": [],
+        "model": "<script>:x",
+        "dataset": "a&b",
+        "parameters": 1,
+        "train_examples": 1,
+        "classes": 2,
+        "test_examples": 1,
+        "recipe": "SGD",
+        "threshold": 0.99,
+        "verdict": "fits <b>",
+        "notes": [],
+        "cases": [case(1.0, 0.8, [4]) | {"ratio": 1.0}],
+        "reasons": [],
+        "limits": [],
         "left_out": ["<i>"],
-    }  # fmt: skip
+    }
     page = randomisation_page.page(figures, b"", b"")
     assert "<script>" not in page and "&lt;script&gt;:x on a&amp;b" in page
     assert "<li>&lt;i&gt;</li>" in page and "Fits &lt;b&gt;." in page
@@ -272,11 +311,21 @@ def test_names_of_anyone_s_are_no_html(tested):
 def test_names_of_other_bytes_than_utf8_reach_the_page(tmp_path, monkeypatch):
     monkeypatch.setattr(randomisation_page, "picture", lambda *_: np.zeros((1, 1, 3), np.uint8))
     figures = {
-        "model": "m", "dataset": "d", "parameters": 1, "train_examples": 1, "classes": 2,
-        "test_examples": 1, "recipe": "SGD", "threshold": 0.99, "verdict": "fits", "left_out": [],
-        "cases": [case(1.0, 0.8, [4]) | {"ratio": 1.0}], "reasons": [], "limits": [],
+        "model": "m",
+        "dataset": "d",
+        "parameters": 1,
+        "train_examples": 1,
+        "classes": 2,
+        "test_examples": 1,
+        "recipe": "SGD",
+        "threshold": 0.99,
+        "verdict": "fits",
+        "left_out": [],
+        "cases": [case(1.0, 0.8, [4]) | {"ratio": 1.0}],
+        "reasons": [],
+        "limits": [],
         "notes": ["class caf\udce9"],
-    }  # fmt: skip
+    }
     randomisation_page.write(tmp_path, figures, [])
     for ending in ("md", "html"):
         assert "class caf\\udce9" in (tmp_path / f"report.{ending}").read_text()

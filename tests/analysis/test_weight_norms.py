@@ -15,9 +15,17 @@ def matrix_of(layer, shape):
     return (layer(basis).numpy() - zero).reshape(len(basis), -1)
 
 
-@pytest.mark.parametrize("size, stride, padding", [
-    (3, 1, "same"), (3, 2, "same"), (5, 1, "valid"), (3, 2, "valid"), (1, 1, "same"), (1, 2, "same")
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "size, stride, padding",
+    [
+        (3, 1, "same"),
+        (3, 2, "same"),
+        (5, 1, "valid"),
+        (3, 2, "valid"),
+        (1, 1, "same"),
+        (1, 2, "same"),
+    ],
+)
 def test_a_convolution_is_measured_with_its_padding_and_stride(tensorflow, size, stride, padding):
     import keras
 
@@ -66,8 +74,10 @@ def test_the_path_norm_is_the_sum_over_all_paths(tensorflow):
     y = keras.layers.Dense(2, bias_initializer="normal")(y)
     model = keras.Model(x, y)
     first, b, second, c = (v.numpy().astype(float) for v in model.weights)
-    total = sum(first[i, j] ** 2 * second[j, k] ** 2 for i, j, k in
-                itertools.product(range(3), range(4), range(2)))  # fmt: skip
+    total = sum(
+        first[i, j] ** 2 * second[j, k] ** 2
+        for i, j, k in itertools.product(range(3), range(4), range(2))
+    )
     total += (b**2 @ second**2).sum() + (c**2).sum()
     assert weight_norms.path_norm(model, (1, 1, 3)) == pytest.approx(np.log10(np.sqrt(total)))
 
@@ -85,9 +95,12 @@ def test_the_path_norm_through_convolution_normalisation_and_pooling(tensorflow)
     dense = keras.layers.Dense(2)
     y = norm(convolution(x))
     model = keras.Model(x, dense(keras.layers.GlobalAveragePooling2D()(y)))
-    for variable, values in ((norm.gamma, [1.0, -3.0, 2.0]), (norm.beta, [0.5, 0.0, -1.0]),
-                             (norm.moving_mean, [0.1, 2.0, -3.0]),
-                             (norm.moving_variance, [2.0, 6.0, 0.5])):  # fmt: skip
+    for variable, values in (
+        (norm.gamma, [1.0, -3.0, 2.0]),
+        (norm.beta, [0.5, 0.0, -1.0]),
+        (norm.moving_mean, [0.1, 2.0, -3.0]),
+        (norm.moving_variance, [2.0, 6.0, 0.5]),
+    ):
         variable.assign(values)
     bias = convolution.bias.numpy().astype(float)
     paths = (matrix_of(convolution, SHAPE).astype(float) ** 2).sum(axis=0).reshape(-1, 3) + bias**2

@@ -53,12 +53,22 @@ def test_the_checks_and_their_order():
     kinds = {"source": table, "test_source": test, "twin": honest(0.5), "probability": 0.5}
     checks = audit.before_training(table, table, test, **kinds)
     assert [check.name for check in checks] == [
-        "index_equals_source", "given_equals_twin", "true_equals_source", "changed_count",
-        "uniformity", "received_evenly", "coincidences", "class_rates", "not_a_permutation",
-        "changed_by_position", "new_labels_by_order", "same_over_two_passes",
-        "test_labels_untouched", "test_labels_equal_source",
+        "index_equals_source",
+        "given_equals_twin",
+        "true_equals_source",
+        "changed_count",
+        "uniformity",
+        "received_evenly",
+        "coincidences",
+        "class_rates",
+        "not_a_permutation",
+        "changed_by_position",
+        "new_labels_by_order",
+        "same_over_two_passes",
+        "test_labels_untouched",
+        "test_labels_equal_source",
         "test_index_equals_source",
-    ]  # fmt: skip
+    ]
     assert {check.passed for check in checks} == {True}
 
 
@@ -133,10 +143,12 @@ DEFECTS = {
     "next class": (honest(1.0, noise="pair_flip"), 1.0, EVENNESS | {"changed_count"}),
     "another probability": (honest(0.4), 0.5, {"changed_count"}),
     "one class never drawn": (
-        np.where(honest() == 7, 2, honest()), 1.0, EVENNESS | {"class_rates"},
+        np.where(honest() == 7, 2, honest()),
+        1.0,
+        EVENNESS | {"class_rates"},
     ),
     "one class spared": (spared(0.5), 0.5, {"changed_count", "class_rates"}),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
@@ -158,40 +170,67 @@ def of_many(probability, noise="uniform"):
 MANY_DEFECTS = {
     # The checks that fail on 100 classes of 500, where `uniformity` cannot be tested.
     "class spared": (
-        spared(0.5, true=MANY), 0.5, "uniform", {"class_rates"},
+        spared(0.5, true=MANY),
+        0.5,
+        "uniform",
+        {"class_rates"},
     ),
     "class spared at a tenth": (
-        spared(0.1, true=MANY), 0.1, "uniform", {"class_rates"},
+        spared(0.1, true=MANY),
+        0.1,
+        "uniform",
+        {"class_rates"},
     ),
     "class spared, true class excluded": (
-        spared(1.0, true=MANY, noise="exclude_true"), 1.0, "exclude_true",
+        spared(1.0, true=MANY, noise="exclude_true"),
+        1.0,
+        "exclude_true",
         {"class_rates", "changed_count"},
     ),
     "class spared by pair flips": (
-        spared(0.5, true=MANY, noise="pair_flip"), 0.5, "pair_flip", {"class_rates"},
+        spared(0.5, true=MANY, noise="pair_flip"),
+        0.5,
+        "pair_flip",
+        {"class_rates"},
     ),
     "class never received": (
-        redirected(of_many(1.0), 7), 1.0, "uniform", {"received_evenly"},
+        redirected(of_many(1.0), 7),
+        1.0,
+        "uniform",
+        {"received_evenly"},
     ),
     "class never received at a tenth": (
-        redirected(of_many(0.1), 7), 0.1, "uniform", {"received_evenly"},
+        redirected(of_many(0.1), 7),
+        0.1,
+        "uniform",
+        {"received_evenly"},
     ),
     "class received half as often": (
-        redirected(of_many(1.0), 7, 2), 1.0, "uniform", {"received_evenly"},
+        redirected(of_many(1.0), 7, 2),
+        1.0,
+        "uniform",
+        {"received_evenly"},
     ),
     "class received half as often, true class excluded": (
-        redirected(of_many(0.5, "exclude_true"), 7, 2), 0.5, "exclude_true", {"received_evenly"},
+        redirected(of_many(0.5, "exclude_true"), 7, 2),
+        0.5,
+        "exclude_true",
+        {"received_evenly"},
     ),
     "all received unevenly": (
-        np.where(np.arange(len(MANY)) % 3 == 0, of_many(1.0) // 2 * 2, of_many(1.0)), 1.0,
-        "uniform", {"received_evenly", "coincidences"},
+        np.where(np.arange(len(MANY)) % 3 == 0, of_many(1.0) // 2 * 2, of_many(1.0)),
+        1.0,
+        "uniform",
+        {"received_evenly", "coincidences"},
     ),
     # A permutation of the classes, so each receives its 500 as it should.
     "classes renamed": (
-        np.roll(np.arange(100), 1)[MANY], 1.0, "exclude_true",
+        np.roll(np.arange(100), 1)[MANY],
+        1.0,
+        "exclude_true",
         {"coincidences", "uniformity", "not_a_permutation"},
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("defect", MANY_DEFECTS)

@@ -89,18 +89,24 @@ NAMES = tf.constant([1, 2, 3, 5, 4, 6, 7, 8, 9, 0])
 EVENNESS = {"uniformity", "received_evenly", "coincidences"}
 DEFECTS = {
     "corrupted copy not read": (
-        relabelled(lambda batch: batch["true"]), 0.5, {"changed_count"},
+        relabelled(lambda batch: batch["true"]),
+        0.5,
+        {"changed_count"},
     ),
     "corrupted copy not read at p = 1": (
-        relabelled(lambda batch: batch["true"]), 1.0, {"changed_count"},
+        relabelled(lambda batch: batch["true"]),
+        1.0,
+        {"changed_count"},
     ),
     "classes merely renamed": (
-        relabelled(lambda batch: tf.gather(NAMES, batch["true"])), 1.0, EVENNESS | {"class_rates"},
+        relabelled(lambda batch: tf.gather(NAMES, batch["true"])),
+        1.0,
+        EVENNESS | {"class_rates"},
     ),
     "labels permuted within batches": (relabelled(shuffled_within), 1.0, {"not_a_permutation"}),
     "true class excluded": (true_excluded, 1.0, {"changed_count"}),
     "only some classes drawn": (relabelled(from_one_word), 1.0, EVENNESS | {"changed_count"}),
-}  # fmt: skip
+}
 
 
 def failed_checks(folder, **changes):

@@ -65,9 +65,7 @@ def test_uniformity_by_hand():
     true = np.repeat([0, 0, 1, 1], [30, 10, 20, 20])
     given = np.repeat([1, 2, 0, 2], [30, 10, 20, 20])
     check = label_checks.uniformity(Labels(true, given, 3))
-    assert check == Check(
-        "uniformity", True, "chi-squared 10.0 on 2 degrees, p 0.0067"
-    )  # fmt: skip
+    assert check == Check("uniformity", True, "chi-squared 10.0 on 2 degrees, p 0.0067")
 
 
 def drawn(table):

@@ -13,8 +13,14 @@ from rethink_tf.audit import label_order
 from rethink_tf.audit.label_order import changed_by_position, new_labels_by_order
 from rethink_tf.audit.label_pairs import Labels
 
-BY_ORDER = {"position_dependent", "predictable", "independent", "shifted", "permuted",
-            "permuted_in_batches"}  # fmt: skip
+BY_ORDER = {
+    "position_dependent",
+    "predictable",
+    "independent",
+    "shifted",
+    "permuted",
+    "permuted_in_batches",
+}
 
 
 def refused(true, given, options):
@@ -65,8 +71,14 @@ def more_and_more(i, rng):
     return rng.random(len(i)) < i / len(i)
 
 
-PLACES = [second_half, every_second, alternate_blocks, blocks_at_random,
-          period_that_is_no_whole_number, more_and_more]  # fmt: skip
+PLACES = [
+    second_half,
+    every_second,
+    alternate_blocks,
+    blocks_at_random,
+    period_that_is_no_whole_number,
+    more_and_more,
+]
 
 
 @pytest.mark.parametrize("where", PLACES)
@@ -163,8 +175,15 @@ def low_first(m, i, t, k, rng):
     )
 
 
-LABELS = [in_turn, three_on, by_place, other_classes_in_turn, in_turn_within_each_class,
-          by_a_map_of_the_one_before, low_first]  # fmt: skip
+LABELS = [
+    in_turn,
+    three_on,
+    by_place,
+    other_classes_in_turn,
+    in_turn_within_each_class,
+    by_a_map_of_the_one_before,
+    low_first,
+]
 
 
 @pytest.mark.parametrize("rule", LABELS)

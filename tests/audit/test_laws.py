@@ -58,8 +58,10 @@ def losses(steps):
 def test_an_mlp_cannot_see_the_order_of_pixels(tensorflow):
     (order,) = pixels.permutations(np.zeros(1, int), SIDE * SIDE, split=SplitId.TRAIN, seed=0)
     originals, permuted, control = (
-        network("original"), network("shuffled", order), network("shuffled"),
-    )  # fmt: skip
+        network("original"),
+        network("shuffled", order),
+        network("shuffled"),
+    )
     assert (originals.train.images != permuted.train.images).any()
     expected, got, other = (losses(steps) for steps in (originals, permuted, control))
     assert len(expected) == EPOCHS * EXAMPLES // 32 == 60

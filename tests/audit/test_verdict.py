@@ -34,14 +34,20 @@ PLANTED = [
     # kind, a word its sentence must have, given labels from (true, K, generator, seed)
     ("untouched", "untouched", lambda t, k, r, s: t.copy()),
     ("renamed", "renamed", lambda t, k, r, s: renamed(t, k, r)),
-    ("renamed", "share of 0.", lambda t, k, r, s: np.where(r.random(len(t)) < 0.4,
-                                                           renamed(t, k, r), t)),
+    (
+        "renamed",
+        "share of 0.",
+        lambda t, k, r, s: np.where(r.random(len(t)) < 0.4, renamed(t, k, r), t),
+    ),
     ("permuted", "every class count is kept", lambda t, k, r, s: r.permutation(t)),
     ("permuted", "sorted", lambda t, k, r, s: np.sort(t)),
     ("permuted_in_batches", "batches of 128", lambda t, k, r, s: in_batches(t, r)),
     ("permuted_in_batches", "batches of 50", lambda t, k, r, s: in_batches(t, r, 50)),
-    ("exclude_true", "excluded at p about 1.00",
-     lambda t, k, r, s: noisy(t, 1.0, k, s, "exclude_true")),
+    (
+        "exclude_true",
+        "excluded at p about 1.00",
+        lambda t, k, r, s: noisy(t, 1.0, k, s, "exclude_true"),
+    ),
     ("pair_flip", "p about 1.00", lambda t, k, r, s: noisy(t, 1.0, k, s, "pair_flip")),
     ("pair_flip", "p about 0.", lambda t, k, r, s: noisy(t, 0.3, k, s, "pair_flip")),
     ("shifted", "1 position before", lambda t, k, r, s: np.roll(t, 1)),
@@ -51,12 +57,15 @@ PLANTED = [
     ("constant", "class 3", lambda t, k, r, s: np.full_like(t, 3)),
     ("asymmetric", "9 -> 1", lambda t, k, r, s: asymmetric(t, k, r)),
     ("asymmetric", "merges", lambda t, k, r, s: t // 2),
-    ("class_dependent", "rates from",
-     lambda t, k, r, s: np.where(t < k // 2, noisy(t, 0.8, k, s), noisy(t, 0.2, k, s))),
+    (
+        "class_dependent",
+        "rates from",
+        lambda t, k, r, s: np.where(t < k // 2, noisy(t, 0.8, k, s), noisy(t, 0.2, k, s)),
+    ),
     ("uniform", "true class included", lambda t, k, r, s: noisy(t, 0.1, k, s)),
     ("uniform", "true class included", lambda t, k, r, s: noisy(t, 0.5, k, s)),
     ("uniform", "or equally", lambda t, k, r, s: noisy(t, 1.0, k, s)),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("n, k", SIZES)
@@ -140,8 +149,10 @@ def test_numbers_counted_from_one_are_renamed():
 def test_batches_and_shifts_are_found_in_the_order_of_the_index():
     rng, true = np.random.default_rng(3), true_labels(5000, 10)
     order = rng.permutation(5000)
-    for given, kind in ((in_batches(true, rng), "permuted_in_batches"),
-                        (np.roll(true, 2), "shifted")):  # fmt: skip
+    for given, kind in (
+        (in_batches(true, rng), "permuted_in_batches"),
+        (np.roll(true, 2), "shifted"),
+    ):
         assert audit.labels(true[order], given[order]).kind == "permuted"
         verdict = audit.labels(true[order], given[order], index=order)
         assert verdict.kind == kind and "in order of index" in verdict.words

@@ -10,15 +10,28 @@ from rethink_tf.config.run_config import FIELDS, RunConfig, resolve, run_id
 from rethink_tf.training.recording import messages
 
 LINE = {
-    "epoch": 12, "loss": 1.23456, "accuracy": 0.5, "train_accuracy": 1.0, "clean_accuracy": 0.25,
-    "corrupted_accuracy": 0.125, "corrupted_original_accuracy": 0.0625, "test_accuracy": 0.1,
-    "best_test_accuracy": 0.11, "learning_rate": 0.095, "train_loss": 1.0, "test_loss": 2.0,
+    "epoch": 12,
+    "loss": 1.23456,
+    "accuracy": 0.5,
+    "train_accuracy": 1.0,
+    "clean_accuracy": 0.25,
+    "corrupted_accuracy": 0.125,
+    "corrupted_original_accuracy": 0.0625,
+    "test_accuracy": 0.1,
+    "best_test_accuracy": 0.11,
+    "learning_rate": 0.095,
+    "train_loss": 1.0,
+    "test_loss": 2.0,
     "timing": {"images_per_second": 1234.4, "train_seconds": 10.0, "eval_seconds": 2.34},
-}  # fmt: skip
+}
 NULLS = (
-    "train_accuracy", "clean_accuracy", "corrupted_accuracy", "corrupted_original_accuracy",
-    "test_accuracy", "test_loss",
-)  # fmt: skip
+    "train_accuracy",
+    "clean_accuracy",
+    "corrupted_accuracy",
+    "corrupted_original_accuracy",
+    "test_accuracy",
+    "test_loss",
+)
 
 
 class Terminal(io.StringIO):
@@ -68,10 +81,16 @@ def test_a_line_is_as_wide_as_the_header(changes):
 @pytest.mark.parametrize(
     "seconds, words",
     [
-        (0.4, "0 s"), (45, "45 s"), (99.4, "99 s"), (100, "2 min"), (719, "12 min"),
-        (5399, "90 min"), (5400, "1.5 h"), (12_240, "3.4 h"),
+        (0.4, "0 s"),
+        (45, "45 s"),
+        (99.4, "99 s"),
+        (100, "2 min"),
+        (719, "12 min"),
+        (5399, "90 min"),
+        (5400, "1.5 h"),
+        (12_240, "3.4 h"),
     ],
-)  # fmt: skip
+)
 def test_duration(seconds, words):
     assert console.duration(seconds) == words
 
@@ -165,11 +184,19 @@ CHANCE = "test accuracy 0.1010, chance 0.1000 +- 0.0043, z = 0.2"
 
 def summary(**changes):
     return {
-        "status": "DONE", "reason": None, "epochs": 70, "train_accuracy": 1.0,
-        "test_accuracy": 0.101, "clean_accuracy": 0.98, "corrupted_accuracy": 0.5,
-        "best_test_accuracy": 0.6, "changed_fraction": 0.45, "accuracy": 0.9912,
-        "audit": [{"name": "test_at_chance", "passed": True, "detail": CHANCE}], **changes,
-    }  # fmt: skip
+        "status": "DONE",
+        "reason": None,
+        "epochs": 70,
+        "train_accuracy": 1.0,
+        "test_accuracy": 0.101,
+        "clean_accuracy": 0.98,
+        "corrupted_accuracy": 0.5,
+        "best_test_accuracy": 0.6,
+        "changed_fraction": 0.45,
+        "accuracy": 0.9912,
+        "audit": [{"name": "test_at_chance", "passed": True, "detail": CHANCE}],
+        **changes,
+    }
 
 
 def config_of(**fields):

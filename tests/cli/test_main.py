@@ -134,14 +134,22 @@ def test_more_devices_than_there_are_are_refused_before_data_are_loaded(no_data,
 @pytest.mark.parametrize(
     "replicas, batch, message",
     [
-        (64, 32, "--batch_size: expected batches of at least 64, the number of replicas; received "
-                 "32, whose last batch of 300 examples has 12; type --batch_size=75\n"),
+        (
+            64,
+            32,
+            "--batch_size: expected batches of at least 64, the number of replicas; received "
+            "32, whose last batch of 300 examples has 12; type --batch_size=75\n",
+        ),
         (16, 32, "32, whose last batch of 300 examples has 12; type --batch_size=34\n"),
         (4, 2, "2, whose last batch of 300 examples has 2; type --batch_size=4\n"),
-        (512, 32, "--examples: expected at least 512, the number of replicas, received 300; type a "
-                  "smaller --devices\n"),
+        (
+            512,
+            32,
+            "--examples: expected at least 512, the number of replicas, received 300; type a "
+            "smaller --devices\n",
+        ),
     ],
-)  # fmt: skip
+)
 def test_batches_too_small_for_the_replicas_are_refused_before_data_are_loaded(
     replicas, batch, message, no_data, tmp_path, refused, monkeypatch
 ):
@@ -222,6 +230,13 @@ def test_signals_end_a_command_with_their_codes(capsys, own_signals):
 
 def test_the_exit_codes():
     assert {code.name: int(code) for code in ExitCode} == {
-        "DONE": 0, "BUG": 1, "WRONG_REQUEST": 2, "INVALID": 3, "DIVERGED": 4, "IN_USE": 5,
-        "STORAGE_FAILED": 6, "INTERRUPTED": 130, "TERMINATED": 143,
-    }  # fmt: skip
+        "DONE": 0,
+        "BUG": 1,
+        "WRONG_REQUEST": 2,
+        "INVALID": 3,
+        "DIVERGED": 4,
+        "IN_USE": 5,
+        "STORAGE_FAILED": 6,
+        "INTERRUPTED": 130,
+        "TERMINATED": 143,
+    }

@@ -39,9 +39,12 @@ def test_the_command_writes_what_a_run_would_learn(ending, kind, tmp_path, own_s
     np.testing.assert_array_equal(got.true, split.labels)
     np.testing.assert_array_equal(got.given, given)
     assert {k: str(v) for k, v in got.header.items()} == {
-        "dataset": "digits", "seed": "4", "p": "0.6", "definition": kind,
+        "dataset": "digits",
+        "seed": "4",
+        "p": "0.6",
+        "definition": kind,
         "version": got.header["version"],
-    }  # fmt: skip
+    }
     changed = 100 * np.mean(given != split.labels)
     assert capsys.readouterr().out == f"{path}: 500 labels, {changed:.2f}% changed\n"
     assert [p.name for p in tmp_path.iterdir()] == [path.name]

@@ -87,9 +87,13 @@ def test_the_runs_own_column_is_what_it_trains_on(
     np.testing.assert_array_equal(seen["true"], train.true[rows])
     images, given = seen["columns"][titles[place]]
     own = pipeline.augmented(
-        train.images[rows], train.index[rows], augment=resolved.augment,
-        size=resolved.input_size, seed=resolved.seed, epoch=1,
-    )  # fmt: skip
+        train.images[rows],
+        train.index[rows],
+        augment=resolved.augment,
+        size=resolved.input_size,
+        seed=resolved.seed,
+        epoch=1,
+    )
     np.testing.assert_array_equal(images, pipeline.standardise(own).numpy())
     np.testing.assert_array_equal(given, train.given[rows])
     for number, (kind, title) in enumerate(zip(description.PIXEL_TITLES, titles, strict=False)):
@@ -217,9 +221,12 @@ def test_the_command_draws_curves_without_tensorflow(tmp_path):
         "assert not {'tensorflow', 'matplotlib.pyplot'} & set(sys.modules)"
     )
     result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path,
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
         env={"PYTHONPATH": str(REPOSITORY), "HOME": str(Path.home())},
-    )  # fmt: skip
+    )
     assert (result.stdout, result.stderr) == ("curves.png\n", "")
     image = opened((tmp_path / "curves.png").read_bytes())
     assert image.width == 1600 and image.height >= 800

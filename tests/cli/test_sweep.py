@@ -121,7 +121,9 @@ def test_one_is_told_as_one(tmp_path):
     unknown = "time unknown: 1 run of kinds not measured here yet"
     assert said == [
         f"1 run: 0 ended before, 1 to do; 1 slot of 1 thread; {unknown}",
-        "stopping 1 run; the same command resumes", f"0 of 1 ended; {unknown}"]  # fmt: skip
+        "stopping 1 run; the same command resumes",
+        f"0 of 1 ended; {unknown}",
+    ]
 
 
 def test_help_is_text(call):

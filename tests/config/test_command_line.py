@@ -330,13 +330,16 @@ WITH_WORDS = CommandLine(
 NO_WORDS = CommandLine("small", ABOUT, (Small, FlagSet(Other, ("place",), {"place": "there"})))
 
 
-@pytest.mark.parametrize("argv", [
-    ["a", "b", "--count=5", "--fast"],
-    ["--count=5", "a", "--fast", "b"],
-    ["--count", "5", "--fast", "a", "b"],
-    ["a", "--count=5", "b", "--fast"],
-    ["--fast", "--count=5", "--", "a", "b"],
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["a", "b", "--count=5", "--fast"],
+        ["--count=5", "a", "--fast", "b"],
+        ["--count", "5", "--fast", "a", "b"],
+        ["a", "--count=5", "b", "--fast"],
+        ["--fast", "--count=5", "--", "a", "b"],
+    ],
+)
 def test_positional_arguments_stand_anywhere(argv):
     parsed = WITH_WORDS.parse(argv)
     assert parsed.words == ("a", "b")
@@ -389,40 +392,46 @@ def test_what_is_checked_later_keeps_its_value():
         line.parse(["--count=x"])
 
 
-@pytest.mark.parametrize("flag, told", [
-    ("--count=0", "--count: expected a whole number of at least 1, received 0"),
-    ("--count=abc", "--count: expected a whole number of at least 1, received 'abc'"),
-    ("--count=1.5", "--count: expected a whole number of at least 1, received '1.5'"),
-    ("--count=", "--count: expected a whole number of at least 1, received ''"),
-    ("--size=10", "--size: expected a whole number from 1 to 9, received 10"),
-    ("--size=none", "--size: expected a whole number from 1 to 9, received 'none'"),
-    ("--share=0", "--share: expected a number above 0.0 below 1.0, received 0.0"),
-    ("--share=1", "--share: expected a number above 0.0 below 1.0, received 1.0"),
-    ("--share=nan", "--share: expected a number above 0.0 below 1.0, received nan"),
-    ("--share=1e999", "--share: expected a number above 0.0 below 1.0, received inf"),
-    ("--share=half", "--share: expected a number above 0.0 below 1.0, received 'half'"),
-    ("--look=drak", "--look: expected one of light, dark; received drak; did you mean --look=dark"),
-    ("--look=", "--look: expected one of light, dark; received "),
-    ("--fast=", "--fast: expected true or false, received ''"),
-    ("--help=maybe", "--help: expected true or false, received 'maybe'"),
-    ("--fast=maybe", "--fast: expected true or false, received 'maybe'"),
-    ("--fast=a=b: c", "--fast: expected true or false, received 'a=b: c'"),
-    ("--stops=0", "--stops: expected epochs such as 1,5,20, received 0"),
-    ("--stops=1;2", "--stops: expected epochs such as 1,5,20, received 1;2"),
-    ("--parts=1", "--parts: expected numbers from 2 to 50, such as 2,50, received 1"),
-    ("--parts=51", "--parts: expected numbers from 2 to 50, such as 2,50, received 51"),
-    ("--parts=2,", "--parts: expected numbers from 2 to 50, such as 2,50, received 2,"),
-    ("--parts=", "--parts: expected numbers from 2 to 50, such as 2,50, received "),
-    ("--name=a\0b", "--name: expected text without null characters, 'a\\x00b' came"),
-    ("--name=\udcff\ud800", "--name: expected text without null characters"),
-    ("--coutn=1", "unknown flag --coutn; did you mean --count?"),
-    ("--flagfil=x", "unknown flag --flagfil; did you mean --flagfile?"),
-    ("--hlep", "unknown flag --hlep; did you mean --help?"),
-    ("--nocount", "unknown flag --nocount; did you mean --count?"),
-    ("--zzzzzzz", "unknown flag --zzzzzzz; --help lists the flags"),
-    ("--" + "y" * 5000, "unknown flag --yyyy"),
-    ("word", "expected flags only (--name=value), received 'word'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "flag, told",
+    [
+        ("--count=0", "--count: expected a whole number of at least 1, received 0"),
+        ("--count=abc", "--count: expected a whole number of at least 1, received 'abc'"),
+        ("--count=1.5", "--count: expected a whole number of at least 1, received '1.5'"),
+        ("--count=", "--count: expected a whole number of at least 1, received ''"),
+        ("--size=10", "--size: expected a whole number from 1 to 9, received 10"),
+        ("--size=none", "--size: expected a whole number from 1 to 9, received 'none'"),
+        ("--share=0", "--share: expected a number above 0.0 below 1.0, received 0.0"),
+        ("--share=1", "--share: expected a number above 0.0 below 1.0, received 1.0"),
+        ("--share=nan", "--share: expected a number above 0.0 below 1.0, received nan"),
+        ("--share=1e999", "--share: expected a number above 0.0 below 1.0, received inf"),
+        ("--share=half", "--share: expected a number above 0.0 below 1.0, received 'half'"),
+        (
+            "--look=drak",
+            "--look: expected one of light, dark; received drak; did you mean --look=dark",
+        ),
+        ("--look=", "--look: expected one of light, dark; received "),
+        ("--fast=", "--fast: expected true or false, received ''"),
+        ("--help=maybe", "--help: expected true or false, received 'maybe'"),
+        ("--fast=maybe", "--fast: expected true or false, received 'maybe'"),
+        ("--fast=a=b: c", "--fast: expected true or false, received 'a=b: c'"),
+        ("--stops=0", "--stops: expected epochs such as 1,5,20, received 0"),
+        ("--stops=1;2", "--stops: expected epochs such as 1,5,20, received 1;2"),
+        ("--parts=1", "--parts: expected numbers from 2 to 50, such as 2,50, received 1"),
+        ("--parts=51", "--parts: expected numbers from 2 to 50, such as 2,50, received 51"),
+        ("--parts=2,", "--parts: expected numbers from 2 to 50, such as 2,50, received 2,"),
+        ("--parts=", "--parts: expected numbers from 2 to 50, such as 2,50, received "),
+        ("--name=a\0b", "--name: expected text without null characters, 'a\\x00b' came"),
+        ("--name=\udcff\ud800", "--name: expected text without null characters"),
+        ("--coutn=1", "unknown flag --coutn; did you mean --count?"),
+        ("--flagfil=x", "unknown flag --flagfil; did you mean --flagfile?"),
+        ("--hlep", "unknown flag --hlep; did you mean --help?"),
+        ("--nocount", "unknown flag --nocount; did you mean --count?"),
+        ("--zzzzzzz", "unknown flag --zzzzzzz; --help lists the flags"),
+        ("--" + "y" * 5000, "unknown flag --yyyy"),
+        ("word", "expected flags only (--name=value), received 'word'"),
+    ],
+)
 def test_a_bad_value_is_refused_with_what_was_expected(flag, told):
     with pytest.raises(RequestError) as error:
         NO_WORDS.parse(["--fast", flag])
@@ -440,15 +449,21 @@ def test_positional_arguments_that_can_name_no_file_are_refused():
         WITH_WORDS.parse(["a\0b"])
 
 
-@pytest.mark.parametrize("content, told", [
-    ("--count=0\n", "--count: expected a whole number of at least 1, received 0"),
-    ("--coutn=1\n", "unknown flag --coutn; did you mean --count?"),
-    ("--count\n", "Missing value for flag --count"),
-    ("--flagfile=FOLDER/own\n", "--flagfile=FOLDER/own: expected a file that does not include it"),
-    ("--flagfile=FOLDER/none\n", "--flagfile: "),
-    ("word\n", "expected flags only (--name=value), received 'word'"),
-    ("--name=a\0b\n", "--name: expected text without null characters"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "content, told",
+    [
+        ("--count=0\n", "--count: expected a whole number of at least 1, received 0"),
+        ("--coutn=1\n", "unknown flag --coutn; did you mean --count?"),
+        ("--count\n", "Missing value for flag --count"),
+        (
+            "--flagfile=FOLDER/own\n",
+            "--flagfile=FOLDER/own: expected a file that does not include it",
+        ),
+        ("--flagfile=FOLDER/none\n", "--flagfile: "),
+        ("word\n", "expected flags only (--name=value), received 'word'"),
+        ("--name=a\0b\n", "--name: expected text without null characters"),
+    ],
+)
 def test_a_fault_in_a_flagfile_is_one_line(content, told, tmp_path):
     (tmp_path / "own").write_text(content.replace("FOLDER", str(tmp_path)))
     with pytest.raises(RequestError) as error:
@@ -457,10 +472,15 @@ def test_a_fault_in_a_flagfile_is_one_line(content, told, tmp_path):
     assert words.startswith(told.replace("FOLDER", str(tmp_path))) and "\n" not in words
 
 
-@pytest.mark.parametrize("make", [
-    lambda path: None, lambda path: path.mkdir(), lambda path: path.write_bytes(b"\xff\xfe\0"),
-    lambda path: path.symlink_to(path),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda path: None,
+        lambda path: path.mkdir(),
+        lambda path: path.write_bytes(b"\xff\xfe\0"),
+        lambda path: path.symlink_to(path),
+    ],
+)
 def test_a_flagfile_that_is_none_is_one_line(make, tmp_path):
     make(tmp_path / "own")
     with pytest.raises(RequestError) as error:

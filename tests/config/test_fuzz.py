@@ -31,29 +31,136 @@ from rethink_tf.training.devices.workers import Workers
 
 FINISHED = ["--model=mlp_1x512", "--dataset=digits", "--runs_dir=done"]
 SUMMARY = dict.fromkeys(
-    ("loss", "train_loss", "test_loss", "learning_rate", "label_checksum", "clean_accuracy",
-     "corrupted_accuracy", "corrupted_original_accuracy", "best_test_accuracy", "reason")
-) | {"status": "DONE", "epochs": 1, "train_accuracy": 0.5, "test_accuracy": 0.25, "accuracy": 0.5,
-     "changed_fraction": 0.0, "audit": []}  # fmt: skip
+    (
+        "loss",
+        "train_loss",
+        "test_loss",
+        "learning_rate",
+        "label_checksum",
+        "clean_accuracy",
+        "corrupted_accuracy",
+        "corrupted_original_accuracy",
+        "best_test_accuracy",
+        "reason",
+    )
+) | {
+    "status": "DONE",
+    "epochs": 1,
+    "train_accuracy": 0.5,
+    "test_accuracy": 0.25,
+    "accuracy": 0.5,
+    "changed_fraction": 0.0,
+    "audit": [],
+}
 LINE = '{"epoch": 1, "loss": 1.0, "test_accuracy": 0.5}\n'
 
 # What is typed where another thing belongs.
 ODD = [
-    "", " ", "0", "-1", "2", "0.5", "-0", "+1", "1e5", "1e-320", "1e999", "-1e999", "nan", "inf",
-    "9" * 5000, "4294967296", "1000001", "1_0", "0x10", "0x", "٣", "true", "maybe", "None", "[]",
-    "1,2", ",", "a\nb", "a\x1bb", "\0", "\udcff", "\ud800", "🎲", "%s", "$x$", "{}", "'", "=", "-",
-    "--", "x" * 300, "digits", "inception", "exact",
-]  # fmt: skip
+    "",
+    " ",
+    "0",
+    "-1",
+    "2",
+    "0.5",
+    "-0",
+    "+1",
+    "1e5",
+    "1e-320",
+    "1e999",
+    "-1e999",
+    "nan",
+    "inf",
+    "9" * 5000,
+    "4294967296",
+    "1000001",
+    "1_0",
+    "0x10",
+    "0x",
+    "٣",
+    "true",
+    "maybe",
+    "None",
+    "[]",
+    "1,2",
+    ",",
+    "a\nb",
+    "a\x1bb",
+    "\0",
+    "\udcff",
+    "\ud800",
+    "🎲",
+    "%s",
+    "$x$",
+    "{}",
+    "'",
+    "=",
+    "-",
+    "--",
+    "x" * 300,
+    "digits",
+    "inception",
+    "exact",
+]
 PATHS = [
-    "", ".", " ", "runs", "done", "a/b", "file", "file/x", "folder", "loop", "x" * 300, "é🎲",
-    "$x$", "%d", "a\nb", "-", "~", "~nobody/x", "\0", "\udcff", "gs://x/y", "file.png",
-    "folder.png", "folder.csv", "no/out.png", "no/out.csv", "file/x.png", "\0.png", "\0.csv",
-    "\udcff.png", "\udcff.csv", "é.csv", "é.png", "x" * 252 + ".csv", "x" * 252 + ".png",
-    "out.csv", "out.npz", "@parent:", "runs@parent:run:1:00", "runs@parent:run:x:00:1",
-    "out.png", "out.txt", "noise.csv", "noise.npz", "part.npz", "bad.csv", "bad.npz", "good.flags",
-    "circle.flags", "bad.flags", "bytes.flags", "null.flags", "long.flags", "nested.flags",
-    "noise.csv@sha256:00", "@sha256:", "done/run", "done/$x$",
-]  # fmt: skip
+    "",
+    ".",
+    " ",
+    "runs",
+    "done",
+    "a/b",
+    "file",
+    "file/x",
+    "folder",
+    "loop",
+    "x" * 300,
+    "é🎲",
+    "$x$",
+    "%d",
+    "a\nb",
+    "-",
+    "~",
+    "~nobody/x",
+    "\0",
+    "\udcff",
+    "gs://x/y",
+    "file.png",
+    "folder.png",
+    "folder.csv",
+    "no/out.png",
+    "no/out.csv",
+    "file/x.png",
+    "\0.png",
+    "\0.csv",
+    "\udcff.png",
+    "\udcff.csv",
+    "é.csv",
+    "é.png",
+    "x" * 252 + ".csv",
+    "x" * 252 + ".png",
+    "out.csv",
+    "out.npz",
+    "@parent:",
+    "runs@parent:run:1:00",
+    "runs@parent:run:x:00:1",
+    "out.png",
+    "out.txt",
+    "noise.csv",
+    "noise.npz",
+    "part.npz",
+    "bad.csv",
+    "bad.npz",
+    "good.flags",
+    "circle.flags",
+    "bad.flags",
+    "bytes.flags",
+    "null.flags",
+    "long.flags",
+    "nested.flags",
+    "noise.csv@sha256:00",
+    "@sha256:",
+    "done/run",
+    "done/$x$",
+]
 NOISE_FILES = ("noise.csv", "noise.npz", "part.npz", "bad.csv", "bad.npz")
 GOOD = {
     "examples": ["1", "2", "100", "1500"],
@@ -132,11 +239,18 @@ def words(draw, names):
         return [f"--{name}={value}"]
     place = draw(st.integers(0, len(name)))
     forms = [
-        [f"--{name}", value], [f"-{name}={value}"], [f"--{name}"], [f"--no{name}"],
-        [f"--{name}={value}", f"--{name}={value}"], [value.lstrip("/")],
-        [f"--{name[:place]}x{name[place:]}={value}"], [f"--{name.replace('_', '-')}={value}"],
-        [f"--{name.upper()}={value}"], [f"--{name[:-1]}={value}"], [draw(st.sampled_from(SIGNS))],
-    ]  # fmt: skip
+        [f"--{name}", value],
+        [f"-{name}={value}"],
+        [f"--{name}"],
+        [f"--no{name}"],
+        [f"--{name}={value}", f"--{name}={value}"],
+        [value.lstrip("/")],
+        [f"--{name[:place]}x{name[place:]}={value}"],
+        [f"--{name.replace('_', '-')}={value}"],
+        [f"--{name.upper()}={value}"],
+        [f"--{name[:-1]}={value}"],
+        [draw(st.sampled_from(SIGNS))],
+    ]
     return draw(st.sampled_from(forms))
 
 
@@ -156,11 +270,14 @@ def prepare(folder):
         (folder / name).mkdir()
     os.symlink("loop", folder / "loop")
     for name, content in {
-        "good.flags": "--model=mlp_1x512\n--dataset=digits\n", "circle.flags":
-        "--flagfile=circle.flags\n", "bad.flags": "--epochs=x\nword\n", "long.flags":
-        "--seed=1\n" * 2000, "null.flags": "--runs_dir=a\0b\n", "nested.flags":
-        "# both\n--flagfile=good.flags\n--flagfile=none\n", "bad.csv": "index,true\n1,2\n",
-    }.items():  # fmt: skip
+        "good.flags": "--model=mlp_1x512\n--dataset=digits\n",
+        "circle.flags": "--flagfile=circle.flags\n",
+        "bad.flags": "--epochs=x\nword\n",
+        "long.flags": "--seed=1\n" * 2000,
+        "null.flags": "--runs_dir=a\0b\n",
+        "nested.flags": "# both\n--flagfile=good.flags\n--flagfile=none\n",
+        "bad.csv": "index,true\n1,2\n",
+    }.items():
         (folder / name).write_text(content)
     (folder / "bytes.flags").write_bytes(bytes(range(256)))
     (folder / "bad.npz").write_bytes(b"PK\x03\x04junk")
@@ -211,8 +328,17 @@ def place(tmp_path_factory):
 def test_two_thousand_command_lines(place):
     codes = []
     digits = ["--model=mlp_1x512", "--dataset=digits"]
-    starts = [[], digits, digits, digits[1:], ["--dry_run", *digits], ["--dry_run"], FINISHED,
-              FINISHED, ["--help"]]  # fmt: skip
+    starts = [
+        [],
+        digits,
+        digits,
+        digits[1:],
+        ["--dry_run", *digits],
+        ["--dry_run"],
+        FINISHED,
+        FINISHED,
+        ["--help"],
+    ]
 
     @fuzz(2000)
     @given(lines(starts))

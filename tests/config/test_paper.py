@@ -11,9 +11,12 @@ from rethink_tf.config.run_config import FIELDS, RunConfig, resolve, run_id
 FLAGS = Path(__file__).resolve().parents[2] / "flags" / "table1"
 # Table 1: model, random crop, weight decay, random labels, train and test accuracy in percent.
 PARAMETERS = {
-    "inception": 1_649_402, "inception_no_bn": 1_649_402, "alexnet": 1_387_786,
-    "mlp_3x512": 1_735_178, "mlp_1x512": 1_209_866,
-}  # fmt: skip
+    "inception": 1_649_402,
+    "inception_no_bn": 1_649_402,
+    "alexnet": 1_387_786,
+    "mlp_3x512": 1_735_178,
+    "mlp_1x512": 1_209_866,
+}
 PRINTED = {
     "inception_true_crop_wd": ("inception", True, True, False, 100.0, 89.05),
     "inception_true_crop": ("inception", True, False, False, 100.0, 89.31),

@@ -18,15 +18,25 @@ RESOLVED = {
     ("mlp_1x512", "digits"): (16, 32, 0.03, 0.99, 150),
 }
 for _model, _rate in {
-    "inception": 0.1, "inception_no_bn": 0.1, "alexnet": 0.01, "mlp_3x512": 0.01, "mlp_1x512": 0.01
-}.items():  # fmt: skip
+    "inception": 0.1,
+    "inception_no_bn": 0.1,
+    "alexnet": 0.01,
+    "mlp_3x512": 0.01,
+    "mlp_1x512": 0.01,
+}.items():
     for _dataset in ("cifar10", "cifar100"):
         RESOLVED[_model, _dataset] = (28, 128, _rate, 0.95, 70)
     for _dataset in ("mnist", "fashion_mnist"):
         RESOLVED[_model, _dataset] = (28, 128, _rate, 0.98, 150)
 for _model in (
-    "wrn_28_1", "wrn_28_10", "resnet_18", "resnet_28", "resnet_50", "resnet_101", "resnet_200"
-):  # fmt: skip
+    "wrn_28_1",
+    "wrn_28_10",
+    "resnet_18",
+    "resnet_28",
+    "resnet_50",
+    "resnet_101",
+    "resnet_200",
+):
     RESOLVED[_model, "digits"] = (16, 128, 0.1, 0.95, 70)
     for _dataset in ("cifar10", "cifar100"):
         RESOLVED[_model, _dataset] = (28, 128, 0.1, 0.95, 70)

@@ -41,13 +41,16 @@ FROZEN = {
         model="mlp_1x512", dataset="digits", corrupt=1.0, examples=300, epochs=2
     ),
     "mlp_1x512-af0652bf3460": dict(
-        model="mlp_1x512", dataset="cifar10", batch_size=64, input_size=24,
+        model="mlp_1x512",
+        dataset="cifar10",
+        batch_size=64,
+        input_size=24,
         stop_at_train_accuracy=1.0,
     ),
     "mlp_1x512-b62e1411b6e9": dict(
         model="mlp_1x512", dataset="digits", augment="flip_rotate", seed=2**32 - 1
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("expected", FROZEN)
@@ -114,19 +117,36 @@ def test_every_field_changes_the_id(tmp_path):
     frozen = {"init_from": "random", "freeze": "all_but_last"}
     child = {"init_from": "runs/p@parent:inception-00:3:abc"}
     changes = {
-        "model": ({}, "alexnet"), "dataset": ({}, "cifar100"), "examples": ({}, 49_999),
-        "input_size": ({}, 27), "corrupt": ({}, 0.1), "label_noise": (half, "exclude_true"),
-        "labels_from": ({}, str(tmp_path / "noise.csv")), "pixels": ({}, "shuffled"),
-        "pixel_mix": (gaussian, 0.5), "shuffle_fraction": (random, 0.5), "augment": ({}, "crop"),
-        "weight_decay": ({}, 1e-5), "dropout": ({}, 0.1), "learning_rate": ({}, 0.2),
-        "lr_decay": ({}, 0.9), "momentum": ({}, 0.8), "batch_size": ({}, 127), "epochs": ({}, 71),
-        "precision": ({}, "mixed_bfloat16"), "sync_batch_norm": ({}, True),
-        "seed": ({}, 1), "eval_every": ({}, 2),
-        "stop_at_train_accuracy": ({}, 1.0), "preprocess": ({}, "channel_norm"),
-        "lr_schedule": ({}, "step"), "lr_milestones": ({"lr_schedule": "step"}, "15,25"),
-        "init_from": (frozen, "random:digits"), "init_epoch": (child, 2),
+        "model": ({}, "alexnet"),
+        "dataset": ({}, "cifar100"),
+        "examples": ({}, 49_999),
+        "input_size": ({}, 27),
+        "corrupt": ({}, 0.1),
+        "label_noise": (half, "exclude_true"),
+        "labels_from": ({}, str(tmp_path / "noise.csv")),
+        "pixels": ({}, "shuffled"),
+        "pixel_mix": (gaussian, 0.5),
+        "shuffle_fraction": (random, 0.5),
+        "augment": ({}, "crop"),
+        "weight_decay": ({}, 1e-5),
+        "dropout": ({}, 0.1),
+        "learning_rate": ({}, 0.2),
+        "lr_decay": ({}, 0.9),
+        "momentum": ({}, 0.8),
+        "batch_size": ({}, 127),
+        "epochs": ({}, 71),
+        "precision": ({}, "mixed_bfloat16"),
+        "sync_batch_norm": ({}, True),
+        "seed": ({}, 1),
+        "eval_every": ({}, 2),
+        "stop_at_train_accuracy": ({}, 1.0),
+        "preprocess": ({}, "channel_norm"),
+        "lr_schedule": ({}, "step"),
+        "lr_milestones": ({"lr_schedule": "step"}, "15,25"),
+        "init_from": (frozen, "random:digits"),
+        "init_epoch": (child, 2),
         "freeze": (child, "all_but_last"),
-    }  # fmt: skip
+    }
     assert set(changes) == set(FIELDS), "a new field needs a value here"
     seen = set()
     for name, (others, value) in changes.items():

@@ -73,11 +73,18 @@ def test_another_run_is_no_row():
 def test_the_verdict_shows_both():
     config = dataclasses.replace(parsed("table2", "true_wd"), input_size=96)
     summary = {
-        "status": "DONE", "epochs": 3, "train_accuracy": 0.5, "train_top5_accuracy": 0.75,
-        "test_accuracy": 0.25, "test_top5_accuracy": 0.375, "best_test_accuracy": 0.3,
-        "best_test_top5_accuracy": 0.4, "changed_fraction": 0.0, "audit": [],
+        "status": "DONE",
+        "epochs": 3,
+        "train_accuracy": 0.5,
+        "train_top5_accuracy": 0.75,
+        "test_accuracy": 0.25,
+        "test_top5_accuracy": 0.375,
+        "best_test_accuracy": 0.3,
+        "best_test_top5_accuracy": 0.4,
+        "changed_fraction": 0.0,
+        "audit": [],
         "train_examples": 1000,
-    }  # fmt: skip
+    }
     assert messages.verdict(summary, config).splitlines()[1:] == [
         "  paper, Table 2, 1,281,167 examples at 299x299: train 90.60%, top-5 100.00%; "
         "test 67.18% (72.57%), top-5 86.44% (91.31%)",

@@ -111,9 +111,7 @@ def test_exclude_true_never_gives_the_true_class_and_is_even_over_the_others():
 def test_pair_flip_gives_the_next_class_only():
     given = corrupt(probability=0.4, noise="pair_flip")
     assert set(np.unique((given - TRUE) % K)) == {0, 1}
-    np.testing.assert_array_equal(
-        corrupt(probability=1.0, noise="pair_flip"), (TRUE + 1) % K
-    )  # fmt: skip
+    np.testing.assert_array_equal(corrupt(probability=1.0, noise="pair_flip"), (TRUE + 1) % K)
 
 
 @pytest.mark.parametrize("noise", ["exclude_true", "pair_flip"])

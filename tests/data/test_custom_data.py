@@ -45,8 +45,10 @@ def test_a_folder_of_classes_is_split_four_to_one_in_each(offline):
             expected = np.asarray(class_folders.picture(label, index % 10))
             assert np.array_equal(image, expected)
     notes = datasets.info(f"folder:{root}").notes
-    assert notes == ("no train and test folders: split within each class by the hash of each "
-                     "file, 56 for training, 14 for testing",)  # fmt: skip
+    assert notes == (
+        "no train and test folders: split within each class by the hash of each "
+        "file, 56 for training, 14 for testing",
+    )
 
 
 def test_given_train_and_test_folders_are_kept(offline):
@@ -147,7 +149,7 @@ X = np.zeros((4, 8, 8), np.uint8)
         ({"y_test": np.full(21, 9)}, "test label 9 is no class of the training set"),
         ({"x_test": X, "y_test": [0] * 4}, r"expected test images \(12, 12, 3\), got \(8, 8, 1\)"),
     ],
-)  # fmt: skip
+)
 def test_arrays_that_are_refused(changes, words, offline):
     with pytest.raises(RequestError, match=words) as caught:
         named(save(offline / "a.npz", **changes))
@@ -160,10 +162,11 @@ def test_files_that_are_refused(offline):
     np.save(offline / "array.npy", X)
     (offline / "array.npy").rename(offline / "array.npz")
     for path, words in (
-        ("none.npz", "No such file"), ("broken.npz", "cannot be read"),
+        ("none.npz", "No such file"),
+        ("broken.npz", "cannot be read"),
         ("array.npz", "array.npz cannot be read: it holds one array, without names"),
         ("other.npz", "expected x_train, y_train, x_test, y_test in .*, found images"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(RequestError, match=words):
             named(f"npz:{offline / path}")
 
@@ -213,11 +216,13 @@ def test_folders_that_are_refused(offline):
     class_folders.draw(offline / "strange" / "train", classes=2)
     class_folders.draw(offline / "strange" / "val", classes=3)
     for name, words in (
-        ("shapes", "without an image: empty; fill or remove"), ("one", "two classes, found 1 fol"),
-        ("half", "has a folder train but none for testing"), ("none", "there is none"),
+        ("shapes", "without an image: empty; fill or remove"),
+        ("one", "two classes, found 1 fol"),
+        ("half", "has a folder train but none for testing"),
+        ("none", "there is none"),
         ("single", "leaves no image for testing: every class has one image"),
         ("strange", "has classes that train has not: class_2"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(RequestError, match=words):
             named(f"folder:{offline / name}")
     with pytest.raises(RequestError, match="expected one of cifar10"):
@@ -242,19 +247,24 @@ def test_what_is_said_of_counts_and_equal_images(offline):
 def test_a_name_of_tfds(offline, tensorflow):
     import tensorflow_datasets as tfds
 
-    features = tfds.features.FeaturesDict({
-        "image": tfds.features.Image(shape=(None, None, 3)),
-        "label": tfds.features.ClassLabel(names=["a", "b"]),
-    })  # fmt: skip
+    features = tfds.features.FeaturesDict(
+        {
+            "image": tfds.features.Image(shape=(None, None, 3)),
+            "label": tfds.features.ClassLabel(names=["a", "b"]),
+        }
+    )
     rows = [
         (n, {"image": np.asarray(class_folders.picture(n % 2, n, (9 + n, 12))), "label": n % 2})
         for n in range(20)
     ]
     for folder in ("one", "two"):
         tfds.dataset_builders.store_as_tfds_dataset(
-            name="own", version="1.0.0", features=features, split_datasets={"train": rows},
+            name="own",
+            version="1.0.0",
+            features=features,
+            split_datasets={"train": rows},
             data_dir=offline / folder,
-        )  # fmt: skip
+        )
     with pytest.raises(RequestError, match="--input_size: own has images of many sizes"):
         datasets.info("tfds:own", offline / "one")
     fields = RunConfig(model="mlp_1x512", dataset="tfds:own", input_size=8)

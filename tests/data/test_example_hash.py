@@ -46,8 +46,11 @@ def test_content_and_order_count_and_nothing_else(folder, tmp_path):
 
 
 def test_arrays_count_by_content(tmp_path):
-    arrays = {f"{what}_{part}": np.zeros((6, 4, 4) if what == "x" else 6, np.uint8)
-              for part in ("train", "test") for what in "xy"}  # fmt: skip
+    arrays = {
+        f"{what}_{part}": np.zeros((6, 4, 4) if what == "x" else 6, np.uint8)
+        for part in ("train", "test")
+        for what in "xy"
+    }
     for part in ("train", "test"):
         arrays[f"y_{part}"] = np.arange(6) % 3
     np.savez(tmp_path / "a.npz", **arrays)

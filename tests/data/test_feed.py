@@ -196,9 +196,13 @@ def test_a_run_is_audited_and_measured(data_dir, tmp_path):
     summary = run(data_dir, tmp_path, said, pixels="gaussian")
     checks = {check["name"]: check for check in summary["audit"]}
     for name in (
-        "given_equals_twin", "true_equals_source", "pixels_equal_twin_train",
-        "pixels_equal_twin_test", "same_images_over_two_passes", "unreadable_images",
-    ):  # fmt: skip
+        "given_equals_twin",
+        "true_equals_source",
+        "pixels_equal_twin_train",
+        "pixels_equal_twin_test",
+        "same_images_over_two_passes",
+        "unreadable_images",
+    ):
         assert checks[name]["passed"] is True, name
     assert checks["given_equals_twin"]["detail"] == "30 of 30 given labels equal"
     assert summary["test_top5_accuracy"] <= summary["best_test_top5_accuracy"] <= 1

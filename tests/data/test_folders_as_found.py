@@ -207,10 +207,13 @@ def test_links_to_files_and_folders_are_followed(offline):
 @pytest.mark.parametrize(
     "link, to",
     [
-        ("class_0/up", ".."), ("class_0/self", "."), ("class_0/other", "../class_1"),
-        ("class_2", "class_0"), ("class_0/a/b/c", "../.."),
+        ("class_0/up", ".."),
+        ("class_0/self", "."),
+        ("class_0/other", "../class_1"),
+        ("class_2", "class_0"),
+        ("class_0/a/b/c", "../.."),
     ],
-)  # fmt: skip
+)
 def test_a_folder_that_is_reached_twice_is_refused(link, to, offline):
     root = class_folders.draw(offline / "set", classes=2, each=4)
     (root / link).parent.mkdir(parents=True, exist_ok=True)

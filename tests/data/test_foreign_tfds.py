@@ -18,10 +18,13 @@ def prepared(folder, labels, *, images=("image",), supervised=None, splits=None)
     """Metadata of a set `own` with class labels {feature: number of classes}, without records."""
     features = dict.fromkeys(images, IMAGE)
     features |= {key: {"classLabel": {"numClasses": str(n)}} for key, n in labels.items()}
-    info = {"name": "own", "splits": [
-        {"name": name, "shardLengths": [str(count)]}
-        for name, count in (splits or {"train": 40, "test": 10}).items()
-    ]}  # fmt: skip
+    info = {
+        "name": "own",
+        "splits": [
+            {"name": name, "shardLengths": [str(count)]}
+            for name, count in (splits or {"train": 40, "test": 10}).items()
+        ],
+    }
     if supervised is not None:
         info["supervisedKeys"] = supervised
     place = folder / "own" / "1.0.0"
@@ -50,9 +53,13 @@ def test_several_labels_without_a_choice_are_refused(offline):
 
 
 @pytest.mark.parametrize(
-    "supervised", [keys("image", "object"), keys("image", "object", "weight"),
-                   {"input": "image", "output": "object"}],
-)  # fmt: skip
+    "supervised",
+    [
+        keys("image", "object"),
+        keys("image", "object", "weight"),
+        {"input": "image", "output": "object"},
+    ],
+)
 def test_the_set_itself_chooses(supervised, offline):
     found = find(prepared(offline, TWO, supervised=supervised))
     assert (found.label_key, found.num_classes) == ("object", 10)
@@ -139,19 +146,24 @@ def test_damaged_keys_are_one_line(damage, offline):
 def test_the_labels_that_were_chosen_are_read(offline, tensorflow):
     import tensorflow_datasets as tfds
 
-    features = tfds.features.FeaturesDict({
-        "image": tfds.features.Image(shape=(4, 4, 1)),
-        "angle": tfds.features.ClassLabel(num_classes=2),
-        "object": tfds.features.ClassLabel(names=["a", "b", "c"]),
-    })  # fmt: skip
+    features = tfds.features.FeaturesDict(
+        {
+            "image": tfds.features.Image(shape=(4, 4, 1)),
+            "angle": tfds.features.ClassLabel(num_classes=2),
+            "object": tfds.features.ClassLabel(names=["a", "b", "c"]),
+        }
+    )
     rows = [
         (n, {"image": np.full((4, 4, 1), n, np.uint8), "angle": n % 2, "object": n % 3})
         for n in range(30)
     ]
     tfds.dataset_builders.store_as_tfds_dataset(
-        name="own", version="1.0.0", features=features, split_datasets={"train": rows},
+        name="own",
+        version="1.0.0",
+        features=features,
+        split_datasets={"train": rows},
         data_dir=offline,
-    )  # fmt: skip
+    )
     for name, classes in (("angle", 2), ("object", 3)):
         parts = datasets.load(f"tfds:own#{name}", data_dir=offline)
         assert sum(part.num_examples for part in parts) == 30

@@ -24,7 +24,7 @@ from fuzzing import (
     judged,
     npy,
     npz,
-)  # fmt: skip
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from made_run import (
@@ -37,7 +37,7 @@ from made_run import (
     place_of_runs,
     put_back,
     sealed,
-)  # fmt: skip
+)
 
 from rethink_tf import main
 from rethink_tf.cli import noise as noise_command
@@ -59,20 +59,40 @@ ROWS = b"index,true,given\n" + b"".join(
     b"%d,%d,%d\n" % row for row in zip(INDEX, TRUE, GIVEN, strict=True)
 )
 ODD_ARRAYS = [
-    np.float64(3), np.zeros((0,)), np.full(40, np.nan), np.full(40, np.inf), np.full(40, 2**62),
-    np.full(40, -1), np.full(40, 1e300), TRUE > 3, TRUE.astype(str), TRUE + 1j, TRUE[:, None],
-    np.eye(40), np.zeros(40, "datetime64[s]"), np.zeros(40, [("a", "i4")]), TRUE.astype(np.uint8),
-    np.full(40, 2047), TRUE.astype(np.float16), np.zeros(40, "V8"), TRUE[::-1], TRUE[:39],
-    np.full(40, 2**64 - 1, np.uint64), np.zeros((40, 0)), np.zeros((40, 2)), np.full(40, 7),
-]  # fmt: skip
+    np.float64(3),
+    np.zeros((0,)),
+    np.full(40, np.nan),
+    np.full(40, np.inf),
+    np.full(40, 2**62),
+    np.full(40, -1),
+    np.full(40, 1e300),
+    TRUE > 3,
+    TRUE.astype(str),
+    TRUE + 1j,
+    TRUE[:, None],
+    np.eye(40),
+    np.zeros(40, "datetime64[s]"),
+    np.zeros(40, [("a", "i4")]),
+    TRUE.astype(np.uint8),
+    np.full(40, 2047),
+    TRUE.astype(np.float16),
+    np.zeros(40, "V8"),
+    TRUE[::-1],
+    TRUE[:39],
+    np.full(40, 2**64 - 1, np.uint64),
+    np.zeros((40, 0)),
+    np.zeros((40, 2)),
+    np.full(40, 7),
+]
 LABELS = {
     "labels.csv": changed_bytes(ROWS, [b"# a=b\n" * 9, ROWS + ROWS, ROWS.replace(b",", b";")]),
     "labels.npz": changed_bytes(npz(header=np.array("{}"), **COLUMNS), [ROWS, npy(TRUE)]),
     "labels.npy": changed_bytes(npy(np.stack([TRUE, GIVEN], 1)), [ROWS, npz(**COLUMNS)]),
-    "odd.npz": st.dictionaries(st.sampled_from([*COLUMNS, "header"]), st.sampled_from(ODD_ARRAYS),
-                               max_size=3).map(lambda odd: npz(**COLUMNS | odd)),
+    "odd.npz": st.dictionaries(
+        st.sampled_from([*COLUMNS, "header"]), st.sampled_from(ODD_ARRAYS), max_size=3
+    ).map(lambda odd: npz(**COLUMNS | odd)),
     "odd.npy": st.sampled_from(ODD_ARRAYS).map(npy),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", LABELS)
@@ -116,9 +136,17 @@ def test_damaged_arrays_of_a_run(name, place):
 
 def test_damaged_flagfiles(place):
     whole = "".join(f"{flag}\n" for flag in ["# A row.", *ARGV, "--seed=3", "--dry_run"]).encode()
-    odd = [b"--flagfile=row.flags\n", b"--flagfile=\0\n", b"--runs_dir=\0\n", b"-" * 9999, b"--\n",
-           b"--flagfile=none\n", b"--seed=" + b"9" * 9999, "--corrupt=½\n".encode(),
-           b"--" + b"x" * 2000 + b"=1\n"]  # fmt: skip
+    odd = [
+        b"--flagfile=row.flags\n",
+        b"--flagfile=\0\n",
+        b"--runs_dir=\0\n",
+        b"-" * 9999,
+        b"--\n",
+        b"--flagfile=none\n",
+        b"--seed=" + b"9" * 9999,
+        "--corrupt=½\n".encode(),
+        b"--" + b"x" * 2000 + b"=1\n",
+    ]
     before = contents(place.folder)
 
     @fuzz(200)
@@ -183,16 +211,23 @@ def test_no_pickle_is_ever_loaded(place, cached):
     marker.rmdir()  # it is there: the trap works
     raw = objects.dumps()
     for name, content in {
-        "objects.npz": npz(**COLUMNS | {"given": objects}), "objects.npy": npy(objects),
-        "raw.npy": raw, "raw.npz": raw, "raw.csv": raw,
-    }.items():  # fmt: skip
+        "objects.npz": npz(**COLUMNS | {"given": objects}),
+        "objects.npy": npy(objects),
+        "raw.npy": raw,
+        "raw.npz": raw,
+        "raw.csv": raw,
+    }.items():
         Path(name).write_bytes(content)
         assert audited([name]).code == audited(["first.npz", f"--again={name}"]).code == 2
         judged(main.main, [*ARGV[:2], f"--labels_from={name}", "--dry_run"], (2,))
     newer = checkpoint.stored(place.unfinished / results.CHECKPOINTS)[-1]
     with put_back(place.unfinished) as restore:
-        for content in (npz(header=np.array(json.dumps(header(3))), a=objects),
-                        npz(header=objects), npy(objects), raw):  # fmt: skip
+        for content in (
+            npz(header=np.array(json.dumps(header(3))), a=objects),
+            npz(header=objects),
+            npy(objects),
+            raw,
+        ):
             newer.write_bytes(sealed(content))
             done = judged(main.main, [*ARGV, "--runs_dir=open"], (0,))
             assert f"{newer.name}: damaged (" in done.out and place.resumed[-1][0] == 2

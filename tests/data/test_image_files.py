@@ -94,10 +94,11 @@ def test_one_transparent_value_of_a_palette_or_of_grey(tmp_path):
     palette = Image.fromarray((SQUARE // 255).astype(np.uint8), mode="P")
     palette.putpalette([0, 0, 0, 7, 7, 7])
     for name, image, value in (
-        ("palette.png", palette, 1), ("palette.gif", palette, 1),
+        ("palette.png", palette, 1),
+        ("palette.gif", palette, 1),
         ("grey.png", Image.fromarray((SQUARE // 255 * 9).astype(np.uint8)), 9),
         ("deep.png", Image.fromarray((SQUARE // 255 * 9).astype(np.uint16)), 9),
-    ):  # fmt: skip
+    ):
         image.save(tmp_path / name, transparency=value)
         found = image_files.decode(tmp_path / name, 8, colour=False)
         assert np.array_equal(found.pixels[..., 0], SQUARE), name

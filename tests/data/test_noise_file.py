@@ -28,8 +28,10 @@ def test_a_file_comes_back_as_it_was(ending, tmp_path):
     got = noise_file.read(path)
     assert [a.dtype for a in (got.index, got.true, got.given)] == [np.int64, np.int32, np.int32]
     assert (got.index.tolist(), got.true.tolist(), got.given.tolist()) == (
-        INDEX.tolist(), TRUE.tolist(), GIVEN.tolist(),
-    )  # fmt: skip
+        INDEX.tolist(),
+        TRUE.tolist(),
+        GIVEN.tolist(),
+    )
     assert got.header == (HEADER if ending == "npz" else {k: str(v) for k, v in HEADER.items()})
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
@@ -59,8 +61,11 @@ def test_others_files_are_read(tmp_path):
     path.write_text("# by hand\n\ngiven, index, note, true\n1,7,0,0\n# half way\n2,6,0,2\n")
     got = noise_file.read(path)
     assert (got.index.tolist(), got.true.tolist(), got.given.tolist(), got.header) == (
-        [6, 7], [2, 0], [2, 1], {},
-    )  # fmt: skip
+        [6, 7],
+        [2, 0],
+        [2, 1],
+        {},
+    )
     bytes_ = {"index": np.arange(3, dtype=np.uint8), "true": np.zeros(3, np.int16)}
     np.savez(tmp_path / "theirs.npz", given=np.ones(3, np.uint64), **bytes_)
     assert noise_file.read(tmp_path / "theirs.npz").given.tolist() == [1, 1, 1]
@@ -164,15 +169,19 @@ def test_a_file_that_is_not_there(tmp_path):
 @pytest.mark.parametrize(
     "columns, message",
     [
-        ((INDEX[1:], TRUE[1:], GIVEN[1:]),
-         "expected all 3 training examples, 1 are missing, first index 3"),
+        (
+            (INDEX[1:], TRUE[1:], GIVEN[1:]),
+            "expected all 3 training examples, 1 are missing, first index 3",
+        ),
         ((INDEX[:2], TRUE[:2], GIVEN[:2]), "1 are missing, first index 8"),
         ((INDEX - 1, TRUE, GIVEN), "3 are missing, first index 3"),
-        ((INDEX, [0, 1, 1, 2], GIVEN),
-         "its true labels are not this data set's: 1 of 3 differ, first at index 8"),
+        (
+            (INDEX, [0, 1, 1, 2], GIVEN),
+            "its true labels are not this data set's: 1 of 3 differ, first at index 8",
+        ),
         ((INDEX, TRUE, [0, 3, 2, 2]), "expected classes 0 to 2, found 3"),
     ],
-)  # fmt: skip
+)
 def test_a_file_of_another_set_is_refused(columns, message, tmp_path):
     path = written(tmp_path / "noise.csv", *columns)
     said = refusal(path, noise_file.for_training, SPLIT)

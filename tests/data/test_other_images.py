@@ -61,8 +61,12 @@ def test_such_a_run_is_refused_and_not_taken_for_done(folder, tmp_path, monkeypa
     wanted = RunConfig(model="mlp_1x512", dataset="imagenet2012", input_size=24)
     config = resolve(wanted)
     run_dir = tmp_path / "runs" / run_id(config)
-    summary = {"status": "DONE", "config": {"dataset": "imagenet2012", "examples": None},
-               "train_examples": 30, "epochs": 1}  # fmt: skip
+    summary = {
+        "status": "DONE",
+        "config": {"dataset": "imagenet2012", "examples": None},
+        "train_examples": 30,
+        "epochs": 1,
+    }
     monkeypatch.setattr("rethink_tf.runs.agreement.read_summary", lambda *_: summary | SEALED)
     monkeypatch.setattr("rethink_tf.training.recording.messages.verdict", lambda *_: "a verdict")
     options, lines = Options(data_dir=str(folder.parents[1])), []

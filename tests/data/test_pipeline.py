@@ -51,8 +51,11 @@ def test_the_pipeline_is_read_in_batches_of_the_corruption_batch(monkeypatch):
 def test_columns_have_their_types():
     got = table(probability=1.0)
     assert [a.dtype for a in (got.index, got.images, got.true, got.given)] == [
-        np.int64, np.uint8, np.int32, np.int32,
-    ]  # fmt: skip
+        np.int64,
+        np.uint8,
+        np.int32,
+        np.int32,
+    ]
 
 
 @pytest.mark.parametrize("noise", corruptions.LABEL_NOISE)
@@ -137,9 +140,16 @@ def crop_in_numpy(images, index, size, seed, epoch):
     height, width = images.shape[1:3]
     top = [int(r) * (height - size + 1) // 2**32 for r in rows]
     left = [int(c) * (width - size + 1) // 2**32 for c in columns]
-    return np.stack([
-        image[t : t + size, x : x + size] for image, t, x in zip(images, top, left, strict=True)
-    ]), top, left  # fmt: skip
+    return (
+        np.stack(
+            [
+                image[t : t + size, x : x + size]
+                for image, t, x in zip(images, top, left, strict=True)
+            ]
+        ),
+        top,
+        left,
+    )
 
 
 @pytest.mark.parametrize("compiled", [False, True])

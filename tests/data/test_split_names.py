@@ -8,14 +8,29 @@ from rethink_tf.data.sources import split_names
 @pytest.mark.parametrize(
     "name, part",
     [
-        ("train", "train"), ("Training", "train"), ("TRAIN", "train"), ("training_set", "train"),
-        ("TrainingSet", "train"), ("trainset", "train"), ("train2017", "train"),
-        ("train_images", "train"), ("01_train", "train"), ("training-data", "train"),
-        ("test", "test"), ("Testing", "test"), ("testset", "test"), ("TEST_SET", "test"),
-        ("test1", "test"), ("val", "validation"), ("valid", "validation"), ("Val2", "validation"),
-        ("VALIDATION", "validation"), ("dev", "validation"), ("evaluation", "validation"),
+        ("train", "train"),
+        ("Training", "train"),
+        ("TRAIN", "train"),
+        ("training_set", "train"),
+        ("TrainingSet", "train"),
+        ("trainset", "train"),
+        ("train2017", "train"),
+        ("train_images", "train"),
+        ("01_train", "train"),
+        ("training-data", "train"),
+        ("test", "test"),
+        ("Testing", "test"),
+        ("testset", "test"),
+        ("TEST_SET", "test"),
+        ("test1", "test"),
+        ("val", "validation"),
+        ("valid", "validation"),
+        ("Val2", "validation"),
+        ("VALIDATION", "validation"),
+        ("dev", "validation"),
+        ("evaluation", "validation"),
     ],
-)  # fmt: skip
+)
 def test_usual_spellings(name, part):
     assert split_names.part_of(name) == (part, ())
     assert split_names.by_part([name])[part] == [name]

@@ -63,8 +63,14 @@ def test_a_bandwidth_that_cannot_be_solved_does_not_end_the_choice(
 
 def test_the_command_names_the_best_and_writes_all(tensorflow, own_signals, capsys, offline):
     path = offline / "out.json"
-    argv = ["--dataset=digits", "--examples=300", "--held_out=100", "--gammas=0.0001,0.02,5",
-            f"--json={path}", "--threads=2"]  # fmt: skip
+    argv = [
+        "--dataset=digits",
+        "--examples=300",
+        "--held_out=100",
+        "--gammas=0.0001,0.02,5",
+        f"--json={path}",
+        "--threads=2",
+    ]
     assert guarded(bandwidth_choice.main, argv) == 0
     out = capsys.readouterr().out
     tried = json.loads(path.read_text())["tried"]
@@ -74,8 +80,10 @@ def test_the_command_names_the_best_and_writes_all(tensorflow, own_signals, caps
     assert "200 examples to solve, 100 of the training set held out" in out
     marked = [line.split()[0] for line in out.splitlines() if "not solved to --tol" in line]
     assert marked == [f"{row['gamma']:.4g}" for row in tried if row["residual"] > 1e-6] != []
-    wrong = {"--features=random_conv": "expected pixels or gabor",
-             "--held_out=300": "--held_out: expected less than the 300"}  # fmt: skip
+    wrong = {
+        "--features=random_conv": "expected pixels or gabor",
+        "--held_out=300": "--held_out: expected less than the 300",
+    }
     for more, message in wrong.items():
         assert guarded(bandwidth_choice.main, [*argv, more]) == 2
         assert message in capsys.readouterr().err

@@ -56,9 +56,9 @@ def test_shards_are_a_partition_that_nothing_finished_changes(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "status, code, why", [("DONE", 0, None), ("INVALID", 3, "INVALID: so"),
-                          ("DIVERGED", 4, "DIVERGED: so")]
-)  # fmt: skip
+    "status, code, why",
+    [("DONE", 0, None), ("INVALID", 3, "INVALID: so"), ("DIVERGED", 4, "DIVERGED: so")],
+)
 def test_a_job_that_ended_before(tmp_path, status, code, why):
     plan = planned("figure2b")[0]
     write_run(tmp_path, plan.config, status=status, reason=why and "so")

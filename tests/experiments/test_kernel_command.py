@@ -147,9 +147,12 @@ def test_the_gabor_bank_is_a_row_of_its_own(run, tmp_path):
     assert found["train_error"] == 0 and found["test_error"] < 0.1 and found["solved"]
     d = 8 * 8 * 2 * 4
     stated = kernel_solutions.memory_of(
-        Settings(features="gabor", orientations=4, frequencies="0.2,0.35"), 400, 297,
-        (16, 16, 1), "float32",
-    )  # fmt: skip
+        Settings(features="gabor", orientations=4, frequencies="0.2,0.35"),
+        400,
+        297,
+        (16, 16, 1),
+        "float32",
+    )
     assert stated["features"] == 697 * d * 4
 
 
@@ -232,14 +235,20 @@ def test_wrong_requests_are_one_line(argv, message, run):
     [
         ({"dataset": "mnist"}, "pixels", "paper, Table 3: test error 1.2%, l2 norm 220\n"),
         ({"dataset": "mnist"}, "gabor", "paper, Table 3: test error 0.6%, l2 norm 390\n"),
-        ({"dataset": "cifar10", "examples": 9}, "pixels",
-         "paper, Table 3: test error 46%, on all examples\n"),
-        ({"dataset": "cifar10"}, "random_conv",
-         "paper, Table 3: test error 17% (15% with ridge), at 32,000 filters\n"),
+        (
+            {"dataset": "cifar10", "examples": 9},
+            "pixels",
+            "paper, Table 3: test error 46%, on all examples\n",
+        ),
+        (
+            {"dataset": "cifar10"},
+            "random_conv",
+            "paper, Table 3: test error 17% (15% with ridge), at 32,000 filters\n",
+        ),
         ({"dataset": "cifar10", "corrupt": 1.0}, "pixels", ""),
         ({"dataset": "digits"}, "pixels", ""),
     ],
-)  # fmt: skip
+)
 def test_the_papers_number_stands_beside_its_own_row_only(data, features, said, capsys):
     kernel_command.say_paper(RunConfig(**data), Settings(features=features))
     assert capsys.readouterr().out == said

@@ -68,12 +68,15 @@ def test_its_content_names_a_run_and_not_its_path(own):
 
 def test_what_is_wrong_with_it_is_one_line(own, own_signals, capsys, tmp_path):
     for main, name, message in (
-        (kernels_command.main, own[0],
-         f"there is no default for pixels of {own[0]}; type rethink-tf bandwidth"),
+        (
+            kernels_command.main,
+            own[0],
+            f"there is no default for pixels of {own[0]}; type rethink-tf bandwidth",
+        ),
         (kernels_command.main, f"npz:{tmp_path}/none.npz", "none.npz"),
         (bandwidth_choice.main, f"npz:{tmp_path}/none.npz", "none.npz"),
         (implicit.main, f"npz:{tmp_path}/none.npz", "none.npz"),
-    ):  # fmt: skip
+    ):
         assert guarded(main, [f"--dataset={name}"]) == 2
         err = capsys.readouterr().err
         assert err.startswith("rethink_tf: ") and err.count("\n") == 1 and message in err

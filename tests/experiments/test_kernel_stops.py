@@ -85,8 +85,13 @@ def test_an_interrupted_factor_of_random_filters_goes_on_and_the_last_is_kept(
         return real(row, factor)
 
     monkeypatch.setattr(cholesky, "eliminate_on_host", eliminate_on_host)
-    argv = ["--features=random_conv", "--filters=64", "--ridge=0.5,0", f"--cache_dir={tmp_path}",
-            "--block=100"]  # fmt: skip
+    argv = [
+        "--features=random_conv",
+        "--filters=64",
+        "--ridge=0.5,0",
+        f"--cache_dir={tmp_path}",
+        "--block=100",
+    ]
     assert run(*argv)[0] == 130
     assert rows == [0, 1, 2, 3, 0, 1, 2]
     code, out, _ = run(*argv, "--ridge=0")
@@ -145,9 +150,14 @@ def test_ctrl_c_before_anything_is_kept_claims_nothing(run, monkeypatch, tmp_pat
         raise KeyboardInterrupt
 
     monkeypatch.setattr(random_conv, "WHITENING_PATCHES", 500)
-    monkeypatch.setattr(streamed.accumulate, "__kwdefaults__", {
-        **streamed.accumulate.__kwdefaults__, "responses": responses,
-    })  # fmt: skip
+    monkeypatch.setattr(
+        streamed.accumulate,
+        "__kwdefaults__",
+        {
+            **streamed.accumulate.__kwdefaults__,
+            "responses": responses,
+        },
+    )
     argv = ["--features=random_conv", "--filters=64", "--ridge=1", f"--cache_dir={tmp_path}"]
     code, _, err = run(*argv)
     assert code == 130

@@ -99,9 +99,11 @@ def test_runs_side_by_side(trial, tmp_path):
     given = results.read_summary(jobs[0].run_dir)["given"]
     cores = sorted(os.sched_getaffinity(0))
     assert given == {
-        "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "7", "threads": "1",
+        "OMP_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "7",
+        "threads": "1",
         "cores": slots.share_out(cores, 2)[0],
-    }  # fmt: skip
+    }
     assert jobs[1].log.read_text() == "one line\n\nthe last line\n"
 
 

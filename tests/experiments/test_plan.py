@@ -24,9 +24,18 @@ NAMES = (
 # Experiments whose flagfiles are here.
 PRESENT = [name for name in NAMES if any(plan._paths(EXPERIMENTS[name]))]
 COUNTS = {
-    "table1": 19, "table4": 6, "figure1a": 5, "figure1b": 33, "figure1c": 33, "figure2b": 2,
-    "capacity": 12, "regularisation": 48, "levels": 21, "transfer": 25, "wrn": 6,
-}  # fmt: skip
+    "table1": 19,
+    "table4": 6,
+    "figure1a": 5,
+    "figure1b": 33,
+    "figure1c": 33,
+    "figure2b": 2,
+    "capacity": 12,
+    "regularisation": 48,
+    "levels": 21,
+    "transfer": 25,
+    "wrn": 6,
+}
 
 
 def ids(name, **asked):
@@ -212,8 +221,9 @@ def test_the_state_of_a_run(tmp_path):
     )
     owner = subprocess.Popen(
         [sys.executable, "-c", code, folder / results.LOCK],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    )  # fmt: skip
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
     assert owner.stdout.readline() == b"held\n"
     assert state(folder) == "running"
     owner.communicate()
@@ -238,10 +248,18 @@ def test_every_flagfile_of_a_folder_is_a_row():
 
 # Images/s that two cores of a server train; an exact pass takes a third of training.
 RATES = {
-    "inception": 150, "inception_no_bn": 150, "alexnet": 1_200, "mlp_1x512": 30_000,
-    "mlp_3x512": 25_000, "wrn_28_1": 150, "resnet_28": 150, "resnet_18": 40, "resnet_50": 20,
-    "resnet_101": 11, "resnet_200": 6,
-}  # fmt: skip
+    "inception": 150,
+    "inception_no_bn": 150,
+    "alexnet": 1_200,
+    "mlp_1x512": 30_000,
+    "mlp_3x512": 25_000,
+    "wrn_28_1": 150,
+    "resnet_28": 150,
+    "resnet_18": 40,
+    "resnet_50": 20,
+    "resnet_101": 11,
+    "resnet_200": 6,
+}
 
 
 @pytest.mark.parametrize("name", COUNTS)

@@ -14,9 +14,11 @@ from rethink_tf.theory import expressivity_runs
 from rethink_tf.theory import implicit as descent
 
 STUDIES = {
-    "expressivity": expressivity, "implicit": implicit, "measures": measures,
+    "expressivity": expressivity,
+    "implicit": implicit,
+    "measures": measures,
     "rademacher": rademacher,
-}  # fmt: skip
+}
 OF_DATA = ("expressivity", "implicit")
 
 
@@ -58,8 +60,11 @@ def test_expressivity_writes_its_run_with_a_figure(tmp_path, own_signals, capsys
     found = results.read_summary(folder)
     assert [(fit["n"], fit["errors"]) for fit in found["fits"]] == [(20, 0), (30, 0)]
     assert sorted(path.name for path in folder.iterdir()) == [
-        "config.json", "expressivity_float64.png", "lock", "summary.json",
-    ]  # fmt: skip
+        "config.json",
+        "expressivity_float64.png",
+        "lock",
+        "summary.json",
+    ]
     out, err = capsys.readouterr()
     assert "  depth 2, width 20: 296 weights (stated: 296), 0 of 20 random labels wrong" in out
     assert err == ""
@@ -109,13 +114,19 @@ def test_sizes_that_are_not_given_follow_the_data_set():
     assert descent.sizes(7) == {"examples": 7, "choice_examples": 7}
 
 
-@pytest.mark.parametrize("module, more, settings", [
-    (implicit, [], {"examples": 15, "steps": 20_000, "choice_examples": 50}),
-    (implicit, ["--images=7"], {"examples": 7, "steps": 20_000, "choice_examples": 50}),
-    (expressivity, [], {"counts": [50, 500, 1500], "depths": [2, 3, 6], "largest": 10_000_000}),
-    (expressivity, ["--counts=9999"],  # what is given is refused where it computes, not cut
-     {"counts": [9999], "depths": [2, 3, 6], "largest": 10_000_000}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "module, more, settings",
+    [
+        (implicit, [], {"examples": 15, "steps": 20_000, "choice_examples": 50}),
+        (implicit, ["--images=7"], {"examples": 7, "steps": 20_000, "choice_examples": 50}),
+        (expressivity, [], {"counts": [50, 500, 1500], "depths": [2, 3, 6], "largest": 10_000_000}),
+        (
+            expressivity,
+            ["--counts=9999"],  # what is given is refused where it computes, not cut
+            {"counts": [9999], "depths": [2, 3, 6], "largest": 10_000_000},
+        ),
+    ],
+)
 def test_what_is_given_is_kept_and_the_rest_is_chosen(module, more, settings):
     assert module.identify(["--dataset=digits", *more])[0]["settings"] == settings
 
@@ -144,10 +155,13 @@ def test_on_a_small_set_the_defaults_fit(tmp_path, own_signals, capsys, no_train
     assert found["sgd"]["zero"]["residual"][-1] < 1e-2
 
 
-@pytest.mark.parametrize("name, own", [
-    ("expressivity", ["counts", "depths", "largest"]),
-    ("implicit", ["images", "steps", "choice_images"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, own",
+    [
+        ("expressivity", ["counts", "depths", "largest"]),
+        ("implicit", ["images", "steps", "choice_images"]),
+    ],
+)
 def test_help_names_every_flag(name, own, own_signals, capsys, no_training):
     assert command(name, "--help") == 0
     listed = re.findall(r"^  --(\w+)", capsys.readouterr().out, re.MULTILINE)
@@ -157,8 +171,13 @@ def test_help_names_every_flag(name, own, own_signals, capsys, no_training):
 
 def test_the_figure_of_norms_leaves_out_what_does_not_interpolate():
     def choice(name, norm, error, residual):
-        return {"name": name, "norm": norm, "test_error": error, "residual": residual,
-                "dimensions": 5}  # fmt: skip
+        return {
+            "name": name,
+            "norm": norm,
+            "test_error": error,
+            "residual": residual,
+            "dimensions": 5,
+        }
 
     choices = [choice("a", 3.0, 0.5, 0.0), choice("b", 4.0, 0.4, 0.2), choice("c", 9.0, 0.1, 0.0)]
     found = {"choices": choices, "rank_correlation": float("nan"), "choice_examples": 10}

@@ -16,11 +16,16 @@ from rethink_tf.runs import task as plain_runs
 
 STUDIES = {"rademacher": rademacher, "expressivity": expressivity, "implicit": implicit}
 SMALL = {
-    "rademacher": ["--model=mlp_1x512", "--examples=100", "--epochs=3", "--eval_every=2",
-                   "--draws=2"],
+    "rademacher": [
+        "--model=mlp_1x512",
+        "--examples=100",
+        "--epochs=3",
+        "--eval_every=2",
+        "--draws=2",
+    ],
     "expressivity": ["--counts=5,10", "--depths=2,3", "--largest=1000"],
     "implicit": ["--images=10", "--steps=50", "--choice_images=40"],
-}  # fmt: skip
+}
 
 
 def argv(name, *more):
@@ -57,15 +62,22 @@ def test_a_default_that_is_typed_is_the_same_run():
     assert len({named(), named("--images=99"), named("--seed=1")}) == 3
 
 
-@pytest.mark.parametrize("study, more, message", [
-    (implicit, ["--experiment=implicit"], "unknown flag --experiment"),
-    (implicit, ["--draws=2"], "unknown flag --draws"),
-    (implicit, ["--model=alexnet"], "unknown flag --model"),
-    (implicit, ["--images=x"], "--images: expected a whole number from 2 to 100000, received 'x'"),
-    (implicit, ["--help"], "implicit: expected flags of a run, received --help"),
-    (rademacher, ["--corrupt=1"], "--corrupt: expected none"),
-    (rademacher, ["--draws=0"], "--draws: expected a whole"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "study, more, message",
+    [
+        (implicit, ["--experiment=implicit"], "unknown flag --experiment"),
+        (implicit, ["--draws=2"], "unknown flag --draws"),
+        (implicit, ["--model=alexnet"], "unknown flag --model"),
+        (
+            implicit,
+            ["--images=x"],
+            "--images: expected a whole number from 2 to 100000, received 'x'",
+        ),
+        (implicit, ["--help"], "implicit: expected flags of a run, received --help"),
+        (rademacher, ["--corrupt=1"], "--corrupt: expected none"),
+        (rademacher, ["--draws=0"], "--draws: expected a whole"),
+    ],
+)
 def test_what_cannot_be_meant_is_refused(study, more, message):
     with pytest.raises(RequestError, match=message):
         study.identify(["--dataset=digits", *more])
@@ -111,16 +123,28 @@ def test_the_report_of_equation_1(tmp_path):
     draws = [{"correlation": 0.9, "by_epoch": [[1, 0.5], [2, 0.9]]}]
     rows, page, out = reported("rademacher", {"complexity": 0.9, "draws": draws}, tmp_path)
     assert [(row["network"], row["mean"]) for row in rows] == [
-        ("alexnet", "0.9"), ("inception", ""), ("mlp_1x512", ""), ("mlp_3x512", ""),
-    ]  # fmt: skip
+        ("alexnet", "0.9"),
+        ("inception", ""),
+        ("mlp_1x512", ""),
+        ("mlp_3x512", ""),
+    ]
     assert "Correlation with the signs" in page
     assert "Scale paper: all examples, 70 epochs. 1 run, 1 seed." in (out / "report.md").read_text()
     assert (out / "rademacher.png").stat().st_size > 10_000
 
 
 def test_the_report_of_theorem_1(tmp_path):
-    fits = [{"n": 50, "depth": 2, "weights": 884, "weights_stated": 884, "width": 50, "errors": 0,
-             "residual": 1e-12}]  # fmt: skip
+    fits = [
+        {
+            "n": 50,
+            "depth": 2,
+            "weights": 884,
+            "weights_stated": 884,
+            "width": 50,
+            "errors": 0,
+            "residual": 1e-12,
+        }
+    ]
     points = [{"n": 1000, "place": place, "residual": 1e-9} for place in (0.0, 0.5)]
     found = {"fits": fits, "float64": {"points": points}}
     rows, page, out = reported("expressivity", found, tmp_path)
@@ -132,12 +156,25 @@ def test_the_report_of_theorem_1(tmp_path):
 
 def test_the_report_of_the_least_norm(tmp_path):
     curve = {"steps": [0, 1, 9], "distance": [1.0, 0.5, 0.1], "residual": [1.0, 0.5, 0.1]}
-    sgd = {"zero": curve, "elsewhere": curve, "limit": 0.9, "examples": 9, "dimensions": 768,
-           "batch": 3}  # fmt: skip
+    sgd = {
+        "zero": curve,
+        "elsewhere": curve,
+        "limit": 0.9,
+        "examples": 9,
+        "dimensions": 768,
+        "batch": 3,
+    }
     choices = [
-        {"name": name, "norm": norm, "norm_random": 9.0, "test_error": error, "residual": 1e-9,
-         "dimensions": 768} for name, norm, error in (("pixels", 5.0, 0.6), ("centred", 4.0, 0.7))
-    ]  # fmt: skip
+        {
+            "name": name,
+            "norm": norm,
+            "norm_random": 9.0,
+            "test_error": error,
+            "residual": 1e-9,
+            "dimensions": 768,
+        }
+        for name, norm, error in (("pixels", 5.0, 0.6), ("centred", 4.0, 0.7))
+    ]
     choices.append({**choices[0], "name": "few", "residual": 0.2})
     found = {"sgd": sgd, "choices": choices, "rank_correlation": None, "choice_examples": 40}
     rows, _, out = reported("implicit", found, tmp_path)
@@ -152,8 +189,11 @@ def test_measures_are_of_runs_that_are_trained_first(tmp_path):
     table1 = {run.row: run.run_id for run in planned("table1", "smoke", 2) if run.seed == 1}
     found = [run for run in planned("measures", "smoke", 2, runs_dir=tmp_path) if run.seed == 1]
     assert [run.row for run in found] == [
-        "mlp_1x512_random", "mlp_1x512_true", "mlp_3x512_random", "mlp_3x512_true",
-    ]  # fmt: skip
+        "mlp_1x512_random",
+        "mlp_1x512_true",
+        "mlp_3x512_random",
+        "mlp_3x512_true",
+    ]
     for run in found:
         assert run.parent.run_id == run.config["of"] == table1[run.row]
         assert run.argv[-2:] == (f"--of={table1[run.row]}", "--seed=1")

@@ -15,8 +15,13 @@ from rethink_tf.runs import agreement, results
 from rethink_tf.runs import task as plain_runs
 
 DIGITS = ["--dataset=digits", "--examples=300", "--threads=2", "--ridge=0,0.5", "--seed=0"]
-SOLUTION = {"filters": 0, "ridge": 0.0, "train_error": 0.0, "test_error": 0.25,
-            "norms": {"all_classes": 140.0}}  # fmt: skip
+SOLUTION = {
+    "filters": 0,
+    "ridge": 0.0,
+    "train_error": 0.0,
+    "test_error": 0.25,
+    "norms": {"all_classes": 140.0},
+}
 
 
 def test_the_rows_and_their_run_ids():
@@ -30,22 +35,43 @@ def test_the_rows_and_their_run_ids():
     }
     (conv,) = (run for run in planned("table3") if run.row == "cifar10_random_conv")
     assert conv.config == {
-        "dataset": "cifar10", "input_size": 32, "seed": 0, "features": "random_conv",
-        "kernel": "linear", "gamma": None, "ridge": [0.0, 0.1],
+        "dataset": "cifar10",
+        "input_size": 32,
+        "seed": 0,
+        "features": "random_conv",
+        "kernel": "linear",
+        "gamma": None,
+        "ridge": [0.0, 0.1],
         "filters": [1024, 2048, 4096, 8192, 16384, 32000],
-    }  # fmt: skip
+    }
 
 
 def test_a_run_is_named_by_what_can_change_a_number():
     def named(*argv):
         return kernel_command.identify(["--dataset=mnist", *argv])[1]
 
-    same = [(), ("--ridge=0.0",), ("--gamma=0.02",), ("--kernel=gaussian",), ("--threads=2",),
-            ("--cache_dir=x",), ("--runs_dir=y",), ("--filters=9",), ("--examples=60000",),
-            ("--backend=numpy",)]  # fmt: skip
+    same = [
+        (),
+        ("--ridge=0.0",),
+        ("--gamma=0.02",),
+        ("--kernel=gaussian",),
+        ("--threads=2",),
+        ("--cache_dir=x",),
+        ("--runs_dir=y",),
+        ("--filters=9",),
+        ("--examples=60000",),
+        ("--backend=numpy",),
+    ]
     assert {named(*argv) for argv in same} == {"kernels-883104727e13"}
-    others = [("--ridge=1",), ("--corrupt=1",), ("--seed=1",), ("--dtype=float64",),
-              ("--gamma=0.03",), ("--examples=100",), ("--tolerance=1e-7",)]  # fmt: skip
+    others = [
+        ("--ridge=1",),
+        ("--corrupt=1",),
+        ("--seed=1",),
+        ("--dtype=float64",),
+        ("--gamma=0.03",),
+        ("--examples=100",),
+        ("--tolerance=1e-7",),
+    ]
     assert len({named(*argv) for argv in [(), *others]}) == len(others) + 1
 
 
@@ -110,17 +136,24 @@ def finished(runs_dir, plan, solutions, **changes):
 
 
 def rows(path):
-    return {(row["data"], row["preprocessing"], row["quantity"]): row
-            for row in csv.DictReader(path.read_text().splitlines())}  # fmt: skip
+    return {
+        (row["data"], row["preprocessing"], row["quantity"]): row
+        for row in csv.DictReader(path.read_text().splitlines())
+    }
 
 
 def test_the_report_has_the_papers_beside_ours(tmp_path, capsys):
     plans = {run.row: run for run in planned("table3")}
     runs, out = tmp_path / "runs", tmp_path / "out"
     finished(runs, plans["mnist_none"], [SOLUTION | {"test_error": 0.014}])
-    curve = [SOLUTION | {"filters": f, "ridge": r, "test_error": e} for f, r, e in (
-        (1024, 0.1, 0.34), (32000, 0.0, 0.18), (32000, 0.1, 0.16),
-    )]  # fmt: skip
+    curve = [
+        SOLUTION | {"filters": f, "ridge": r, "test_error": e}
+        for f, r, e in (
+            (1024, 0.1, 0.34),
+            (32000, 0.0, 0.18),
+            (32000, 0.1, 0.16),
+        )
+    ]
     finished(runs, plans["cifar10_random_conv"], curve)
     argv = ["table3", f"--runs_dir={runs}", f"--out={out}", "--measured=none"]
     assert guarded(report.main, argv) == 0
@@ -177,8 +210,10 @@ def test_a_kernel_run_can_be_shipped(tmp_path):
     assert path.name == "kernels.jsonl"
     (run,) = measured.read(tmp_path / "shipped")
     assert (run.run_id, run.summary["norm"], run.machine["name"]) == (
-        plan.run_id, 140.0, "a machine",
-    )  # fmt: skip
+        plan.run_id,
+        140.0,
+        "a machine",
+    )
     assert collect(None, [run]).find(plan.config, plan.run_id, "measured") is run
 
 

@@ -39,8 +39,9 @@ def unknown():
 def plain_history(monkeypatch):
     def read(run_dir):
         path = run_dir / results.HISTORY
-        return [files.parse(line) for line in path.read_bytes().splitlines()] \
-            if path.exists() else []  # fmt: skip
+        return (
+            [files.parse(line) for line in path.read_bytes().splitlines()] if path.exists() else []
+        )
 
     monkeypatch.setattr(sweep_watch.results, "read_history", read)
 

@@ -85,12 +85,14 @@ def test_the_content_of_a_file_counts_and_not_its_path(own, tensorflow):
         ("dense", "its last activation is softmax; the logits before it are taken"),
         ("softmax_layer", "its last activation is softmax; the logits before it are taken"),
         ("sigmoid", "its last activation is sigmoid; the logits before it are taken"),
-        ("subclassed",
-         "its outputs sum to 1: they are probabilities, and their logarithm is taken"),
+        (
+            "subclassed",
+            "its outputs sum to 1: they are probabilities, and their logarithm is taken",
+        ),
         ("plain", "its outputs are taken as logits"),
         ("normalised", "its outputs are taken as logits"),
     ],
-)  # fmt: skip
+)
 def test_outputs_are_brought_to_logits(name, words, own, tensorflow):
     model = built(f"five_lines:{name}")
     assert models.arrival(model, "standardise") == [
@@ -103,8 +105,10 @@ def test_outputs_are_brought_to_logits(name, words, own, tensorflow):
     own_words.set_weights(model.get_weights())
     outputs = own_words(IMAGES, training=False).numpy()
     expected = {
-        "sigmoid": 1 / (1 + np.exp(-logits)), "plain": logits, "normalised": logits,
-    }.get(name, np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True))  # fmt: skip
+        "sigmoid": 1 / (1 + np.exp(-logits)),
+        "plain": logits,
+        "normalised": logits,
+    }.get(name, np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True))
     assert outputs == pytest.approx(expected, abs=1e-5)
 
 
@@ -186,10 +190,14 @@ def test_a_module_that_is_not_there(own):
 def test_a_file_with_code_in_it_is_refused_before_it_is_opened(own, tensorflow, monkeypatch):
     import keras
 
-    keras.Sequential([
-        keras.layers.Input(SHAPE), keras.layers.Lambda(lambda x: 2 * x), keras.layers.Flatten(),
-        keras.layers.Dense(CLASSES),
-    ]).save(own / "lambda.keras")  # fmt: skip
+    keras.Sequential(
+        [
+            keras.layers.Input(SHAPE),
+            keras.layers.Lambda(lambda x: 2 * x),
+            keras.layers.Flatten(),
+            keras.layers.Dense(CLASSES),
+        ]
+    ).save(own / "lambda.keras")
     saved(own / "own.keras", "subclassed")
     (own / "text.keras").write_text("no archive")
 
@@ -200,8 +208,9 @@ def test_a_file_with_code_in_it_is_refused_before_it_is_opened(own, tensorflow, 
     for name, words in (
         ("lambda", "holds a Lambda layer, which runs code of the file's; give a function instead"),
         ("own", "holds five_lines.Head, which is no part of Keras; give a function instead"),
-        ("text", "expected a file saved by Keras 3"), ("none", "No such file or directory"),
-    ):  # fmt: skip
+        ("text", "expected a file saved by Keras 3"),
+        ("none", "No such file or directory"),
+    ):
         with pytest.raises(RequestError, match=words) as caught:
             built(str(own / f"{name}.keras"))
         assert "\n" not in str(caught.value)
@@ -284,9 +293,11 @@ def test_an_archive_that_unpacks_to_far_more_is_refused_before_it_is_read(own, m
     for members, words in (
         ({"config.json": "{}", "model.weights.h5": large}, "unpack to 1.0 MiB or more; expected a"),
         ({"config.json": b" " * (1 << 20)}, "unpack to 1.0 MiB or more; expected a file as Keras"),
-        ({"config.json": "{}", "model.weights.h5": (own / "small.h5").read_bytes()},
-         "unpack to 4.0 GiB or more"),
-    ):  # fmt: skip
+        (
+            {"config.json": "{}", "model.weights.h5": (own / "small.h5").read_bytes()},
+            "unpack to 4.0 GiB or more",
+        ),
+    ):
         path = archive(own / "net.keras", members)
         with pytest.raises(RequestError, match=words) as caught:
             keras_file._refuse_large(path)
@@ -350,8 +361,14 @@ def test_statistics_of_layers_that_gather_none_are_kept(own, tensorflow):
     steps = Steps(
         lambda: built("five_lines:normalised"),
         tensorflow.distribute.OneDeviceStrategy("/CPU:0"),
-        table, batch_size=10, input_size=12, augment="none", momentum=0.9, seed=0, jit=False,
-    )  # fmt: skip
+        table,
+        batch_size=10,
+        input_size=12,
+        augment="none",
+        momentum=0.9,
+        seed=0,
+        jit=False,
+    )
     found = [x for x in models.layers_of(steps.model) if hasattr(x, "moving_variance")]
     inner, inference = sorted(found, key=lambda layer: layer.moving_variance.shape[0])
     steps.begin_epoch(1, 0.0)

@@ -47,8 +47,9 @@ def test_a_parent_is_known_without_its_data(offline):
         results.finish(folder, results.read_summary(folder) | changes)
         with pytest.raises(StorageError, match="expected image_shape and classes of its data set"):
             pretrained.of(child(folder))
-        results.finish(folder, results.read_summary(folder) | {"image_shape": [12, 12, 3],
-                                                               "classes": 7})  # fmt: skip
+        results.finish(
+            folder, results.read_summary(folder) | {"image_shape": [12, 12, 3], "classes": 7}
+        )
 
 
 def test_the_moments_of_a_parent_need_its_data(offline):

@@ -72,8 +72,17 @@ def test_layers_of_models_within_models_and_wrappers():
     found = nested.layers_of(model)
     assert len(set(map(id, found))) == len(found)
     kinds = [type(layer).__name__ for layer in found]
-    assert kinds == ["InputLayer", "Sequential", "Bidirectional", "LSTM", "LSTMCell", "LSTM",
-                     "LSTMCell", "TimeDistributed", "Dense"]  # fmt: skip
+    assert kinds == [
+        "InputLayer",
+        "Sequential",
+        "Bidirectional",
+        "LSTM",
+        "LSTMCell",
+        "LSTM",
+        "LSTMCell",
+        "TimeDistributed",
+        "Dense",
+    ]
 
 
 def test_every_variable_of_a_network_is_in_a_layer_of_it():

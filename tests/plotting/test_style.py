@@ -52,8 +52,10 @@ def test_the_texts_of_a_grid_do_not_overlap(names):
     assert overlapping(figure, [axes.title for axes in figure.axes] + figure.texts) == []
 
 
-@pytest.mark.parametrize("epochs, every, corrupted", [(7, 1, True), (40, 1, True), (70, 10, True),
-                                                      (6, 2, False), (1, 1, True)])  # fmt: skip
+@pytest.mark.parametrize(
+    "epochs, every, corrupted",
+    [(7, 1, True), (40, 1, True), (70, 10, True), (6, 2, False), (1, 1, True)],
+)
 def test_the_curves_are_the_history(epochs, every, corrupted):
     lines = history(epochs, corrupted=corrupted, every=every)
     figure = curves.learning_curves([("the run", lines)], [10])

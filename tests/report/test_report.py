@@ -93,8 +93,14 @@ def test_figure_1b_by_threshold(report, tmp_path):
     assert rest["mlp_1x512", "1", "accuracy ≥ 0.99"]["reached"] == "0", "78 halvings would do"
     assert "not reached" in (tmp_path / "out" / "report.md").read_text()
     runs_dir = tmp_path / "runs"
-    section = sections.build("figure1b", collect(runs_dir, []), scale="paper", seeds=None,
-                             threshold=0.1, runs_dir=str(runs_dir))  # fmt: skip
+    section = sections.build(
+        "figure1b",
+        collect(runs_dir, []),
+        scale="paper",
+        seeds=None,
+        threshold=0.1,
+        runs_dir=str(runs_dir),
+    )
     shown = next(row for row in section.tables[0].rows if row.labels == ("mlp_1x512", "0"))
     assert shown.cells["epochs to loss ≤ 0.1"].values == (23,)
     assert shown.cells["relative time"].paper is None, "the paper's is at 0.05"
@@ -127,7 +133,12 @@ def test_files_of_a_figure(report, tmp_path):
     assert report("figure2b")[0] == 0
     out = tmp_path / "out"
     assert {path.name for path in out.iterdir()} == {
-        "figure2b.csv", "figure2b.png", "figure2b.pdf", "report.md", "report.html"}  # fmt: skip
+        "figure2b.csv",
+        "figure2b.png",
+        "figure2b.pdf",
+        "report.md",
+        "report.html",
+    }
     image = Image.open(io.BytesIO((out / "figure2b.png").read_bytes()))
     assert image.width == 1280
     assert (out / "figure2b.pdf").read_bytes().startswith(b"%PDF-")
@@ -196,8 +207,10 @@ def test_a_run_whose_history_is_damaged_is_broken(content, why, report, tmp_path
     assert code == 0
     assert f"cannot be read: {folder.name}: history.jsonl: {why}" in out
     assert "| 10.61 | – | – |" in (tmp_path / "out" / "report.md").read_text()
-    assert f"{folder.name} cannot be read: history.jsonl" in (
-        tmp_path / "out" / "report.html").read_text()  # fmt: skip
+    assert (
+        f"{folder.name} cannot be read: history.jsonl"
+        in (tmp_path / "out" / "report.html").read_text()
+    )
 
 
 def test_what_is_no_training_is_listed(report, tmp_path):
@@ -209,8 +222,11 @@ def test_what_is_no_training_is_listed(report, tmp_path):
 
 
 def test_a_transfer_is_found_without_its_parent(report, tmp_path):
-    plan = next(p for p in experiments.planned("transfer", runs_dir=tmp_path / "runs")
-                if p.row == "labels_100_epoch_050")  # fmt: skip
+    plan = next(
+        p
+        for p in experiments.planned("transfer", runs_dir=tmp_path / "runs")
+        if p.row == "labels_100_epoch_050"
+    )
     assert plan.run_id is None and plan.config.init_from.endswith(":50:open")
     named = plan.config.init_from.removesuffix("open") + "0123abcd"
     write_run(tmp_path / "runs", dataclasses.replace(plan.config, init_from=named), test=0.75)

@@ -6,8 +6,10 @@ from rethink_tf.report import derived
 from rethink_tf.report.sections.convergence import relative_times
 from rethink_tf.report.table import Cell, Row, Table, footnotes, texts
 
-LINES = [{"epoch": n, "loss": loss, "accuracy": 1 - loss / 4}
-         for n, loss in enumerate((2.0, 0.3, 0.5, 0.05, 0.04), 1)]  # fmt: skip
+LINES = [
+    {"epoch": n, "loss": loss, "accuracy": 1 - loss / 4}
+    for n, loss in enumerate((2.0, 0.3, 0.5, 0.05, 0.04), 1)
+]
 
 
 @pytest.mark.parametrize(
@@ -33,7 +35,12 @@ def test_a_quantity_that_is_not_there_is_never_reached():
 
 def test_the_asked_threshold_comes_first_and_once():
     assert [t.words for t in derived.thresholds()] == [
-        "loss ≤ 0.05", "loss ≤ 0.1", "loss ≤ 0.3", "loss ≤ 0.5", "accuracy ≥ 0.99"]  # fmt: skip
+        "loss ≤ 0.05",
+        "loss ≤ 0.1",
+        "loss ≤ 0.3",
+        "loss ≤ 0.5",
+        "accuracy ≥ 0.99",
+    ]
     assert [t.value for t in derived.thresholds(0.3)] == [0.3, 0.05, 0.1, 0.5, 0.99]
     assert [t.value for t in derived.thresholds(0.2)] == [0.2, 0.05, 0.1, 0.3, 0.5, 0.99]
 
@@ -77,9 +84,10 @@ def test_without_true_labels_there_is_no_relative_time():
 
 
 def test_the_papers_curves_give_its_own_figures():
-    assert [derived.paper_epochs(name, 0.1) for name in
-            ("true labels", "shuffled pixels", "gaussian", "random pixels", "random labels")
-            ] == [8, 13, 20, 21, 35]  # fmt: skip
+    assert [
+        derived.paper_epochs(name, 0.1)
+        for name in ("true labels", "shuffled pixels", "gaussian", "random pixels", "random labels")
+    ] == [8, 13, 20, 21, 35]
     assert derived.paper_epochs("true labels", 0.05) == 10
     assert derived.paper_epochs("random labels", 0.05) == 36
     assert derived.paper_epochs("true labels", 1e-9) is None

@@ -23,8 +23,9 @@ def test_a_panel_of_figure_1b_says_what_was_not_reached(tmp_path):
     assert panels(tmp_path)["loss ≤ 0.05"] == []
     # After 7.8 halvings, of which 70 epochs have 7.8 at p = 0.79.
     assert panels(tmp_path)["accuracy ≥ 0.99"] == ["not reached:\nmlp_1x512, 3 of 11 runs"]
-    last = next(p for p in experiments.planned("figure1b") if p.row == "mlp_1x512"
-                and p.config.corrupt == 1)  # fmt: skip
+    last = next(
+        p for p in experiments.planned("figure1b") if p.row == "mlp_1x512" and p.config.corrupt == 1
+    )
     folder = tmp_path / last.run_id
     slow = [line | {"loss": 0.2} for line in results.read_history(folder)]
     results.rewrite_history(folder, slow)

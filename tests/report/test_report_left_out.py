@@ -36,10 +36,11 @@ def report(tmp_path, capsys, monkeypatch, own_signals):
 def seeds(runs_dir, *statuses):
     """Runs of the same row, seeds 0, 1, ... of these statuses; their folders."""
     return [
-        write_run(runs_dir, dataclasses.replace(MLP, seed=seed), test=0.1 + 0.01 * seed,
-                  status=status)
+        write_run(
+            runs_dir, dataclasses.replace(MLP, seed=seed), test=0.1 + 0.01 * seed, status=status
+        )
         for seed, status in enumerate(statuses)
-    ]  # fmt: skip
+    ]
 
 
 def test_a_seed_that_diverged_is_named_where_the_others_are_counted(report, tmp_path):
@@ -202,13 +203,16 @@ def test_every_table_and_figure_says_its_scale_and_its_runs(report, tmp_path):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("table4", "inception_crop, inception_flip_rotate: 5,000 examples, 200 epochs, evaluated "
-                   "every 20; inception_weight_decay: 5,000 examples, 40 epochs"),
+        (
+            "table4",
+            "inception_crop, inception_flip_rotate: 5,000 examples, 200 epochs, evaluated "
+            "every 20; inception_weight_decay: 5,000 examples, 40 epochs",
+        ),
         ("capacity", "6 rows as resnet_101_random_10000: 500 examples"),
         ("rademacher", "inception: 5,000 examples, 40 epochs"),
         ("table1", "alexnet: 20,000 examples, 70 epochs"),
     ],
-)  # fmt: skip
+)
 def test_it_is_said_which_rows_are_how_long(name, words, report):
     assert words in report(name, "--scale=cpu")[2]
 

@@ -105,8 +105,9 @@ def refused(capsys, *argv):
 def test_what_is_not_done_is_refused(tmp_path, capsys):
     invalid = write_run(tmp_path, MLP, status="INVALID")
     out = f"--out={tmp_path / 'measured'}"
-    assert "expected a run that is DONE, this one is INVALID" in refused(
-        capsys, str(invalid), out)[1]  # fmt: skip
+    assert (
+        "expected a run that is DONE, this one is INVALID" in refused(capsys, str(invalid), out)[1]
+    )
     inexact = write_run(tmp_path, OTHER, exact=False)
     assert "--resume=anyway" in refused(capsys, str(inexact), out)[1]
     code, err = refused(capsys, str(tmp_path / "nothing"), out)
@@ -156,12 +157,15 @@ def rewritten(path, change, seal=False):
     return entries[0]["run_id"]
 
 
-@pytest.mark.parametrize("change", [
-    lambda e: e["summary"].update(changed_fraction=0.125),
-    lambda e: e["history"]["loss"].__setitem__(3, 0.5),
-    lambda e: e["machine"].update(hours=1.0),
-    lambda e: e.update(before_seals=True),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda e: e["summary"].update(changed_fraction=0.125),
+        lambda e: e["history"]["loss"].__setitem__(3, 0.5),
+        lambda e: e["machine"].update(hours=1.0),
+        lambda e: e.update(before_seals=True),
+    ],
+)
 def test_an_edited_record_is_refused_by_its_digest(change, shipped):
     run_id = rewritten(shipped / "mlp_1x512.jsonl", change)
     with pytest.raises(StorageError, match=f"damaged: the digest of {run_id} is another; add"):

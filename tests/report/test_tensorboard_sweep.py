@@ -45,8 +45,16 @@ def served(tensorflow, tmp_path_factory):
     assert guarded(tensorboard_command.main, [f"--runs_dir={runs_dir}"]) == 0
     server = program.TensorBoard()
     # It reads once: a thread that still reads when the process ends takes that down with a signal.
-    server.configure(argv=["tensorboard", f"--logdir={runs_dir}", "--host=127.0.0.1", "--port=0",
-                           "--load_fast=false", "--reload_interval=0"])  # fmt: skip
+    server.configure(
+        argv=[
+            "tensorboard",
+            f"--logdir={runs_dir}",
+            "--host=127.0.0.1",
+            "--port=0",
+            "--load_fast=false",
+            "--reload_interval=0",
+        ]
+    )
     address = server.launch()
     deadline = time.monotonic() + 60
     # It lists a run before it has read its events.
@@ -84,16 +92,24 @@ def test_the_columns_of_the_table_are_what_differs(served):
     assert columns["corrupt"] == [0.0, 0.5, 1.0]
     assert columns["model"] == ["alexnet", "mlp_1x512"]
     names = [info["displayName"] for info in found["metricInfos"]]
-    assert names == ["training accuracy", "test accuracy", "best test accuracy", "training loss",
-                     "test loss"]  # fmt: skip
+    assert names == [
+        "training accuracy",
+        "test accuracy",
+        "best test accuracy",
+        "training loss",
+        "test loss",
+    ]
 
 
 def test_the_rows_of_the_table_are_the_runs_with_their_values(served):
     address, _runs_dir = served
     asked = {
-        "experimentName": "", "sliceSize": 100, "startIndex": 0, "colParams": [],
+        "experimentName": "",
+        "sliceSize": 100,
+        "startIndex": 0,
+        "colParams": [],
         "allowedStatuses": ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_RUNNING"],
-    }  # fmt: skip
+    }
     groups = ask(address, "plugin/hparams/session_groups", asked)["sessionGroups"]
     assert len(groups) == 5
     found = {}
@@ -143,8 +159,9 @@ def test_loss_by_corruption_is_the_mean_over_seeds(served):
               (100, (last[1.0, 0]["test_loss"] + last[1.0, 1]["test_loss"]) / 2)]  # fmt: skip
     assert values(address, f"tensorboard/{FAMILY}/test", "loss_by_corruption") == losses
     by_epoch = values(address, f"tensorboard/{FAMILY}/p=0.5", "loss_by_epoch")
-    assert by_epoch == [(x["epoch"], x["loss"]) for x in lines(resolved(model="mlp_1x512",
-                        corrupt=0.5, epochs=4))]  # fmt: skip
+    assert by_epoch == [
+        (x["epoch"], x["loss"]) for x in lines(resolved(model="mlp_1x512", corrupt=0.5, epochs=4))
+    ]
 
 
 def test_written_again_it_is_written_anew(served):

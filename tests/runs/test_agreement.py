@@ -84,9 +84,15 @@ def test_a_run_of_each_version_is_read_back_from_a_copy(make, request):
 
 
 EDITS = {
-    "test_accuracy": 0.75, "train_accuracy": 0.999, "test_loss": 0.125, "learning_rate": 0.5,
-    "label_checksum": 7, "best_test_accuracy": 0.875, "best_test_epoch": 2, "accuracy": 0.5,
-}  # fmt: skip
+    "test_accuracy": 0.75,
+    "train_accuracy": 0.999,
+    "test_loss": 0.125,
+    "learning_rate": 0.5,
+    "label_checksum": 7,
+    "best_test_accuracy": 0.875,
+    "best_test_epoch": 2,
+    "accuracy": 0.5,
+}
 
 
 @pytest.mark.parametrize("make", ["new", "old"])
@@ -106,8 +112,9 @@ def test_settings_and_facts_are_those_of_the_configuration(make, request):
     expected = "summary.json: does not agree with config.json: config.corrupt is 0.25 here, "
     assert disagreement(folder).startswith(expected)
     edit(folder / results.CONFIG, lambda c: c["config"].update(corrupt=0.25))
-    assert re.match(r"summary.json: its settings are those of mlp_1x512-\w+, not of",
-                    disagreement(folder))  # fmt: skip
+    assert re.match(
+        r"summary.json: its settings are those of mlp_1x512-\w+, not of", disagreement(folder)
+    )
     (folder / results.CONFIG).unlink()
     assert disagreement(folder) == "config.json: is not there"
 
@@ -138,9 +145,16 @@ def test_any_other_edit_is_seen_by_the_digests(new):
     assert disagreement(new) == f"history.jsonl: {expected}"
 
 
-@pytest.mark.parametrize("change", [
-    {"changed_fraction": 0.125}, {"weights_hash": "0"}, {"audit": []}, {"exact": False}, {"odd": 1},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"changed_fraction": 0.125},
+        {"weights_hash": "0"},
+        {"audit": []},
+        {"exact": False},
+        {"odd": 1},
+    ],
+)
 def test_any_value_of_a_summary_is_under_its_own_digest(change, new):
     edit(new / results.SUMMARY, lambda s: s.update(change))
     assert disagreement(new) == "summary.json: is not as it was written: its own digest is another"
@@ -172,11 +186,14 @@ def test_a_history_changed_before_the_end_does_not_get_its_digest(new):
     assert disagreement(new).startswith("history.jsonl: is not the one")
 
 
-@pytest.mark.parametrize("status, change, why", [
-    ("DONE", {"train_loss": None}, "says DONE, but its last epoch has no training loss"),
-    ("DONE", {"audit": [{"name": "a", "passed": False}]}, "says DONE, but its check a failed"),
-    ("DIVERGED", {}, "says DIVERGED, but all its epochs are there, with a loss"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "status, change, why",
+    [
+        ("DONE", {"train_loss": None}, "says DONE, but its last epoch has no training loss"),
+        ("DONE", {"audit": [{"name": "a", "passed": False}]}, "says DONE, but its check a failed"),
+        ("DIVERGED", {}, "says DIVERGED, but all its epochs are there, with a loss"),
+    ],
+)
 def test_a_status_follows_from_the_history_and_the_checks(status, change, why, new):
     if "train_loss" in change:
         edit_line(new / results.HISTORY, -1, train_loss=None)
@@ -235,10 +252,16 @@ def test_a_run_before_digests_is_checked_against_its_examples(old):
     assert agreement.read(old), "checked as far as its files go"
 
 
-@pytest.mark.parametrize("key, value", [
-    ("labels_hash", "00"), ("changed_fraction", 0.5), ("train_examples", 299),
-    ("corrupted_margin_median", 0.5), ("clean_fitted_since_median", 1.0),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("labels_hash", "00"),
+        ("changed_fraction", 0.5),
+        ("train_examples", 299),
+        ("corrupted_margin_median", 0.5),
+        ("clean_fitted_since_median", 1.0),
+    ],
+)
 def test_facts_of_the_data_before_digests(key, value, old):
     edit(old / results.SUMMARY, lambda s: s.update({key: value}))
     assert f"{key} is {value} here, " in disagreement(old)

@@ -132,10 +132,17 @@ def test_what_is_no_parent_is_refused(tmp_path):
     assert refusal(grandchild, "x").endswith("is itself transferred")
 
 
-@pytest.mark.parametrize("name, line", [
-    ("weights_hash", "{folder}: damaged: expected text in weights_hash of its summary, found {v};"),
-    ("epochs", "{folder}/"), ("run_id", "{folder}/summary.json: "),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, line",
+    [
+        (
+            "weights_hash",
+            "{folder}: damaged: expected text in weights_hash of its summary, found {v};",
+        ),
+        ("epochs", "{folder}/"),
+        ("run_id", "{folder}/summary.json: "),
+    ],
+)
 @pytest.mark.parametrize("value", [None, 1.5, ["x"]])
 def test_a_summary_that_does_not_name_the_weights_is_one_line(name, line, value, tmp_path):
     folder = finished(tmp_path, **{name: value})

@@ -65,11 +65,21 @@ def test_each_part_alone(parts, capsys, monkeypatch, tensorflow):
     monkeypatch.setattr(runs, "checkpoint", failing("checkpoint"))
     assert command.main([*FLAGS, f"--parts={parts}"]) == ExitCode.DONE
     text = capsys.readouterr().out
-    expected = {"step": ["steps"], "streamed": ["steps"], "replicas": ["replicas"],
-                "loop": ["steps", "loop"], "checkpoint": ["steps", "checkpoint"]}  # fmt: skip
+    expected = {
+        "step": ["steps"],
+        "streamed": ["steps"],
+        "replicas": ["replicas"],
+        "loop": ["steps", "loop"],
+        "checkpoint": ["steps", "checkpoint"],
+    }
     assert called == expected[parts]
-    titles = {"step": "The pure training step:", "loop": "The real loop:", "replicas": "Replicas:",
-              "streamed": "Data:", "checkpoint": "Checkpoints of"}  # fmt: skip
+    titles = {
+        "step": "The pure training step:",
+        "loop": "The real loop:",
+        "replicas": "Replicas:",
+        "streamed": "Data:",
+        "checkpoint": "Checkpoints of",
+    }
     assert [part for part, title in titles.items() if title in text] == [parts]
     assert (f"no {parts} here" in text) == (parts in ("loop", "replicas", "checkpoint"))
 
@@ -90,8 +100,10 @@ def test_both_precisions_of_the_inceptions_by_default(monkeypatch, capsys, tenso
     argv = ["--models=inception,alexnet", "--parts=replicas", *TINY]
     assert command.main(argv) == 0
     assert measured == [
-        ("inception", "float32"), ("inception", "mixed_bfloat16"), ("alexnet", "float32")
-    ]  # fmt: skip
+        ("inception", "float32"),
+        ("inception", "mixed_bfloat16"),
+        ("alexnet", "float32"),
+    ]
     del measured[:]
     assert command.main([*argv, "--precisions=mixed_bfloat16"]) == 0
     assert [precision for _, precision in measured] == ["mixed_bfloat16"] * 2
@@ -107,11 +119,24 @@ def test_defaults():
 
 @pytest.mark.parametrize(
     "flag",
-    ["--models=vgg", "--seconds=x", "--seconds=-1", "--xla=maybe", "--unknown", "--input_size=10",
-     "--json=/no/such/folder/x", "--data_dir=/no/such/folder", "--examples=5", "--parts=all",
-     "--parts=", "--epoch_seconds=0", "--augment=crop --input_size=32",
-     "--precisions=float16", "--threads=-1"],
-)  # fmt: skip
+    [
+        "--models=vgg",
+        "--seconds=x",
+        "--seconds=-1",
+        "--xla=maybe",
+        "--unknown",
+        "--input_size=10",
+        "--json=/no/such/folder/x",
+        "--data_dir=/no/such/folder",
+        "--examples=5",
+        "--parts=all",
+        "--parts=",
+        "--epoch_seconds=0",
+        "--augment=crop --input_size=32",
+        "--precisions=float16",
+        "--threads=-1",
+    ],
+)
 def test_a_bad_flag_is_one_line_and_exit_code_2(flag, capsys):
     assert command.main(flag.split()) == ExitCode.WRONG_REQUEST == 2
     error = capsys.readouterr().err

@@ -71,10 +71,17 @@ def test_the_run_of_a_model_takes_as_long_as_asked(tmp_path, noise):
     flags, examples, num_test = runs.request(ROW, options, tmp_path, "loop")
     assert (examples, num_test, noise) == (80, 16, [80])
     assert flags == {
-        "dataset": "cifar10", "runs_dir": tmp_path / "loop-mlp_1x512-float32", "augment": "crop",
-        "model": "mlp_1x512", "precision": "float32", "input_size": 8, "learning_rate": 0.01,
-        "epochs": 4, "batch_size": 4, "threads": 1,
-    }  # fmt: skip
+        "dataset": "cifar10",
+        "runs_dir": tmp_path / "loop-mlp_1x512-float32",
+        "augment": "crop",
+        "model": "mlp_1x512",
+        "precision": "float32",
+        "input_size": 8,
+        "learning_rate": 0.01,
+        "epochs": 4,
+        "batch_size": 4,
+        "threads": 1,
+    }
     options = tiny_options(epoch_seconds=1e9)
     assert runs.request(ROW, options, tmp_path, "loop")[1] == 50_000
     options = tiny_options(epoch_seconds=1e-6)

@@ -155,14 +155,18 @@ class CppCompileError(RuntimeError):
 @pytest.mark.parametrize(
     "error, reason",
     [
-        (InvalidCxxCompiler("No working C++ compiler found in g++\nand more"),
-         "torch.compile: no C++ compiler works here"),
+        (
+            InvalidCxxCompiler("No working C++ compiler found in g++\nand more"),
+            "torch.compile: no C++ compiler works here",
+        ),
         (CppCompileError("g++: fatal error"), "torch.compile: no C++ compiler works here"),
-        (NotImplementedError("not this one\nand more"),
-         "torch.compile: NotImplementedError: not this one"),
+        (
+            NotImplementedError("not this one\nand more"),
+            "torch.compile: NotImplementedError: not this one",
+        ),
         (RuntimeError(), "torch.compile: RuntimeError: "),
     ],
-)  # fmt: skip
+)
 def test_why_a_compiled_step_does_not_run(error, reason):
     def run(count):
         assert count == 1
@@ -255,8 +259,10 @@ def test_a_row_names_what_cannot_run():
     assert set(row["ours"]) == {"XLA on", "XLA off"} and "streamed" not in row
     assert race.again(row["default"], 1.0) == 1.0
     assert row["left_out"] == {
-        "PyTorch plain": "killed", "streamed": "no", "matmul 4096": "size=4096 broke"
-    }  # fmt: skip
+        "PyTorch plain": "killed",
+        "streamed": "no",
+        "matmul 4096": "size=4096 broke",
+    }
     lines = step_table(row, True)
     assert len(lines) == 5 and lines[1].endswith("left out")
     assert "left out for mlp_1x512: PyTorch plain: killed" in lines

@@ -5,20 +5,36 @@ from benchmark import tables, task
 
 WHO = {"model": "inception_no_bn", "precision": "mixed_bfloat16"}
 STEP = {
-    **WHO, "parameters": 1_649_402, "flops_per_image": 1_221_253_824, "matmul_gflops": 1580.4,
-    "default": "XLA off", "ours": {"XLA off": 474.4}, "streamed": 400.0, "seals": 0.0041,
-    "torch": {"contiguous": 300.0, "channels_last compiled": 424.0}, "left_out": {},
-}  # fmt: skip
+    **WHO,
+    "parameters": 1_649_402,
+    "flops_per_image": 1_221_253_824,
+    "matmul_gflops": 1580.4,
+    "default": "XLA off",
+    "ours": {"XLA off": 474.4},
+    "streamed": 400.0,
+    "seals": 0.0041,
+    "torch": {"contiguous": 300.0, "channels_last compiled": 424.0},
+    "left_out": {},
+}
 LOOP = {
-    **WHO, "examples": 50_000, "step_images_per_second": 40_000.0,
-    "epoch_images_per_second": 38_000.0, "evaluation_share": 0.123, "bookkeeping_share": 0.0456,
-    "start_to_training_seconds": 10.04, "start_to_first_step_seconds": 123.44,
+    **WHO,
+    "examples": 50_000,
+    "step_images_per_second": 40_000.0,
+    "epoch_images_per_second": 38_000.0,
+    "evaluation_share": 0.123,
+    "bookkeeping_share": 0.0456,
+    "start_to_training_seconds": 10.04,
+    "start_to_first_step_seconds": 123.44,
     "peak_bytes": 1_234_567_890,
-}  # fmt: skip
+}
 CHECKPOINT = {
-    **WHO, "checkpoint_bytes": 13_300_000, "checkpoint_seconds": 0.0421,
-    "checkpoint_share": 0.00017, "restore_seconds": 0.2, "start_to_next_step_seconds": 15.55,
-}  # fmt: skip
+    **WHO,
+    "checkpoint_bytes": 13_300_000,
+    "checkpoint_seconds": 0.0421,
+    "checkpoint_share": 0.00017,
+    "restore_seconds": 0.2,
+    "start_to_next_step_seconds": 15.55,
+}
 REPLICAS = {**WHO, "replicas": {"1": 474.4, "2": 237.2}}
 FAILED = {**WHO, "failed": "a long reason " * 20}
 
@@ -30,13 +46,29 @@ def step_table(rows, torch):
 def test_the_step_takes_pytorchs_fastest_setting():
     head, line = step_table([STEP], True)
     assert head.split() == [
-        "model", "precision", "GFLOP", "images/s", "XLA", "of", "peak", "PyTorch", "ratio",
+        "model",
+        "precision",
+        "GFLOP",
+        "images/s",
+        "XLA",
+        "of",
+        "peak",
+        "PyTorch",
+        "ratio",
         "setting",
-    ]  # fmt: skip
+    ]
     assert line.split() == [
-        "inception_no_bn", "mixed_bfloat16", "1.2213", "474", "off", "37%", "424", "1.12",
-        "channels_last", "compiled",
-    ]  # fmt: skip
+        "inception_no_bn",
+        "mixed_bfloat16",
+        "1.2213",
+        "474",
+        "off",
+        "37%",
+        "424",
+        "1.12",
+        "channels_last",
+        "compiled",
+    ]
 
 
 def test_the_other_way_of_compiling_has_a_column():
@@ -62,21 +94,23 @@ def test_the_cost_of_the_seals_is_a_line():
 
 
 def test_peaks_are_the_best_of_the_run():
-    rows = [{"precision": "float32", "matmul_gflops": 300.0}, {"precision": "float32"},
-            {"precision": "float32", "matmul_gflops": 385.0}]  # fmt: skip
+    rows = [
+        {"precision": "float32", "matmul_gflops": 300.0},
+        {"precision": "float32"},
+        {"precision": "float32", "matmul_gflops": 385.0},
+    ]
     assert tables.peaks(rows) == {"float32": 385.0}
 
 
 @pytest.mark.parametrize(
     "table, row, cells",
     [
-        ("LOOP", LOOP, ["50,000", "38,000", "95.0%", "12.3%", "4.6%", "10.0", "123.4",
-                              "1,235"]),
+        ("LOOP", LOOP, ["50,000", "38,000", "95.0%", "12.3%", "4.6%", "10.0", "123.4", "1,235"]),
         ("REPLICAS", REPLICAS, ["474", "237", "0.50"]),
         ("STREAMED", STEP, ["474", "400", "1.19"]),
         ("CHECKPOINT", CHECKPOINT, ["13.3", "0.042", "0.02%", "0.200", "15.6"]),
     ],
-)  # fmt: skip
+)
 def test_a_row_of_each_table(table, row, cells):
     head, line, failed = tables.table(getattr(tables, table), [row, FAILED])
     assert line.split() == [*WHO.values(), *cells]
@@ -90,9 +124,13 @@ def report(**changes):
     return {
         "machine": facts,
         "settings": {"parts": parts, "batch_size": 128, "input_size": 28, "seconds": 2.0},
-        "steps": [STEP], "loop": [LOOP], "replicas": [REPLICAS], "checkpoint": [CHECKPOINT],
-        "busy_elsewhere": 0.01, **changes,
-    }  # fmt: skip
+        "steps": [STEP],
+        "loop": [LOOP],
+        "replicas": [REPLICAS],
+        "checkpoint": [CHECKPOINT],
+        "busy_elsewhere": 0.01,
+        **changes,
+    }
 
 
 def test_the_whole_report_fits_and_has_every_table():

@@ -29,7 +29,7 @@ LAST = "rethink_tf: stopped in epoch 2, saved"
         (signal.SIGTERM, 9, 1, 143, 0.1, "Traceback (most\n" + LAST, "a traceback"),
         (signal.SIGKILL, 9, None, 2, 0.0, "no data", "ended by itself: no data"),
     ],
-)  # fmt: skip
+)
 def test_faults(signum, after, epochs, code, answer, said, fault):
     happened = Kill(signum, after, epochs, code, answer, said)
     assert happened.fault == fault
@@ -46,8 +46,10 @@ def test_differences_are_named_with_both_values():
     assert run_outcome.differences(one, dict(one)) == []
     other = {"weights hash": "b", "history": [2], "TensorBoard events": [1]}
     assert run_outcome.differences(one, other) == [
-        "weights hash a and b", "history", "TensorBoard events 2 and 1"
-    ]  # fmt: skip
+        "weights hash a and b",
+        "history",
+        "TensorBoard events 2 and 1",
+    ]
 
 
 def test_the_outcome_of_a_run(tiny):

@@ -75,8 +75,11 @@ def test_the_scripts_name_experiments():
 
 
 def test_a_task_of_an_array_sweeps_its_share(run):
-    task = {"SLURM_ARRAY_TASK_ID": "12", "SLURM_ARRAY_TASK_MIN": "10",
-            "SLURM_ARRAY_TASK_COUNT": "8"}  # fmt: skip
+    task = {
+        "SLURM_ARRAY_TASK_ID": "12",
+        "SLURM_ARRAY_TASK_MIN": "10",
+        "SLURM_ARRAY_TASK_COUNT": "8",
+    }
     code, (said,) = run("slurm_array.sbatch", "table1", "--seeds=3", **task)
     assert code == 0
     assert said == "-m rethink_tf sweep table1 --seeds=3 --slots=1 --shard=2/8"

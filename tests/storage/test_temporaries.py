@@ -30,8 +30,10 @@ def test_a_writer_removes_what_dead_writers_of_the_same_file_left(tmp_path, dead
         f".a.json.{os.getppid()}-{here}",  # it lives
         f".a.json.{dead}",  # of an unknown machine
         f".b.json.{dead}-{here}",  # another file's
-        ".a.json.old", "a.json.1", ".a.json.0",
-    ]  # fmt: skip
+        ".a.json.old",
+        "a.json.1",
+        ".a.json.0",
+    ]
     for name in (*kept, f".a.json.{dead}-{here}"):
         (tmp_path / name).touch()
     files.write_json(tmp_path / "a.json", {})

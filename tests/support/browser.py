@@ -69,8 +69,9 @@ class Page:
 
     def value(self, expression):
         """A JavaScript expression's value."""
-        found = self.call("Runtime.evaluate", expression=expression, returnByValue=True,
-                          awaitPromise=True)  # fmt: skip
+        found = self.call(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
 
@@ -84,13 +85,19 @@ class Page:
     def open(self, address):
         """Goes to an address and waits until it is loaded."""
         self.call("Page.navigate", url=address)
-        self.wait(f"location.href.startsWith({json.dumps(address)})"
-                  " && document.readyState === 'complete'")  # fmt: skip
+        self.wait(
+            f"location.href.startsWith({json.dumps(address)}) && document.readyState === 'complete'"
+        )
 
     def size(self, width, height, dark=False):
         """The window, and whether it is a dark one."""
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height,
-                  deviceScaleFactor=1, mobile=False)  # fmt: skip
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
         feature = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[feature])
 
@@ -111,9 +118,11 @@ def page(program: str, profile):
     options = ["--headless", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu"]
     options += ["--no-first-run", "--disable-dev-shm-usage", f"--user-data-dir={profile}"]
     process = subprocess.Popen(
-        ["bash", "-c", command, program, *options], pass_fds=(to_read, from_write),
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        ["bash", "-c", command, program, *options],
+        pass_fds=(to_read, from_write),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     os.close(to_read)
     os.close(from_write)
     try:

@@ -117,11 +117,40 @@ def npy(array):
     return buffer.getvalue()
 
 
-ODD = st.sampled_from([
-    None, True, False, 0, -1, 1, 2, 1.5, -0.0, 1e39, 1e300, 10**400, 2**63, "", "x", "$x$", "\0",
-    "DONE", "1", [], [1], {}, {"a": 1}, float("nan"), float("inf"), "\ud800", "a\nb", "é" * 300,
-    [[[]]], {"name": [], "passed": 1},
-])  # fmt: skip
+ODD = st.sampled_from(
+    [
+        None,
+        True,
+        False,
+        0,
+        -1,
+        1,
+        2,
+        1.5,
+        -0.0,
+        1e39,
+        1e300,
+        10**400,
+        2**63,
+        "",
+        "x",
+        "$x$",
+        "\0",
+        "DONE",
+        "1",
+        [],
+        [1],
+        {},
+        {"a": 1},
+        float("nan"),
+        float("inf"),
+        "\ud800",
+        "a\nb",
+        "é" * 300,
+        [[[]]],
+        {"name": [], "passed": 1},
+    ]
+)
 
 
 def _nested(depth):
@@ -145,9 +174,20 @@ def changed_bytes(draw, content, others=()):
     if kind == "out":
         return content[:place] + content[place + draw(st.integers(1, 300)) :]
     depth = draw(st.sampled_from([10, 30, 400, 900, 50_000]))
-    odd = [b"", b"\n", b"\0", b"\xff\xfe", b"null\n", b"9" * 5000 + b"\n", b"1e999\n", b"{}\n",
-           _nested(depth), _nested(depth) + b"\n", b'{"a":' * depth + b"1" + b"}" * depth + b"\n",
-           b"\x80\x04}."]  # fmt: skip
+    odd = [
+        b"",
+        b"\n",
+        b"\0",
+        b"\xff\xfe",
+        b"null\n",
+        b"9" * 5000 + b"\n",
+        b"1e999\n",
+        b"{}\n",
+        _nested(depth),
+        _nested(depth) + b"\n",
+        b'{"a":' * depth + b"1" + b"}" * depth + b"\n",
+        b"\x80\x04}.",
+    ]
     return draw(st.sampled_from([*odd, *others]))
 
 

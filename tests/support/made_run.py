@@ -22,17 +22,35 @@ CONFIG = run_config.resolve(run_config.RunConfig("mlp_1x512", "digits", epochs=3
 RUN_ID = run_config.run_id(CONFIG)
 ENVIRONMENT = {"versions": {"tensorflow": "2.21"}, "threads": 2, "labels_hash": "abc"}
 LINES = [
-    {"epoch": epoch, "loss": 2.5 / epoch, "accuracy": 0.25, "learning_rate": 0.03, "label_checksum":
-     -5, "train_loss": 2.25, "train_accuracy": 0.5, "clean_accuracy": 0.75, "corrupted_accuracy":
-     0.25, "corrupted_original_accuracy": 0.125, "test_loss": 3.5, "test_accuracy": 0.375,
-     "best_test_accuracy": 0.375, "best_test_epoch": 1, "timing": {"finished": 17.5}}
+    {
+        "epoch": epoch,
+        "loss": 2.5 / epoch,
+        "accuracy": 0.25,
+        "learning_rate": 0.03,
+        "label_checksum": -5,
+        "train_loss": 2.25,
+        "train_accuracy": 0.5,
+        "clean_accuracy": 0.75,
+        "corrupted_accuracy": 0.25,
+        "corrupted_original_accuracy": 0.125,
+        "test_loss": 3.5,
+        "test_accuracy": 0.375,
+        "best_test_accuracy": 0.375,
+        "best_test_epoch": 1,
+        "timing": {"finished": 17.5},
+    }
     for epoch in (1, 2, 3)
-]  # fmt: skip
+]
 RECORD = {"config": dataclasses.asdict(CONFIG), "run_id": RUN_ID, "argv": ARGV, "audit": []}
 SUMMARY = {k: v for k, v in LINES[-1].items() if k != "epoch"} | {
-    "status": "DONE", "reason": None, "run_id": RUN_ID, "config": dataclasses.asdict(CONFIG),
-    "epochs": 3, "changed_fraction": 0.45, "audit": [{"name": "a", "passed": True, "detail": ""}],
-}  # fmt: skip
+    "status": "DONE",
+    "reason": None,
+    "run_id": RUN_ID,
+    "config": dataclasses.asdict(CONFIG),
+    "epochs": 3,
+    "changed_fraction": 0.45,
+    "audit": [{"name": "a", "passed": True, "detail": ""}],
+}
 ARRAYS = {"weight0000": np.arange(6, dtype=np.float32), "margin": np.zeros(3, np.float32)}
 INDEX, TRUE = np.arange(40), np.arange(40) % 10
 GIVEN = (TRUE * 7 + INDEX // 3) % 10
@@ -72,8 +90,10 @@ def place_of_runs(folder):
         `folder`; `finished` and `unfinished`, the run directories; `resumed`, the (epoch, history)
         from which each run went on that would have trained.
     """
-    runs = {name: folder / place / RUN_ID for name, place in (("finished", "done"),
-            ("unfinished", "open"))}  # fmt: skip
+    runs = {
+        name: folder / place / RUN_ID
+        for name, place in (("finished", "done"), ("unfinished", "open"))
+    }
     found = SimpleNamespace(folder=folder, resumed=[], **runs)
 
     def as_far_as_the_resume(wanted, run_dir, options, argv, say, stop, started):

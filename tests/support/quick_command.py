@@ -37,10 +37,19 @@ def finish(run_dir, run_id, **more):
     """The files of a finished run that is no training."""
     named = {"run_id": run_id, "config": {"do": "what the test says"}}
     results.write_config(run_dir, named)
-    results.finish(run_dir, {
-        "status": "DONE", "reason": None, "kind": "quick", "audit": [], "train_accuracy": 0.5,
-        "test_accuracy": 0.5, **named, **more,
-    })  # fmt: skip
+    results.finish(
+        run_dir,
+        {
+            "status": "DONE",
+            "reason": None,
+            "kind": "quick",
+            "audit": [],
+            "train_accuracy": 0.5,
+            "test_accuracy": 0.5,
+            **named,
+            **more,
+        },
+    )
 
 
 def main(argv):

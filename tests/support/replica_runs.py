@@ -23,22 +23,43 @@ from rethink_tf.training.train_step import Steps
 
 COMMON = ["--dataset=digits", "--corrupt=0.5", "--threads=2", "--checkpoint_every=0"]
 # At a small rate, since batch normalisation amplifies rounding from step to step.
-NORMALISED = ["--model=inception", "--examples=45", "--batch_size=15", "--input_size=12",
-              "--epochs=2", "--eval_every=2", "--learning_rate=0.0001"]  # fmt: skip
+NORMALISED = [
+    "--model=inception",
+    "--examples=45",
+    "--batch_size=15",
+    "--input_size=12",
+    "--epochs=2",
+    "--eval_every=2",
+    "--learning_rate=0.0001",
+]
 # Batches and remainders that neither 2 nor 4 divides: of 23, 9, 18 and 15 examples.
 RUNS = {
-    "gaussian": ["--model=mlp_1x512", "--examples=101", "--batch_size=23", "--epochs=2",
-                 "--pixels=gaussian"],
-    "crop": ["--model=alexnet", "--examples=45", "--batch_size=18", "--epochs=2",
-             "--input_size=12", "--augment=crop"],
+    "gaussian": [
+        "--model=mlp_1x512",
+        "--examples=101",
+        "--batch_size=23",
+        "--epochs=2",
+        "--pixels=gaussian",
+    ],
+    "crop": [
+        "--model=alexnet",
+        "--examples=45",
+        "--batch_size=18",
+        "--epochs=2",
+        "--input_size=12",
+        "--augment=crop",
+    ],
     "synchronised": [*NORMALISED, "--sync_batch_norm"],
     "apart": NORMALISED,
-}  # fmt: skip
+}
 RANDOM_PIXELS = ["--model=mlp_1x512", "--examples=101", "--pixels=random"]
 # Stopped after so many dispatches: every further trace of Inception takes seconds.
 STOPPED = {(4, "crop"): 3, (4, "synchronised"): 2, (2, "apart"): 2}
-TRAINED = {1: ("gaussian", "crop", "synchronised"), 2: tuple(RUNS),
-           4: ("gaussian", "crop", "synchronised")}  # fmt: skip
+TRAINED = {
+    1: ("gaussian", "crop", "synchronised"),
+    2: tuple(RUNS),
+    4: ("gaussian", "crop", "synchronised"),
+}
 
 
 class Watched(Steps):

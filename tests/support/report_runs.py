@@ -28,24 +28,38 @@ def lines(wanted, speed=1.0, test=None):
             best, best_epoch = tested, epoch
         made.append(
             {
-                "epoch": epoch, "loss": loss, "accuracy": fitted, "learning_rate": 0.1,
-                "label_checksum": 5, "train_loss": loss / 2 if seen else None,
+                "epoch": epoch,
+                "loss": loss,
+                "accuracy": fitted,
+                "learning_rate": 0.1,
+                "label_checksum": 5,
+                "train_loss": loss / 2 if seen else None,
                 "train_accuracy": fitted if seen else None,
                 "clean_accuracy": fitted if seen else None,
                 "corrupted_accuracy": fitted if seen and noisy else None,
                 "corrupted_original_accuracy": 0.1 if seen and noisy else None,
-                "test_loss": 1 + loss if seen else None, "test_accuracy": tested if seen else None,
-                "best_test_accuracy": best, "best_test_epoch": best_epoch,
+                "test_loss": 1 + loss if seen else None,
+                "test_accuracy": tested if seen else None,
+                "best_test_accuracy": best,
+                "best_test_epoch": best_epoch,
                 "timing": {"train_seconds": 2.0},
             }
-        )  # fmt: skip
+        )
     return made
 
 
 def write_run(
-    runs_dir, wanted, *, speed=1.0, test=None, status="DONE", run_id=None, done=None, last=None,
-    **summary
-):  # fmt: skip
+    runs_dir,
+    wanted,
+    *,
+    speed=1.0,
+    test=None,
+    status="DONE",
+    run_id=None,
+    done=None,
+    last=None,
+    **summary,
+):
     """A finished run, `done` of whose epochs there are (default: all); returns its folder.
 
     `last` replaces values of the last epoch, `summary` what it says beyond the history.
@@ -61,18 +75,28 @@ def write_run(
         last |= more | ({"train_loss": None} if status == "DIVERGED" else {})
     else:
         last = dict.fromkeys(last)
-    files.write_json(folder / results.CONFIG, {"config": fields, "run_id": run_id, "argv": ["x"],
-                                                 **ENVIRONMENT})  # fmt: skip
+    files.write_json(
+        folder / results.CONFIG, {"config": fields, "run_id": run_id, "argv": ["x"], **ENVIRONMENT}
+    )
     results.rewrite_history(folder, history)
     reason = None if status == "DONE" else "the made-up reason"
     results.finish(
         folder,
         {k: v for k, v in last.items() if k != "epoch"}
-        | {"status": status, "reason": reason, "run_id": run_id, "config": fields,
-           "epochs": len(history), "changed_fraction": 0.9 * wanted.corrupt, "audit": CHECKS,
-           "exact": True, "weights_hash": "0123abcd", "timing": {"seconds": 60.0}}
+        | {
+            "status": status,
+            "reason": reason,
+            "run_id": run_id,
+            "config": fields,
+            "epochs": len(history),
+            "changed_fraction": 0.9 * wanted.corrupt,
+            "audit": CHECKS,
+            "exact": True,
+            "weights_hash": "0123abcd",
+            "timing": {"seconds": 60.0},
+        }
         | summary,
-    )  # fmt: skip
+    )
     return folder
 
 

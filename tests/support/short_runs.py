@@ -8,9 +8,12 @@ from rethink_tf.runs import checkpoint, results
 
 ARRAYS = {"weight0000": np.arange(6, dtype=np.float32).reshape(2, 3), "sum": np.array(7)}
 ENVIRONMENT = {
-    "versions": {"tensorflow": "2.20", "numpy": "2.0"}, "threads": 2, "xla": True, "replicas": 1,
+    "versions": {"tensorflow": "2.20", "numpy": "2.0"},
+    "threads": 2,
+    "xla": True,
+    "replicas": 1,
     "labels_hash": "abc",
-}  # fmt: skip
+}
 
 
 def header(epoch, step=0, **changes):

@@ -104,8 +104,10 @@ class Reference:
                 )
                 free = images.shape[1] - SIDE + 1
                 top, left = (w.astype(np.int64) * free >> 32 for w in words)
-                images = np.stack([
-                    image[t : t + SIDE, x : x + SIDE]
-                    for image, t, x in zip(images, top, left, strict=True)
-                ])  # fmt: skip
+                images = np.stack(
+                    [
+                        image[t : t + SIDE, x : x + SIDE]
+                        for image, t, x in zip(images, top, left, strict=True)
+                    ]
+                )
             self.step(images, table.given[chosen])

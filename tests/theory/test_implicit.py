@@ -63,9 +63,13 @@ def test_the_experiment_on_digits():
     said = []
     seen = []
     found = implicit.run(
-        *datasets.load("digits"), examples=8, steps=3000, choice_examples=50, say=said.append,
+        *datasets.load("digits"),
+        examples=8,
+        steps=3000,
+        choice_examples=50,
+        say=said.append,
         progress=lambda *step: seen.append(step),
-    )  # fmt: skip
+    )
     assert {stage for stage, _ in seen[60:]} == {"random patches, pooled"}
     assert [share for _, share in seen[60:]] == [k / 347 for k in range(1, 348)]
     zero, elsewhere = found["sgd"]["zero"], found["sgd"]["elsewhere"]
@@ -131,8 +135,9 @@ def test_what_is_not_fitted_is_said():
 def test_progress_and_constant_images():
     train, seen = datasets.load("digits")[0], []
     implicit.sgd(train, examples=5, steps=300, progress=lambda *share: seen.append(share))
-    assert seen == [(f"SGD from {name}", k / 3) for name in ("zero", "elsewhere")
-                    for k in (1, 2, 3)]  # fmt: skip
+    assert seen == [
+        (f"SGD from {name}", k / 3) for name in ("zero", "elsewhere") for k in (1, 2, 3)
+    ]
     flat = dataclasses.replace(train, images=np.full_like(train.images, 7))
     with pytest.raises(RequestError, match="expected images that vary, all 5 are constant"):
         implicit.sgd(flat, examples=5)

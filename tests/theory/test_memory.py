@@ -34,8 +34,12 @@ def test_it_is_the_machines(machine):
 
 
 def test_it_is_the_control_groups_if_that_has_less(machine):
-    machine(meminfo="MemAvailable: 2000 kB\n", memory_max="900000\n", memory_current="500000\n",
-            memory_stat="anon 1\ninactive_file 0\n")  # fmt: skip
+    machine(
+        meminfo="MemAvailable: 2000 kB\n",
+        memory_max="900000\n",
+        memory_current="500000\n",
+        memory_stat="anon 1\ninactive_file 0\n",
+    )
     assert memory.available() == 400_000
     machine(memory_stat="anon 1\ninactive_file 300000\nactive_file 7\n")
     assert memory.available() == 700_000, "files that were read make room"

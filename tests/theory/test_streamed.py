@@ -50,8 +50,10 @@ def test_the_gaussian_kernel_is_of_the_same_features(images):
     (sums,) = sums_at(images, [12])
     train, test = (x / np.sqrt(96) for x in all_at_once(images, 12))
     matrix = streamed.as_gram(sums, Kernel("gaussian", 0.7))
-    for tile, left in ((matrix.tile((16, 32), (0, 32), np.float64), train[16:32]),
-                       (matrix.test_tile((0, 20), (0, 32), np.float64), test)):  # fmt: skip
+    for tile, left in (
+        (matrix.tile((16, 32), (0, 32), np.float64), train[16:32]),
+        (matrix.test_tile((0, 20), (0, 32), np.float64), test),
+    ):
         distances = ((left[:, None] - train[None, :32]) ** 2).sum(axis=2)
         np.testing.assert_allclose(tile, np.exp(-0.7 * distances), atol=1e-5)
 
@@ -102,8 +104,9 @@ def test_an_interrupted_stream_goes_on_and_ends_as_an_undisturbed_one(images, tm
     assert made == [8, 8, 4, 4]
     assert said == ["going on from the kept kernel matrix of 8 filters"]
     (undisturbed,) = sums_at(images, [20])
-    for one, other in zip(sums.train + sums.test, undisturbed.train + undisturbed.test,
-                          strict=True):  # fmt: skip
+    for one, other in zip(
+        sums.train + sums.test, undisturbed.train + undisturbed.test, strict=True
+    ):
         np.testing.assert_array_equal(one, other)
     np.testing.assert_array_equal(sums.test_squares, undisturbed.test_squares)
     (folder,) = tmp_path.iterdir()
@@ -130,8 +133,7 @@ def test_progress_is_the_share_of_all_filters_and_images(images):
         progress(len(part) // 2)
         return random_conv.on_host(part, weights, layout, progress=progress)
 
-    list(sums_at(images, [8, 16], responses=responses,
-                 progress=lambda *share: seen.append(share)))  # fmt: skip
+    list(sums_at(images, [8, 16], responses=responses, progress=lambda *share: seen.append(share)))
     assert {stage for stage, _ in seen} == {"features"}
     making, adding = 70 * 49 * 16, 8 * (50 * 50 / 2 + 20 * 50)  # products, of a filter
     made = making / (making + adding)

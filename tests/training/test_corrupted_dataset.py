@@ -21,10 +21,14 @@ def test_corrupted_data_for_a_fit_of_one_s_own(tensorflow):
     source = tensorflow.data.Dataset.from_tensor_slices((x, y)).batch(16)
     again, _ = rethink_tf.corrupted_dataset(source, seed=3)
     assert np.array_equal([label for _, label in again.as_numpy_iterator()], given)
-    model = tensorflow.keras.Sequential([
-        tensorflow.keras.layers.Input((12, 12, 3)), tensorflow.keras.layers.Rescaling(1 / 255),
-        tensorflow.keras.layers.Flatten(), tensorflow.keras.layers.Dense(7),
-    ])  # fmt: skip
+    model = tensorflow.keras.Sequential(
+        [
+            tensorflow.keras.layers.Input((12, 12, 3)),
+            tensorflow.keras.layers.Rescaling(1 / 255),
+            tensorflow.keras.layers.Flatten(),
+            tensorflow.keras.layers.Dense(7),
+        ]
+    )
     model.compile(loss=tensorflow.keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     history = model.fit(made.batch(10), epochs=1, verbose=0).history
     assert np.isfinite(history["loss"][0])

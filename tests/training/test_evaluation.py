@@ -116,8 +116,10 @@ def test_label_words_are_equal_in_numpy_and_tensorflow(mode):
 
 def test_label_words_are_pinned():
     assert checksum.label_words(np.arange(3), np.array([1, 2, 3])).tolist() == [
-        8517418915908675709, 8779538357775800849, 5225018007820003861,
-    ]  # fmt: skip
+        8517418915908675709,
+        8779538357775800849,
+        5225018007820003861,
+    ]
     assert checksum.label_checksum(np.arange(20), np.arange(20) % 10) == 4876653368829457164
 
 
@@ -167,9 +169,7 @@ def test_classes_ahead_of_the_given_one_by_hand():
     given = np.array([4, 5, 4, 5, 2, 0, 0], np.int32)
     images = np.arange(7, dtype=np.uint8)[:, None, None, None]
     table = Table(np.arange(7), images, given, given, 7)
-    steps = make_steps(
-        table, build=lambda: Logits(logits), input_size=1, preprocess=lambda x: x
-    )  # fmt: skip
+    steps = make_steps(table, build=lambda: Logits(logits), input_size=1, preprocess=lambda x: x)
     found = Evaluation(steps).evaluate(steps.resident, 7, batch=4)
     assert found.ahead.tolist() == [4, 5, 4, 5, 2, 1, 7]
     assert metrics.top5(found, 7) == 4 / 7
@@ -191,9 +191,10 @@ def compare_replicas():
         "crop": {"table": make_table(side=9), "augment": "crop"},
         "decay": {"weight_decay": 0.1},
     }.items():
-        one, two = make_steps(batch_size=15, **changes), make_steps(
-            batch_size=15, strategy=mirrored, **changes
-        )  # fmt: skip
+        one, two = (
+            make_steps(batch_size=15, **changes),
+            make_steps(batch_size=15, strategy=mirrored, **changes),
+        )
         sums = [train(steps, 2, 2) for steps in (one, two)]
         outcomes = [Evaluation(steps).evaluate(steps.resident, N, batch=7) for steps in (one, two)]
         pairs = zip(one.model.get_weights(), two.model.get_weights(), strict=True)

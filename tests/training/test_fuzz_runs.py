@@ -24,7 +24,7 @@ from made_run import (
     place_of_runs,
     put_back,
     sealed,
-)  # fmt: skip
+)
 
 from rethink_tf import main
 from rethink_tf.cli import show

@@ -18,13 +18,18 @@ from rethink_tf.training import input_pipeline
 from rethink_tf.training import run as train
 
 TEST = SplitId.TEST
-ORIGINAL, SHUFFLED, RANDOM, GAUSSIAN = ({"pixels": p} for p in (
-    "original", "shuffled", "random", "gaussian"))  # fmt: skip
+ORIGINAL, SHUFFLED, RANDOM, GAUSSIAN = (
+    {"pixels": p} for p in ("original", "shuffled", "random", "gaussian")
+)
 KINDS = [
-    ORIGINAL, SHUFFLED, {"pixels": "shuffled", "shuffle_fraction": 0.3}, RANDOM,
-    {"pixels": "random", "shuffle_fraction": 0.3}, GAUSSIAN,
+    ORIGINAL,
+    SHUFFLED,
+    {"pixels": "shuffled", "shuffle_fraction": 0.3},
+    RANDOM,
+    {"pixels": "random", "shuffle_fraction": 0.3},
+    GAUSSIAN,
     {"pixels": "gaussian", "pixel_mix": 0.3},
-]  # fmt: skip
+]
 NAMES = ["-".join(map(str, kind.values())) for kind in KINDS]
 
 
@@ -55,9 +60,16 @@ def colours(monkeypatch):
 def test_the_arguments_come_from_the_configuration():
     how = load(corrupt=0.25, label_noise="pair_flip", seed=5, examples=50).corruption
     assert how == {
-        "probability": 0.25, "noise": "pair_flip", "given": None, "pixels": "original",
-        "mix": 1.0, "fraction": 1.0, "mean": None, "deviation": None, "seed": 5,
-    }  # fmt: skip
+        "probability": 0.25,
+        "noise": "pair_flip",
+        "given": None,
+        "pixels": "original",
+        "mix": 1.0,
+        "fraction": 1.0,
+        "mean": None,
+        "deviation": None,
+        "seed": 5,
+    }
     how = load(pixels="random", shuffle_fraction=0.4).corruption
     assert (how["pixels"], how["fraction"], how["probability"]) == ("random", 0.4, 0.0)
     how = load(pixels="gaussian", pixel_mix=0.2).corruption

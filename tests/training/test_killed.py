@@ -24,11 +24,27 @@ ARGV += ["--checkpoint_every=1", "--threads=2"]
 # Every call of os.fsync and os.replace of a run, in order: a file, its new name, its folder; the
 # history is appended to, not replaced.
 CALLS = [
-    "fsync", "config.json", "fsync", "fsync", "samples.png", "fsync",
-    "fsync", "fsync", "000001-00000000.ckpt", "fsync",
-    "fsync", "fsync", "000002-00000000.ckpt", "fsync",
-    "fsync", "examples.npz", "fsync", "fsync", "summary.json", "fsync",
-]  # fmt: skip
+    "fsync",
+    "config.json",
+    "fsync",
+    "fsync",
+    "samples.png",
+    "fsync",
+    "fsync",
+    "fsync",
+    "000001-00000000.ckpt",
+    "fsync",
+    "fsync",
+    "fsync",
+    "000002-00000000.ckpt",
+    "fsync",
+    "fsync",
+    "examples.npz",
+    "fsync",
+    "fsync",
+    "summary.json",
+    "fsync",
+]
 # Killed as the n-th call begins: epochs in the history, checkpoints, then "resumes after epoch".
 KILLS = {
     7: (1, 0, None),  # the line of epoch 1 is written, not yet synced
@@ -74,10 +90,12 @@ def killed(tmp_path_factory):
     processes = {
         n: subprocess.Popen(
             [sys.executable, "-c", DRIVER, str(n), *ARGV, f"--runs_dir={folder}"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=environment,
         )
         for n, folder in folders.items()
-    }  # fmt: skip
+    }
     said = {n: process.communicate(timeout=300)[1] for n, process in processes.items()}
     assert {n: p.returncode for n, p in processes.items()} == dict.fromkeys(KILLS, -signal.SIGKILL)
     assert set(said.values()) == {b""}

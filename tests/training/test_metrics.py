@@ -94,5 +94,7 @@ def test_best_so_far_by_hand():
     assert seen == [(0.2, 1, 0.5), (0.4, 2, 0.6), (0.4, 2, 0.7), (0.4, 2, 0.7)]
     without = metrics.best_so_far({}, {"test_accuracy": 0.0, "test_top5_accuracy": None}, 3)
     assert without == {
-        "best_test_accuracy": 0.0, "best_test_epoch": 3, "best_test_top5_accuracy": None
-    }  # fmt: skip
+        "best_test_accuracy": 0.0,
+        "best_test_epoch": 3,
+        "best_test_top5_accuracy": None,
+    }

@@ -13,8 +13,9 @@ from rethink_tf.training.preemption import StoppedError
 
 def run(run_dir, profile, epochs=2, batch_size=100, **changes):
     """(summary, what was said) of a run on 200 digits."""
-    config = RunConfig("mlp_1x512", dataset="digits", examples=200, epochs=epochs,
-                       batch_size=batch_size, **changes)  # fmt: skip
+    config = RunConfig(
+        "mlp_1x512", dataset="digits", examples=200, epochs=epochs, batch_size=batch_size, **changes
+    )
     said = []
     options = Options(profile=profile, checkpoint_every=0)
     summary = train.run(resolve(config), run_dir, options=options, say=said.append)
@@ -109,9 +110,14 @@ def test_a_stopped_run_leaves_no_profiler_running(tmp_path, monkeypatch, tensorf
 
 @pytest.mark.parametrize(
     "argv, value",
-    [([], None), (["--profile"], ""), (["--profile="], ""), (["--profile=a/b"], "a/b"),
-     (["--profile", "--noprofile"], None)],
-)  # fmt: skip
+    [
+        ([], None),
+        (["--profile"], ""),
+        (["--profile="], ""),
+        (["--profile=a/b"], "a/b"),
+        (["--profile", "--noprofile"], None),
+    ],
+)
 def test_the_flag_has_a_value_or_stands_alone(argv, value):
     wanted, options = parse(argv)
     assert options == Options(profile=value) and wanted == RunConfig()

@@ -50,10 +50,13 @@ def trained(tensorflow, tmp_path_factory):
     processes = [
         subprocess.Popen(
             [sys.executable, SUPPORT / "replica_runs.py", str(replicas), folders[replicas]],
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=quiet, text=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=quiet,
+            text=True,
         )
         for replicas in (2, 4)
-    ]  # fmt: skip
+    ]
     before = signal.getsignal(signal.SIGTERM)
     with pytest.MonkeyPatch.context() as patch:  # puts back what `train_all` replaces
         patch.setattr(trainer, "Steps", trainer.Steps)
@@ -149,9 +152,13 @@ def relative(one, many, key):
 
 @pytest.mark.parametrize(
     "replicas, name, tolerance",
-    [(2, "gaussian", ROUNDING), (4, "gaussian", ROUNDING), (2, "crop", ROUNDING),
-     (2, "synchronised", NORMALISED)],
-)  # fmt: skip
+    [
+        (2, "gaussian", ROUNDING),
+        (4, "gaussian", ROUNDING),
+        (2, "crop", ROUNDING),
+        (2, "synchronised", NORMALISED),
+    ],
+)
 def test_the_same_trajectory(trained, replicas, name, tolerance):
     one, many = trained[1, name], trained[replicas, name]
     for key in ("loss", "train_loss", "test_loss"):

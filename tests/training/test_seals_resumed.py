@@ -97,8 +97,10 @@ def test_after_such_a_checkpoint_the_seals_hold_from_the_next_epoch_on(tmp_path,
     with pytest.raises(AuditError, match=r"images of training epoch 3 .*\(seal: train images\)"):
         run(tmp_path)
     assert [line.get("violation") is None for line in results.read_history(tmp_path)] == [
-        True, True, False,
-    ]  # fmt: skip
+        True,
+        True,
+        False,
+    ]
 
 
 def test_seals_hold_within_a_resumed_epoch(tmp_path, monkeypatch):

@@ -48,9 +48,7 @@ def data_dir(tensorflow, tmp_path_factory):
 
 
 def load(data_dir, **kinds):
-    return datasets.load(
-        "imagenet2012", data_dir=data_dir, cache_dir=data_dir / "cache", **kinds
-    )  # fmt: skip
+    return datasets.load("imagenet2012", data_dir=data_dir, cache_dir=data_dir / "cache", **kinds)
 
 
 def run(data_dir, run_dir, **changes):
@@ -101,9 +99,7 @@ def test_a_cache_without_words_is_made_again(data_dir, tmp_path):
     shutil.rmtree(folder)
     array_cache.store(folder, {k: v for k, v in arrays.items() if not k.endswith("_words")})
     said = []
-    split, _ = datasets.load(
-        "imagenet2012", data_dir=data_dir, cache_dir=cache, report=said.append
-    )  # fmt: skip
+    split, _ = datasets.load("imagenet2012", data_dir=data_dir, cache_dir=cache, report=said.append)
     assert "it is older than the words of the images' files" in said[0]
     np.testing.assert_array_equal(split.images.words, arrays["train_words"])
 

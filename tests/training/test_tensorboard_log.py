@@ -10,20 +10,40 @@ from rethink_tf.config.run_config import RunConfig, resolve
 
 LINES = [
     {
-        "epoch": 1, "loss": 2.5, "accuracy": 0.125, "train_loss": 2.25, "train_accuracy": 0.25,
-        "test_loss": 3.5, "test_accuracy": 0.0625, "clean_accuracy": 0.5,
-        "corrupted_accuracy": 0.375, "corrupted_original_accuracy": 0.75, "learning_rate": 0.5,
-        "best_test_accuracy": 0.0625, "best_test_epoch": 1, "label_checksum": 3,
+        "epoch": 1,
+        "loss": 2.5,
+        "accuracy": 0.125,
+        "train_loss": 2.25,
+        "train_accuracy": 0.25,
+        "test_loss": 3.5,
+        "test_accuracy": 0.0625,
+        "clean_accuracy": 0.5,
+        "corrupted_accuracy": 0.375,
+        "corrupted_original_accuracy": 0.75,
+        "learning_rate": 0.5,
+        "best_test_accuracy": 0.0625,
+        "best_test_epoch": 1,
+        "label_checksum": 3,
         "timing": {"train_seconds": 1.0},
     },
     {
-        "epoch": 2, "loss": 1.5, "accuracy": 0.625, "train_loss": None, "train_accuracy": None,
-        "test_loss": None, "test_accuracy": None, "clean_accuracy": None,
-        "corrupted_accuracy": None, "corrupted_original_accuracy": None, "learning_rate": 0.25,
-        "best_test_accuracy": 0.0625, "best_test_epoch": 1, "label_checksum": 3,
+        "epoch": 2,
+        "loss": 1.5,
+        "accuracy": 0.625,
+        "train_loss": None,
+        "train_accuracy": None,
+        "test_loss": None,
+        "test_accuracy": None,
+        "clean_accuracy": None,
+        "corrupted_accuracy": None,
+        "corrupted_original_accuracy": None,
+        "learning_rate": 0.25,
+        "best_test_accuracy": 0.0625,
+        "best_test_epoch": 1,
+        "label_checksum": 3,
         "timing": {"train_seconds": 1.0},
     },
-]  # fmt: skip
+]
 # curve (subfolder): tag: (epoch, value) pairs
 EXPECTED = {
     "train": {
@@ -101,8 +121,15 @@ def test_hyperparameters_are_the_resolved_fields_with_metrics_beside(folder):
     events, scalars = read(folder)
     shown = hyperparameters(events)
     assert set(shown) == set(dataclasses.asdict(CONFIG))
-    expected = {"model": "mlp_1x512", "dataset": "digits", "corrupt": 0.5, "epochs": 150.0,
-                "learning_rate": 0.03, "seed": 0.0, "examples": "all"}  # fmt: skip
+    expected = {
+        "model": "mlp_1x512",
+        "dataset": "digits",
+        "corrupt": 0.5,
+        "epochs": 150.0,
+        "learning_rate": 0.03,
+        "seed": 0.0,
+        "examples": "all",
+    }
     assert {name: shown[name] for name in expected} == expected
     assert scalars == {"final/train_accuracy": [(1, 0.25)], "final/test_accuracy": [(1, 0.0625)]}
 

@@ -14,27 +14,62 @@ from rethink_tf.runs import results
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HISTORY_KEYS = {
-    "epoch", "loss", "accuracy", "train_loss", "train_accuracy", "test_loss", "test_accuracy",
-    "clean_accuracy", "corrupted_accuracy", "corrupted_original_accuracy", "learning_rate",
-    "timing", "best_test_accuracy", "label_checksum", "train_top5_accuracy", "test_top5_accuracy",
+    "epoch",
+    "loss",
+    "accuracy",
+    "train_loss",
+    "train_accuracy",
+    "test_loss",
+    "test_accuracy",
+    "clean_accuracy",
+    "corrupted_accuracy",
+    "corrupted_original_accuracy",
+    "learning_rate",
+    "timing",
+    "best_test_accuracy",
+    "label_checksum",
+    "train_top5_accuracy",
+    "test_top5_accuracy",
     "best_test_top5_accuracy",
-}  # fmt: skip
+}
 SUMMARY_KEYS = HISTORY_KEYS - {"epoch"} | {
-    "status", "reason", "run_id", "config", "epochs", "best_test_epoch", "changed_fraction",
-    "labels_hash", "weights_hash", "replicas", "parameters", "audit", "train_examples",
+    "status",
+    "reason",
+    "run_id",
+    "config",
+    "epochs",
+    "best_test_epoch",
+    "changed_fraction",
+    "labels_hash",
+    "weights_hash",
+    "replicas",
+    "parameters",
+    "audit",
+    "train_examples",
     "test_examples",
-}  # fmt: skip
+}
 CONFIG_KEYS = {
-    "config", "run_id", "argv", "versions", "git_commit", "devices", "replicas", "threads", "audit",
-}  # fmt: skip
+    "config",
+    "run_id",
+    "argv",
+    "versions",
+    "git_commit",
+    "devices",
+    "replicas",
+    "threads",
+    "audit",
+}
 ACCURACIES = {key for key in HISTORY_KEYS if key.endswith("accuracy")}
 
 
 def test_what_a_run_writes(tiny):
     run_dir = tiny.run_dir
     assert {path.name for path in run_dir.iterdir()} >= {
-        "config.json", "history.jsonl", "summary.json", "tb"
-    }  # fmt: skip
+        "config.json",
+        "history.jsonl",
+        "summary.json",
+        "tb",
+    }
     record, summary = results.read_config(run_dir), results.read_summary(run_dir)
     assert set(record) >= CONFIG_KEYS
     assert set(summary) >= SUMMARY_KEYS

@@ -89,8 +89,9 @@ def make_steps(learner, build=None, **changes):
     kinds = {"batch_size": 50, "input_size": learner.input_size, "augment": "none"}
     kinds |= {"momentum": 0.9, "seed": 0, "jit": False, "preprocess": learner.preprocess}
     strategy = tf.distribute.OneDeviceStrategy("/CPU:0")
-    return Steps(build or learner.build, strategy, changes.pop("table", learner.train),
-                 **kinds | changes)  # fmt: skip
+    return Steps(
+        build or learner.build, strategy, changes.pop("table", learner.train), **kinds | changes
+    )
 
 
 def train_steps(steps, epochs=3):

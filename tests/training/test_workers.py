@@ -34,8 +34,11 @@ def environment(tmp_path):
 def start(tmp_path, *flags):
     return subprocess.Popen(
         [str(SCRIPT), *FLAGS, f"--runs_dir={tmp_path}/runs", *flags],
-        env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        env=environment(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def two_workers(tmp_path, *flags):
@@ -48,10 +51,21 @@ def two_workers(tmp_path, *flags):
 
 def one_process(tmp_path, *flags):
     return subprocess.run(
-        [sys.executable, "-m", "rethink_tf.main", *FLAGS, f"--runs_dir={tmp_path}/runs",
-         "--threads=1", *flags],
-        env=environment(tmp_path), capture_output=True, text=True, timeout=240, check=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "rethink_tf.main",
+            *FLAGS,
+            f"--runs_dir={tmp_path}/runs",
+            "--threads=1",
+            *flags,
+        ],
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=True,
+    )
 
 
 def run_dir(tmp_path):
@@ -254,11 +268,17 @@ def test_one_process_asks_itself():
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "{}", "not json", '{"cluster": {"worker": ["a:1"]}}',
-     '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
-     '{"cluster": {"worker": ["a"]}, "task": {"type": "worker", "index": 0}}',
-     '{"cluster": {"worker": ["a:1"], "ps": ["b:1"]}, "task": {"type": "worker", "index": 0}}'],
-)  # fmt: skip
+    [
+        "",
+        "[]",
+        "{}",
+        "not json",
+        '{"cluster": {"worker": ["a:1"]}}',
+        '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
+        '{"cluster": {"worker": ["a"]}, "task": {"type": "worker", "index": 0}}',
+        '{"cluster": {"worker": ["a:1"], "ps": ["b:1"]}, "task": {"type": "worker", "index": 0}}',
+    ],
+)
 def test_a_wrong_tf_config_is_refused(monkeypatch, text):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(RequestError, match="TF_CONFIG: expected"):
@@ -277,9 +297,12 @@ def test_a_cluster_from_slurm(monkeypatch, tensorflow):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr("shutil.which", lambda _: None)
     for name, value in {
-        "PROCID": "2", "STEP_NODELIST": "node[01-03]", "STEP_NUM_TASKS": "3",
-        "STEP_TASKS_PER_NODE": "1(x3)", "JOB_ID": "40007",
-    }.items():  # fmt: skip
+        "PROCID": "2",
+        "STEP_NODELIST": "node[01-03]",
+        "STEP_NUM_TASKS": "3",
+        "STEP_TASKS_PER_NODE": "1(x3)",
+        "JOB_ID": "40007",
+    }.items():
         monkeypatch.setenv(f"SLURM_{name}", value)
     assert json.loads(json.dumps(workers.cluster())) == {
         "cluster": {"worker": ["node01:20007", "node02:20007", "node03:20007"]},

@@ -17,9 +17,16 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".
 NAMED = 5
 # What systems and programs leave behind in folders, beside names that begin with a dot.
 _LEFT_BEHIND = {
-    "__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin",
-    "system volume information", "lost+found", "__pycache__",
-}  # fmt: skip
+    "__macosx",
+    "thumbs.db",
+    "ehthumbs.db",
+    "desktop.ini",
+    "@eadir",
+    "$recycle.bin",
+    "system volume information",
+    "lost+found",
+    "__pycache__",
+}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,8 +12,18 @@ from rethink_tf.storage import content_hash
 from rethink_tf.theory.kernels.gram import KERNELS
 
 # As in a run; all other fields of a run have no meaning here.
-OF_A_RUN = ("dataset", "examples", "input_size", "corrupt", "label_noise", "labels_from", "pixels",
-            "pixel_mix", "shuffle_fraction", "seed")  # fmt: skip
+OF_A_RUN = (
+    "dataset",
+    "examples",
+    "input_size",
+    "corrupt",
+    "label_noise",
+    "labels_from",
+    "pixels",
+    "pixel_mix",
+    "shuffle_fraction",
+    "seed",
+)
 # What may differ among the solutions of one run.
 FREE = ("ridge", "filters", "data_dir", "cache_dir", "threads")
 FEATURES = ("pixels", "gabor", "random_conv")
@@ -36,81 +46,159 @@ class Settings:
     """What a kernel command is to solve, beside the data."""
 
     features: str = fields.field(
-        "pixels", str, "what the kernel is of", group="Kernel", choices=FEATURES,
-    )  # fmt: skip
-    kernel: str | None = fields.field(
-        None, str, "the kernel of these features", group="Kernel", choices=KERNELS,
-        by="linear for random_conv, else gaussian",
-    )  # fmt: skip
-    gamma: float | None = fields.field(
-        None, float, "bandwidth of the gaussian kernel exp(-gamma |x - y|^2)", group="Kernel",
-        low=0.0, high=1e9, open_ends="low", by="by data set and features",
-    )  # fmt: skip
-    ridge: str = fields.field(
-        "0", str, "added to the diagonal of K; several, such as 0,0.1,1, are a path",
+        "pixels",
+        str,
+        "what the kernel is of",
         group="Kernel",
-    )  # fmt: skip
-    filters: str = fields.field(
-        "1024", str, "numbers of random filters; several, such as 1024,4096, are a curve",
-        group="Features",
-    )  # fmt: skip
-    patch: int = fields.field(
-        6, int, "side of a random filter in pixels (Coates & Ng)", group="Features", low=1,
-        high=64,
-    )  # fmt: skip
-    cells: int = fields.field(
-        2, int, "responses of random filters are averaged over so many cells squared",
-        group="Features", low=1, high=16,
-    )  # fmt: skip
-    bias: float = fields.field(
-        1.0, float, "of the two rectifiers of a random filter", group="Features", low=0.0,
-        high=100.0,
-    )  # fmt: skip
-    zca: float = fields.field(
-        0.1, float, "added to the spectrum of whitening", group="Features", low=0.0, high=100.0,
+        choices=FEATURES,
+    )
+    kernel: str | None = fields.field(
+        None,
+        str,
+        "the kernel of these features",
+        group="Kernel",
+        choices=KERNELS,
+        by="linear for random_conv, else gaussian",
+    )
+    gamma: float | None = fields.field(
+        None,
+        float,
+        "bandwidth of the gaussian kernel exp(-gamma |x - y|^2)",
+        group="Kernel",
+        low=0.0,
+        high=1e9,
         open_ends="low",
-    )  # fmt: skip
+        by="by data set and features",
+    )
+    ridge: str = fields.field(
+        "0",
+        str,
+        "added to the diagonal of K; several, such as 0,0.1,1, are a path",
+        group="Kernel",
+    )
+    filters: str = fields.field(
+        "1024",
+        str,
+        "numbers of random filters; several, such as 1024,4096, are a curve",
+        group="Features",
+    )
+    patch: int = fields.field(
+        6,
+        int,
+        "side of a random filter in pixels (Coates & Ng)",
+        group="Features",
+        low=1,
+        high=64,
+    )
+    cells: int = fields.field(
+        2,
+        int,
+        "responses of random filters are averaged over so many cells squared",
+        group="Features",
+        low=1,
+        high=16,
+    )
+    bias: float = fields.field(
+        1.0,
+        float,
+        "of the two rectifiers of a random filter",
+        group="Features",
+        low=0.0,
+        high=100.0,
+    )
+    zca: float = fields.field(
+        0.1,
+        float,
+        "added to the spectrum of whitening",
+        group="Features",
+        low=0.0,
+        high=100.0,
+        open_ends="low",
+    )
     orientations: int = fields.field(
-        8, int, "of the Gabor bank", group="Features", low=1, high=64,
-    )  # fmt: skip
+        8,
+        int,
+        "of the Gabor bank",
+        group="Features",
+        low=1,
+        high=64,
+    )
     frequencies: str = fields.field(
-        "0.1,0.2,0.35", str, "of the Gabor bank, in cycles per pixel", group="Features",
-    )  # fmt: skip
+        "0.1,0.2,0.35",
+        str,
+        "of the Gabor bank, in cycles per pixel",
+        group="Features",
+    )
     gabor_cell: int = fields.field(
-        2, int, "side in pixels of the cells over which Gabor magnitudes are averaged",
-        group="Features", low=1, high=64,
-    )  # fmt: skip
+        2,
+        int,
+        "side in pixels of the cells over which Gabor magnitudes are averaged",
+        group="Features",
+        low=1,
+        high=64,
+    )
     dtype: str = fields.field(
-        "float32", str, "of the factor; residuals and coefficients are float64",
-        group="Solver", choices=("float32", "float64"),
-    )  # fmt: skip
+        "float32",
+        str,
+        "of the factor; residuals and coefficients are float64",
+        group="Solver",
+        choices=("float32", "float64"),
+    )
     tolerance: float = fields.field(
-        1e-6, float, "relative residual at which refinement ends", group="Solver", low=0.0,
+        1e-6,
+        float,
+        "relative residual at which refinement ends",
+        group="Solver",
+        low=0.0,
         high=1.0,
-    )  # fmt: skip
+    )
     refinements: int = fields.field(
-        10, int, "refinement steps at most; each costs a pass over K in float64", group="Solver",
-        low=0, high=1000,
-    )  # fmt: skip
+        10,
+        int,
+        "refinement steps at most; each costs a pass over K in float64",
+        group="Solver",
+        low=0,
+        high=1000,
+    )
     block: int | None = fields.field(
-        None, int, "rows of a block", group="Solver", low=16, high=32768, by="256 to 1024",
-    )  # fmt: skip
+        None,
+        int,
+        "rows of a block",
+        group="Solver",
+        low=16,
+        high=32768,
+        by="256 to 1024",
+    )
     backend: str = fields.field(
-        "auto", str, "who multiplies: numpy, or tensorflow on the first GPU (or on the CPU)",
-        group="Where and how", choices=("auto", "numpy", "tensorflow"),
-    )  # fmt: skip
+        "auto",
+        str,
+        "who multiplies: numpy, or tensorflow on the first GPU (or on the CPU)",
+        group="Where and how",
+        choices=("auto", "numpy", "tensorflow"),
+    )
     data_dir: str | None = fields.field(
-        None, str, "folder of TFDS-prepared sets", group="Where and how",
+        None,
+        str,
+        "folder of TFDS-prepared sets",
+        group="Where and how",
         by="TFDS_DATA_DIR, else ~/tensorflow_datasets",
-    )  # fmt: skip
+    )
     cache_dir: str | None = fields.field(
-        None, str, "folder that keeps kernel matrices and factors: an interrupted solve resumes, "
-        "other labels are solved at once", group="Where and how", by="they are not kept",
-    )  # fmt: skip
+        None,
+        str,
+        "folder that keeps kernel matrices and factors: an interrupted solve resumes, "
+        "other labels are solved at once",
+        group="Where and how",
+        by="they are not kept",
+    )
     threads: int = fields.field(
-        0, int, "threads for arithmetic; 0: as many as there are cores for this process",
-        group="Where and how", low=0, high=4096,
-    )  # fmt: skip
+        0,
+        int,
+        "threads for arithmetic; 0: as many as there are cores for this process",
+        group="Where and how",
+        low=0,
+        high=4096,
+    )
 
 
 def line(

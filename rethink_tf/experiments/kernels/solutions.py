@@ -157,10 +157,20 @@ def solutions(
             for words, table in (("training", data.train), ("test", data.test))
         )
         for _, ridge in wanted:
-            yield 0, interpolate.interpolate(
-                train, test, targets, kernel, ridge=ridge, cache=cache, product=product,
-                block=settings.block, **options,
-            )  # fmt: skip
+            yield (
+                0,
+                interpolate.interpolate(
+                    train,
+                    test,
+                    targets,
+                    kernel,
+                    ridge=ridge,
+                    cache=cache,
+                    product=product,
+                    block=settings.block,
+                    **options,
+                ),
+            )
         return
     kept = _kept(settings, data, cache, device)
     for sums in _sums(settings, data, kept, wanted, progress, device, add):

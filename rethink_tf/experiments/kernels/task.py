@@ -48,8 +48,11 @@ class Flags:
     """Where the run lies."""
 
     runs_dir: str = fields.field(
-        "runs", str, tasks.RUNS_DIR, group="Where and how",
-    )  # fmt: skip
+        "runs",
+        str,
+        tasks.RUNS_DIR,
+        group="Where and how",
+    )
 
 
 LINE = kernel_settings.line("rethink-tf kernels", ABOUT, Flags)
@@ -108,9 +111,11 @@ def _told_what_is_kept(settings: Settings, solutions: Path):
             found = [*folder.glob("factor-*/row_*"), *folder.glob("gram-*/filters_*")]
             what = "what was kept of kernel matrices is" if found else "nothing was kept yet"
             kept.append(f"{what} in {settings.cache_dir}")
-        words = "; ".join(kept) + "; the same command resumes" if kept else (
-            "nothing is kept: type --cache_dir=DIR, with which the same command resumes"
-        )  # fmt: skip
+        words = (
+            "; ".join(kept) + "; the same command resumes"
+            if kept
+            else ("nothing is kept: type --cache_dir=DIR, with which the same command resumes")
+        )
         raise KeyboardInterrupt(f"interrupted; {words}") from None
 
 

@@ -21,17 +21,31 @@ class Flags:
     """What is memorised, and by which networks."""
 
     counts: tuple[int, ...] | None = fields.field(
-        None, "ints", "numbers of images, each of which is memorised", group=_GROUP, low=1,
-        high=200_000, by="50,500,2000, or all",
-    )  # fmt: skip
+        None,
+        "ints",
+        "numbers of images, each of which is memorised",
+        group=_GROUP,
+        low=1,
+        high=200_000,
+        by="50,500,2000, or all",
+    )
     depths: tuple[int, ...] = fields.field(
-        expressivity_runs.DEPTHS, "ints", "depths of the networks: 2 is Theorem 1, others "
-        "Corollary 1", group=_GROUP, low=2, high=1000, by="2,3,6",
-    )  # fmt: skip
+        expressivity_runs.DEPTHS,
+        "ints",
+        "depths of the networks: 2 is Theorem 1, others Corollary 1",
+        group=_GROUP,
+        low=2,
+        high=1000,
+        by="2,3,6",
+    )
     largest: int = fields.field(
-        10_000_000, int, "n up to which it is sought where float64 fails", group=_GROUP, low=1000,
+        10_000_000,
+        int,
+        "n up to which it is sought where float64 fails",
+        group=_GROUP,
+        low=1000,
         high=10_000_000,
-    )  # fmt: skip
+    )
 
 
 LINE = CommandLine(
@@ -49,8 +63,11 @@ def plan(parsed: Parsed) -> Task:
     settings = {"counts": flags.counts, "depths": flags.depths, "largest": flags.largest} | chosen
     plain = {key: list(v) if isinstance(v, tuple) else v for key, v in settings.items()}
     values = {
-        "experiment": "expressivity", "dataset": data.identity, "seed": seed, "settings": plain,
-    }  # fmt: skip
+        "experiment": "expressivity",
+        "dataset": data.identity,
+        "seed": seed,
+        "settings": plain,
+    }
 
     def compute() -> dict[str, Any]:
         train, _ = data.load()

@@ -21,16 +21,31 @@ class Flags:
     """How many images are fitted, and for how long."""
 
     images: int | None = fields.field(
-        None, int, "images that SGD fits, fewer than pixels", group=_GROUP, low=2, high=100_000,
+        None,
+        int,
+        "images that SGD fits, fewer than pixels",
+        group=_GROUP,
+        low=2,
+        high=100_000,
         by="100, or 1 in 100 and at least 10",
-    )  # fmt: skip
+    )
     steps: int = fields.field(
-        20_000, int, "steps of SGD", group=_GROUP, low=1, high=100_000_000,
-    )  # fmt: skip
+        20_000,
+        int,
+        "steps of SGD",
+        group=_GROUP,
+        low=1,
+        high=100_000_000,
+    )
     choice_images: int | None = fields.field(
-        None, int, "images for preprocessings", group=_GROUP, low=10, high=20_000,
+        None,
+        int,
+        "images for preprocessings",
+        group=_GROUP,
+        low=10,
+        high=20_000,
         by="1000, or 1 in 30 and at least 50",
-    )  # fmt: skip
+    )
 
 
 LINE = CommandLine(
@@ -56,8 +71,11 @@ def plan(parsed: Parsed) -> Task:
     )
     settings = {"examples": images, "steps": flags.steps, "choice_examples": choice_images}
     values = {
-        "experiment": "implicit", "dataset": data.identity, "seed": seed, "settings": settings,
-    }  # fmt: skip
+        "experiment": "implicit",
+        "dataset": data.identity,
+        "seed": seed,
+        "settings": settings,
+    }
 
     def compute() -> dict[str, Any]:
         splits = data.load()

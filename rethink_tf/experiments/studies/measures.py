@@ -28,20 +28,36 @@ class Flags:
     """What is measured, and how finely."""
 
     of: str | None = fields.field(
-        None, str, "a finished run, its folder or id, or the flagfile that trains it; as RUN",
-        group=_GROUP, by="none",
-    )  # fmt: skip
+        None,
+        str,
+        "a finished run, its folder or id, or the flagfile that trains it; as RUN",
+        group=_GROUP,
+        by="none",
+    )
     sharpness_examples: int = fields.field(
-        measures.EXAMPLES, int, "training examples on which sharpness is taken", group=_GROUP,
-        low=1, high=10**6,
-    )  # fmt: skip
+        measures.EXAMPLES,
+        int,
+        "training examples on which sharpness is taken",
+        group=_GROUP,
+        low=1,
+        high=10**6,
+    )
     sharpness_draws: int = fields.field(
-        measures.DRAWS, int, "draws of the noise of sharpness", group=_GROUP, low=1, high=1000,
-    )  # fmt: skip
+        measures.DRAWS,
+        int,
+        "draws of the noise of sharpness",
+        group=_GROUP,
+        low=1,
+        high=1000,
+    )
     signs: int = fields.field(
-        0, int, "draws of random signs, each a training as long as the run's own", group=_GROUP,
-        low=0, high=100,
-    )  # fmt: skip
+        0,
+        int,
+        "draws of random signs, each a training as long as the run's own",
+        group=_GROUP,
+        low=0,
+        high=100,
+    )
 
 
 LINE = CommandLine(
@@ -66,8 +82,10 @@ def _task(named: str, parsed: Parsed) -> Task:
     flags, options = parsed[Flags], parsed[Options]
     folder = _folder(named, Path(options.runs_dir))
     settings = {
-        "examples": flags.sharpness_examples, "draws": flags.sharpness_draws, "signs": flags.signs,
-    }  # fmt: skip
+        "examples": flags.sharpness_examples,
+        "draws": flags.sharpness_draws,
+        "signs": flags.signs,
+    }
     usual = {"examples": measures.EXAMPLES, "draws": measures.DRAWS, "signs": 0}
     values = {"experiment": "measures", "of": _run_id(folder), "seed": parsed[RunConfig].seed}
     if settings != usual:

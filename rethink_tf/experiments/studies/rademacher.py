@@ -21,9 +21,13 @@ class Flags:
     """How often signs are drawn."""
 
     draws: int = fields.field(
-        1, int, "how many times the signs are drawn, each a training", group="This study", low=1,
+        1,
+        int,
+        "how many times the signs are drawn, each a training",
+        group="This study",
+        low=1,
         high=rademacher.MOST_DRAWS,
-    )  # fmt: skip
+    )
 
 
 LINE = CommandLine(
@@ -43,9 +47,12 @@ def plan(parsed: Parsed) -> Task:
     values = {
         "experiment": "rademacher",
         "dataset": content_hash.parts(run.dataset)[1] or run.dataset,
-        "seed": run.seed, "examples": run.examples, "epochs": run.epochs, "draws": draws,
+        "seed": run.seed,
+        "examples": run.examples,
+        "epochs": run.epochs,
+        "draws": draws,
         "network": {"model": run.model, **run_config.identity(run)},
-    }  # fmt: skip
+    }
 
     def compute() -> dict[str, Any]:
         datasets.require(run.dataset, options.data_dir)

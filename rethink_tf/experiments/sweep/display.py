@@ -103,8 +103,10 @@ class Plain:
         self.queued = executor.queues  # and when a run really starts is not known here
         before = len(jobs) - len(self.jobs)
         self.said_at = time.monotonic()
-        self.say(f"{counted(len(jobs), 'run')}: {before} ended before, {len(self.jobs)} to do; "
-                 f"{executor.words}; {words(*self.clock.left(jobs))}")  # fmt: skip
+        self.say(
+            f"{counted(len(jobs), 'run')}: {before} ended before, {len(self.jobs)} to do; "
+            f"{executor.words}; {words(*self.clock.left(jobs))}"
+        )
 
     def _place(self, job: Job) -> str:
         return f"[{self.jobs.index(job) + 1}/{len(self.jobs)}]"

@@ -22,9 +22,11 @@ WAITING, STARTED, ENDED = "waiting", "started", "ended"
 LOGS = ".sweep"
 # The exit code that a finished or damaged run's own command would give.
 _CODES = {
-    FINISHED: ExitCode.DONE, INVALID: ExitCode.INVALID, DIVERGED: ExitCode.DIVERGED,
+    FINISHED: ExitCode.DONE,
+    INVALID: ExitCode.INVALID,
+    DIVERGED: ExitCode.DIVERGED,
     DAMAGED: ExitCode.STORAGE_FAILED,
-}  # fmt: skip
+}
 
 
 @dataclasses.dataclass(eq=False)

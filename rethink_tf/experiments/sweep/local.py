@@ -68,9 +68,13 @@ class Slots:
         slot = min(set(range(self.count)) - set(self.running))
         module, *asked = job.plan.command
         process = child.start(
-            module, [*asked, *argv], log,
-            cores=self.cores[slot], threads=threads, gpu=self.gpus[slot],
-        )  # fmt: skip
+            module,
+            [*asked, *argv],
+            log,
+            cores=self.cores[slot],
+            threads=threads,
+            gpu=self.gpus[slot],
+        )
         self.running[slot] = job, process
 
     def poll(self) -> list[tuple]:

@@ -106,9 +106,11 @@ class RayTasks:
         if self.owner:
             try:
                 ray.init(
-                    address=address, log_to_driver=False,
-                    configure_logging=False, include_dashboard=False,
-                )  # fmt: skip
+                    address=address,
+                    log_to_driver=False,
+                    configure_logging=False,
+                    include_dashboard=False,
+                )
             except ray.exceptions.AuthenticationError as error:
                 line = str(error).splitlines()[0]
                 raise RequestError(

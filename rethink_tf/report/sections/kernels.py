@@ -73,12 +73,15 @@ def _figure(curves) -> Figure:
         figure, (axes,) = drawing.axes_grid(1, 1, 4.6)
         for number, (ridge, curve) in enumerate(curves.items()):
             axes.errorbar(
-                list(curve), [derived.mean(values) for values in curve.values()],
+                list(curve),
+                [derived.mean(values) for values in curve.values()],
                 yerr=[derived.deviation(values) or 0.0 for values in curve.values()],
-                linestyle="", marker=drawing.MARKERS[number % len(drawing.MARKERS)], markersize=7,
+                linestyle="",
+                marker=drawing.MARKERS[number % len(drawing.MARKERS)],
+                markersize=7,
                 color=drawing.COLOURS[number % len(drawing.COLOURS)],
                 label=f"ours, ridge {ridge:g}",
-            )  # fmt: skip
+            )
         printed = paper.TABLE3["cifar10", "random_conv"]
         with_ridge = present(printed.ridge_test_error, "the paper's error with ridge")
         for error, full, words in (
@@ -86,9 +89,15 @@ def _figure(curves) -> Figure:
             (with_ridge, False, "the paper's, with ridge"),
         ):
             axes.plot(
-                [PAPERS_FILTERS], [100 * error], linestyle="", marker="D", markersize=8,
-                color=drawing.INK, markerfacecolor=drawing.INK if full else "none", label=words,
-            )  # fmt: skip
+                [PAPERS_FILTERS],
+                [100 * error],
+                linestyle="",
+                marker="D",
+                markersize=8,
+                color=drawing.INK,
+                markerfacecolor=drawing.INK if full else "none",
+                label=words,
+            )
         ticks = sorted({*(count for curve in curves.values() for count in curve), PAPERS_FILTERS})
         axes.set_xscale("log")
         axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])

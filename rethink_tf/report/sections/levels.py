@@ -38,10 +38,13 @@ def _order(level: tuple[str, float]) -> tuple[int, float]:
 def _by_kind(placed: dict[tuple[str, float], Found]) -> dict[str, list[tuple[float, Found]]]:
     """Kind: (degree, found) by degree, the original data first in each."""
     return {
-        kind: [(p, f) for (k, p), f in sorted(placed.items(), key=lambda i: i[0][1])
-               if k in (kind, "original")]
+        kind: [
+            (p, f)
+            for (k, p), f in sorted(placed.items(), key=lambda i: i[0][1])
+            if k in (kind, "original")
+        ]
         for kind in KINDS
-    }  # fmt: skip
+    }
 
 
 def levels(gathered: Gathered, _first: float):
@@ -142,8 +145,13 @@ def transfer(gathered: Gathered, _first: float):
         values = weights.summaries("test_accuracy", 100.0) if weights else ()
         if values:
             axes.axhline(derived.mean(values), color=drawing.INK, linestyle="--", linewidth=1.3)
-            axes.annotate("random weights", (0, derived.mean(values)), xytext=(0, 3),
-                          textcoords="offset points", fontsize=8)  # fmt: skip
+            axes.annotate(
+                "random weights",
+                (0, derived.mean(values)),
+                xytext=(0, 3),
+                textcoords="offset points",
+                fontsize=8,
+            )
         axes.set_xlim(-0.02, 1.02)
         drawing.label_axes(axes, "Level of the parent's randomisation", "Test accuracy (%)")
         drawing.legend(figure, series, ncols=2)

@@ -34,9 +34,13 @@ def _shade(axes, found, colour: int) -> None:
     bests = derived.band(_best(found))
     if tests:
         axes.fill_between(
-            [p[0] for p in tests], [p[1] for p in tests], [p[1] for p in bests],
-            color=drawing.COLOURS[colour], alpha=0.25, linewidth=0,
-        )  # fmt: skip
+            [p[0] for p in tests],
+            [p[1] for p in tests],
+            [p[1] for p in bests],
+            color=drawing.COLOURS[colour],
+            alpha=0.25,
+            linewidth=0,
+        )
 
 
 def figure2a(gathered: Gathered, _first: float):
@@ -68,9 +72,13 @@ def figure2a(gathered: Gathered, _first: float):
             if printed["row"] in by_name:
                 _shade(axes, by_name[printed["row"]], number)
                 axes.axhline(
-                    100 * float(printed["test"]), color=drawing.COLOURS[number], alpha=0.55,
-                    linestyle=(0, (1, 1.2)), linewidth=2.4, zorder=1.5,
-                )  # fmt: skip
+                    100 * float(printed["test"]),
+                    color=drawing.COLOURS[number],
+                    alpha=0.55,
+                    linestyle=(0, (1, 1.2)),
+                    linewidth=2.4,
+                    zorder=1.5,
+                )
         axes.set_ylim(0, 102)
         drawing.label_axes(axes, "Epoch", "Top-1 accuracy (%)")
         drawing.legend(figure, series, ncols=2)

@@ -85,8 +85,13 @@ def regularisation(gathered: Gathered, _first: float):
         config = found.plan.config
         kind = next(k for k in reversed(_DATA) if f"_{k}_" in f"_{found.plan.row}_")
         words = _DATA[kind]
-        labels = (config.model, config.dataset, words, decay_words(config),
-                  YES_NO[bool(config.dropout)])  # fmt: skip
+        labels = (
+            config.model,
+            config.dataset,
+            words,
+            decay_words(config),
+            YES_NO[bool(config.dropout)],
+        )
         cells = {
             "train (%)": percent(found, "train_accuracy"),
             "test (%)": percent(found, "test_accuracy"),
@@ -131,10 +136,14 @@ def regularisation(gathered: Gathered, _first: float):
 def _dot(axes, x: float, values, colour: int, hollow: bool) -> None:
     if values:
         axes.errorbar(
-            [x], [derived.mean(values)], yerr=[derived.deviation(values) or 0.0],
-            color=drawing.COLOURS[colour], marker=drawing.MARKERS[colour], markersize=7,
+            [x],
+            [derived.mean(values)],
+            yerr=[derived.deviation(values) or 0.0],
+            color=drawing.COLOURS[colour],
+            marker=drawing.MARKERS[colour],
+            markersize=7,
             markerfacecolor="none" if hollow else drawing.COLOURS[colour],
-        )  # fmt: skip
+        )
 
 
 # (data set, corruption): train and test accuracy of the first author's demonstration, in percent.

@@ -51,9 +51,11 @@ def rademacher(gathered: Gathered, _first: float):
 
 
 _FIT = {
-    "weights": "weights", "weights stated": "weights_stated", "width": "width",
+    "weights": "weights",
+    "weights stated": "weights_stated",
+    "width": "width",
     "labels wrong": "errors",
-}  # fmt: skip
+}
 
 
 def expressivity(gathered: Gathered, _first: float):
@@ -70,8 +72,11 @@ def expressivity(gathered: Gathered, _first: float):
             rows.append(row(labels, cells, found))
         for run in found.runs[:1]:
             title = "Theorem 1 in float64: largest error before rounding against n"
-            figures.append(_figure(f"expressivity_{found.plan.row}", title,
-                                   theory_figures.precision, run.summary))  # fmt: skip
+            figures.append(
+                _figure(
+                    f"expressivity_{found.plan.row}", title, theory_figures.precision, run.summary
+                )
+            )
     notes = (
         "Labels drawn at random. Weights are counted in the Keras model; stated are 2n + d of "
         "Theorem 1 (depth 2) and what Corollary 1 comes to. Wrong: after rounding.",
@@ -102,11 +107,19 @@ def implicit(gathered: Gathered, _first: float):
             of = f"implicit_{found.plan.row}"
             data = found.plan.config["dataset"]
             figures += [
-                _figure(f"{of}_sgd", f"{data}: SGD and the solution of least norm",
-                        theory_figures.descent, run.summary["sgd"]),
-                _figure(f"{of}_norm", f"{data}: norm and test error of the least-norm solution",
-                        functools.partial(theory_figures.norms, exact_below=EXACT), run.summary),
-            ]  # fmt: skip
+                _figure(
+                    f"{of}_sgd",
+                    f"{data}: SGD and the solution of least norm",
+                    theory_figures.descent,
+                    run.summary["sgd"],
+                ),
+                _figure(
+                    f"{of}_norm",
+                    f"{data}: norm and test error of the least-norm solution",
+                    functools.partial(theory_figures.norms, exact_below=EXACT),
+                    run.summary,
+                ),
+            ]
     notes = (
         "All are solutions of least norm on the same images, features scaled to mean squared "
         "length 1; where there are fewer dimensions than images they do not interpolate, and their "

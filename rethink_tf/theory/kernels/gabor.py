@@ -89,8 +89,9 @@ def responses(
         # At the border a SAME average is over the pixels that there are.
         return tf.nn.avg_pool2d(size, cell, cell, "SAME")
 
-    out = np.empty((n, dimensions((height, width, channels), frequencies, orientations, cell)),
-                   np.float32)  # fmt: skip
+    out = np.empty(
+        (n, dimensions((height, width, channels), frequencies, orientations, cell)), np.float32
+    )
     for start in range(0, n, BATCH):
         part = images[start : start + BATCH]
         out[start : start + BATCH] = of_batch(part).numpy().reshape(len(part), -1)

@@ -98,10 +98,14 @@ def add(
     progress: Callable[[float], object] = lambda share: None,
 ) -> None:
     """Adds the products of a block of features, float32 [n, d] and [m, d], to the sums."""
-    parts = [(row, train[start:stop], train[:stop])
-             for (start, stop), row in zip(sums.rows, sums.train, strict=True)]  # fmt: skip
-    parts += [(row, test[i * gram.TEST_ROWS : i * gram.TEST_ROWS + len(row)], train)
-              for i, row in enumerate(sums.test)]  # fmt: skip
+    parts = [
+        (row, train[start:stop], train[:stop])
+        for (start, stop), row in zip(sums.rows, sums.train, strict=True)
+    ]
+    parts += [
+        (row, test[i * gram.TEST_ROWS : i * gram.TEST_ROWS + len(row)], train)
+        for i, row in enumerate(sums.test)
+    ]
     done, whole = 0, sum(row.size for row, *_ in parts)
     for row, left, right in parts:
         add_products(row, left, right)
@@ -116,8 +120,9 @@ def as_gram(sums: Sums, kernel: Kernel) -> Gram:
     """The sums as the Gram of K, their mean over features plus one, under a kernel."""
     n, m = sums.rows[-1][1], sum(map(len, sums.test))
     first = {start: i for i, (start, _) in enumerate(sums.rows)}
-    diagonals = [np.diag(row[:, start:]) for (start, _), row in zip(sums.rows, sums.train,
-                                                                    strict=True)]  # fmt: skip
+    diagonals = [
+        np.diag(row[:, start:]) for (start, _), row in zip(sums.rows, sums.train, strict=True)
+    ]
     squares = np.concatenate(diagonals).astype(np.float64) / sums.features + 1
 
     test_squares = sums.test_squares / sums.features + 1

@@ -21,13 +21,30 @@ MOMENT_EXAMPLES = 1000
 
 CLASS_NAMES = {
     "cifar10": (
-        "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+        "airplane",
+        "automobile",
+        "bird",
+        "cat",
+        "deer",
+        "dog",
+        "frog",
+        "horse",
+        "ship",
+        "truck",
     ),
     "fashion_mnist": (
-        "T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag",
+        "T-shirt",
+        "trousers",
+        "pullover",
+        "dress",
+        "coat",
+        "sandal",
+        "shirt",
+        "sneaker",
+        "bag",
         "ankle boot",
     ),
-}  # fmt: skip
+}
 
 
 def choose(labels: np.ndarray, count: int = ROWS) -> np.ndarray:
@@ -79,9 +96,14 @@ def run_samples(config: RunConfig, source, train) -> np.ndarray:
             title.insert(0, "this run:")
         else:
             seen = pixels.corrupt_pixels(
-                images, index, pixels=kind, split=SplitId.TRAIN, seed=config.seed,
-                mean=mean, deviation=deviation,
-            )  # fmt: skip
+                images,
+                index,
+                pixels=kind,
+                split=SplitId.TRAIN,
+                seed=config.seed,
+                mean=mean,
+                deviation=deviation,
+            )
         columns["\n".join(title)] = (seen, true if kind == "original" else given)
     if own_kind is None:
         epoch = ["in epoch 1"] if config.augment != "none" else []
