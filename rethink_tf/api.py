@@ -236,7 +236,7 @@ def corrupt_pixels(
         mix=pixel_mix,
         fraction=shuffle_fraction,
         mean=values.mean(axis=0),
-        deviation=values.std(axis=0),
+        std=values.std(axis=0),
     )
 
 

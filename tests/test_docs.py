@@ -26,7 +26,7 @@ ROOT, DOCS = documents.ROOT, documents.ROOT / "docs"
 PAGES = {str(path.relative_to(ROOT)): path.read_text() for path in documents.pages()}
 IMAGES = sorted((DOCS / "images").iterdir())
 # Words of this project's own that its language has given up, as whole words in text.
-RETIRED = ("arrivals", "online", "foreign", "twin", "the only door", "leaf science", "is said")
+RETIRED = ("arrivals", "online", "custom", "reference", "the only door", "leaf science", "is said")
 
 
 class Parsed(Exception):

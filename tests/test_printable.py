@@ -13,7 +13,7 @@ import rethink_tf
 from rethink_tf import console
 from rethink_tf.analysis import randomisation_page
 from rethink_tf.data import registry as datasets
-from rethink_tf.data.sources import custom as foreign_data
+from rethink_tf.data.sources import custom as custom_data
 from rethink_tf.experiments.sweep import display as sweep_view
 from rethink_tf.plotting import style as pictures
 from rethink_tf.printable import markdown, printable
@@ -141,7 +141,7 @@ def test_all_that_is_said_of_a_folder_is_one_line_each(evil):
     info = datasets.info(f"folder:{evil}")
     assert len(info.notes) == 6
     parts = datasets.load(f"folder:{evil}")
-    for line in (*info.notes, *foreign_data.describe(*parts, info.class_names)):
+    for line in (*info.notes, *custom_data.describe(*parts, info.class_names)):
         assert line.isprintable(), line
     assert info.class_names[0] == f"0{EVIL}", "a class keeps its name"
 
@@ -196,7 +196,7 @@ def test_names_in_a_reports_table_break_no_cell():
 
 
 def test_names_in_the_page_of_a_randomisation_test_break_no_line():
-    number = {"mean": 0.5, "deviation": None, "n": 1}
+    number = {"mean": 0.5, "std": None, "n": 1}
     case = {
         "name": "true labels",
         "seeds": [0],

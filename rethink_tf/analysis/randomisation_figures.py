@@ -35,9 +35,9 @@ class Run:
 def spread(values: list[float]) -> dict[str, float | int | None]:
     """Mean and standard deviation (None for one value) of n values; all None for none."""
     if not values:
-        return {"mean": None, "deviation": None, "n": 0}
-    deviation = statistics.stdev(values) if len(values) > 1 else None
-    return {"mean": statistics.fmean(values), "deviation": deviation, "n": len(values)}
+        return {"mean": None, "std": None, "n": 0}
+    std = statistics.stdev(values) if len(values) > 1 else None
+    return {"mean": statistics.fmean(values), "std": std, "n": len(values)}
 
 
 def of_case(name: str, runs: list[Run], threshold: float) -> dict[str, Any]:
@@ -203,6 +203,6 @@ def number(found: dict, scale: float = 1, unit: str = "") -> str:
     if found["mean"] is None:
         return "not reached" if not unit else "-"
     mean = f"{scale * found['mean']:.{1 if unit or found['n'] > 1 else 0}f}"
-    if found["deviation"] is None:
+    if found["std"] is None:
         return f"{mean}{unit}"
-    return f"{mean} ± {scale * found['deviation']:.1f}{unit}"
+    return f"{mean} ± {scale * found['std']:.1f}{unit}"

@@ -237,9 +237,9 @@ def _stored(dataset: Any, out: Path) -> tuple[Any, tuple[str, ...]]:
             "dataset: expected a name, or arrays (x_train, y_train, x_test, y_test), received "
             f"{type(dataset).__name__}"
         ) from None
-    from rethink_tf.data.sources import custom as foreign_data
+    from rethink_tf.data.sources import custom as custom_data
 
-    opened = foreign_data.from_arrays(x_train, y_train, x_test, y_test)
+    opened = custom_data.from_arrays(x_train, y_train, x_test, y_test)
     arrays, path = opened.load(), out / f"arrays-{opened.content[:12]}.npz"
     if not path.is_file():
         names = ("train_images", "train_labels", "test_images", "test_labels")

@@ -55,7 +55,7 @@ def at_chance(summary: dict[str, Any]) -> bool | None:
     found = _CHANCE.search(str(checks[-1].get("detail"))) if checks else None
     if found is None:
         return None
-    q, deviation, digits = float(found[1]), float(found[2]), len(found[3])
+    q, std, digits = float(found[1]), float(found[2]), len(found[3])
     rounding = 0.5 * 10.0**-digits
     away = max(abs(summary["test_accuracy"] - q) - rounding, 0.0)
-    return away <= Z_LIMIT * (deviation + rounding)
+    return away <= Z_LIMIT * (std + rounding)

@@ -1,7 +1,8 @@
 """Measures what the pipeline really yields, and refuses a run that is not what it says.
 
-The strongest checks come first: every given label against the NumPy twin, every true label against
-the source. The others need no twin, so they hold for anyone's labels. Imports no TensorFlow.
+The strongest checks come first: every given label against the NumPy reference, every true
+label against the source. The others need no reference, so they hold for anyone's labels.
+Imports no TensorFlow.
 """
 
 from typing import Any
@@ -21,7 +22,7 @@ def before_training(
     *,
     source: Any,
     test_source: Any,
-    twin: np.ndarray,
+    reference: np.ndarray,
     probability: float | None,
     noise: str = "uniform",
 ) -> list[Check]:
@@ -31,14 +32,14 @@ def before_training(
         first, second: training Tables of two passes over the pipeline.
         test: Table of the test set.
         source, test_source: the Splits that the pipeline read.
-        twin: int32 [N], the labels that the NumPy twin gives for `source`.
+        reference: int32 [N], the labels that the NumPy reference gives for `source`.
         probability: of replacement, as configured; None for labels of unknown kind.
         noise: kind of label noise, as configured.
     """
     k = source.num_classes
     checks = [
         equal("index_equals_source", first.index, source.index, "identities"),
-        equal("given_equals_twin", first.given, twin, "given labels"),
+        equal("given_equals_reference", first.given, reference, "given labels"),
         equal("true_equals_source", first.true, source.labels, "true labels"),
     ]
     case = Labels(first.true, first.given, k, first.index)
@@ -86,11 +87,11 @@ def after_training(true: np.ndarray, predicted: np.ndarray, num_classes: int) ->
     n, q = len(true), 1 / num_classes
     table = transitions(true, predicted, num_classes) / n
     centred = table - table.mean(axis=0) - table.mean(axis=1, keepdims=True) + table.mean()
-    deviation = np.sqrt(q * (1 - q) / n + (centred**2).sum() / (num_classes - 1))
+    std = np.sqrt(q * (1 - q) / n + (centred**2).sum() / (num_classes - 1))
     accuracy = float(np.trace(table))
-    z = (accuracy - q) / deviation
+    z = (accuracy - q) / std
     return Check(
         "test_at_chance",
         bool(abs(z) <= Z_LIMIT),
-        f"test accuracy {accuracy:.4f}, chance {q:.4f} +- {deviation:.4f}, z = {z:.1f}",
+        f"test accuracy {accuracy:.4f}, chance {q:.4f} +- {std:.4f}, z = {z:.1f}",
     )

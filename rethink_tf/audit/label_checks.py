@@ -1,4 +1,4 @@
-"""What labels drawn by a stated rule must look like: checks that need no twin.
+"""What labels drawn by a stated rule must look like: checks that need no reference.
 
 They hold for anyone's labels, and judge what the pipeline yields as well. Imports no TensorFlow.
 """
@@ -184,11 +184,11 @@ def independence(case: Labels) -> Check:
     agree, pairs = float(np.trace(case.table)), rows * columns
     chance = float(pairs.sum()) / n
     centred = pairs.sum() - (rows * columns**2 + columns * rows**2).sum() / n + chance**2
-    deviation = math.sqrt(max(float(centred), 0.0) / max(n - 1, 1))
+    std = math.sqrt(max(float(centred), 0.0) / max(n - 1, 1))
     cells = _without_rare(_without_rare(case.table).T).T
     rows, columns = cells.sum(axis=1).astype(float), cells.sum(axis=0).astype(float)
     r, c = cells.shape
-    if min(r, c) < 2 or n < 8 or 2 * CHANCE_Z * deviation > 0.1 * (n - chance):
+    if min(r, c) < 2 or n < 8 or 2 * CHANCE_Z * std > 0.1 * (n - chance):
         return Check(name, None, f"{n} examples are too few to tell")
     chi2 = n * (float((cells**2.0 / rows[:, None] / columns).sum()) - 1)
     sides = [(size - 1) * (n - size) / (n - 1) for size in (r, c)]
@@ -197,7 +197,7 @@ def independence(case: Labels) -> Check:
     variance = 2 * n / (n - 3) * (sides[0] - spreads[0]) * (sides[1] - spreads[1])
     variance += n**2 / (n - 1) * spreads[0] * spreads[1]
     law = stats.gamma(mean**2 / variance, scale=variance / mean)
-    p, z = 2 * float(min(law.sf(chi2), law.cdf(chi2))), (agree - chance) / deviation
-    detail = f"{agree / n:.4f} agree, chance {chance / n:.4f} +- {deviation / n:.4f}; chi-squared "
+    p, z = 2 * float(min(law.sf(chi2), law.cdf(chi2))), (agree - chance) / std
+    detail = f"{agree / n:.4f} agree, chance {chance / n:.4f} +- {std / n:.4f}; chi-squared "
     detail += f"{chi2:,.1f} on {(r - 1) * (c - 1):,} degrees, p {p:.2g}"
     return Check(name, abs(z) <= CHANCE_Z and p >= TAIL, detail)

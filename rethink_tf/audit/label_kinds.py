@@ -166,9 +166,9 @@ def _partly_shifted(case: Labels) -> Found | None:
         here, there = _at_lag(lag, n)
         chances = goes[case.true[here], case.true[there]]
         excess = float((case.given[here] == case.true[there]).sum() - chances.sum())
-        deviation = math.sqrt(float((chances * (1 - chances)).sum()) + 1)
+        std = math.sqrt(float((chances * (1 - chances)).sum()) + 1)
         share = excess / max(float((1 - chances).sum()), 1)
-        if excess > 8 * deviation and share > best[0]:
+        if excess > 8 * std and share > best[0]:
             best = (share, lag)
     if best[1]:
         return _shift_found(case, best[1], best[0], f"a share of about {best[0]:.2f} is")

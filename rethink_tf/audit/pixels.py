@@ -1,6 +1,6 @@
 """Audit of corrupted pixels: what reaches the model against what the kind of corruption says.
 
-The first check compares a sample with the NumPy twin; the others need no twin. Imports no
+The first check compares a sample with the NumPy reference; the others need no reference. Imports no
 TensorFlow.
 """
 
@@ -185,7 +185,7 @@ def _positions(images: np.ndarray) -> int:
 
 
 def gaussian_moments(
-    original: np.ndarray, got: np.ndarray, mix: float, mean: Any, deviation: Any, name: str
+    original: np.ndarray, got: np.ndarray, mix: float, mean: Any, std: Any, name: str
 ) -> list[Check]:
     """The noise part has the training set's mean and variance per channel, and no image in it."""
     if got.dtype != np.float32:
@@ -195,14 +195,14 @@ def gaussian_moments(
     noise = (got[sample] - np.float32(1 - mix) * images) / np.float32(mix)
     draws = noise[..., 0].size
     z_mean = np.abs(noise.mean(axis=(0, 1, 2), dtype=np.float64) - mean)
-    z_mean = float((z_mean / (deviation / np.sqrt(draws))).max())
-    ratio = noise.var(axis=(0, 1, 2), dtype=np.float64) / np.square(deviation)
+    z_mean = float((z_mean / (std / np.sqrt(draws))).max())
+    ratio = noise.var(axis=(0, 1, 2), dtype=np.float64) / np.square(std)
     z_variance = float((np.abs(ratio - 1) / np.sqrt(2 / draws)).max())
     correlation = _correlation(images, noise)
     # The images' own deviation, over 5,000 of them, is all that the prediction for a mix needs.
     centred = images - images.mean(axis=(1, 2), keepdims=True)
     signal = (1 - mix) ** 2 * centred.var(dtype=np.float64)
-    predicted = np.sqrt(signal / (signal + mix**2 * np.mean(np.square(deviation))))
+    predicted = np.sqrt(signal / (signal + mix**2 * np.mean(np.square(std))))
     measured = _correlation(images, got[sample])
     limit = SIGMAS / np.sqrt(images.size)
     return [
@@ -222,15 +222,15 @@ def gaussian_moments(
 
 
 def equals_twin(split: Any, got: np.ndarray, **kinds: Any) -> Check:
-    """A sample, spread over the split, against the NumPy twin; Gaussian to 1e-4 deviations."""
+    """A sample, spread over the split, against the NumPy reference; Gaussian to 1e-4 deviations."""
     chosen = np.unique(np.linspace(0, len(got) - 1, min(SAMPLE, len(got))).astype(int))
-    twin = pixel_corruptions.corrupt_pixels(
+    reference = pixel_corruptions.corrupt_pixels(
         split.images[chosen], split.index[chosen], split=split_id(split), **kinds
     )
-    name = f"pixels_equal_twin_{split.name}"
+    name = f"pixels_equal_reference_{split.name}"
     if kinds["pixels"] != "gaussian":
-        return equal(name, got[chosen], twin, "sampled images")
-    worst = float(np.abs((got[chosen] - twin) / np.float32(kinds["deviation"])).max())
+        return equal(name, got[chosen], reference, "sampled images")
+    worst = float(np.abs((got[chosen] - reference) / np.float32(kinds["std"])).max())
     return Check(
         name, worst < 1e-4, f"at most {worst:.1e} deviations apart on {len(chosen)} images"
     )
@@ -279,16 +279,16 @@ def central_part(image: np.ndarray, size: int) -> np.ndarray:
 def standardised(seen: np.ndarray) -> Check:
     """Each image as the model sees it has mean 0 and deviation 1 (flat ones: 0)."""
     means = np.abs(seen.mean(axis=(1, 2, 3)))
-    deviations = seen.std(axis=(1, 2, 3))
-    flat = deviations < 1e-3
-    worst = float(max(means.max(), np.abs(deviations[~flat] - 1).max(initial=0)))
+    stds = seen.std(axis=(1, 2, 3))
+    flat = stds < 1e-3
+    worst = float(max(means.max(), np.abs(stds[~flat] - 1).max(initial=0)))
     return Check("standardised", worst < 1e-3, f"off by at most {worst:.1e} on {len(seen)} images")
 
 
-def channel_normed(seen: np.ndarray, images: np.ndarray, mean: Any, deviation: Any) -> Check:
+def channel_normed(seen: np.ndarray, images: np.ndarray, mean: Any, std: Any) -> Check:
     """Each channel as the model sees it is (image - mean) / deviation, to 1e-4."""
-    twin = (images.astype(np.float64) - mean) / deviation
-    worst = float(np.abs(seen - twin).max())
+    reference = (images.astype(np.float64) - mean) / std
+    worst = float(np.abs(seen - reference).max())
     return Check("channel_normed", worst < 1e-4, f"off by at most {worst:.1e}")
 
 
@@ -302,7 +302,7 @@ def before_training(
     mix: float,
     fraction: float,
     mean: Any,
-    deviation: Any,
+    std: Any,
     seed: int,
 ) -> list[Check]:
     """All checks of the images that the pipeline yields.
@@ -313,7 +313,7 @@ def before_training(
         pixels, mix, fraction, mean, deviation, seed: see `pixels.corrupt_pixels`.
     """
     kinds = {"pixels": pixels, "mix": mix, "fraction": fraction, "seed": seed}
-    kinds |= {"mean": mean, "deviation": deviation}
+    kinds |= {"mean": mean, "std": std}
     both = ((train, train_got), (test, test_got))
     if pixels == "original":
         return [equal(f"images_untouched_{s.name}", got, s.images, "images") for s, got in both]
@@ -328,5 +328,5 @@ def before_training(
         if pixels == "random":
             checks += shuffled_apart(split.images, got, fraction, split.name)
         if pixels == "gaussian":
-            checks += gaussian_moments(split.images, got, mix, mean, deviation, split.name)
+            checks += gaussian_moments(split.images, got, mix, mean, std, split.name)
     return checks

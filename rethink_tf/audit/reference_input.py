@@ -82,8 +82,8 @@ def standardise(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     axes = (1, 2, 3)
     mean = images.mean(axis=axes, keepdims=True)
     least = 1 / np.sqrt(images[0].size)
-    deviation = np.maximum(images.std(axis=axes, keepdims=True), least)
-    return (images - mean) / deviation, deviation
+    std = np.maximum(images.std(axis=axes, keepdims=True), least)
+    return (images - mean) / std, std
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -130,17 +130,17 @@ class ReferenceInput:
         elif images.shape[1:3] != (self.size, self.size):
             images = centre(images, self.size)
         if self.norm is None:
-            expected, deviation = standardise(images)
+            expected, std = standardise(images)
         else:
-            mean, deviation = (np.asarray(value, np.float64) for value in self.norm)
-            expected = (images.astype(np.float64) - mean) / deviation
+            mean, std = (np.asarray(value, np.float64) for value in self.norm)
+            expected = (images.astype(np.float64) - mean) / std
         largest = np.abs(images.astype(np.float64)).max(axis=(1, 2, 3), keepdims=True)
         # An image without contrast is scaled up, and with it what float32 rounds.
         noise = self.kinds["pixels"] == "gaussian"
-        spread = max(ORDINARY, float(np.max(self.kinds["deviation"]))) if noise else ORDINARY
+        spread = max(ORDINARY, float(np.max(self.kinds["std"]))) if noise else ORDINARY
         exact = not noise and augment != "flip_rotate"
-        allowed = TOLERANCE * (1.0 if exact else np.maximum(1.0, spread / deviation))
-        return expected, allowed + ROUNDING * largest / deviation
+        allowed = TOLERANCE * (1.0 if exact else np.maximum(1.0, spread / std))
+        return expected, allowed + ROUNDING * largest / std
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

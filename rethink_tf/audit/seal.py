@@ -211,7 +211,7 @@ def _sealed_words(
             words.append(image_words(reference, index[block]))
             wrong += len(unequal(image_words(found, index[block]), words[-1]))
         else:
-            apart = np.abs((found - reference) / np.float32(kinds["deviation"]))
+            apart = np.abs((found - reference) / np.float32(kinds["std"]))
             apart = apart.reshape(len(apart), -1).max(axis=1, initial=0)
             worst = max(worst, float(apart.max(initial=0)))
             wrong += int(np.sum(~(apart < TOLERANCE)))

@@ -217,5 +217,5 @@ def _hint(found: Found, case: Labels, p: float, noise: str) -> str:
     }
     share = float(case.changed.mean())
     why = min(known, key=lambda name: abs(known[name] - share))
-    deviation = np.sqrt(known[why] * (1 - known[why]) / len(case.true))
-    return f"; as with {why}" if abs(known[why] - share) <= 4 * deviation else ""
+    std = np.sqrt(known[why] * (1 - known[why]) / len(case.true))
+    return f"; as with {why}" if abs(known[why] - share) <= 4 * std else ""

@@ -70,8 +70,8 @@ def _grid(config: RunConfig, options, say) -> np.ndarray:
     source = input_pipeline.load(
         config, data_dir=options.data_dir, cache_dir=options.cache_dir, say=say
     )
-    mean, deviation = moments_of(source)  # of as many examples as in a run
-    how = source.corruption | {"mean": mean, "deviation": deviation}
+    mean, std = moments_of(source)  # of as many examples as in a run
+    how = source.corruption | {"mean": mean, "std": std}
     chosen = np.sort(choose(source.train.labels))
     split = source.train
     part = dataclasses.replace(

@@ -10,7 +10,7 @@ from rethink_tf.data.sources import image_folder
 from rethink_tf.data.types import DatasetInfo
 from rethink_tf.errors import RequestError
 from rethink_tf.models import find_spec
-from rethink_tf.models.custom import name as foreign_models
+from rethink_tf.models.custom import name as custom_models
 from rethink_tf.models.registry import RATE_WITHOUT_BATCH_NORM
 from rethink_tf.storage import content_hash
 from rethink_tf.storage.content_hash import CONTENT
@@ -20,7 +20,7 @@ PARENT = "@parent:"
 RANDOM = "random"  # also random:DATASET, freshly drawn for the images of that set
 
 LEAST_MIX = 1e-4
-FEW = 10_000  # foreign examples fewer than these are trained on in small batches
+FEW = 10_000  # custom examples fewer than these are trained on in small batches
 MILESTONES = "150,225"  # of the first author's demonstration
 
 
@@ -35,7 +35,7 @@ def defaults(
     model: str, info: DatasetInfo, lr_schedule: str, augment: str = "none"
 ) -> dict[str, Any]:
     """What the fields left open become for a model on a data set."""
-    dataset, foreign = info.name, foreign_models.is_foreign(model)
+    dataset, custom = info.name, custom_models.is_custom(model)
     spec = find_spec(model)
     settings = {
         "input_size": input_size(info, augment),
@@ -50,9 +50,9 @@ def defaults(
         settings.update(dataclasses.asdict(spec.digits))
     elif dataset in ("mnist", "fashion_mnist"):
         settings.update(lr_decay=0.98, epochs=150)
-    elif foreign or info.content:
+    elif custom or info.content:
         settings.update(lr_decay=0.98, epochs=100)
-    if (foreign or info.content) and info.num_train < FEW:
+    if (custom or info.content) and info.num_train < FEW:
         settings.update(batch_size=32)
     return settings
 

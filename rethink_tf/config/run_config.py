@@ -15,11 +15,11 @@ from rethink_tf.config import fields, resolution
 from rethink_tf.corruptions.labels import LABEL_NOISE, PIXELS
 from rethink_tf.data import registry as datasets
 from rethink_tf.data.registry import DATASETS
-from rethink_tf.data.sources import custom as foreign_data
+from rethink_tf.data.sources import custom as custom_data
 from rethink_tf.errors import RequestError
 from rethink_tf.models import MODELS, find_spec
 from rethink_tf.models import accepts as accepts_model
-from rethink_tf.models.custom import name as foreign_models
+from rethink_tf.models.custom import name as custom_models
 from rethink_tf.narrowing import present
 from rethink_tf.storage import content_hash
 
@@ -51,7 +51,7 @@ class RunConfig:
     dataset: str = fields.field(
         None,
         str,
-        f"the data set, or one of your own: {foreign_data.FORMS}",
+        f"the data set, or one of your own: {custom_data.FORMS}",
         group="What is trained",
         choices=tuple(DATASETS),
         accepts=datasets.accepts,
@@ -309,8 +309,8 @@ def resolve(
     size = {"input_size": values["input_size"], "augment": values["augment"], "report": report}
     info = datasets.info(values["dataset"], data_dir, cache_dir, **size)
     values["dataset"] = datasets.resolved(values["dataset"], info)
-    if foreign_models.is_foreign(values["model"]):
-        values["model"] = foreign_models.resolved(values["model"])
+    if custom_models.is_custom(values["model"]):
+        values["model"] = custom_models.resolved(values["model"])
     chosen = values["model"], info, values["lr_schedule"], values["augment"]
     for name, value in resolution.defaults(*chosen).items():
         values[name] = value if values[name] is None else values[name]
@@ -354,10 +354,10 @@ def identity(config: RunConfig) -> dict[str, Any]:
         values["labels_from"] = content_hash.parts(config.labels_from)[1]
     if config.init_from is not None:  # which run it is, not where it lies
         values["init_from"] = resolution.parent_identity(config.init_from)
-    if foreign_data.is_foreign(config.dataset):
+    if custom_data.is_custom(config.dataset):
         values["dataset"] = content_hash.parts(config.dataset)[1]
-    if foreign_models.is_foreign(config.model):
-        values["model"] = foreign_models.identity(config.model)
+    if custom_models.is_custom(config.model):
+        values["model"] = custom_models.identity(config.model)
     return {
         name: value
         for name, value in values.items()
@@ -380,8 +380,8 @@ def parent_parts(config: RunConfig) -> tuple[str, str, int, str]:
 def run_id(config: RunConfig) -> str:
     """Model name and 12 hex digits over `identity` of a resolved configuration."""
     text = json.dumps(identity(config), sort_keys=True)
-    foreign = foreign_models.is_foreign(config.model)
-    name = foreign_models.folder_name(config.model) if foreign else config.model
+    custom = custom_models.is_custom(config.model)
+    name = custom_models.folder_name(config.model) if custom else config.model
     return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 

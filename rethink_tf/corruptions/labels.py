@@ -1,8 +1,8 @@
 """The corruptions of the paper (section 2.1): pure, batched functions of (value, index, seed).
 
-Each exists twice: a TensorFlow body that the pipeline maps on the accelerator, and a NumPy twin
-written on its own, which the audit compares with what the pipeline yields. Integer results are
-bit-equal, Gaussian values agree to 1e-5 of a standard deviation.
+Each exists twice: a TensorFlow body that the pipeline maps on the accelerator, and a NumPy
+reference written on its own, which the audit compares with what the pipeline yields. Integer results
+are bit-equal, Gaussian values agree to 1e-5 of a standard deviation.
 
 Labels: one uniform word decides *whether* a label is replaced, an independent one *by what*. So
 sweeps over the probability are nested: what is corrupted at 0.5 stays so, with the same value,
@@ -34,7 +34,7 @@ def corrupt_labels(
     seed: int,
     noise: str = "uniform",
 ) -> np.ndarray:
-    """Training labels as given: each replaced with a probability, independently (NumPy twin).
+    """Training labels as given: each replaced with a probability, independently (NumPy reference).
 
     Args:
         labels: integer [N], 0 to num_classes - 1: the true labels.
@@ -72,7 +72,7 @@ def corrupt_labels_tf(
     seed: int,
     noise: str = "uniform",
 ) -> Any:
-    """The TensorFlow twin of `corrupt_labels`: integer tensors [N] in, int32 [N] out."""
+    """The TensorFlow reference of `corrupt_labels`: integer tensors [N] in, int32 [N] out."""
     import tensorflow as tf
 
     whether, what = threefry.bits_tf(seed, Stream.LABEL, SplitId.TRAIN, index)

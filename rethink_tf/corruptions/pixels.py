@@ -6,7 +6,7 @@
 
 A position's channels move together. Degrees between: `fraction` permutes only a share of the
 positions (nested: a larger share contains the smaller); `mix` t gives (1 - t) image + t noise.
-As in `corruptions`, a TensorFlow body for the accelerator and a NumPy twin for the audit.
+As in `corruptions`, a TensorFlow body for the accelerator and a NumPy reference for the audit.
 """
 
 from typing import Any
@@ -28,7 +28,7 @@ def _keys(stream: Stream, seed: int, split: SplitId, index: np.ndarray, count: i
 def permutations(
     index: np.ndarray, count: int, *, split: SplitId, seed: int, fraction: float = 1.0
 ) -> np.ndarray:
-    """One permutation of range(count) per example (NumPy twin).
+    """One permutation of range(count) per example (NumPy reference).
 
     Args:
         index: integer [N], identities.
@@ -57,7 +57,7 @@ def permutations(
 def permutations_tf(
     index: Any, count: int, *, split: SplitId, seed: int, fraction: float = 1.0
 ) -> Any:
-    """The TensorFlow twin of `permutations`: int [N] in, int32 [N, count] out."""
+    """The TensorFlow reference of `permutations`: int [N] in, int32 [N, count] out."""
     import tensorflow as tf
 
     def keys(stream: Stream) -> Any:
@@ -87,7 +87,7 @@ def _split_of_draw(split: SplitId, pixels: str) -> SplitId:
 
 
 def normals(index: np.ndarray, count: int, *, split: SplitId, seed: int) -> np.ndarray:
-    """Standard normal values by Box and Muller, float32 [N, count] (NumPy twin)."""
+    """Standard normal values by Box and Muller, float32 [N, count] (NumPy reference)."""
     blocks = np.arange(-(-count // 2))[None]
     radius, angle = threefry.bits(seed, Stream.GAUSS, split, np.asarray(index)[:, None], blocks)
     # 24 bits each, which float32 holds exactly; the half keeps the logarithm finite.
@@ -99,7 +99,7 @@ def normals(index: np.ndarray, count: int, *, split: SplitId, seed: int) -> np.n
 
 
 def normals_tf(index: Any, count: int, *, split: SplitId, seed: int) -> Any:
-    """The TensorFlow twin of `normals`, equal to 1e-5."""
+    """The TensorFlow reference of `normals`, equal to 1e-5."""
     import tensorflow as tf
 
     blocks = tf.range(-(-count // 2))[None]
@@ -121,11 +121,11 @@ def corrupt_pixels(
     split: SplitId,
     seed: int,
     mean: np.ndarray,
-    deviation: np.ndarray,
+    std: np.ndarray,
     mix: float = 1.0,
     fraction: float = 1.0,
 ) -> np.ndarray:
-    """Images as the model is to get them, before standardisation (NumPy twin).
+    """Images as the model is to get them, before standardisation (NumPy reference).
 
     Args:
         images: uint8 [N, H, W, C], cropped.
@@ -145,7 +145,7 @@ def corrupt_pixels(
         return images
     if pixels == "gaussian":
         noise = normals(index, height * width * channels, split=split, seed=seed)
-        noise = np.float32(mean) + np.float32(deviation) * noise.reshape(images.shape)
+        noise = np.float32(mean) + np.float32(std) * noise.reshape(images.shape)
         return np.float32(1 - mix) * images.astype(np.float32) + np.float32(mix) * noise
     chosen = permutations(
         _one_for_all(index, pixels),
@@ -166,11 +166,11 @@ def corrupt_pixels_tf(
     split: SplitId,
     seed: int,
     mean: Any,
-    deviation: Any,
+    std: Any,
     mix: float = 1.0,
     fraction: float = 1.0,
 ) -> Any:
-    """The TensorFlow twin of `corrupt_pixels`; the static shape of `images` but N is known."""
+    """The TensorFlow reference of `corrupt_pixels`; the static shape of `images` but N is known."""
     import tensorflow as tf
 
     height, width, channels = images.shape[1:]
@@ -178,7 +178,7 @@ def corrupt_pixels_tf(
         return images
     if pixels == "gaussian":
         noise = normals_tf(index, height * width * channels, split=split, seed=seed)
-        noise = tf.reshape(noise, tf.shape(images)) * np.float32(deviation) + np.float32(mean)
+        noise = tf.reshape(noise, tf.shape(images)) * np.float32(std) + np.float32(mean)
         return np.float32(1 - mix) * tf.cast(images, tf.float32) + np.float32(mix) * noise
     chosen = permutations_tf(
         tf.constant(_one_for_all(None, pixels)) if pixels == "shuffled" else index,

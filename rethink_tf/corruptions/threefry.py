@@ -1,9 +1,9 @@
 """Counter-based random bits: Threefry-2x32 with 20 rounds (Salmon et al., SC 2011).
 
 Every draw names its stream, its split and its example, so it depends on nothing else: not on the
-batch, the order, the epoch, the replica or the framework. The NumPy and the TensorFlow twin give
-the same bits (eager, graph and XLA), and both give the known answers of Random123. TensorFlow's own
-stateless float generators are no substitute: they give other values under XLA.
+batch, the order, the epoch, the replica or the framework. The NumPy and the TensorFlow functions
+give the same bits (eager, graph and XLA), and both give the known answers of Random123.
+TensorFlow's own stateless float generators are no substitute: they give other values under XLA.
 """
 
 import enum
@@ -74,7 +74,7 @@ def threefry2x32(
 
 
 def threefry2x32_tf(key: tuple[int, int], c0: Any, c1: Any) -> tuple[Any, Any]:
-    """The TensorFlow twin of `threefry2x32`: uint32 tensors in and out, bit-equal everywhere."""
+    """`threefry2x32` in TensorFlow: uint32 tensors in and out, bit-equal everywhere."""
     import tensorflow as tf
 
     keys = [tf.constant(k & _MASK, tf.uint32) for k in (*key, key[0] ^ key[1] ^ _PARITY)]
@@ -136,7 +136,7 @@ def bits(
 def bits_tf(
     seed: int, stream: Stream, split: SplitId, index: Any, counter: Any = 0
 ) -> tuple[Any, Any]:
-    """The TensorFlow twin of `bits`: integer tensors in, two uint32 tensors out."""
+    """The TensorFlow reference of `bits`: integer tensors in, two uint32 tensors out."""
     import tensorflow as tf
 
     index = tf.cast(tf.convert_to_tensor(index), tf.uint32)

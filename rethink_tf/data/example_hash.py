@@ -8,7 +8,7 @@ import functools
 import hashlib
 from pathlib import Path
 
-from rethink_tf.data.sources import custom as foreign_data
+from rethink_tf.data.sources import custom as custom_data
 from rethink_tf.data.sources import custom_tfds, image_folder
 from rethink_tf.errors import RequestError
 from rethink_tf.storage import content_hash
@@ -30,13 +30,13 @@ def examples_hash(dataset: str, data_dir=None) -> str | None:
     Raises:
         RequestError: the set cannot be read.
     """
-    if not foreign_data.is_foreign(dataset):
+    if not custom_data.is_custom(dataset):
         return None
     kind, _, where = content_hash.shown(dataset).partition(":")
     if kind == "folder":
         return _folder(where, image_folder.listing(absolute(where)).fingerprint())
     if kind == "npz":
-        return foreign_data.open_set(f"npz:{where}").content[:16]
+        return custom_data.open_set(f"npz:{where}").content[:16]
     found = custom_tfds.find(where, data_directory(data_dir), 32, "none")
     return hashlib.sha256(f"{found.content()} {found.is_split_here}".encode()).hexdigest()[:16]
 

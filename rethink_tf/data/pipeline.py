@@ -31,7 +31,7 @@ def corrupted(
     mix: float = 1.0,
     fraction: float = 1.0,
     mean: np.ndarray | None = None,
-    deviation: np.ndarray | None = None,
+    std: np.ndarray | None = None,
     seed: int = 0,
 ) -> tf.data.Dataset:
     """The corrupting pipeline: batches {index, images, true, given}, each example once, in order.
@@ -68,7 +68,7 @@ def corrupted(
                 split=part,
                 seed=seed,
                 mean=mean,
-                deviation=deviation,
+                std=std,
                 mix=mix,
                 fraction=fraction,
             )
@@ -207,11 +207,11 @@ def standardise(images):
     entries = float(np.prod(images.shape[1:]))
     mean = tf.reduce_mean(images, axis=[1, 2, 3], keepdims=True)
     centred = images - mean
-    deviation = tf.sqrt(tf.reduce_mean(tf.square(centred), axis=[1, 2, 3], keepdims=True))
-    return centred / tf.maximum(deviation, 1 / np.sqrt(entries))
+    std = tf.sqrt(tf.reduce_mean(tf.square(centred), axis=[1, 2, 3], keepdims=True))
+    return centred / tf.maximum(std, 1 / np.sqrt(entries))
 
 
-def channel_norm(images, mean, deviation):
+def channel_norm(images, mean, std):
     """Each channel less the training set's mean, over its deviation: float32 [B, H, W, C].
 
     Args:
@@ -219,21 +219,21 @@ def channel_norm(images, mean, deviation):
         mean, deviation: float [C], on the scale of `images` (of CIFAR-10: 125.3, 123.0, 113.9 and
             63.0, 62.1, 66.7).
     """
-    return (tf.cast(images, tf.float32) - np.float32(mean)) / np.float32(deviation)
+    return (tf.cast(images, tf.float32) - np.float32(mean)) / np.float32(std)
 
 
 # Mean and deviation of kinds that are the same for all data.
 FIXED_NORMS = {"inception": (127.5, 127.5), "none": (0.0, 1.0)}
 
 
-def preprocessing(kind: str, mean=None, deviation=None):
+def preprocessing(kind: str, mean=None, std=None):
     """The function from images to what the model sees: `standardise`, or `channel_norm` with the
     given moments; `inception`, the Inception package's, brings 0..255 to -1..1, `none`
     leaves it."""
     if kind == "standardise":
         return standardise
-    mean, deviation = FIXED_NORMS.get(kind, (mean, deviation))
-    return functools.partial(channel_norm, mean=mean, deviation=deviation)
+    mean, std = FIXED_NORMS.get(kind, (mean, std))
+    return functools.partial(channel_norm, mean=mean, std=std)
 
 
 def window(images: np.ndarray, size: int, augment: str) -> np.ndarray:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 
 from rethink_tf.data import subset
-from rethink_tf.data.sources import custom as foreign_data
+from rethink_tf.data.sources import custom as custom_data
 from rethink_tf.data.sources import digits
 from rethink_tf.data.sources import tfds as tfds_source
 from rethink_tf.data.types import _FIELDS, DatasetInfo, Split
@@ -41,8 +41,8 @@ DATASETS: dict[str, DatasetInfo] = {
 
 
 def accepts(name: str) -> bool:
-    """Whether a name is that of a set of ours, or has the form of a foreign one."""
-    return name in DATASETS or foreign_data.is_foreign(name)
+    """Whether a name is that of a set of ours, or has the form of a custom one."""
+    return name in DATASETS or custom_data.is_custom(name)
 
 
 def info(
@@ -54,20 +54,20 @@ def info(
     augment: str = "none",
     report: Callable[[str], None] = print,
 ) -> DatasetInfo:
-    """What is known of a data set; a foreign one is looked for, and checked.
+    """What is known of a data set; a custom one is looked for, and checked.
 
     Args:
-        name: a key of `DATASETS`, or one of `foreign_data.FORMS`.
+        name: a key of `DATASETS`, or one of `custom_data.FORMS`.
         data_dir, cache_dir: see `load`.
-        input_size, augment: of the run; foreign images of many sizes are brought to what it needs.
+        input_size, augment: of the run; custom images of many sizes are brought to what it needs.
         report: see `load`.
 
     Raises:
-        RequestError: unknown name; a foreign set that is not there or not what a run needs.
+        RequestError: unknown name; a custom set that is not there or not what a run needs.
     """
-    if not foreign_data.is_foreign(name):
+    if not custom_data.is_custom(name):
         return _info(name)
-    found = foreign_data.open_set(name, data_dir, cache_dir, input_size, augment, report)
+    found = custom_data.open_set(name, data_dir, cache_dir, input_size, augment, report)
     return DatasetInfo(
         name,
         found.num_classes,
@@ -83,14 +83,14 @@ def info(
 
 
 def resolved(name: str, found: DatasetInfo) -> str:
-    """The name as it stands in a resolved configuration: a foreign one with its content's hash."""
+    """The name as it stands in a resolved configuration: a custom one with its content's hash."""
     path = content_hash.shown(name)
     return f"{path}{content_hash.CONTENT}{found.content}" if found.content else name
 
 
 def is_on_disk(name: str, data_dir: str | os.PathLike | None = None) -> bool:
     """Whether `load` finds the set without a download. Looks for a file, reads no data."""
-    if foreign_data.is_foreign(name):
+    if custom_data.is_custom(name):
         return True
     info = _info(name)
     if info.download_host_url is None and not info.streamed:
@@ -172,11 +172,11 @@ def load(
         (train, test), with as many examples as the TFDS metadata of the folder says.
 
     Raises:
-        RequestError: unknown name; not on disk and no network; a damaged or a foreign folder.
+        RequestError: unknown name; not on disk and no network; a damaged or a custom folder.
         StorageError: a download cannot be written.
     """
-    if foreign_data.is_foreign(name):
-        found = foreign_data.open_set(name, data_dir, cache_dir, input_size, augment, report)
+    if custom_data.is_custom(name):
+        found = custom_data.open_set(name, data_dir, cache_dir, input_size, augment, report)
         return _splits(found.load(start), found.num_classes)
     info = _info(name)
     if info.download_host_url is None and not info.streamed:

@@ -9,8 +9,8 @@ import functools
 import importlib
 from typing import Any
 
-from rethink_tf.models.custom import build as foreign_network
-from rethink_tf.models.custom import name as foreign_models
+from rethink_tf.models.custom import build as custom_network
+from rethink_tf.models.custom import name as custom_models
 from rethink_tf.models.custom import rescaling
 from rethink_tf.models.nested import layers_of
 from rethink_tf.models.registry import MODELS, ModelSpec, find_spec
@@ -56,8 +56,8 @@ def build(
     import keras
 
     settings: dict[str, Any]
-    if foreign_models.is_foreign(name):
-        builder = functools.partial(foreign_network.build, name)
+    if custom_models.is_custom(name):
+        builder = functools.partial(custom_network.build, name)
         settings = {"precision": precision}
     else:
         spec = find_spec(name)
@@ -85,15 +85,15 @@ def accepts(name: str) -> bool:
     Raises:
         RequestError: it names a file or folder of another kind than FILE.keras.
     """
-    if find_spec(name) is not None or foreign_models.is_foreign(name):
+    if find_spec(name) is not None or custom_models.is_custom(name):
         return True
-    foreign_models.refuse_other_files(name)
+    custom_models.refuse_other_files(name)
     return False
 
 
-def arrival(model, preprocess: str) -> list[str]:
-    """What was made of a foreign model, and what it gets, in words; nothing of our own."""
-    said = [model.rethink_arrival] if getattr(model, "rethink_arrival", "") else []
+def conversions(model, preprocess: str) -> list[str]:
+    """What was made of a custom model, and what it gets, in words; nothing of our own."""
+    said = [model.rethink_conversions] if getattr(model, "rethink_conversions", "") else []
     if getattr(model, "rethink_scaling", None):
         said.append(rescaling.what_it_gets(model.rethink_scaling, preprocess))
     return said

@@ -70,7 +70,7 @@ def mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values)
 
 
-def deviation(values: Sequence[float]) -> float | None:
+def std(values: Sequence[float]) -> float | None:
     """The sample standard deviation (n - 1); None for fewer than two values."""
     if len(values) < 2:
         return None
@@ -99,7 +99,7 @@ def band(series: Sequence[Sequence[tuple[float, float]]]) -> list[tuple[float, f
     for points in series:
         for x, y in points:
             at.setdefault(x, []).append(y)
-    return [(x, mean(ys), deviation(ys) or 0.0, len(ys)) for x, ys in sorted(at.items())]
+    return [(x, mean(ys), std(ys) or 0.0, len(ys)) for x, ys in sorted(at.items())]
 
 
 def points(history: Iterable[dict[str, Any]], key: str, scale: float = 1.0):

@@ -12,7 +12,7 @@ from rethink_tf.plotting import style as pictures
 from rethink_tf.plotting.style import own_style
 from rethink_tf.report import derived
 
-# Okabe and Ito's, dark enough on white; in the page each has a lighter twin for dark screens.
+# Okabe and Ito's, dark enough on white; in the page each has a lighter reference for dark screens.
 COLOURS = (*pictures.COLOURS, "#8B5A2B", "#5B5BD6", "#7A7A7A", "#A8385D")
 MARKERS = "osD^vPX*<>p"
 INK, GRID = "#202020", "#DDDDDD"

@@ -52,7 +52,7 @@ class Cell:
         if not self.known:
             return f"not reached (n = {missed}{left})" if left else "not reached"
         text = f"{derived.mean(self.known):.{self.shown}f}"
-        spread = derived.deviation(self.known)
+        spread = derived.std(self.known)
         if spread is not None:
             text += f" ± {spread:.{self.shown}f}"
         if missed:
@@ -213,7 +213,7 @@ def csv_text(table: Table) -> str:
                 name,
                 cell.paper,
                 derived.mean(known) if known else none,
-                derived.deviation(known) if known else None,
+                derived.std(known) if known else None,
                 len(cell.values),
                 len(known),
                 _joined(cell.words, cell.how if cell.values else ""),

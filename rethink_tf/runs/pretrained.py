@@ -16,7 +16,7 @@ from rethink_tf.config import flags, resolution, run_config
 from rethink_tf.config.run_config import FIELDS, OF_THE_PARENT, RunConfig
 from rethink_tf.data import registry as datasets
 from rethink_tf.data.registry import DATASETS
-from rethink_tf.data.sources import custom as foreign_data
+from rethink_tf.data.sources import custom as custom_data
 from rethink_tf.errors import RequestError, StorageError
 from rethink_tf.narrowing import present
 from rethink_tf.runs import agreement, checkpoint, results
@@ -257,7 +257,7 @@ def of(
 
 def _seen(own: RunConfig, folder: Path, summary: dict) -> tuple[tuple[int, int, int], int]:
     """Image shape and classes of a finished run's data set, which need not be there any more."""
-    if not foreign_data.is_foreign(own.dataset):
+    if not custom_data.is_custom(own.dataset):
         info = datasets.info(own.dataset)
         return info.image_shape, info.num_classes
     shape: Any = summary.get("image_shape")

@@ -8,7 +8,7 @@ config.json    written first: `record_format` (of these files; those without it 
                `audit` (before training), `seals` (of each split: number of examples, checksums of
                labels and of images), `parameters labels_hash changed_fraction`, `classes
                image_shape` of the data, `parent`: run id, epoch, weights hash, or null, `arrivals`:
-               what was made of a foreign model and data; `resumed`, where it went on: epoch, step,
+               what was made of a custom model and data; `resumed`, where it went on: epoch, step,
                run, environment, command line.
 history.jsonl  one object an epoch, flushed: `epoch` (from 1), `learning_rate`;
                `loss accuracy` online means of the epoch's own batches, before each update;

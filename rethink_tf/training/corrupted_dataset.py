@@ -6,7 +6,7 @@ import tensorflow as tf
 from rethink_tf.audit.dataset import Check
 from rethink_tf.config.run_config import check_field
 from rethink_tf.data import label_file, pipeline, types
-from rethink_tf.data.sources import custom as foreign_data
+from rethink_tf.data.sources import custom as custom_data
 from rethink_tf.errors import RequestError
 from rethink_tf.training import input_pipeline
 
@@ -49,7 +49,7 @@ def corrupted_dataset(
     classes = label_file.num_classes_of(int(first[1].max()), columns)
     if second[1].max() >= classes:  # a stand-in is never refused for this
         raise RequestError(f"test: label {second[1].max()} is no class of the training set")
-    arrays = foreign_data.from_arrays(*first, *second, columns=columns).load()
+    arrays = custom_data.from_arrays(*first, *second, columns=columns).load()
     splits = [
         types.Split(
             part,
@@ -60,9 +60,7 @@ def corrupted_dataset(
         )
         for part in ("train", "test")
     ]
-    mean, deviation = (
-        input_pipeline.moments(splits[0].images) if pixels == "gaussian" else (None, None)
-    )
+    mean, std = input_pipeline.moments(splits[0].images) if pixels == "gaussian" else (None, None)
     how = {
         "probability": corrupt,
         "noise": "uniform",
@@ -71,7 +69,7 @@ def corrupted_dataset(
         "mix": 1.0,
         "fraction": 1.0,
         "mean": mean,
-        "deviation": deviation,
+        "std": std,
         "seed": seed,
     }
     logger = tf.get_logger()

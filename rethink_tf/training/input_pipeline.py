@@ -16,7 +16,7 @@ from rethink_tf.config.run_config import RunConfig, labels_path
 from rethink_tf.corruptions import labels as corruptions
 from rethink_tf.data import example_hash, noise_file, pipeline, resize, types
 from rethink_tf.data import registry as datasets
-from rethink_tf.data.sources import custom as foreign_data
+from rethink_tf.data.sources import custom as custom_data
 from rethink_tf.data.types import Split, Table
 from rethink_tf.errors import RequestError
 from rethink_tf.runs import pretrained
@@ -36,7 +36,7 @@ class Source:
     """What the corrupting pipeline reads: the two Splits, cropped, and its arguments.
 
     `preprocess` makes of its images what the model sees; `norm` is its mean and deviation.
-    `class_names` are those that a foreign set gives its classes.
+    `class_names` are those that a custom set gives its classes.
     """
 
     train: Split
@@ -85,8 +85,8 @@ def load(config: RunConfig, *, data_dir=None, cache_dir=None, say=print) -> Sour
         )
     # Noise and norm match the original set, whatever part of it is taken or cropped.
     needed = config.pixels == "gaussian" or config.preprocess == "channel_norm"
-    mean, deviation = _moments(train.images, config.input_size) if needed else (None, None)
-    norm = pipeline.FIXED_NORMS.get(config.preprocess, (mean, deviation))
+    mean, std = _moments(train.images, config.input_size) if needed else (None, None)
+    norm = pipeline.FIXED_NORMS.get(config.preprocess, (mean, std))
     if parent is not None and config.preprocess == "channel_norm":
         norm = _moments_of(parent, places)
     if config.examples is not None:
@@ -113,7 +113,7 @@ def load(config: RunConfig, *, data_dir=None, cache_dir=None, say=print) -> Sour
         "mix": config.pixel_mix,
         "fraction": config.shuffle_fraction,
         "mean": mean,
-        "deviation": deviation,
+        "std": std,
         "seed": config.seed,
     }
     preprocess = pipeline.preprocessing(config.preprocess, *norm)
@@ -149,12 +149,12 @@ def arrivals(source: Source, known: types.DatasetInfo, model: list[str]) -> list
     Args:
         source: the data.
         known: of the same data set.
-        model: what was made of the model (`models.arrival`).
+        model: what was made of the model (`models.conversions`).
     """
     said = list(model)
     if known.content:
         said += known.notes
-        said += foreign_data.describe(source.train, source.test, known.class_names)
+        said += custom_data.describe(source.train, source.test, known.class_names)
     return said
 
 
@@ -197,7 +197,7 @@ def memory(config: RunConfig, info: types.DatasetInfo, channels: int) -> str:
     )
 
 
-PIXEL_ARGUMENTS = ("pixels", "mix", "fraction", "mean", "deviation", "seed")
+PIXEL_ARGUMENTS = ("pixels", "mix", "fraction", "mean", "std", "seed")
 
 
 def table(split: Split, how: dict[str, Any]) -> Table:
@@ -245,7 +245,7 @@ def audited(source: Source) -> Audited:
     train, test, how = source.train, source.test, source.corruption
     first, second, test_table = (table(split, how) for split in (train, train, test))
     if how["given"] is None:
-        twin = corruptions.corrupt_labels(
+        reference = corruptions.corrupt_labels(
             train.labels,
             train.index,
             probability=how["probability"],
@@ -254,14 +254,14 @@ def audited(source: Source) -> Audited:
             noise=how["noise"],
         )
     else:
-        twin = how["given"]
+        reference = how["given"]
     checks = audit.before_training(
         first,
         second,
         test_table,
         source=train,
         test_source=test,
-        twin=twin,
+        reference=reference,
         # A file's labels may be of any kind: only what holds for all kinds is checked.
         probability=None if how["given"] is not None else how["probability"],
         noise=how["noise"],
@@ -289,7 +289,7 @@ def audited(source: Source) -> Audited:
     seals = [
         seal.seal(split, given, images, kinds, _audited_rows(split))
         for split, given, images in (
-            (source.train, twin, got),
+            (source.train, reference, got),
             (source.test, source.test.labels, test_got),
         )
     ]

@@ -34,20 +34,20 @@ def train_epochs(session: Session) -> tuple[str, str | None]:
     while (ended := _ended(session, expected)) is None:
         session.give_way()
         started, rate = time.monotonic(), session.rate
-        before = steps.online()["seen"] if session.step else 0
+        before = steps.running()["seen"] if session.step else 0
         bad = _train_epoch(session, progress)
         train_seconds = time.monotonic() - started
-        epoch, online = session.epoch + 1, steps.online()
+        epoch, running = session.epoch + 1, steps.running()
         if bad is not None:
             return results.DIVERGED, _nan(config, f"the training loss at step {bad + 1}", epoch)
         if not steps.weights_finite():
             return results.DIVERGED, _nan(config, "weights", epoch)
         line = {
             "epoch": epoch,
-            "loss": online["loss_sum"] / online["seen"],
-            "accuracy": online["correct"] / online["seen"],
+            "loss": running["loss_sum"] / running["seen"],
+            "accuracy": running["correct"] / running["seen"],
             "learning_rate": rate,
-            "label_checksum": online["checksum"],
+            "label_checksum": running["checksum"],
         }
         session.checks.end_epoch()
         violated = session.agreed_violation() is not None
@@ -62,7 +62,7 @@ def train_epochs(session: Session) -> tuple[str, str | None]:
             "train_seconds": train_seconds,
             "eval_seconds": time.monotonic() - evaluated_at,
             # Of this process: a resumed epoch counts what was left of it.
-            "images_per_second": (online["seen"] - before) / train_seconds or None,
+            "images_per_second": (running["seen"] - before) / train_seconds or None,
             "finished": time.time(),
         }
         session.epoch, session.step, session.line = epoch, 0, line
@@ -120,7 +120,7 @@ def _train_epoch(session: Session, progress) -> int | None:
         session.profile.before_dispatch(epoch, session.config.epochs, dispatches)
         before, first = time.monotonic(), session.step
         session.step = session.checks.advance(first, count)
-        online, bad = steps.online(), session.workers.smallest(steps.diverged_at())
+        running, bad = steps.running(), session.workers.smallest(steps.diverged_at())
         lasted = time.monotonic() - before
         each = lasted / (session.step - first)
         if session.compiled:
@@ -135,7 +135,7 @@ def _train_epoch(session: Session, progress) -> int | None:
             session.estimated = True
         dispatches += 1
         session.profile.after_dispatch()
-        progress.update(epoch, online["seen"], online)
+        progress.update(epoch, running["seen"], running)
         if bad is None:
             session.give_way()
     session.profile.stop()

@@ -206,7 +206,7 @@ class SealChecks:
 
     def end_epoch(self) -> None:
         """Compares the sums of an epoch with those of the seals."""
-        labels, seal = self.steps.online()["checksum"], self.sealed.train
+        labels, seal = self.steps.running()["checksum"], self.sealed.train
         if labels != seal.label_checksum:
             self._violated(
                 f"the labels that entered the loss in epoch {self._epoch} are not the audited "

@@ -161,7 +161,7 @@ class Steps:
         """The streamed data of a step of this epoch, for `own_rows`."""
         return self.resident.training(int(self.epoch), self.order, step)
 
-    def online(self) -> dict[str, float]:
+    def running(self) -> dict[str, float]:
         """Online sums of the epoch so far, over all replicas."""
         return {name: total.read_value().numpy().item() for name, total in self.sums.items()}
 

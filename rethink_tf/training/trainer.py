@@ -70,7 +70,7 @@ def plan(config: RunConfig, options) -> str:
         "Parameters": f"{models.count_trainable(trained):,} trainable",
         "Memory of the data": input_pipeline.memory(config, info, channels),
     }
-    if said := models.arrival(model, config.preprocess):
+    if said := models.conversions(model, config.preprocess):
         facts["Model"] = "; ".join(said)
     return messages.configuration(config, run_id(config), facts)
 
@@ -231,7 +231,7 @@ def facts_of(config: RunConfig, started, data: Prepared, steps: Steps) -> dict[s
         "parent": data.parent.record() if data.parent else None,
         "image_shape": list(data.info.image_shape),
         "arrivals": input_pipeline.arrivals(
-            data.source, data.info, models.arrival(steps.model, config.preprocess)
+            data.source, data.info, models.conversions(steps.model, config.preprocess)
         ),
     }
 

@@ -272,7 +272,7 @@ def _head_builder(head, whole) -> Callable:
     model, of which it says the same."""
     import keras
 
-    said = {name: getattr(whole, name, None) for name in ("rethink_arrival", "rethink_scaling")}
+    said = {name: getattr(whole, name, None) for name in ("rethink_conversions", "rethink_scaling")}
     settings, weights = head.get_config(), head.get_weights()
     inputs = (1, 1, head.input.shape[-1])
 

@@ -16,7 +16,7 @@ def enter_torch(name: str, same: dict, options, parameters: int, race: Race) -> 
     """PyTorch's candidates enter the race as `PyTorch <setting>`.
 
     torch.compile takes minutes, so it is tried on the fastest of the other settings alone. `same`
-    are arguments of every candidate; ValueError where a twin has not our number of parameters.
+    are arguments of every candidate; ValueError where a reference has not our number of parameters.
     """
     settings = {f"PyTorch {key}": value for key, value in task.torch_settings(name).items()}
 

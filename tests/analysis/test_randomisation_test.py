@@ -252,9 +252,9 @@ def test_a_threshold_is_said_as_it_is():
 
 def test_figures_of_a_case():
     found = case(1.0, 0.8, [4, 6, None])
-    assert found["epochs"] == {"mean": 5.0, "deviation": pytest.approx(2**0.5), "n": 2}
+    assert found["epochs"] == {"mean": 5.0, "std": pytest.approx(2**0.5), "n": 2}
     assert (found["reached"], found["seeds"], found["budget"]) == (2, [0, 1, 2], 20)
-    assert found["gap"]["mean"] == pytest.approx(0.2) and found["test"]["deviation"] == 0
+    assert found["gap"]["mean"] == pytest.approx(0.2) and found["test"]["std"] == 0
     assert randomisation_figures.ratio(found, found) is None
     assert randomisation_figures.ratio(case(1.0, 0.1, [9]), case(1.0, 0.8, [4, 6])) == 1.8
     assert randomisation_figures.number(found["epochs"]) == "5.0 ± 1.4"

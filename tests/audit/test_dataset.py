@@ -40,7 +40,7 @@ def failed(given, *, probability=1.0, noise="uniform", test=TEST, true=TRUE, **c
         Data(np.arange(300), TEST, TEST, test),
         source=source,
         test_source=Data(np.arange(300), TEST, TEST, TEST),
-        twin=changes.pop("twin", given),
+        reference=changes.pop("reference", given),
         probability=probability,
         noise=noise,
     )
@@ -50,11 +50,11 @@ def failed(given, *, probability=1.0, noise="uniform", test=TEST, true=TRUE, **c
 def test_the_checks_and_their_order():
     table = Data(INDEX, TRUE, TRUE, honest(0.5))
     test = Data(np.arange(300), TEST, TEST, TEST)
-    kinds = {"source": table, "test_source": test, "twin": honest(0.5), "probability": 0.5}
+    kinds = {"source": table, "test_source": test, "reference": honest(0.5), "probability": 0.5}
     checks = audit.before_training(table, table, test, **kinds)
     assert [check.name for check in checks] == [
         "index_equals_source",
-        "given_equals_twin",
+        "given_equals_reference",
         "true_equals_source",
         "changed_count",
         "uniformity",
@@ -98,7 +98,7 @@ def test_the_labels_that_accuracy_is_taken_against_are_the_sources():
         wrong = copy.copy(source)
         setattr(wrong, name, getattr(source, name)[::-1])
         checks = audit.before_training(
-            table, table, wrong, source=table, test_source=source, twin=TRUE, probability=0.0
+            table, table, wrong, source=table, test_source=source, reference=TRUE, probability=0.0
         )
         assert [c.name for c in checks if c.passed is False] == [check]
 
@@ -108,7 +108,7 @@ def test_labels_flipped_elsewhere_than_to_the_next_class_are_no_pair_flip():
     assert "to_next_class" in failed(given, probability=0.5, noise="pair_flip")
 
 
-# The defects. The twin is given what the pipeline yields, so it cannot help.
+# The defects. The reference is given what the pipeline yields, so it cannot help.
 
 
 def renamed():
@@ -152,7 +152,7 @@ DEFECTS = {
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
-def test_a_defect_is_found_without_the_twin(defect):
+def test_a_defect_is_found_without_the_reference(defect):
     given, probability, expected = DEFECTS[defect]
     assert failed(given, probability=probability) == expected
 
@@ -234,7 +234,7 @@ MANY_DEFECTS = {
 
 
 @pytest.mark.parametrize("defect", MANY_DEFECTS)
-def test_a_defect_of_many_classes_is_found_without_the_twin(defect):
+def test_a_defect_of_many_classes_is_found_without_the_reference(defect):
     given, probability, noise, expected = MANY_DEFECTS[defect]
     given = given.astype(np.int32)
     assert failed(given, probability=probability, noise=noise, true=MANY) == expected
@@ -244,13 +244,13 @@ def test_what_is_no_class_is_refused_and_is_in_no_table():
     for label in (-1, K):
         given = honest()
         given[5] = label
-        assert failed(given, twin=honest()) == {"given_equals_twin"}
+        assert failed(given, reference=honest()) == {"given_equals_reference"}
 
 
-def test_one_label_other_than_the_twin_s_is_found():
+def test_one_label_other_than_the_reference_s_is_found():
     given = honest()
     given[1234] = (given[1234] + 1) % K
-    assert failed(given, twin=honest()) == {"given_equals_twin"}
+    assert failed(given, reference=honest()) == {"given_equals_reference"}
 
 
 def test_a_wrong_true_label_is_found():
@@ -276,7 +276,7 @@ def test_one_changed_test_label_is_found():
 
 def test_failures_are_refused_with_the_measured_numbers():
     bad = label_checks.changed_count(Labels(TRUE, TRUE, K), 0.5)
-    good = equal("given_equals_twin", TRUE, TRUE, "given labels")
+    good = equal("given_equals_reference", TRUE, TRUE, "given labels")
     untestable = label_checks.uniformity(Labels(TRUE, TRUE, K))
     with pytest.raises(AuditError) as error:
         audit.refuse_failures([good, bad, untestable])
@@ -285,5 +285,5 @@ def test_failures_are_refused_with_the_measured_numbers():
     assert (
         "changed_count: FAILED (0.0000 changed, expected 0.4500 within 0.4166 to 0.4836)" in message
     )
-    assert "given_equals_twin" not in message and "uniformity" not in message
+    assert "given_equals_reference" not in message and "uniformity" not in message
     assert audit.refuse_failures([good, untestable]) is None

@@ -84,8 +84,8 @@ def from_one_word(batch):
 # Class 4 keeps its name, all others get another: 90% changed, as is right at p = 1.
 NAMES = tf.constant([1, 2, 3, 5, 4, 6, 7, 8, 9, 0])
 
-# defect: (broken pipeline, p, every check that fails). The comparison with the twin sees all that
-# is wrong in the first pass; the other checks are those meant for the defect, and need no twin.
+# defect: (broken pipeline, p, every check that fails). The comparison with the reference sees all
+# that is wrong in the first pass; the other checks are meant for the defect and need no reference.
 EVENNESS = {"uniformity", "received_evenly", "coincidences"}
 DEFECTS = {
     "corrupted copy not read": (
@@ -122,7 +122,7 @@ def failed_checks(folder, **changes):
 def test_the_honest_pipeline_is_not_refused(tmp_path):
     summary = run(tmp_path)
     found = {check["name"]: check["passed"] for check in summary["audit"]}
-    names = {"given_equals_twin", "changed_count", "uniformity", "not_a_permutation"}
+    names = {"given_equals_reference", "changed_count", "uniformity", "not_a_permutation"}
     names |= {"same_over_two_passes", "test_labels_untouched", "test_at_chance"}
     assert {found[name] for name in names} == {True}
     assert False not in found.values()
@@ -134,7 +134,7 @@ def test_a_defect_is_refused_by_the_check_meant_for_it(monkeypatch, tmp_path, de
     broken, probability, meant = DEFECTS[defect]
     monkeypatch.setattr(pipeline, "corrupted", broken)
     found = failed_checks(tmp_path, corrupt=probability)
-    assert found == meant | {"given_equals_twin"}
+    assert found == meant | {"given_equals_reference"}
 
 
 def test_labels_redrawn_each_epoch_are_refused(monkeypatch, tmp_path):
@@ -147,15 +147,15 @@ def test_corrupted_test_labels_are_refused(monkeypatch, tmp_path):
     assert failed_checks(tmp_path, corrupt=0.1) == {"test_labels_untouched"}
 
 
-def test_a_corruption_other_than_its_twin_is_refused(monkeypatch, tmp_path):
-    # Honest random labels, but of another seed: no statistic can see that, the twin does.
+def test_a_corruption_other_than_its_reference_is_refused(monkeypatch, tmp_path):
+    # Honest random labels, but of another seed: no statistic can see that, the reference does.
     honest = corruptions.corrupt_labels_tf
 
     def other(*args, **kinds):
         return honest(*args, **(kinds | {"seed": kinds["seed"] + 1}))
 
     monkeypatch.setattr(corruptions, "corrupt_labels_tf", other)
-    assert failed_checks(tmp_path) == {"given_equals_twin"}
+    assert failed_checks(tmp_path) == {"given_equals_reference"}
 
 
 def test_the_refusal_names_the_numbers_and_exits_with_3(monkeypatch, tmp_path, capsys):

@@ -49,7 +49,7 @@ def losses(steps):
         before = 0.0
         for step in range(steps.steps_per_epoch):
             assert steps.advance(step, 1) == step + 1
-            total = steps.online()["loss_sum"]
+            total = steps.running()["loss_sum"]
             found.append((total - before) / 32)
             before = total
     return np.array(found)

@@ -46,7 +46,7 @@ class Case:
         self.train, self.test = (pictures(name, seed, shape) for name in ("train", "test"))
         self.kinds = {"mix": 1.0, "fraction": 1.0, "seed": seed} | kind
         self.kinds["mean"] = self.train.images.mean(axis=(0, 1, 2))
-        self.kinds["deviation"] = self.train.images.std(axis=(0, 1, 2))
+        self.kinds["std"] = self.train.images.std(axis=(0, 1, 2))
         self.got = [self.make(self.train, TRAIN), self.make(self.test, TEST)]
 
     def make(self, split, part, **changes):
@@ -121,7 +121,7 @@ def another_mean(case):
 
 
 def another_variance(case):
-    case.remake(deviation=case.kinds["deviation"] * [1, 1, 1.05])
+    case.remake(std=case.kinds["std"] * [1, 1, 1.05])
 
 
 def noise_of_another_mean_for_test(case):
@@ -158,7 +158,7 @@ def both(*names):
     return {f"{name}_{part}" for name in names for part in ("train", "test")}
 
 
-TWIN, KEPT = both("pixels_equal_twin"), both("pixel_multiset_kept")
+TWIN, KEPT = both("pixels_equal_reference"), both("pixel_multiset_kept")
 CHANGED = both("images_changed")
 APART, RELATED = both("differs_from_image_to_image"), both("correlation")
 FREE = both("gaussian_noise_free_of_image")
@@ -171,18 +171,22 @@ DEFECTS = [
     (
         SHUFFLED,
         one_pixel_of_training,
-        {ONE, "pixels_equal_twin_train", "pixel_multiset_kept_train"},
+        {ONE, "pixels_equal_reference_train", "pixel_multiset_kept_train"},
     ),
-    (SHUFFLED, one_pixel_of_test, {ALIKE, "pixels_equal_twin_test", "pixel_multiset_kept_test"}),
+    (
+        SHUFFLED,
+        one_pixel_of_test,
+        {ALIKE, "pixels_equal_reference_test", "pixel_multiset_kept_test"},
+    ),
     (SHUFFLED, channels_by_themselves, {ONE} | TWIN | KEPT),
-    (SHUFFLED, another_for_test, {ALIKE, "pixels_equal_twin_test"}),
+    (SHUFFLED, another_for_test, {ALIKE, "pixels_equal_reference_test"}),
     (SHUFFLED, each_by_its_own, {ONE} | TWIN),
     (SHUFFLED, images_left_alone, {"moved_positions"} | CHANGED | TWIN),
     (SHUFFLED, another_seed, TWIN),
     (THIRD_SHUFFLED, two_thirds, {"moved_positions"} | TWIN),
     (RANDOM, as_floats, KEPT),
-    (RANDOM, one_pixel_of_test, {"pixels_equal_twin_test", "pixel_multiset_kept_test"}),
-    (RANDOM, two_images_exchanged, {"pixels_equal_twin_train", "pixel_multiset_kept_train"}),
+    (RANDOM, one_pixel_of_test, {"pixels_equal_reference_test", "pixel_multiset_kept_test"}),
+    (RANDOM, two_images_exchanged, {"pixels_equal_reference_train", "pixel_multiset_kept_train"}),
     (RANDOM, channels_by_themselves, TWIN | KEPT),
     (RANDOM, one_for_all, APART | TWIN),
     (RANDOM, images_left_alone, APART | RELATED | CHANGED | TWIN),
@@ -190,7 +194,11 @@ DEFECTS = [
     (THIRD_RANDOM, two_thirds, RELATED | TWIN),
     (THIRD_RANDOM, all_of_them, RELATED | TWIN),
     (GAUSSIAN, another_mean, both("gaussian_mean") | TWIN),
-    (GAUSSIAN, noise_of_another_mean_for_test, {"gaussian_mean_test", "pixels_equal_twin_test"}),
+    (
+        GAUSSIAN,
+        noise_of_another_mean_for_test,
+        {"gaussian_mean_test", "pixels_equal_reference_test"},
+    ),
     (GAUSSIAN, another_variance, both("gaussian_variance") | TWIN),
     (GAUSSIAN, image_left_in_the_noise, FREE | RELATED | TWIN),
     (GAUSSIAN, clipped, both("gaussian_variance") | TWIN),
@@ -237,7 +245,7 @@ def test_a_few_flat_images_are_no_defect(kind, count):
         case = Case(kind, seed, (count, 12, 12, 1))
         coarse = dataclasses.replace(case.train, images=case.train.images // 64 * 64)
         case.train = coarse
-        case.kinds["mean"], case.kinds["deviation"] = coarse.images.mean(), coarse.images.std()
+        case.kinds["mean"], case.kinds["std"] = coarse.images.mean(), coarse.images.std()
         case.remake()
         assert case.failed() == set(), [str(check) for check in case.checks()]
 

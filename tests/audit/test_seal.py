@@ -17,7 +17,7 @@ DRAW = np.random.default_rng(0)
 IMAGES = DRAW.integers(0, 256, [40, 9, 7, 3], dtype=np.uint8)
 INDEX = np.arange(40) * 3 + 2**31
 KINDS = {"pixels": "original", "mix": 1.0, "fraction": 1.0, "seed": 0}
-KINDS |= {"mean": np.array([120.0, 110, 100]), "deviation": np.array([60.0, 61, 62])}
+KINDS |= {"mean": np.array([120.0, 110, 100]), "std": np.array([60.0, 61, 62])}
 
 
 # Words

@@ -1,4 +1,4 @@
-"""Label corruption: equal twins, nested in p, the paper's definition, independent of the batch."""
+"""Label corruption: both bodies equal, nested in p, the paper's definition, any batching."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def test_given_labels_are_pinned(noise, probability):
 
 @pytest.mark.parametrize("mode", ["eager", "graph", "xla"])
 @pytest.mark.parametrize("noise", corruptions.LABEL_NOISE)
-def test_twins_are_equal_bit_for_bit(noise, mode):
+def test_references_are_equal_bit_for_bit(noise, mode):
     import tensorflow as tf
 
     # Probabilities whose thresholds are odd, extreme seeds, identities far apart.

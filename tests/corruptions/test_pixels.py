@@ -1,4 +1,4 @@
-"""Corrupted pixels: equal twins, independent of the batch, nested, pinned, never clipped."""
+"""Corrupted pixels: equal references, independent of the batch, nested, pinned, never clipped."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ PINNED_NORMALS = {
 
 
 def corrupt(images=IMAGES, index=INDEX, function=pixels.corrupt_pixels, **changes):
-    kinds = {"split": TRAIN, "seed": 3, "mean": MEAN, "deviation": DEVIATION} | changes
+    kinds = {"split": TRAIN, "seed": 3, "mean": MEAN, "std": DEVIATION} | changes
     return function(images, index, **kinds)
 
 
@@ -61,7 +61,7 @@ def apart(got, expected, case):
 
 @pytest.mark.parametrize("mode", ["eager", "graph", "xla"])
 @pytest.mark.parametrize("case", KINDS, ids=NAMES)
-def test_the_twins_are_equal(case, mode, tensorflow):
+def test_the_references_are_equal(case, mode, tensorflow):
     for split, seed in ((TRAIN, 3), (TEST, 2**32 - 1)):
         kinds = case | {"split": split, "seed": seed}
         assert apart(by_tensorflow(mode, **kinds), corrupt(**kinds), case) < 1e-5
@@ -85,11 +85,11 @@ def test_permutations_and_normals_are_equal_in_tensorflow(mode, tensorflow):
     np.testing.assert_allclose(drawn, pixels.normals(INDEX, 7, **kinds), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("twin", ["numpy", "tensorflow"])
+@pytest.mark.parametrize("reference", ["numpy", "tensorflow"])
 @pytest.mark.parametrize("case", KINDS, ids=NAMES)
-def test_an_image_depends_on_its_identity_only(case, twin, tensorflow):
+def test_an_image_depends_on_its_identity_only(case, reference, tensorflow):
     def run(chosen):
-        if twin == "numpy":
+        if reference == "numpy":
             return corrupt(IMAGES[chosen], INDEX[chosen], **case)
         return by_tensorflow("graph", IMAGES[chosen], INDEX[chosen], **case)
 

@@ -1,4 +1,4 @@
-"""Threefry: known answers, equal twins, independent streams."""
+"""Threefry: known answers, equal references, independent streams."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def test_known_answers_in_tensorflow(mode, key, counter, answer):
     assert [int(word[0]) for word in got] == list(answer)
 
 
-def test_twins_agree_on_a_broadcast_of_examples_and_draws():
+def test_references_agree_on_a_broadcast_of_examples_and_draws():
     import tensorflow as tf
 
     index, counter = np.arange(100)[:, None], np.arange(7)[None]

@@ -230,13 +230,13 @@ def test_folders_that_are_refused(offline):
 
 
 def test_what_is_said_of_counts_and_equal_images(offline):
-    from rethink_tf.data.sources import custom as foreign_data
+    from rethink_tf.data.sources import custom as custom_data
 
     x_train, y_train, x_test, y_test = class_folders.arrays(classes=3)
     x_train[1], x_test[0] = x_train[0], x_train[5]
     y_train[y_train == 1] = 2
     spec = save(offline / "a.npz", x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
-    assert foreign_data.describe(*load(spec)) == [
+    assert custom_data.describe(*load(spec)) == [
         "training+test images of each class: 0 10+3, 1 0+3, 2 20+3",
         "classes without a training image: 1",
         "1 training images equal another: their labels may be at odds",

@@ -70,7 +70,7 @@ def epochs(steps, count=2):
         step = 0
         while step < steps.steps_per_epoch:
             step = steps.advance(step, 2)
-    return steps.online()
+    return steps.running()
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_streamed_training_is_that_of_resident_images_bit_for_bit(data_dir):
     assert epochs(found) == epochs(expected)
     assert same_bits(found, expected)
     assert isinstance(found.resident, feed.Feed)
-    assert found.online()["checksum"] == checksum.label_checksum(table.index, table.given)
+    assert found.running()["checksum"] == checksum.label_checksum(table.index, table.given)
     for steps in (found, expected):
         Evaluation(steps).recalibrate()
     assert same_bits(found, expected)
@@ -196,15 +196,15 @@ def test_a_run_is_audited_and_measured(data_dir, tmp_path):
     summary = run(data_dir, tmp_path, said, pixels="gaussian")
     checks = {check["name"]: check for check in summary["audit"]}
     for name in (
-        "given_equals_twin",
+        "given_equals_reference",
         "true_equals_source",
-        "pixels_equal_twin_train",
-        "pixels_equal_twin_test",
+        "pixels_equal_reference_train",
+        "pixels_equal_reference_test",
         "same_images_over_two_passes",
         "unreadable_images",
     ):
         assert checks[name]["passed"] is True, name
-    assert checks["given_equals_twin"]["detail"] == "30 of 30 given labels equal"
+    assert checks["given_equals_reference"]["detail"] == "30 of 30 given labels equal"
     assert summary["test_top5_accuracy"] <= summary["best_test_top5_accuracy"] <= 1
     assert summary["train_top5_accuracy"] >= summary["train_accuracy"]
     assert (tmp_path / results.SAMPLES).exists(), said

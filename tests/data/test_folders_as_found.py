@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from rethink_tf.data import registry as datasets
-from rethink_tf.data.sources import image_folder as foreign_folder
+from rethink_tf.data.sources import image_folder as custom_folder
 from rethink_tf.errors import RequestError
 
 pytestmark = pytest.mark.usefixtures("offline")
 
 
 def listed(root):
-    return foreign_folder.listing(root)
+    return custom_folder.listing(root)
 
 
 def counts(found):

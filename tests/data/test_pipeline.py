@@ -29,15 +29,15 @@ def table(name="train", **kinds):
 
 @pytest.mark.parametrize("noise", corruptions.LABEL_NOISE)
 @pytest.mark.parametrize("batch", [1, 50, 203, 1000])
-def test_each_example_comes_once_and_equals_the_twin_for_any_batch(monkeypatch, batch, noise):
+def test_each_example_comes_once_and_equals_the_reference_for_any_batch(monkeypatch, batch, noise):
     monkeypatch.setattr(pipeline, "CORRUPTION_BATCH", batch)
     source, kinds = split(), {"probability": 0.6, "seed": 3, "noise": noise}
     got = table(**kinds)
-    twin = corruptions.corrupt_labels(source.labels, source.index, num_classes=K, **kinds)
+    reference = corruptions.corrupt_labels(source.labels, source.index, num_classes=K, **kinds)
     np.testing.assert_array_equal(got.index, source.index)
     np.testing.assert_array_equal(got.images, source.images)
     np.testing.assert_array_equal(got.true, source.labels)
-    np.testing.assert_array_equal(got.given, twin)
+    np.testing.assert_array_equal(got.given, reference)
     assert (got.given != got.true).mean() > 0.3
     assert (got.num_classes, got.num_examples) == (K, N)
 

@@ -52,8 +52,8 @@ def test_it_is_tensorflows_antialiased_bilinear(shape, size, tensorflow):
     images = DRAW.integers(0, 256, [1003, *shape], dtype=np.uint8)  # more than one block
     found = resized(images, size)
     assert found.dtype == np.uint8 and found.shape == (1003, size, size, shape[-1])
-    twin = tensorflow.image.resize(images, [size, size], antialias=True).numpy()
-    assert np.abs(found - twin).max() < 0.501
+    reference = tensorflow.image.resize(images, [size, size], antialias=True).numpy()
+    assert np.abs(found - reference).max() < 0.501
 
 
 def test_a_flat_image_stays_flat():

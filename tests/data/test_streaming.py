@@ -1,4 +1,4 @@
-"""Streamed images: as decoded in order, corrupted as their twins say, unreadable by name."""
+"""Streamed images: as decoded in order, corrupted as their references say, unreadable by name."""
 
 import os
 
@@ -98,16 +98,16 @@ def test_augmentation_is_a_function_of_seed_epoch_and_example(splits):
 
 
 @pytest.mark.parametrize("kind", ["shuffled", "random", "gaussian"])
-def test_corrupted_pixels_are_those_of_the_numpy_twin(splits, kind):
+def test_corrupted_pixels_are_those_of_the_numpy_reference(splits, kind):
     how = {"pixels": kind, "mix": 1.0, "fraction": 1.0, "seed": 3}
-    how |= {"mean": np.array([100.0, 120, 140]), "deviation": np.array([50.0, 60, 70])}
+    how |= {"mean": np.array([100.0, 120, 140]), "std": np.array([50.0, 60, 70])}
     for split in splits:
         clean = images(split)
         part = SplitId.TRAIN if split.name == "train" else SplitId.TEST
-        twin = pixels.corrupt_pixels(clean[:], split.index, split=part, **how)
+        reference = pixels.corrupt_pixels(clean[:], split.index, split=part, **how)
         found = clean.corrupted(**how)[:]
-        assert found.dtype == twin.dtype
-        np.testing.assert_allclose(found, twin, rtol=0, atol=0.01 if kind == "gaussian" else 0)
+        assert found.dtype == reference.dtype
+        np.testing.assert_allclose(found, reference, rtol=0, atol=0.01 if kind == "gaussian" else 0)
         some = np.array([8, 2])
         np.testing.assert_array_equal(clean.corrupted(**how)[some], found[some])
 

@@ -177,7 +177,7 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("what", FOREIGN)
-def test_a_foreign_set_under_the_name_is_refused(tmp_path, what):
+def test_a_custom_set_under_the_name_is_refused(tmp_path, what):
     arguments, told = FOREIGN[what]
     folder = write_tfds(tmp_path, "cifar100", **arguments)
     with pytest.raises(RequestError) as caught:

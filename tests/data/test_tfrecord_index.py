@@ -162,11 +162,11 @@ def relabelled(split, found):
         (relabelled, "expected labels below 1000, got 1000"),
     ],
 )
-def test_a_foreign_set_is_refused(tensorflow, tmp_path, change, told):
-    foreign = streamed_set.write(tmp_path, change)
+def test_a_custom_set_is_refused(tensorflow, tmp_path, change, told):
+    custom = streamed_set.write(tmp_path, change)
     with pytest.raises(RequestError) as caught:
-        tfrecord_index.scan(foreign, NAME, 1000)
-    assert told in str(caught.value) and str(foreign) in str(caught.value)
+        tfrecord_index.scan(custom, NAME, 1000)
+    assert told in str(caught.value) and str(custom) in str(caught.value)
 
 
 def test_labels_must_be_those_of_the_files_synsets(copy):

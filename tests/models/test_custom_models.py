@@ -11,7 +11,7 @@ from rethink_tf import models
 from rethink_tf.config.run_config import RunConfig, resolve, run_id
 from rethink_tf.errors import RequestError
 from rethink_tf.models.custom import keras_file
-from rethink_tf.models.custom import name as foreign_models
+from rethink_tf.models.custom import name as custom_models
 from rethink_tf.storage import content_hash
 
 SHAPE, CLASSES = (12, 12, 3), 7
@@ -29,7 +29,7 @@ def own(tmp_path, monkeypatch):
 
 
 def built(spec, **changes):
-    return models.build(foreign_models.resolved(spec), SHAPE, CLASSES, **changes)
+    return models.build(custom_models.resolved(spec), SHAPE, CLASSES, **changes)
 
 
 def named(spec):
@@ -44,12 +44,12 @@ def saved(path, name="dense"):
     return str(path)
 
 
-def test_what_is_a_name_of_a_foreign_model():
+def test_what_is_a_name_of_a_custom_model():
     good = ("a:b", "pack.age:build", "x.keras", "/a/b-c.keras", f"a:b{content_hash.CONTENT}0f")
     bad = ("inception", "a:b:c", "wrn_28_1", ":b", "a:", "a b:c", "x.h5")
-    assert all(map(foreign_models.is_foreign, good))
-    assert not any(map(foreign_models.is_foreign, bad))
-    assert foreign_models.folder_name("/a/my net (2).keras@sha256:0f") == "my_net_2"
+    assert all(map(custom_models.is_custom, good))
+    assert not any(map(custom_models.is_custom, bad))
+    assert custom_models.folder_name("/a/my net (2).keras@sha256:0f") == "my_net_2"
 
 
 def test_the_source_of_a_function_counts_and_not_its_path(own, monkeypatch):
@@ -63,7 +63,7 @@ def test_the_source_of_a_function_counts_and_not_its_path(own, monkeypatch):
 
 def test_a_source_that_changed_is_read_anew(own):
     before = built("five_lines:dense")
-    stale = foreign_models.resolved("five_lines:dense")
+    stale = custom_models.resolved("five_lines:dense")
     (own / "five_lines.py").write_text(class_folders.MODELS.replace("Dense(64", "Dense(15"))
     assert built("five_lines:dense").count_params() < before.count_params()
     with pytest.raises(RequestError, match="its content changed since it was named"):
@@ -95,7 +95,7 @@ def test_the_content_of_a_file_counts_and_not_its_path(own, tensorflow):
 )
 def test_outputs_are_brought_to_logits(name, words, own, tensorflow):
     model = built(f"five_lines:{name}")
-    assert models.arrival(model, "standardise") == [
+    assert models.conversions(model, "standardise") == [
         f"five_lines:{name}: weights as the function draws them; {words}"
     ]
     logits = model(IMAGES, training=False).numpy()
@@ -119,7 +119,7 @@ def test_a_file_starts_from_weights_drawn_anew_by_the_seed(own, tensorflow):
     assert np.array_equal(first, second)
     for weights in (other, stored):
         assert not np.isclose(first, weights).any(axis=1).all()
-    said = models.arrival(built(path), "standardise")
+    said = models.conversions(built(path), "standardise")
     assert len(said) == 1 and "weights drawn anew by --seed, the file's are not used" in said[0]
 
 
@@ -376,7 +376,7 @@ def test_statistics_of_layers_that_gather_none_are_kept(own, tensorflow):
     assert not np.allclose(inner.moving_mean, 0) and not np.allclose(inner.moving_variance, 1)
     assert np.allclose(inference.moving_variance, 1), "the model calls it as in inference"
     steps.advance(0, 7)
-    assert steps.weights_finite() and steps.online()["seen"] == 70
+    assert steps.weights_finite() and steps.running()["seen"] == 70
 
 
 def test_errors_of_frameworks_in_one_line():

@@ -7,7 +7,7 @@ import pytest
 
 from rethink_tf import models
 from rethink_tf.errors import RequestError
-from rethink_tf.models.custom import name as foreign_models
+from rethink_tf.models.custom import name as custom_models
 
 SHAPE, CLASSES = (8, 8, 1), 10
 IMAGES = 3 * np.random.default_rng(2).standard_normal((6, *SHAPE)).astype(np.float32)
@@ -128,7 +128,7 @@ def own(tmp_path, monkeypatch):
 
 def both(name):
     """What the model as given and the model as used say of the same images, at equal weights."""
-    used = models.build(foreign_models.resolved(f"ends:{name}"), SHAPE, CLASSES)
+    used = models.build(custom_models.resolved(f"ends:{name}"), SHAPE, CLASSES)
     given = getattr(sys.modules["ends"], name)(SHAPE, CLASSES)
     given(IMAGES)
     assert [w.shape for w in given.get_weights()] == [w.shape for w in used.get_weights()]
@@ -145,7 +145,7 @@ def logit(p):
 )
 def test_a_last_sigmoid_goes_and_nothing_else(name, own, tensorflow):
     used, given, logits = both(name)
-    assert "its last activation is sigmoid" in used.rethink_arrival
+    assert "its last activation is sigmoid" in used.rethink_conversions
     given = np.asarray(given).astype(np.float64)
     sure = (given > 1e-3) & (given < 1 - 1e-3)
     assert sure.any() and np.abs(logit(given) - logits)[sure].max() < 1e-3
@@ -154,7 +154,7 @@ def test_a_last_sigmoid_goes_and_nothing_else(name, own, tensorflow):
 
 def test_a_shared_softmax_goes_where_it_ends_the_model_only(own, tensorflow):
     used, given, logits = both("shared_softmax")
-    assert "its last activation is softmax" in used.rethink_arrival
+    assert "its last activation is softmax" in used.rethink_conversions
     given, expected = np.log(given), logits - np.log(np.exp(logits).sum(1, keepdims=True))
     assert np.abs(given - expected).max() < 1e-4
 
@@ -167,7 +167,7 @@ def test_a_sigmoid_that_cannot_go_alone_is_refused(own, tensorflow):
 
 def test_a_softmax_that_cannot_go_alone_stays_and_its_logarithm_is_taken(own, tensorflow):
     used, given, logits = both("softmax_twice")
-    assert "they are probabilities, and their logarithm is taken" in used.rethink_arrival
+    assert "they are probabilities, and their logarithm is taken" in used.rethink_conversions
     assert np.abs(np.log(given) - logits).max() < 1e-4
 
 
@@ -181,7 +181,7 @@ def test_a_softmax_that_cannot_go_alone_stays_and_its_logarithm_is_taken(own, te
 )
 def test_the_only_tensor_of_a_dict_or_list_is_taken(name, words, own, tensorflow):
     used, given, logits = both(name)
-    assert words in used.rethink_arrival
+    assert words in used.rethink_conversions
     (given,) = given.values() if isinstance(given, dict) else given
     if name == "dict_softmax":
         logits = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)

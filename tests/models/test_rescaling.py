@@ -9,7 +9,7 @@ import pytest
 from rethink_tf import models
 from rethink_tf.config import run_config
 from rethink_tf.config.run_config import RunConfig
-from rethink_tf.models.custom import name as foreign_models
+from rethink_tf.models.custom import name as custom_models
 from rethink_tf.models.custom import rescaling
 from rethink_tf.plotting import style as pictures
 from rethink_tf.training import input_pipeline
@@ -129,8 +129,8 @@ def own(tmp_path, monkeypatch):
 
 
 def said(spec, preprocess):
-    built = models.build(foreign_models.resolved(str(spec)), (8, 8, 1), 2)
-    return models.arrival(built, preprocess)[1:]
+    built = models.build(custom_models.resolved(str(spec)), (8, 8, 1), 2)
+    return models.conversions(built, preprocess)[1:]
 
 
 @pytest.mark.parametrize(
@@ -166,11 +166,11 @@ def test_a_file_that_scales_is_named(own, tensorflow):
 
 
 def test_layers_of_any_name_stay_what_they_are(own, tensorflow):
-    built = models.build(foreign_models.resolved("scaling:own"), (8, 8, 1), 2)
+    built = models.build(custom_models.resolved("scaling:own"), (8, 8, 1), 2)
     images = np.random.default_rng(0).uniform(0, 255, (3, 8, 8, 1)).astype(np.float32)
     kernel = built.last.kernel.numpy()
     assert np.allclose(built(images), images.reshape(3, -1) / 255 @ kernel, atol=1e-5)
-    assert models.arrival(built, "none")[1:] == [
+    assert models.conversions(built, "none")[1:] == [
         "it scales its images itself (times 1/255) and gets pixels from 0 to 255"
     ]
 

@@ -10,7 +10,7 @@ import pytest
 from rethink_tf import models
 from rethink_tf.cli import app
 from rethink_tf.errors import ExitCode, RequestError
-from rethink_tf.models.custom import name as foreign_models
+from rethink_tf.models.custom import name as custom_models
 from rethink_tf.models.custom import user_code
 
 SHAPE = (8, 8, 1)
@@ -66,7 +66,7 @@ def write(folder, monkeypatch, name="ending"):
 
 
 def built(spec):
-    return models.build(foreign_models.resolved(spec), SHAPE, 2)
+    return models.build(custom_models.resolved(spec), SHAPE, 2)
 
 
 @pytest.mark.parametrize("place", ["plain", "my_rethink_tf/work", "rethink_tf"])
@@ -110,7 +110,7 @@ def test_a_module_that_ends_while_it_is_imported(tmp_path, monkeypatch, tensorfl
     (tmp_path / "odd_package").mkdir()
     (tmp_path / "odd_package" / "__init__.py").write_text("raise GeneratorExit\n")
     with pytest.raises(RequestError, match="cannot be imported: GeneratorExit$"):
-        foreign_models.find("odd_package.inner")
+        custom_models.find("odd_package.inner")
 
 
 def test_ctrl_c_and_sigterm_pass_through_the_users_code(own_signals):
@@ -126,7 +126,7 @@ def test_ctrl_c_and_sigterm_pass_through_the_users_code(own_signals):
 
 def test_the_packages_own_lines_are_none_of_the_users():
     with pytest.raises(RequestError) as caught:
-        foreign_models.resolved("x.keras")  # raised within the package, below the folder of path
+        custom_models.resolved("x.keras")  # raised within the package, below the folder of path
     path = os.path.join(os.path.dirname(user_code.PACKAGE), "mine.py")
     frames = traceback.extract_tb(caught.value.__traceback__)
     assert frames[-1].filename.startswith(user_code.PACKAGE)

@@ -60,8 +60,8 @@ def test_the_error_on_corrupted_test_labels(error, p, classes, expected):
 
 def test_mean_and_sample_deviation():
     assert derived.mean([1.0, 2.0, 6.0]) == 3.0
-    assert derived.deviation([1.0, 2.0, 6.0]) == pytest.approx(7**0.5)
-    assert derived.deviation([1.0]) is None
+    assert derived.std([1.0, 2.0, 6.0]) == pytest.approx(7**0.5)
+    assert derived.std([1.0]) is None
 
 
 def test_a_band_is_over_the_seeds_that_have_the_point():

@@ -1,4 +1,4 @@
-"""The pure step of scripts/benchmark.py: operations, turns, twins, rows. No timing is asserted."""
+"""The pure step of scripts/benchmark.py: operations, turns, PyTorch's copies, rows."""
 
 import numpy as np
 import pytest
@@ -37,28 +37,28 @@ def test_flops_of_the_small_inception():
 @needs_torch
 @pytest.mark.parametrize("size", [8, 28])
 @pytest.mark.parametrize("name", task.TWINS)
-def test_twins_in_pytorch_have_our_trainable_parameters(name, size):
-    twin = torch_steps.network(name, size, 3, 10)
+def test_references_in_pytorch_have_our_trainable_parameters(name, size):
+    reference = torch_steps.network(name, size, 3, 10)
     ours = models.count_trainable(models.build(name, (size, size, 3), 10))
-    assert torch_steps.count_trainable(*twin) == ours
+    assert torch_steps.count_trainable(*reference) == ours
 
 
 @needs_torch
 @pytest.mark.parametrize("name", ["alexnet", "mlp_3x512"])
-def test_twins_in_pytorch_give_our_logits(name):
+def test_references_in_pytorch_give_our_logits(name):
     import torch
 
     model = models.build(name, (8, 8, 3), 10)
     body, head = torch_steps.network(name, 8, 3, 10)
     ours = [x for x in model.layers if hasattr(x, "kernel")]
     theirs = [x for x in (*body.modules(), head) if hasattr(x, "weight")]
-    for layer, twin in zip(ours, theirs, strict=True):
+    for layer, reference in zip(ours, theirs, strict=True):
         kernel = np.asarray(layer.kernel)
         if name == "alexnet" and kernel.shape == (2 * 2 * 64, 384):  # rows are (h, w, c) here
             kernel = kernel.reshape(4, 64, -1).transpose(1, 0, 2).reshape(kernel.shape)
         axes = (3, 2, 0, 1) if kernel.ndim == 4 else (1, 0)
-        twin.weight.data = torch.tensor(kernel.transpose(axes))
-        twin.bias.data = torch.tensor(np.asarray(layer.bias))
+        reference.weight.data = torch.tensor(kernel.transpose(axes))
+        reference.bias.data = torch.tensor(np.asarray(layer.bias))
     images = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype(np.float32)
     x = torch.tensor(images)
     x = x if name.startswith("mlp") else x.permute(0, 3, 1, 2)
@@ -108,10 +108,10 @@ def test_streamed_steps_train_on_every_example_of_the_table(tensorflow, augment)
 
     options = tiny_options(augment=augment)
     made, before = trained("StreamedSteps", augment=augment)
-    online = made.online()  # the whole of a table of 8, whatever its order
-    assert online["seen"] == 8
+    running = made.running()  # the whole of a table of 8, whatever its order
+    assert running["seen"] == 8
     _, given = task.noise(options)
-    assert online["checksum"] == checksum.label_checksum(np.arange(8), given)
+    assert running["checksum"] == checksum.label_checksum(np.arange(8), given)
     after = made.model.get_weights()
     assert any((a != b).any() for a, b in zip(after, before, strict=True))
 
@@ -119,7 +119,7 @@ def test_streamed_steps_train_on_every_example_of_the_table(tensorflow, augment)
 def test_unsealed_steps_train_alike_and_take_no_words(tensorflow):
     sealed, _ = trained("")
     unsealed, _ = trained("UnsealedSteps")
-    assert sealed.online() == unsealed.online()
+    assert sealed.running() == unsealed.running()
     assert sealed.image_checksum() != 0 == unsealed.image_checksum()
     assert sum(len(rows) for rows, *_ in sealed.got()) > 0
     assert sum(len(rows) for rows, *_ in unsealed.got()) == 0

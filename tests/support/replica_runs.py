@@ -74,7 +74,7 @@ class Watched(Steps):
 
     def advance(self, step, count):
         after = super().advance(step, count)
-        self.losses[f"epoch {int(self.epoch)} step {after}"] = self.online()["loss_sum"]
+        self.losses[f"epoch {int(self.epoch)} step {after}"] = self.running()["loss_sum"]
         if self.local is None:
             parts = map(self.strategy.experimental_local_results, self.variables.local)
             self.local = [np.stack([part.numpy() for part in own]) for own in parts]

@@ -9,7 +9,7 @@ from rethink_tf.runs import results
 from rethink_tf.runs import task as plain_runs
 from rethink_tf.storage import files
 
-CHECKS = [{"name": "given_equals_twin", "passed": True, "detail": ""}]
+CHECKS = [{"name": "given_equals_reference", "passed": True, "detail": ""}]
 ENVIRONMENT = {"devices": ["CPU x86_64"], "threads": 2, "versions": {"tensorflow": "2.21.0"}}
 
 

@@ -51,7 +51,7 @@ def train(steps, epochs=1, count=100):
         step = 0
         while step < steps.steps_per_epoch:
             step = steps.advance(step, count)
-    return steps.online()
+    return steps.running()
 
 
 def close(first, second, tolerance):

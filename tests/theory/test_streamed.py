@@ -23,8 +23,8 @@ def all_at_once(images, filters):
     white = random_conv.whitening(images[0], LAYOUT, 5)
     weights = random_conv.filters(images[0], LAYOUT, white, 0, filters, 5)
     train, test = (random_conv.on_host(x, weights, LAYOUT).astype(np.float64) for x in images)
-    mean, deviation = train.mean(axis=0), train.std(axis=0) + 0.01
-    return (train - mean) / deviation, (test - mean) / deviation
+    mean, std = train.mean(axis=0), train.std(axis=0) + 0.01
+    return (train - mean) / std, (test - mean) / std
 
 
 def sums_at(images, targets, **more):

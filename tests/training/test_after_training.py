@@ -23,13 +23,13 @@ def test_variance_is_that_of_all_renamings(seed):
     accuracies = np.array([(r[predicted] == true).mean() for r in renamings])
     assert len(renamings) == 5040
     assert accuracies.mean() == pytest.approx(1 / 7)
-    deviation = np.sqrt(accuracies.var() + 6 / 49 / n)
-    assert deviation > 0.05  # far above a binomial's 0.0055
+    std = np.sqrt(accuracies.var() + 6 / 49 / n)
+    assert std > 0.05  # far above a binomial's 0.0055
     check = audit.after_training(true, predicted, 7)
     accuracy = (true == predicted).mean()
     assert check.detail == (
-        f"test accuracy {accuracy:.4f}, chance 0.1429 +- {deviation:.4f}, "
-        f"z = {(accuracy - 1 / 7) / deviation:.1f}"
+        f"test accuracy {accuracy:.4f}, chance 0.1429 +- {std:.4f}, "
+        f"z = {(accuracy - 1 / 7) / std:.1f}"
     )
 
 

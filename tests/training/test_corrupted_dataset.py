@@ -17,7 +17,7 @@ def test_corrupted_data_for_a_fit_of_one_s_own(tensorflow):
     )
     assert np.array_equal(given, expected) and np.mean(given != y) > 0.7
     passed = [check.name for check in checks if check.passed]
-    assert "given_equals_twin" in passed and not [n for n in passed if n.startswith("test_")]
+    assert "given_equals_reference" in passed and not [n for n in passed if n.startswith("test_")]
     source = tensorflow.data.Dataset.from_tensor_slices((x, y)).batch(16)
     again, _ = rethink_tf.corrupted_dataset(source, seed=3)
     assert np.array_equal([label for _, label in again.as_numpy_iterator()], given)

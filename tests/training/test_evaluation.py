@@ -85,16 +85,16 @@ def test_dropout_and_batch_statistics_are_for_training_only():
     np.testing.assert_array_equal(after.predicted, predicted)
     assert np.abs(after.loss - before.loss).max() > 1e-3
     first = pipeline.order(SEED, 1, N)[:48]
-    assert abs(steps.online()["loss_sum"] - loss[first].sum()) > 0.5  # with half the inputs
+    assert abs(steps.running()["loss_sum"] - loss[first].sum()) > 0.5  # with half the inputs
 
 
 def test_evaluation_changes_nothing():
     steps, other = make_steps(), make_steps()
     train(steps)
-    before = steps.online()
+    before = steps.running()
     train(other)
     Evaluation(steps).evaluate(steps.resident, N)
-    assert steps.online() == before
+    assert steps.running() == before
     assert same_bits(steps, other)
 
 

@@ -67,7 +67,7 @@ def test_the_arguments_come_from_the_configuration():
         "mix": 1.0,
         "fraction": 1.0,
         "mean": None,
-        "deviation": None,
+        "std": None,
         "seed": 5,
     }
     how = load(pixels="random", shuffle_fraction=0.4).corruption
@@ -83,7 +83,7 @@ def test_gaussian_moments_are_of_the_whole_original_training_set(changes, colour
     how = load(dataset="cifar10", pixels="gaussian", **changes).corruption
     entries = colours[0].images.reshape(-1, 3).astype(np.float64)
     np.testing.assert_allclose(how["mean"], entries.mean(axis=0), rtol=1e-12)
-    np.testing.assert_allclose(how["deviation"], entries.std(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(how["std"], entries.std(axis=0), rtol=1e-12)
     assert how["mean"].tolist() == pytest.approx([55.9, 104.3, 131.5], abs=0.5)
 
 
@@ -103,7 +103,7 @@ def test_pixels_are_cropped_first_and_then_corrupted(kind, colours, tensorflow):
     source = load(dataset="cifar10", input_size=10, corrupt=0.5, **kind)
     first, test, _ = input_pipeline.corrupt(source)
     for table, split, part in ((first, colours[0], SplitId.TRAIN), (test, colours[1], TEST)):
-        names = ("pixels", "mix", "fraction", "mean", "deviation", "seed")
+        names = ("pixels", "mix", "fraction", "mean", "std", "seed")
         kinds = {name: source.corruption[name] for name in names}
         window = split.images[:, 11:21, 11:21]
         expected = pixels.corrupt_pixels(window, split.index, split=part, **kinds)
@@ -133,7 +133,7 @@ def test_labels_from_a_file(examples, tmp_path, tensorflow):
     assert (first.given != first.true).mean() > 0.3
     np.testing.assert_array_equal(test.given, test.true)
     names = {check.name for check in checks}
-    assert "given_equals_twin" in names and not {"changed_count", "uniformity"} & names
+    assert "given_equals_reference" in names and not {"changed_count", "uniformity"} & names
 
 
 def test_a_file_that_changed_since_it_was_named_is_refused(tmp_path):
@@ -152,7 +152,7 @@ def test_labels_of_a_file_that_are_exchanged_on_the_way_are_refused(tmp_path, te
     honest = pipeline.corrupted
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pipeline, "corrupted", lambda s, **_: honest(s, **how))
-        with pytest.raises(AuditError, match=r"given_equals_twin: FAILED \(\d+ of 100 given"):
+        with pytest.raises(AuditError, match=r"given_equals_reference: FAILED \(\d+ of 100 given"):
             input_pipeline.corrupt(source)
 
 
@@ -270,7 +270,7 @@ def test_channel_norm_uses_the_whole_training_set(tensorflow):
 
 def test_a_wrong_channel_norm_is_refused(tensorflow, monkeypatch):
     honest = pipeline.channel_norm
-    wrong = lambda images, mean, deviation: honest(images, mean, 1.01 * deviation)  # noqa: E731
+    wrong = lambda images, mean, std: honest(images, mean, 1.01 * std)  # noqa: E731
     monkeypatch.setattr(pipeline, "channel_norm", wrong)
     with pytest.raises(AuditError, match="channel_normed: FAILED"):
         input_pipeline.corrupt(load(examples=200, preprocess="channel_norm"))

@@ -46,9 +46,9 @@ def test_training_equals_a_loop_in_numpy(weight_decay, side, augment):
         reference.epoch(seen_by_reference, number, crop=augment == "crop")
         for got, expected in zip(steps.model.get_weights(), reference.w, strict=True):
             np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5)
-        online = steps.online()
-        assert online["loss_sum"] == pytest.approx(reference.loss_sum, abs=1e-3)
-        assert online["correct"] == reference.correct
+        running = steps.running()
+        assert running["loss_sum"] == pytest.approx(reference.loss_sum, abs=1e-3)
+        assert running["correct"] == reference.correct
 
 
 @pytest.mark.parametrize("jit", [False, True])
@@ -66,7 +66,7 @@ def test_advance_stops_at_the_remainder_and_at_the_end():
     steps = make_steps()
     steps.begin_epoch(1, RATE)
     assert [steps.advance(0, 1), steps.advance(1, 100), steps.advance(3, 100)] == [1, 3, 4]
-    assert steps.online()["seen"] == N
+    assert steps.running()["seen"] == N
 
 
 def test_every_example_enters_the_loss_once_an_epoch():
@@ -74,8 +74,8 @@ def test_every_example_enters_the_loss_once_an_epoch():
     steps = make_steps(table, augment="none")
     expected = checksum.label_checksum(table.index, table.given)
     for epochs in (1, 2):
-        online = train(steps, epochs)
-        assert (online["seen"], online["checksum"]) == (N, expected)
+        running = train(steps, epochs)
+        assert (running["seen"], running["checksum"]) == (N, expected)
     assert expected != checksum.label_checksum(table.index, table.true)
 
 
@@ -85,11 +85,11 @@ def test_the_sums_of_a_half_epoch_are_of_what_was_seen():
     steps.begin_epoch(1, RATE)
     steps.advance(0, 2)
     seen = pipeline.order(SEED, 1, N)[: 2 * BATCH]
-    online = steps.online()
-    assert online["seen"] == 32
-    assert online["checksum"] == checksum.label_checksum(table.index[seen], table.given[seen])
+    running = steps.running()
+    assert running["seen"] == 32
+    assert running["checksum"] == checksum.label_checksum(table.index[seen], table.given[seen])
     steps.begin_epoch(2, RATE)
-    assert set(steps.online().values()) == {0}
+    assert set(steps.running().values()) == {0}
 
 
 def test_a_batch_larger_than_the_set_is_the_set():
@@ -128,7 +128,7 @@ def test_weight_decay_is_no_part_of_the_reported_loss():
         losses.append(float(Evaluation(steps).evaluate(steps.resident, N).loss.mean()))
         steps.begin_epoch(1, RATE)
         steps.advance(0, 1)
-        losses.append(steps.online()["loss_sum"] / BATCH)  # before the first update
+        losses.append(steps.running()["loss_sum"] / BATCH)  # before the first update
     reported = losses[1]
     penalty = 5 * sum(float((w**2).sum()) for w in make_steps().model.get_weights())
     assert penalty > 10 * reported

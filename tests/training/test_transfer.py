@@ -202,7 +202,7 @@ def test_a_frozen_run_and_its_resume(mlp, tmp_path):
     expected = {"run_id": own["run_id"], "epoch": 3, "weights_hash": own["weights_hash"]}
     assert summary["parent"] == expected == results.read_config(folder)["parent"]
     checks = {check["name"]: check["passed"] for check in summary["audit"]}
-    assert checks["given_equals_twin"] and checks["images_untouched_train"]
+    assert checks["given_equals_reference"] and checks["images_untouched_train"]
     assert checks["standardised"] and summary["changed_fraction"] > 0.3
     assert summary["test_accuracy"] > 0.3 and summary["status"] == "DONE"
     assert (folder / results.SAMPLES).is_file(), "the images are drawn, not the features"
@@ -218,7 +218,7 @@ def test_a_frozen_run_and_its_resume(mlp, tmp_path):
 def test_corrupted_pixels_are_audited_before_the_features(mlp, tmp_path):
     summary, _ = run(frozen(mlp, pixels="random", corrupt=0.0, epochs=1), tmp_path)
     checks = {check["name"]: check["passed"] for check in summary["audit"]}
-    assert checks["pixels_equal_twin_train"] and checks["pixel_multiset_kept_test"]
+    assert checks["pixels_equal_reference_train"] and checks["pixel_multiset_kept_test"]
     assert summary["changed_fraction"] == 0
 
 

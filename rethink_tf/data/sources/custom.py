@@ -50,7 +50,7 @@ class Opened:
     load: Callable[..., dict[str, np.ndarray]]
 
 
-def is_foreign(spec: str) -> bool:
+def is_custom(spec: str) -> bool:
     """Whether a data set's name is one of `FORMS`."""
     kind, colon, name = content_hash.shown(str(spec)).partition(":")
     return kind in KINDS and bool(colon and name)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from rethink_tf.config import fields, run_config
 from rethink_tf.config.command_line import CommandLine, FlagSet, Parsed
 from rethink_tf.config.run_config import RunConfig
-from rethink_tf.data.sources import custom as foreign_data
+from rethink_tf.data.sources import custom as custom_data
 from rethink_tf.errors import RequestError
 from rethink_tf.storage import content_hash
 from rethink_tf.theory.kernels.gram import KERNELS
@@ -276,7 +276,7 @@ def configuration(run: RunConfig, settings: Settings) -> dict:
     name, gamma, _ = kernel_of(settings, run.dataset)
     stated = {f.name: f for f in dataclasses.fields(Settings)}
     values = {n: getattr(run, n) for n in OF_A_RUN}
-    if foreign_data.is_foreign(run.dataset):
+    if custom_data.is_custom(run.dataset):
         values["dataset"] = content_hash.parts(run.dataset)[1]
     if run.labels_from is not None:  # the content counts, not the path
         values["labels_from"] = run_config.labels_path(run)[1]

@@ -14,7 +14,7 @@ import numpy as np
 
 from rethink_tf.errors import RequestError
 from rethink_tf.models.custom import keras_file, last_activation, rescaling, user_code
-from rethink_tf.models.custom import name as foreign_models
+from rethink_tf.models.custom import name as custom_models
 from rethink_tf.narrowing import present
 from rethink_tf.storage import content_hash, paths
 
@@ -42,14 +42,14 @@ def build(
         precision: the dtype policy in force; a FILE.keras brings its own, so float32 only.
 
     Returns:
-        A keras.Model; its `rethink_arrival` says in words what was made of it, `rethink_scaling`
-        says how it scales its images itself, or is None.
+        A keras.Model; its `rethink_conversions` lists what was changed in it, `rethink_scaling`
+        is how it scales its images itself, or None.
 
     Raises:
         RequestError: it is not what a run needs; says what was expected and what came.
     """
     name, known = content_hash.parts(spec)
-    if foreign_models.content_hash(name) != known:
+    if custom_models.content_hash(name) != known:
         raise RequestError(f"--model={name}: its content changed since it was named")
     if name.endswith(".keras"):
         for flag, value in (("weight_decay", weight_decay), ("dropout", dropout)):
@@ -75,7 +75,7 @@ def build(
             "may compute in less by --precision=mixed_bfloat16"
         )
     # A class of its own may well have a layer that is called `scaling`.
-    model.rethink_arrival, model.rethink_scaling = "; ".join([*notes, *more]), scaling
+    model.rethink_conversions, model.rethink_scaling = "; ".join([*notes, *more]), scaling
     return model
 
 
@@ -83,7 +83,7 @@ def _from_function(name, known, input_shape, num_classes, settings):
     import keras
 
     module_name, _, function_name = name.partition(":")
-    path = foreign_models.find(module_name).origin
+    path = custom_models.find(module_name).origin
     with user_code.reported(f"--model={name}: ", path):
         module = _loaded(module_name, known)
     function = getattr(module, function_name, None)
@@ -123,7 +123,7 @@ def _loaded(name: str, known: str):
     before = sys.modules.get(name)
     if before is not None and _imported.get(name) == known:
         return before
-    found = foreign_models.find(name)
+    found = custom_models.find(name)
     origin = present(found.origin, f"the source file of {name}")
     loader = _FromSource(name, origin)
     spec = present(
@@ -151,7 +151,7 @@ def _outputs(model, name: str, input_shape, num_classes: int):
     """The model with one tensor as its output, what it says of a few standardised images of noise,
     and what was done in words; refuses what is not [B, K]."""
     is_file = name.endswith(".keras")
-    path = None if is_file else foreign_models.find(name.partition(":")[0]).origin
+    path = None if is_file else custom_models.find(name.partition(":")[0]).origin
     inputs = getattr(model, "inputs", None)
     if inputs is not None and len(inputs) != 1:
         raise RequestError(f"--model: expected one input, images; {name} takes {len(inputs)}")

@@ -19,7 +19,7 @@ from rethink_tf.storage import paths
 _FUNCTION = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*)")
 
 
-def is_foreign(spec: str) -> bool:
+def is_custom(spec: str) -> bool:
     """Whether a model's name is `package.module:function` or FILE.keras."""
     name = contents.shown(str(spec))
     return name.endswith(".keras") or _FUNCTION.fullmatch(name) is not None

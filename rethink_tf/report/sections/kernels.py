@@ -75,7 +75,7 @@ def _figure(curves) -> Figure:
             axes.errorbar(
                 list(curve),
                 [derived.mean(values) for values in curve.values()],
-                yerr=[derived.deviation(values) or 0.0 for values in curve.values()],
+                yerr=[derived.std(values) or 0.0 for values in curve.values()],
                 linestyle="",
                 marker=drawing.MARKERS[number % len(drawing.MARKERS)],
                 markersize=7,

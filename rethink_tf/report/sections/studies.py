@@ -138,7 +138,7 @@ def _dot(axes, x: float, values, colour: int, hollow: bool) -> None:
         axes.errorbar(
             [x],
             [derived.mean(values)],
-            yerr=[derived.deviation(values) or 0.0],
+            yerr=[derived.std(values) or 0.0],
             color=drawing.COLOURS[colour],
             marker=drawing.MARKERS[colour],
             markersize=7,

@@ -77,10 +77,10 @@ def standardise(train: np.ndarray, test: np.ndarray) -> None:
     """Takes the training mean off each feature and divides by its deviation, in place."""
     mean = train.mean(axis=0, dtype=np.float64)
     squares = np.einsum("nd,nd->d", train, train, dtype=np.float64) / len(train)
-    deviation = np.sqrt(np.maximum(squares - mean**2, 0)) + SMALLEST_DEVIATION
+    std = np.sqrt(np.maximum(squares - mean**2, 0)) + SMALLEST_DEVIATION
     for part in (train, test):
         part -= mean.astype(np.float32)
-        part /= deviation.astype(np.float32)
+        part /= std.astype(np.float32)
 
 
 def add_on_host(out: np.ndarray, left: np.ndarray, right: np.ndarray) -> None:

@@ -132,16 +132,16 @@ class Progress:
         self.shown = shown and sys.stdout.isatty()
         self.started = time.monotonic()
 
-    def update(self, epoch: int, done: int, online: dict[str, float]) -> None:
+    def update(self, epoch: int, done: int, running: dict[str, float]) -> None:
         """Redraws the bar: examples done of this epoch, with the running means so far."""
         if not self.shown:
             return
         filled = 30 * done // self.total
-        seen = max(online["seen"], 1)
+        seen = max(running["seen"], 1)
         print(
             f"\r{epoch:5d}  [{'=' * filled}{' ' * (30 - filled)}] {done}/{self.total}  "
-            f"loss {online['loss_sum'] / seen:.4f}  "
-            f"train_running {100 * online['correct'] / seen:.2f}%",
+            f"loss {running['loss_sum'] / seen:.4f}  "
+            f"train_running {100 * running['correct'] / seen:.2f}%",
             end="\033[K",
             flush=True,
         )

@@ -82,7 +82,7 @@ def run_samples(config: RunConfig, source, train) -> np.ndarray:
     images = pipeline.centre(source.train.images[chosen], size)
     given = train.given[chosen]
     noisy = config.corrupt > 0 or config.labels_from is not None
-    mean, deviation = moments_of(source)
+    mean, std = moments_of(source)
     drawn = {"augment": config.augment, "seed": config.seed, "epoch": 1}
     own = pipeline.augmented_rows(train, chosen, size=size, **drawn)
     own_kind = config.pixels if _is_whole(config) else None
@@ -102,7 +102,7 @@ def run_samples(config: RunConfig, source, train) -> np.ndarray:
                 split=SplitId.TRAIN,
                 seed=config.seed,
                 mean=mean,
-                deviation=deviation,
+                std=std,
             )
         columns["\n".join(title)] = (seen, true if kind == "original" else given)
     if own_kind is None:
@@ -124,7 +124,7 @@ def run_samples(config: RunConfig, source, train) -> np.ndarray:
 def moments_of(source) -> tuple[np.ndarray, np.ndarray]:
     """Mean and deviation of Gaussian pixels, float [C] each: the run's, or near enough to show."""
     if source.corruption["mean"] is not None:
-        return source.corruption["mean"], source.corruption["deviation"]
+        return source.corruption["mean"], source.corruption["std"]
     some = source.train.images[:: -(-source.train.num_examples // MOMENT_EXAMPLES)]
     from rethink_tf.training import input_pipeline
 

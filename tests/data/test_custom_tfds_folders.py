@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rethink_tf.data import registry as datasets
-from rethink_tf.data.sources import custom_tfds as foreign_tfds
+from rethink_tf.data.sources import custom_tfds as custom_tfds
 from rethink_tf.errors import RequestError
 
 pytestmark = pytest.mark.usefixtures("offline")
@@ -39,7 +39,7 @@ def keys(*names):
 
 
 def find(folder, name="own"):
-    return foreign_tfds.find(name, folder, None, "none")
+    return custom_tfds.find(name, folder, None, "none")
 
 
 def test_several_labels_without_a_choice_are_refused(offline):
