@@ -1,8 +1,8 @@
 """The corruptions of the paper (section 2.1): pure, batched functions of (value, index, seed).
 
 Each exists twice: a TensorFlow body that the pipeline maps on the accelerator, and a NumPy
-reference written on its own, which the audit compares with what the pipeline yields. Integer results
-are bit-equal, Gaussian values agree to 1e-5 of a standard deviation.
+reference written on its own, which the audit compares with what the pipeline yields. Integer
+results are bit-equal, Gaussian values agree to 1e-5 of a standard deviation.
 
 Labels: one uniform word decides *whether* a label is replaced, an independent one *by what*. So
 sweeps over the probability are nested: what is corrupted at 0.5 stays so, with the same value,
