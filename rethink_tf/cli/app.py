@@ -55,6 +55,9 @@ GROUPS: dict[str, dict[str, Command]] = {
         "measures": Command(
             "norms, margins and sharpness of finished runs", f"{_CLI}.measures", NOTHING_KEPT
         ),
+        "corrupted-test": Command(
+            "error of finished runs on corrupted test labels", f"{_CLI}.corrupted_test"
+        ),
     },
     "Labels": {
         "audit": Command("says what the labels of a file are", f"{_CLI}.audit"),

@@ -33,8 +33,9 @@ def corrupt_labels(
     num_classes: int,
     seed: int,
     noise: str = "uniform",
+    split: SplitId = SplitId.TRAIN,
 ) -> np.ndarray:
-    """Training labels as given: each replaced with a probability, independently (NumPy reference).
+    """Labels as given: each replaced with a probability, independently (NumPy reference).
 
     Args:
         labels: integer [N], 0 to num_classes - 1: the true labels.
@@ -44,12 +45,14 @@ def corrupt_labels(
         seed: 0 to 2**32 - 1.
         noise: `uniform` draws any class, the true one included (the paper's definition);
             `exclude_true` any other class; `pair_flip` the next class.
+        split: whose labels they are. Test labels are corrupted to compute an error against them,
+            never for a run (see `analysis.corrupted_test`).
 
     Returns:
         int32 [N].
     """
     whether, what = (
-        word.astype(np.int64) for word in threefry.bits(seed, Stream.LABEL, SplitId.TRAIN, index)
+        word.astype(np.int64) for word in threefry.bits(seed, Stream.LABEL, split, index)
     )
     labels = np.asarray(labels, np.int64)
     if noise == "uniform":

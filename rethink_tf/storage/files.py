@@ -75,7 +75,6 @@ def read_json(path: Path) -> dict[str, Any] | None:
     Raises:
         StorageError: it cannot be read, or holds something else.
     """
-    """READJSON"""
     try:
         value = parse(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):

@@ -37,6 +37,7 @@ class Trained:
         initial: what `model.trainable_variables` were before the first step. They are a function of
             configuration and seed, drawn anew here.
         table: the training Table, corrupted and audited as it was.
+        test: the Table of the test set, its labels untouched.
         preprocess: makes of its images what the model sees.
         sealed: the seals of its data.
     """
@@ -47,6 +48,7 @@ class Trained:
     model: Any
     initial: list[np.ndarray]
     table: types.Table
+    test: types.Table
     preprocess: Callable
     sealed: Sealed
 
@@ -59,23 +61,26 @@ class Trained:
         self,
         count: int | None = None,
         progress: Callable[[float], object] = lambda share: None,
+        split: str = "train",
     ) -> Callable[[], np.ndarray]:
         """A function that gives the logits, float32 [count, K], under the weights of the moment.
 
         Args:
-            count: of examples, evenly spaced over the training set; default: all of them.
+            count: of examples, evenly spaced over the split; default: all of them.
             progress: gets the share of them that is done.
+            split: `train` or `test`.
 
         The function raises AuditError where an image is not the sealed one.
         """
-        chosen = evenly(self.table.num_examples, count)
+        sealed, table = self.sealed, self.table if split == "train" else self.test
+        seal = sealed.train if split == "train" else sealed.test
+        reference = sealed.inputs_of(seal)
+        chosen = evenly(table.num_examples, count)
         starts = range(0, len(chosen), BATCH)
         rows = [chosen[start : start + BATCH] for start in starts]
         batches = [
-            (tf.constant(self.table.images[some]), tf.constant(self.table.index[some]))
-            for some in rows
+            (tf.constant(table.images[some]), tf.constant(table.index[some])) for some in rows
         ]
-        seal, reference = self.sealed.train, self.sealed.train_inputs
 
         @tf.function
         def logits(images, index):
@@ -90,10 +95,10 @@ class Trained:
                 found.append(values.numpy())
                 words.append(own.numpy())
                 progress(len(found) / len(batches))
-            where = "a pass over the training set"
+            where = f"a pass over the {'training' if split == 'train' else 'test'} set"
             refuse(
                 first_unequal(
-                    f"{where}: images", np.concatenate(words), seal.words[chosen], "train images"
+                    f"{where}: images", np.concatenate(words), seal.words[chosen], f"{split} images"
                 )
             )
             shown_rows = rows[-1][sample_offsets(len(rows[-1]))]
@@ -175,7 +180,9 @@ def read(run_dir: Path | str, *, data_dir=None, cache_dir=None, say=print) -> Tr
         )
     _warn_of_versions(run_dir, say)
     sealed = input_pipeline.sealed(config, source, audited)
-    return Trained(run_dir, config, summary, model, initial, table, source.preprocess, sealed)
+    return Trained(
+        run_dir, config, summary, model, initial, table, audited.test, source.preprocess, sealed
+    )
 
 
 def _warn_of_versions(run_dir: Path, say) -> None:

@@ -1,0 +1,190 @@
+"""The error of a finished run on test labels that were corrupted as its training labels were.
+
+Figure 1c of the paper shows test error against label corruption. The paper does not state whether
+its test labels were the true ones. This computes both errors of one network: on the true test
+labels, and on test labels of which each was replaced with the run's own probability. The corrupted
+test labels exist here alone: they enter no training, no evaluation and no summary of a run.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rethink_tf.config.run_config import RunConfig
+from rethink_tf.corruptions import labels
+from rethink_tf.corruptions.threefry import SplitId
+from rethink_tf.errors import RequestError, StorageError
+from rethink_tf.storage import files
+
+FILE = "corrupted_test.json"
+DRAWS = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class CorruptedTestError:
+    """Errors of one network on its test set, fractions from 0 to 1.
+
+    Attributes:
+        run_id: of the run.
+        weights_hash: of the network that was evaluated.
+        corrupt: p, the probability with which a label is replaced.
+        test_examples: size of the test set.
+        error: on the true test labels.
+        expected_error: what follows for corrupted labels if they are independent of the network's
+            mistakes: 1 - (1 - p)(1 - error) - p / K.
+        corrupted_errors: on really corrupted test labels, one for each draw of them.
+    """
+
+    run_id: str
+    weights_hash: str
+    corrupt: float
+    test_examples: int
+    error: float
+    expected_error: float
+    corrupted_errors: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """Mean of the errors on corrupted test labels over the draws."""
+        return float(np.mean(self.corrupted_errors))
+
+    @property
+    def std(self) -> float:
+        """Standard deviation (n - 1) of one draw of test labels."""
+        return float(np.std(self.corrupted_errors, ddof=1))
+
+
+def errors(
+    predicted: np.ndarray,
+    true: np.ndarray,
+    index: np.ndarray,
+    *,
+    corrupt: float,
+    num_classes: int,
+    label_noise: str = "uniform",
+    draws: int = DRAWS,
+) -> tuple[float, float, tuple[float, ...]]:
+    """Errors on true test labels, as expected on corrupted ones, and on corrupted ones.
+
+    Args:
+        predicted: integer [N], predicted classes.
+        true: integer [N], true test labels.
+        index: integer [N], identities of the test examples.
+        corrupt: probability with which a label is replaced, 0 to 1.
+        num_classes: K.
+        label_noise: `uniform`, `exclude_true` or `pair_flip` (see `corruptions.labels`).
+        draws: how often the test labels are corrupted anew, at least 2.
+
+    Returns:
+        The three, fractions; the last one value a draw. The expected error is of `uniform` noise;
+        of other kinds it is the mean of the draws.
+    """
+    error = float(np.mean(predicted != true))
+    found = []
+    for seed in range(draws):
+        given = labels.corrupt_labels(
+            true,
+            index,
+            probability=corrupt,
+            num_classes=num_classes,
+            seed=seed,
+            noise=label_noise,
+            split=SplitId.TEST,
+        )
+        found.append(float(np.mean(predicted != given)))
+    expected = float(np.mean(found))
+    if label_noise == "uniform":
+        expected = 1 - (1 - corrupt) * (1 - error) - corrupt / num_classes
+    return error, expected, tuple(found)
+
+
+def measure(
+    run_dir: Path | str,
+    *,
+    draws: int = DRAWS,
+    data_dir: str | None = None,
+    cache_dir: str | None = None,
+    say: Callable[[str], None] = print,
+) -> CorruptedTestError:
+    """The errors of a finished run on true and on corrupted test labels. Needs TensorFlow running.
+
+    The network is read from the run's last checkpoint, and its weights must have the hash that the
+    summary names. Its error on the true test labels must be the one that the run recorded.
+
+    Args:
+        run_dir: folder of a finished run with uniform, or other drawn, label noise.
+        draws: of corrupted test labels, 2 to 1,000.
+        data_dir, cache_dir: where its data lie.
+        say: takes lines for the reader.
+
+    Raises:
+        RequestError: the run has no drawn label noise, or cannot be read back (`restore.read`).
+        StorageError: the error on true test labels is another than the run recorded.
+    """
+    from rethink_tf.training import restore
+
+    run = restore.read(run_dir, data_dir=data_dir, cache_dir=cache_dir, say=say)
+    config: RunConfig = run.config
+    if config.labels_from is not None:
+        raise RequestError(
+            f"{run_dir}: expected a run with --corrupt, whose labels are drawn; this one took its "
+            "labels from a file, so there is no rule to corrupt test labels by"
+        )
+    predicted = run.forward(split="test")().argmax(axis=-1)
+    table = run.test
+    error, expected, corrupted = errors(
+        predicted,
+        table.true,
+        table.index,
+        corrupt=config.corrupt,
+        num_classes=table.num_classes,
+        label_noise=config.label_noise,
+        draws=draws,
+    )
+    recorded = 1 - run.summary["test_accuracy"]
+    # Other batch sizes round logits otherwise: an example in ten thousand may change sides.
+    if abs(error - recorded) > 5e-4:
+        raise StorageError(
+            f"{run.run_dir}: expected a test error of {recorded:.4f}, as its summary has it; "
+            f"its checkpoint gives {error:.4f} on these data"
+        )
+    return CorruptedTestError(
+        run.summary["run_id"],
+        run.summary["weights_hash"],
+        config.corrupt,
+        table.num_examples,
+        error,
+        expected,
+        corrupted,
+    )
+
+
+def write(result: CorruptedTestError, run_dir: Path) -> Path:
+    """Writes a result beside its run, in `corrupted_test.json`; returns the path."""
+    path = run_dir / FILE
+    files.write_json(path, dataclasses.asdict(result))
+    return path
+
+
+def read(run_dir: Path, summary: dict[str, Any]) -> CorruptedTestError | None:
+    """The result that lies beside a run; None where there is none.
+
+    Raises:
+        StorageError: it is damaged, or of other weights than the run's.
+    """
+    path = run_dir / FILE
+    content = files.read_json(path)
+    if content is None:
+        return None
+    names = {field.name for field in dataclasses.fields(CorruptedTestError)}
+    if not isinstance(content, dict) or set(content) != names:
+        raise StorageError(f"{path}: damaged: expected {', '.join(sorted(names))}")
+    if content["weights_hash"] != summary.get("weights_hash"):
+        raise StorageError(
+            f"{path}: is of weights {content['weights_hash']}, the run ended with "
+            f"{summary.get('weights_hash')}; delete it and type rethink-tf corrupted-test again"
+        )
+    return CorruptedTestError(**content | {"corrupted_errors": tuple(content["corrupted_errors"])})

@@ -1,0 +1,76 @@
+"""The test error of finished runs on corrupted test labels: rethink-tf corrupted-test RUN"""
+
+import dataclasses
+from pathlib import Path
+
+from rethink_tf import console
+from rethink_tf.config import fields
+from rethink_tf.config.command_line import CommandLine
+from rethink_tf.config.flags import Options
+from rethink_tf.errors import ExitCode, RequestError
+from rethink_tf.runs import results
+from rethink_tf.storage.paths import absolute
+from rethink_tf.training.devices import setup as devices
+
+_DRAWS = 20  # `analysis.corrupted_test.DRAWS`, whose module is imported when it is needed
+
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """How often the test labels are corrupted anew."""
+
+    draws: int = fields.field(
+        _DRAWS,
+        int,
+        "how often the test labels are corrupted anew",
+        group="This command",
+        low=2,
+        high=1000,
+    )
+
+
+LINE = CommandLine(
+    "rethink-tf corrupted-test",
+    """
+    The error of finished runs on their test sets: on the true labels, and on labels that are
+    corrupted with the run's own probability. Answers what Figure 1c of the paper may show. The
+    corrupted test labels are computed here and enter no training and no summary.
+
+    Each result is also written to RUN/corrupted_test.json.
+    """,
+    (Flags, Options),
+    words="RUN [RUN ...]",
+    word_help="RUN: the folder or the id of a finished run, with its checkpoint",
+)
+
+
+def main(argv: list[str]) -> int:
+    """The command: one line for each run."""
+    parsed = LINE.parse(argv)
+    if parsed is None:
+        console.say(LINE.help())
+        return ExitCode.DONE
+    if not parsed.words:
+        raise RequestError("expected folders of finished runs, received none")
+    options = parsed[Options]
+    places = [(Path(word), Path(options.runs_dir) / word) for word in parsed.words]
+    folders = [own if (own / results.CONFIG).is_file() else below for own, below in places]
+    devices.start(options.threads)
+    from rethink_tf.analysis import corrupted_test
+
+    for folder in folders:
+        result = corrupted_test.measure(
+            folder,
+            draws=parsed[Flags].draws,
+            data_dir=options.data_dir,
+            cache_dir=options.cache_dir,
+            say=console.say,
+        )
+        corrupted_test.write(result, absolute(folder))
+        console.say(
+            f"{result.run_id}: p = {result.corrupt:g}, {result.test_examples:,} test examples: "
+            f"error {result.error:.4f} on true test labels, {result.mean:.4f} +- {result.std:.4f} "
+            f"on corrupted ones ({len(result.corrupted_errors)} draws), "
+            f"{result.expected_error:.4f} expected of these"
+        )
+    return ExitCode.DONE
