@@ -24,8 +24,9 @@ from pathlib import Path
 import rethink_tf
 from rethink_tf.cli import app
 from rethink_tf.config import flags, run_config
+from rethink_tf.errors import RequestError
 from rethink_tf.experiments import catalogue, plan
-from rethink_tf.report import derived, drawing, measured, table
+from rethink_tf.report import derived, drawing, hours, measured, table
 from rethink_tf.report.collection import Collection, Run, collect
 from rethink_tf.report.sections import build as sections
 
@@ -257,6 +258,68 @@ def other_runs_page(runs: list[Run]) -> str:
     return NOT_EDITED + "\n".join(lines)
 
 
+def hours_page(shipped: Collection) -> str:
+    """What the shipped runs took, by network and machine, and what the rest would take."""
+    known = hours.costs(shipped.runs)
+    spent = [
+        (
+            f"`{cost.model}`",
+            f"`{cost.dataset}`",
+            cost.precision,
+            cost.machine,
+            str(cost.runs),
+            f"{cost.seconds_an_epoch:.1f}",
+            f"{cost.hours:.2f}",
+        )
+        for cost in known
+    ]
+    titles = ("network", "data set", "precision", "machine", "runs", "seconds an epoch", "hours")
+    lines = ["# Hours and machines", "", "## What was spent", ""]
+    lines += [":::{div} wide", "", *markdown_table(titles, spent, 4), "", ":::", ""]
+    lines += [
+        "Seconds an epoch are the median over the runs. Some of these machines did other work at "
+        "the same time. The first runs recorded training alone, the later ones training and "
+        "evaluation.",
+        "",
+        "## What is missing, at the paper's scale and with one seed",
+        "",
+    ]
+    rows = []
+    for name, experiment in catalogue.EXPERIMENTS.items():
+        try:
+            rest = hours.rest(name, shipped, known)
+        except RequestError as error:
+            rows.append((f"`{name}`", experiment.title, "–", "–", "–", str(error)))
+            continue
+        counted = rest.missing - rest.unknown
+        estimate = f"{rest.hours:.1f} for {counted}" if counted else "–"
+        rows.append(
+            (
+                f"`{name}`",
+                experiment.title,
+                str(rest.shipped),
+                str(rest.missing),
+                estimate,
+                str(rest.unknown or "–"),
+            )
+        )
+    titles = (
+        "experiment",
+        "what it shows",
+        "runs shipped",
+        "runs missing",
+        "estimated hours",
+        "runs of networks not measured yet",
+    )
+    lines += [":::{div} wide", "", *markdown_table(titles, rows, 2), "", ":::", ""]
+    lines += [
+        "An estimate is epochs times the seconds an epoch of the same network on the same data "
+        "set, on the slowest machine above. It is not a measurement.",
+        "",
+    ]
+    return NOT_EDITED + "\n".join(lines)
+
+
 def results_pages() -> dict[Path, str]:
     """All pages of results, by path below docs/."""
     shipped = collect(None, measured.read())
@@ -272,6 +335,7 @@ def results_pages() -> dict[Path, str]:
         for each in section.gathered.found
         for run in each.runs
     }
+    pages[RESULTS / "hours.md"] = hours_page(shipped)
     others = [run for run in shipped.runs if run.run_id not in placed]
     if others:
         pages[RESULTS / "other_runs.md"] = other_runs_page(others)

@@ -1,0 +1,119 @@
+"""What the shipped runs cost by network and machine, and what the missing runs would cost.
+
+Hours are those that the runs recorded: training, and evaluation where the record has it. They are
+wall-clock time of machines that may have done other work, so a median stands for a network.
+"""
+
+import dataclasses
+import statistics
+from collections.abc import Iterable
+
+from rethink_tf.config.run_config import RunConfig
+from rethink_tf.data.registry import DATASETS
+from rethink_tf.experiments import catalogue, plan
+from rethink_tf.report import measured
+from rethink_tf.report.collection import MEASURED, Collection, Run
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """What runs of one network on one data set took on one machine.
+
+    Attributes:
+        model, dataset, precision, machine: of the runs.
+        runs: how many there are.
+        hours: of all of them together.
+        seconds_an_epoch: median over the runs, for the data set as a whole.
+    """
+
+    model: str
+    dataset: str
+    precision: str
+    machine: str
+    runs: int
+    hours: float
+    seconds_an_epoch: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Rest:
+    """What is shipped of an experiment at the paper's scale, and what is not.
+
+    Attributes:
+        name: of the experiment.
+        shipped, missing: numbers of runs, of one seed.
+        hours: estimated of the missing runs of networks that have been measured.
+        unknown: missing runs of networks that have not.
+    """
+
+    name: str
+    shipped: int
+    missing: int
+    hours: float
+    unknown: int
+
+
+def _examples(config: RunConfig) -> int:
+    """Training examples of a resolved configuration of a known data set."""
+    return config.examples or DATASETS[config.dataset].num_train
+
+
+def _seconds_an_example(run: Run) -> float | None:
+    """Seconds for one pass over one training example; None where no time is recorded."""
+    spent = measured.hours(run)
+    if spent is None:
+        return None
+    return 3600 * spent / (run.summary["epochs"] * run.summary["train_examples"])
+
+
+def costs(runs: Iterable[Run]) -> list[Cost]:
+    """The costs of trainings by network, data set, precision and machine, in that order."""
+    groups: dict[tuple[str, str, str, str], list[Run]] = {}
+    for run in runs:
+        config = run.config
+        if not isinstance(config, RunConfig) or config.dataset not in DATASETS:
+            continue
+        if measured.hours(run) is not None:
+            machine = run.machine.get("name", "not recorded")
+            key = (config.model, config.dataset, config.precision, machine)
+            groups.setdefault(key, []).append(run)
+    found = []
+    for key, group in sorted(groups.items()):
+        each = [seconds for run in group if (seconds := _seconds_an_example(run)) is not None]
+        total = sum(measured.hours(run) or 0.0 for run in group)
+        whole = DATASETS[key[1]].num_train
+        found.append(Cost(*key, len(group), total, statistics.median(each) * whole))
+    return found
+
+
+def rest(name: str, collection: Collection, known: list[Cost]) -> Rest:
+    """What is shipped and what is missing of an experiment at the paper's scale, with one seed.
+
+    Args:
+        name: of the experiment.
+        collection: of the shipped runs.
+        known: `costs` of these; the slowest machine of a network counts.
+
+    Raises:
+        RequestError: unknown name, or its parents are not there.
+    """
+    seconds: dict[tuple[str, str, str], float] = {}
+    for cost in known:
+        kind = (cost.model, cost.dataset, cost.precision)
+        seconds[kind] = max(cost.seconds_an_epoch, seconds.get(kind, 0.0))
+    shipped, missing, total, unknown = 0, 0, 0.0, 0
+    for planned in plan.planned(name, catalogue.SCALES[0], 1):
+        if collection.find(planned.config, planned.run_id, MEASURED) is not None:
+            shipped += 1
+            continue
+        missing += 1
+        config = planned.config
+        each = None
+        if isinstance(config, RunConfig):
+            each = seconds.get((config.model, config.dataset, config.precision))
+        if each is None:
+            unknown += 1
+        else:
+            share = _examples(config) / DATASETS[config.dataset].num_train
+            total += each * share * config.epochs / 3600
+    return Rest(name, shipped, missing, total, unknown)
