@@ -16,6 +16,7 @@ from rethink_tf.config.flags import Options
 from rethink_tf.config.run_config import FIELDS, RunConfig, run_id
 from rethink_tf.corruptions import labels as label_corruptions
 from rethink_tf.corruptions import pixels as pixel_corruptions
+from rethink_tf.corruptions.corruption import Corruption, Moments
 from rethink_tf.corruptions.threefry import SplitId
 from rethink_tf.data import registry as datasets
 from rethink_tf.data.label_file import as_labels
@@ -181,10 +182,10 @@ def corrupt_labels(
     return label_corruptions.corrupt_labels(
         true,
         np.arange(len(true)) if index is None else np.asarray(index),
-        probability=float(p),
+        corrupt=float(p),
         num_classes=num_classes or max(2, int(true.max()) + 1),
         seed=seed,
-        noise=noise,
+        label_noise=noise,
     )
 
 
@@ -230,13 +231,11 @@ def corrupt_pixels(
     return pixel_corruptions.corrupt_pixels(
         images,
         np.arange(len(images)) if index is None else np.asarray(index),
-        pixels=pixels,
+        Corruption(
+            pixels=pixels, pixel_mix=pixel_mix, shuffle_fraction=shuffle_fraction, seed=seed
+        ),
         split=SPLITS[split],
-        seed=seed,
-        mix=pixel_mix,
-        fraction=shuffle_fraction,
-        mean=values.mean(axis=0),
-        std=values.std(axis=0),
+        moments=Moments(values.mean(axis=0), values.std(axis=0)),
     )
 
 

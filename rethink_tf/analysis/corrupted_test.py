@@ -88,10 +88,10 @@ def errors(
         given = labels.corrupt_labels(
             true,
             index,
-            probability=corrupt,
+            corrupt=corrupt,
             num_classes=num_classes,
             seed=seed,
-            noise=label_noise,
+            label_noise=label_noise,
             split=SplitId.TEST,
         )
         found.append(float(np.mean(predicted != given)))

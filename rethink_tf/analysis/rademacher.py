@@ -31,7 +31,7 @@ def signs(index: np.ndarray, *, seed: int, draw: int) -> np.ndarray:
     return corruptions.corrupt_labels(
         np.zeros(len(index), np.int64),
         index,
-        probability=1.0,
+        corrupt=1.0,
         num_classes=2,
         seed=(seed + draw * 0x9E3779B1) % 2**32,
     )

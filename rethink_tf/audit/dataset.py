@@ -12,6 +12,7 @@ import numpy as np
 from rethink_tf.audit import label_checks
 from rethink_tf.audit.check import Z_LIMIT, Check, equal
 from rethink_tf.audit.label_pairs import Labels, transitions
+from rethink_tf.corruptions.corruption import Corruption
 from rethink_tf.errors import AuditError
 
 
@@ -23,8 +24,7 @@ def before_training(
     source: Any,
     test_source: Any,
     reference: np.ndarray,
-    probability: float | None,
-    noise: str = "uniform",
+    corruption: Corruption,
 ) -> list[Check]:
     """All checks of the labels that the pipeline yields.
 
@@ -33,8 +33,8 @@ def before_training(
         test: Table of the test set.
         source, test_source: the Splits that the pipeline read.
         reference: int32 [N], the labels that the NumPy reference gives for `source`.
-        probability: of replacement, as configured; None for labels of unknown kind.
-        noise: kind of label noise, as configured.
+        corruption: as configured. The labels of a file may be of any kind: of them only what holds
+            for all kinds is checked.
     """
     k = source.num_classes
     checks = [
@@ -46,8 +46,8 @@ def before_training(
     # What is no class fails the comparisons above, and is in no table.
     classes = 0 <= min(case.true.min(), case.given.min())
     classes = classes and max(case.true.max(), case.given.max()) < k
-    if probability is not None and classes:
-        checks += label_checks.of_noise(case, probability, noise)
+    if corruption.labels_from is None and classes:
+        checks += label_checks.checks_of_noise(case, corruption.corrupt, corruption.label_noise)
     checks.append(equal("same_over_two_passes", second.given, first.given, "given labels"))
     # Accuracy is taken against `true`; both names must hold the source's labels.
     for name, labels in (("untouched", test.given), ("equal_source", test.true)):

@@ -19,27 +19,27 @@ LIMIT = TAIL / 10
 CHANCE_Z = 5.0
 
 
-def of_noise(case: Labels, probability: float | None, noise: str) -> list[Check]:
+def checks_of_noise(case: Labels, corrupt: float | None, label_noise: str) -> list[Check]:
     """All checks of labels that a kind of noise is said to have drawn.
 
     Args:
         case: the labels, in the order of the examples' identities where these are known.
-        probability: of replacement; None where it is not known.
-        noise: one of `corruptions.LABEL_NOISE`.
+        corrupt: probability of replacement; None where it is not known.
+        label_noise: one of `corruptions.LABEL_NOISE`.
     """
-    checks = [] if probability is None else [changed_count(case, probability, noise)]
-    if probability == 0:
+    checks = [] if corrupt is None else [changed_count(case, corrupt, label_noise)]
+    if corrupt == 0:
         return checks
-    if noise == "pair_flip":
+    if label_noise == "pair_flip":
         checks += [to_next_class(case), class_rates(case)]
         return [*checks, changed_by_position(case, pooled=True)]
     checks += [*evenness(case), class_rates(case), not_a_permutation(case)]
     return [*checks, changed_by_position(case, pooled=True), new_labels_by_order(case, even=True)]
 
 
-def changed_count(case: Labels, probability: float, noise: str = "uniform") -> Check:
+def changed_count(case: Labels, corrupt: float, label_noise: str = "uniform") -> Check:
     """The number of changed labels within the exact binomial tails of p(1 - 1/K)."""
-    n, expected = len(case.true), expected_changed(probability, case.num_classes, noise)
+    n, expected = len(case.true), expected_changed(corrupt, case.num_classes, label_noise)
     changed = int(case.changed.sum())
     low, high = stats.binom.ppf([TAIL, 1 - TAIL], n, expected)
     detail = (

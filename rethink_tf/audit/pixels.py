@@ -11,7 +11,9 @@ import numpy as np
 
 from rethink_tf.audit.dataset import Check, equal
 from rethink_tf.corruptions import pixels as pixel_corruptions
+from rethink_tf.corruptions.corruption import Corruption, Moments
 from rethink_tf.corruptions.threefry import SplitId
+from rethink_tf.narrowing import present
 
 SAMPLE = 500
 BLOCK = 5000
@@ -93,7 +95,7 @@ def recovered_permutation(original: np.ndarray, got: np.ndarray) -> np.ndarray |
 
 
 def shuffled_alike(
-    train: Any, train_got: np.ndarray, test: Any, test_got: np.ndarray, fraction: float
+    train: Any, train_got: np.ndarray, test: Any, test_got: np.ndarray, shuffle_fraction: float
 ) -> list[Check]:
     """One permutation for all images, training and test; it moves the share asked for."""
     permutation = recovered_permutation(train.images, train_got)
@@ -102,7 +104,7 @@ def shuffled_alike(
         return [Check(name, False, "no single permutation of positions explains the images")]
     positions = len(permutation)
     moved = int((permutation != np.arange(positions)).sum())
-    expected = round(fraction * positions)
+    expected = round(shuffle_fraction * positions)
     # A random permutation leaves one position in place on average, 16 with chance below 1e-13.
     # Positions that are equal in all images can hide or feign as many moves as there are of them.
     ties = len(_tied_positions(_signatures(train.images)))
@@ -142,10 +144,10 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def shuffled_apart(
-    original: np.ndarray, got: np.ndarray, fraction: float, name: str
+    original: np.ndarray, got: np.ndarray, shuffle_fraction: float, name: str
 ) -> list[Check]:
     """A different permutation for each image; the correlation left is what the share predicts."""
-    moved = round(fraction * _positions(got))
+    moved = round(shuffle_fraction * _positions(got))
     single = len(original) > 1 and recovered_permutation(original, got) is not None
     single = single or _one_for_some(original, got, moved)
     detail = f"{len(original)} images, {moved} positions permuted"
@@ -185,11 +187,12 @@ def _positions(images: np.ndarray) -> int:
 
 
 def gaussian_moments(
-    original: np.ndarray, got: np.ndarray, mix: float, mean: Any, std: Any, name: str
+    original: np.ndarray, got: np.ndarray, pixel_mix: float, moments: Moments, name: str
 ) -> list[Check]:
     """The noise part has the training set's mean and variance per channel, and no image in it."""
     if got.dtype != np.float32:
         return [Check(f"gaussian_{name}", False, f"expected float32, received {got.dtype}")]
+    mix, (mean, std) = pixel_mix, moments
     sample = slice(0, 5000)
     images = original[sample].astype(np.float32)
     noise = (got[sample] - np.float32(1 - mix) * images) / np.float32(mix)
@@ -221,16 +224,23 @@ def gaussian_moments(
     ]
 
 
-def equals_twin(split: Any, got: np.ndarray, **kinds: Any) -> Check:
+def equals_reference(
+    split: Any, got: np.ndarray, corruption: Corruption, moments: Moments | None
+) -> Check:
     """A sample, spread over the split, against the NumPy reference; Gaussian to 1e-4 deviations."""
     chosen = np.unique(np.linspace(0, len(got) - 1, min(SAMPLE, len(got))).astype(int))
     reference = pixel_corruptions.corrupt_pixels(
-        split.images[chosen], split.index[chosen], split=split_id(split), **kinds
+        split.images[chosen],
+        split.index[chosen],
+        corruption,
+        split=split_id(split),
+        moments=moments,
     )
     name = f"pixels_equal_reference_{split.name}"
-    if kinds["pixels"] != "gaussian":
+    if corruption.pixels != "gaussian":
         return equal(name, got[chosen], reference, "sampled images")
-    worst = float(np.abs((got[chosen] - reference) / np.float32(kinds["std"])).max())
+    std = present(moments, "the moments of Gaussian pixels").std
+    worst = float(np.abs((got[chosen] - reference) / np.float32(std)).max())
     return Check(
         name, worst < 1e-4, f"at most {worst:.1e} deviations apart on {len(chosen)} images"
     )
@@ -285,9 +295,9 @@ def standardised(seen: np.ndarray) -> Check:
     return Check("standardised", worst < 1e-3, f"off by at most {worst:.1e} on {len(seen)} images")
 
 
-def channel_normed(seen: np.ndarray, images: np.ndarray, mean: Any, std: Any) -> Check:
+def channel_normed(seen: np.ndarray, images: np.ndarray, norm: Moments) -> Check:
     """Each channel as the model sees it is (image - mean) / deviation, to 1e-4."""
-    reference = (images.astype(np.float64) - mean) / std
+    reference = (images.astype(np.float64) - norm.mean) / norm.std
     worst = float(np.abs(seen - reference).max())
     return Check("channel_normed", worst < 1e-4, f"off by at most {worst:.1e}")
 
@@ -297,36 +307,33 @@ def before_training(
     train_got: np.ndarray,
     test: Any,
     test_got: np.ndarray,
-    *,
-    pixels: str,
-    mix: float,
-    fraction: float,
-    mean: Any,
-    std: Any,
-    seed: int,
+    corruption: Corruption,
+    moments: Moments | None = None,
 ) -> list[Check]:
     """All checks of the images that the pipeline yields.
 
     Args:
         train, test: the Splits that the pipeline read, cropped.
         train_got, test_got: images of the Tables that it yielded.
-        pixels, mix, fraction, mean, deviation, seed: see `pixels.corrupt_pixels`.
+        corruption: as configured.
+        moments: of Gaussian pixels.
     """
-    kinds = {"pixels": pixels, "mix": mix, "fraction": fraction, "seed": seed}
-    kinds |= {"mean": mean, "std": std}
+    pixels, share = corruption.pixels, corruption.shuffle_fraction
     both = ((train, train_got), (test, test_got))
     if pixels == "original":
         return [equal(f"images_untouched_{s.name}", got, s.images, "images") for s, got in both]
-    checks = [equals_twin(split, got, **kinds) for split, got in both]
+    checks = [equals_reference(split, got, corruption, moments) for split, got in both]
     if pixels in ("shuffled", "random"):
         checks += [multiset_kept(split.images, got, split.name) for split, got in both]
-        moved = round(fraction * _positions(train_got))
+        moved = round(share * _positions(train_got))
         checks += [some_changed(split.images, got, moved, split.name) for split, got in both]
     if pixels == "shuffled":
-        checks += shuffled_alike(train, train_got, test, test_got, fraction)
+        checks += shuffled_alike(train, train_got, test, test_got, share)
     for split, got in both:
         if pixels == "random":
-            checks += shuffled_apart(split.images, got, fraction, split.name)
+            checks += shuffled_apart(split.images, got, share, split.name)
         if pixels == "gaussian":
-            checks += gaussian_moments(split.images, got, mix, mean, std, split.name)
+            noise = present(moments, "the moments of Gaussian pixels")
+            mix = corruption.pixel_mix
+            checks += gaussian_moments(split.images, got, mix, noise, split.name)
     return checks

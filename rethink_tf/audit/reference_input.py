@@ -12,7 +12,9 @@ import numpy as np
 
 from rethink_tf.corruptions import pixels as pixel_corruptions
 from rethink_tf.corruptions import threefry
+from rethink_tf.corruptions.corruption import Corruption, Moments
 from rethink_tf.corruptions.threefry import SplitId, Stream
+from rethink_tf.narrowing import present
 
 DEGREES = 25  # largest rotation of `flip_rotate`
 # Errors allowed: of what float32 computes otherwise than NumPy, on the scale of an image of an
@@ -92,17 +94,19 @@ class ReferenceInput:
 
     Attributes:
         split: the Split that the pipeline read, cropped, or streamed.
-        kinds: `pixels mix fraction mean deviation seed` of `pixels.corrupt_pixels`.
+        corruption: of the pixels.
+        moments: of Gaussian pixels.
         size: height and width that the model sees.
         seed: of the augmentation.
-        norm: mean and deviation of the preprocessing; None where each image is standardised.
+        norm: moments of the preprocessing; None where each image is standardised.
     """
 
     split: Any
-    kinds: dict[str, Any]
+    corruption: Corruption
+    moments: Moments | None
     size: int
     seed: int
-    norm: tuple[Any, Any] | None
+    norm: Moments | None
 
     def inputs(
         self, rows: np.ndarray, augment: str = "none", epoch: int = 0
@@ -123,7 +127,9 @@ class ReferenceInput:
         else:
             images = self.split.images[rows]
         part = SplitId.TRAIN if self.split.name == "train" else SplitId.TEST
-        images = pixel_corruptions.corrupt_pixels(images, index, split=part, **self.kinds)
+        images = pixel_corruptions.corrupt_pixels(
+            images, index, self.corruption, split=part, moments=self.moments
+        )
         moved: dict[str, Callable] = {"crop": crop, "flip_rotate": flip_rotate}
         if augment in moved:
             images = moved[augment](images, index, size=self.size, seed=self.seed, epoch=epoch)
@@ -136,8 +142,9 @@ class ReferenceInput:
             expected = (images.astype(np.float64) - mean) / std
         largest = np.abs(images.astype(np.float64)).max(axis=(1, 2, 3), keepdims=True)
         # An image without contrast is scaled up, and with it what float32 rounds.
-        noise = self.kinds["pixels"] == "gaussian"
-        spread = max(ORDINARY, float(np.max(self.kinds["std"]))) if noise else ORDINARY
+        spread, noise = ORDINARY, self.corruption.pixels == "gaussian"
+        if noise:
+            spread = max(spread, float(np.max(present(self.moments, "moments of the noise").std)))
         exact = not noise and augment != "flip_rotate"
         allowed = TOLERANCE * (1.0 if exact else np.maximum(1.0, spread / std))
         return expected, allowed + ROUNDING * largest / std

@@ -13,6 +13,7 @@ from rethink_tf.audit import dataset as audit
 from rethink_tf.audit.check import Check
 from rethink_tf.corruptions import checksum as label_checksums
 from rethink_tf.corruptions import pixels as pixel_corruptions
+from rethink_tf.corruptions.corruption import Corruption, Moments
 from rethink_tf.corruptions.image_checksum import checksum, image_words
 from rethink_tf.corruptions.threefry import SplitId
 from rethink_tf.narrowing import present
@@ -159,7 +160,8 @@ def seal(
     split: Any,
     given: np.ndarray,
     got: Any,
-    kinds: dict[str, Any],
+    corruption: Corruption,
+    moments: Moments | None = None,
     audited: np.ndarray | None = None,
 ) -> Seal:
     """The seal of a split.
@@ -171,7 +173,8 @@ def seal(
             are streamed. Whole-number images are compared with the reference word by word. Those
             of Gaussian noise are not bit-equal between NumPy and TensorFlow: every image is
             compared within 1e-4 deviations, and the seal is that of the very array compared.
-        kinds: `pixels mix fraction mean deviation seed` of `pixels.corrupt_pixels`.
+        corruption: of the pixels.
+        moments: of Gaussian pixels.
         audited: int64 [n], rows that were decoded, of streamed images.
 
     Raises:
@@ -179,29 +182,36 @@ def seal(
     """
     columns = split.name, split.index, split.labels, given
     if not split.streamed:
-        words, check = _sealed_words(split.name, split.images, split.index, got, kinds)
+        words, check = _sealed_words(
+            split.name, split.images, split.index, got, corruption, moments
+        )
         audit.refuse_failures([check])
         return Seal(*columns, words)
     audited = present(audited, "the rows of streamed images that were decoded")
     source = split.images[audited]
-    words, check = _sealed_words(split.name, source, split.index[audited], got, kinds)
+    words, check = _sealed_words(split.name, source, split.index[audited], got, corruption, moments)
     audit.refuse_failures([check])
     # Of noise the last bits depend on an image's place in the batch it is computed in.
-    decoded = None if kinds["pixels"] == "gaussian" else (audited, words)
+    decoded = None if corruption.pixels == "gaussian" else (audited, words)
     return Seal(*columns, split.images.words, streamed=True, decoded=decoded)
 
 
 def _sealed_words(
-    name: str, source: Any, index: np.ndarray, got: Any, kinds: dict[str, Any]
+    name: str,
+    source: Any,
+    index: np.ndarray,
+    got: Any,
+    corruption: Corruption,
+    moments: Moments | None,
 ) -> tuple[np.ndarray, Check]:
     """Words of images, and whether the pipeline yielded what the reference says."""
     part = SplitId.TRAIN if name == "train" else SplitId.TEST
-    exact = kinds["pixels"] != "gaussian"
+    exact = corruption.pixels != "gaussian"
     words, wrong, worst = [], 0, 0.0
     for start in range(0, len(index), _BLOCK):
         block = slice(start, start + _BLOCK)
         reference = pixel_corruptions.corrupt_pixels(
-            source[block], index[block], split=part, **kinds
+            source[block], index[block], corruption, split=part, moments=moments
         )
         found = np.asarray(got[block])
         if found.shape != reference.shape or found.dtype != reference.dtype:
@@ -211,7 +221,8 @@ def _sealed_words(
             words.append(image_words(reference, index[block]))
             wrong += len(unequal(image_words(found, index[block]), words[-1]))
         else:
-            apart = np.abs((found - reference) / np.float32(kinds["std"]))
+            std = present(moments, "the moments of Gaussian pixels").std
+            apart = np.abs((found - reference) / np.float32(std))
             apart = apart.reshape(len(apart), -1).max(axis=1, initial=0)
             worst = max(worst, float(apart.max(initial=0)))
             wrong += int(np.sum(~(apart < TOLERANCE)))

@@ -15,8 +15,8 @@ from rethink_tf.audit.check import Check, equal
 from rethink_tf.audit.label_checks import (
     Labels,
     changed_count,
+    checks_of_noise,
     independence,
-    of_noise,
     to_next_class,
 )
 from rethink_tf.audit.label_kinds import KINDS, Found, find
@@ -110,7 +110,7 @@ def labels(
         raise RequestError(f"num_classes: expected 2 to 2048, received {num_classes}")
     case, ordered, second, note = _checked(true, given, num_classes, index, again)
     found = _as_asked(find(case, ordered), case, p, noise)
-    checks = of_noise(ordered or case, p, noise)
+    checks = checks_of_noise(ordered or case, p, noise)
     if second is not None:
         same = equal("same_over_two_passes", second, case.given, "given labels")
         checks.append(same)

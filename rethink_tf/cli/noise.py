@@ -66,10 +66,10 @@ def main(argv: list[str]) -> int:
     given = corruptions.corrupt_labels(
         split.labels,
         split.index,
-        probability=config.corrupt,
+        corrupt=config.corrupt,
         num_classes=split.num_classes,
         seed=config.seed,
-        noise=config.label_noise,
+        label_noise=config.label_noise,
     )
     header = {
         "dataset": content_hash.shown(config.dataset),

@@ -70,8 +70,7 @@ def _grid(config: RunConfig, options, say) -> np.ndarray:
     source = input_pipeline.load(
         config, data_dir=options.data_dir, cache_dir=options.cache_dir, say=say
     )
-    mean, std = moments_of(source)  # of as many examples as in a run
-    how = source.corruption | {"mean": mean, "std": std}
+    moments = moments_of(source)  # of as many examples as in a run
     chosen = np.sort(choose(source.train.labels))
     split = source.train
     part = dataclasses.replace(
@@ -80,10 +79,14 @@ def _grid(config: RunConfig, options, say) -> np.ndarray:
         images=split.images.take(chosen, axis=0),
         labels=split.labels[chosen],
     )
-    if how["given"] is not None:
-        how["given"] = how["given"][chosen]
-    chosen_source = dataclasses.replace(source, train=part, corruption=how)
-    return run_samples(config, chosen_source, input_pipeline.table(part, how))
+    labels = source.file_labels
+    shown = dataclasses.replace(
+        source,
+        train=part,
+        moments=moments,
+        file_labels=None if labels is None else labels[chosen],
+    )
+    return run_samples(config, shown, input_pipeline.table(shown, part))
 
 
 CURVES = "curves.png"

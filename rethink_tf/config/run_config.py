@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rethink_tf.config import fields, resolution
+from rethink_tf.corruptions.corruption import Corruption
 from rethink_tf.corruptions.labels import LABEL_NOISE, PIXELS
 from rethink_tf.data import registry as datasets
 from rethink_tf.data.registry import DATASETS
@@ -273,6 +274,12 @@ class RunConfig:
         high=1.0,
         open_ends="low",
     )
+
+    @property
+    def corruption(self) -> Corruption:
+        """How its labels and pixels are corrupted."""
+        names = (f.name for f in dataclasses.fields(Corruption))
+        return Corruption(**{name: getattr(self, name) for name in names})
 
 
 FIELDS = {f.name: f for f in dataclasses.fields(RunConfig)}

@@ -29,21 +29,21 @@ def corrupt_labels(
     labels: np.ndarray,
     index: np.ndarray,
     *,
-    probability: float,
+    corrupt: float,
     num_classes: int,
     seed: int,
-    noise: str = "uniform",
     split: SplitId = SplitId.TRAIN,
+    label_noise: str = "uniform",
 ) -> np.ndarray:
     """Labels as given: each replaced with a probability, independently (NumPy reference).
 
     Args:
         labels: integer [N], 0 to num_classes - 1: the true labels.
         index: integer [N]: the examples' identities.
-        probability: 0 to 1.
+        corrupt: probability of replacement, 0 to 1.
         num_classes: at least 2.
         seed: 0 to 2**32 - 1.
-        noise: `uniform` draws any class, the true one included (the paper's definition);
+        label_noise: `uniform` draws any class, the true one included (the paper's definition);
             `exclude_true` any other class; `pair_flip` the next class.
         split: whose labels they are. Test labels are corrupted to compute an error against them,
             never for a run (see `analysis.corrupted_test`).
@@ -55,25 +55,27 @@ def corrupt_labels(
         word.astype(np.int64) for word in threefry.bits(seed, Stream.LABEL, split, index)
     )
     labels = np.asarray(labels, np.int64)
-    if noise == "uniform":
+    if label_noise == "uniform":
         drawn = what * num_classes >> 32
-    elif noise == "exclude_true":
+    elif label_noise == "exclude_true":
         drawn = (labels + 1 + (what * (num_classes - 1) >> 32)) % num_classes
-    elif noise == "pair_flip":
+    elif label_noise == "pair_flip":
         drawn = (labels + 1) % num_classes
     else:
-        raise ValueError(f"noise: expected one of {', '.join(LABEL_NOISE)}, received {noise!r}")
-    return np.where(whether < _threshold(probability), drawn, labels).astype(np.int32)
+        raise ValueError(
+            f"label_noise: expected one of {', '.join(LABEL_NOISE)}, received {label_noise!r}"
+        )
+    return np.where(whether < _threshold(corrupt), drawn, labels).astype(np.int32)
 
 
 def corrupt_labels_tf(
     labels: Any,
     index: Any,
     *,
-    probability: float,
+    corrupt: float,
     num_classes: int,
     seed: int,
-    noise: str = "uniform",
+    label_noise: str = "uniform",
 ) -> Any:
     """The TensorFlow reference of `corrupt_labels`: integer tensors [N] in, int32 [N] out."""
     import tensorflow as tf
@@ -88,11 +90,11 @@ def corrupt_labels_tf(
         "uniform": lambda: below(num_classes),
         "exclude_true": lambda: (labels + 1 + below(num_classes - 1)) % num_classes,
         "pair_flip": lambda: (labels + 1) % num_classes,
-    }[noise]()
-    replaced = tf.cast(whether, tf.int64) < _threshold(probability)
+    }[label_noise]()
+    replaced = tf.cast(whether, tf.int64) < _threshold(corrupt)
     return tf.cast(tf.where(replaced, drawn, labels), tf.int32)
 
 
-def expected_changed(probability: float, num_classes: int, noise: str = "uniform") -> float:
+def expected_changed(corrupt: float, num_classes: int, label_noise: str = "uniform") -> float:
     """The expected fraction of labels that differ from the true ones: p(1 - 1/K) if uniform."""
-    return probability * (1 - 1 / num_classes) if noise == "uniform" else probability
+    return corrupt * (1 - 1 / num_classes) if label_noise == "uniform" else corrupt

@@ -4,8 +4,9 @@
 `random`    one permutation per image;
 `gaussian`  every entry drawn anew, with the original training set's mean and variance per channel.
 
-A position's channels move together. Degrees between: `fraction` permutes only a share of the
-positions (nested: a larger share contains the smaller); `mix` t gives (1 - t) image + t noise.
+A position's channels move together. Degrees between: `shuffle_fraction` permutes only a share
+of the positions (nested: a larger share contains the smaller); `pixel_mix` t gives (1 - t) image +
+t noise.
 As in `corruptions`, a TensorFlow body for the accelerator and a NumPy reference for the audit.
 """
 
@@ -14,7 +15,9 @@ from typing import Any
 import numpy as np
 
 from rethink_tf.corruptions import threefry
+from rethink_tf.corruptions.corruption import Corruption, Moments
 from rethink_tf.corruptions.threefry import SplitId, Stream
+from rethink_tf.narrowing import present
 
 _NOT_CHOSEN = 2**62  # a sort key behind those of all chosen positions
 
@@ -26,7 +29,7 @@ def _keys(stream: Stream, seed: int, split: SplitId, index: np.ndarray, count: i
 
 
 def permutations(
-    index: np.ndarray, count: int, *, split: SplitId, seed: int, fraction: float = 1.0
+    index: np.ndarray, count: int, *, split: SplitId, seed: int, shuffle_fraction: float = 1.0
 ) -> np.ndarray:
     """One permutation of range(count) per example (NumPy reference).
 
@@ -35,19 +38,19 @@ def permutations(
         count: number of positions, height x width.
         split: training and test draws differ.
         seed: of the corruption.
-        fraction: share of the positions that is permuted, among themselves.
+        shuffle_fraction: share of the positions that is permuted, among themselves.
 
     Returns:
         int64 [N, count]: the new image has at position q what the old one had at result[q].
     """
     keys = _keys(Stream.PIXELS, seed, split, index, count)
-    if fraction == 1:
+    if shuffle_fraction == 1:
         return np.argsort(keys, axis=1, kind="stable")
     ranks = np.argsort(
         np.argsort(_keys(Stream.PIXEL_CHOICE, seed, split, index, count), axis=1, kind="stable"),
         axis=1,
     )
-    chosen = ranks < round(fraction * count)
+    chosen = ranks < round(shuffle_fraction * count)
     position = np.arange(count)[None]
     slots = np.argsort(np.where(chosen, position, count + position), axis=1, kind="stable")
     moved = np.argsort(np.where(chosen, keys, _NOT_CHOSEN + position), axis=1, kind="stable")
@@ -55,7 +58,7 @@ def permutations(
 
 
 def permutations_tf(
-    index: Any, count: int, *, split: SplitId, seed: int, fraction: float = 1.0
+    index: Any, count: int, *, split: SplitId, seed: int, shuffle_fraction: float = 1.0
 ) -> Any:
     """The TensorFlow reference of `permutations`: int [N] in, int32 [N, count] out."""
     import tensorflow as tf
@@ -68,9 +71,9 @@ def permutations_tf(
     def order(values: Any) -> Any:
         return tf.argsort(values, axis=1, stable=True)
 
-    if fraction == 1:
+    if shuffle_fraction == 1:
         return order(keys(Stream.PIXELS))
-    chosen = order(order(keys(Stream.PIXEL_CHOICE))) < round(fraction * count)
+    chosen = order(order(keys(Stream.PIXEL_CHOICE))) < round(shuffle_fraction * count)
     position = tf.range(count, dtype=tf.int64)[None]
     slots = order(tf.where(chosen, position, count + position))
     moved = order(tf.where(chosen, keys(Stream.PIXELS), _NOT_CHOSEN + position))
@@ -116,34 +119,30 @@ def normals_tf(index: Any, count: int, *, split: SplitId, seed: int) -> Any:
 def corrupt_pixels(
     images: np.ndarray,
     index: np.ndarray,
+    corruption: Corruption,
     *,
-    pixels: str,
     split: SplitId,
-    seed: int,
-    mean: np.ndarray,
-    std: np.ndarray,
-    mix: float = 1.0,
-    fraction: float = 1.0,
+    moments: Moments | None = None,
 ) -> np.ndarray:
     """Images as the model is to get them, before standardisation (NumPy reference).
 
     Args:
         images: uint8 [N, H, W, C], cropped.
         index: integer [N], identities.
-        pixels: `original`, `shuffled`, `random` or `gaussian`.
+        corruption: its `pixels`, `pixel_mix`, `shuffle_fraction` and `seed`.
         split: of the examples.
-        seed: of the corruption.
-        mean, deviation: float [C] of the original training set, on the scale of `images`.
-        mix: share t of noise, `gaussian` only.
-        fraction: share of permuted positions, `shuffled` and `random` only.
+        moments: of the original training set, for `gaussian`.
 
     Returns:
         uint8 [N, H, W, C]; float32 and never clipped for `gaussian`.
     """
     n, height, width, channels = images.shape
+    pixels, seed = corruption.pixels, corruption.seed
     if pixels == "original":
         return images
     if pixels == "gaussian":
+        mean, std = present(moments, "the moments of Gaussian pixels")
+        mix = corruption.pixel_mix
         noise = normals(index, height * width * channels, split=split, seed=seed)
         noise = np.float32(mean) + np.float32(std) * noise.reshape(images.shape)
         return np.float32(1 - mix) * images.astype(np.float32) + np.float32(mix) * noise
@@ -152,7 +151,7 @@ def corrupt_pixels(
         height * width,
         split=_split_of_draw(split, pixels),
         seed=seed,
-        fraction=fraction,
+        shuffle_fraction=corruption.shuffle_fraction,
     )
     flat = images.reshape(n, height * width, channels)
     return np.take_along_axis(flat, chosen[:, :, None], axis=1).reshape(images.shape)
@@ -161,22 +160,21 @@ def corrupt_pixels(
 def corrupt_pixels_tf(
     images: Any,
     index: Any,
+    corruption: Corruption,
     *,
-    pixels: str,
     split: SplitId,
-    seed: int,
-    mean: Any,
-    std: Any,
-    mix: float = 1.0,
-    fraction: float = 1.0,
+    moments: Moments | None = None,
 ) -> Any:
     """The TensorFlow reference of `corrupt_pixels`; the static shape of `images` but N is known."""
     import tensorflow as tf
 
     height, width, channels = images.shape[1:]
+    pixels, seed = corruption.pixels, corruption.seed
     if pixels == "original":
         return images
     if pixels == "gaussian":
+        mean, std = present(moments, "the moments of Gaussian pixels")
+        mix = corruption.pixel_mix
         noise = normals_tf(index, height * width * channels, split=split, seed=seed)
         noise = tf.reshape(noise, tf.shape(images)) * np.float32(std) + np.float32(mean)
         return np.float32(1 - mix) * tf.cast(images, tf.float32) + np.float32(mix) * noise
@@ -185,7 +183,7 @@ def corrupt_pixels_tf(
         height * width,
         split=_split_of_draw(split, pixels),
         seed=seed,
-        fraction=fraction,
+        shuffle_fraction=corruption.shuffle_fraction,
     )
     flat = tf.reshape(images, [-1, height * width, channels])
     if pixels == "shuffled":

@@ -13,9 +13,11 @@ import tensorflow as tf
 from rethink_tf.corruptions import labels as corruptions
 from rethink_tf.corruptions import pixels as pixel_corruptions
 from rethink_tf.corruptions import threefry
+from rethink_tf.corruptions.corruption import Corruption, Moments
 from rethink_tf.corruptions.pixels import accelerator
 from rethink_tf.corruptions.threefry import SplitId, Stream
 from rethink_tf.data.types import Split, Table
+from rethink_tf.narrowing import present
 
 CORRUPTION_BATCH = 1000
 MAX_ROTATION_DEGREES = 25
@@ -23,16 +25,10 @@ MAX_ROTATION_DEGREES = 25
 
 def corrupted(
     split: Split,
+    corruption: Corruption,
     *,
-    probability: float = 0.0,
-    noise: str = "uniform",
-    given: np.ndarray | None = None,
-    pixels: str = "original",
-    mix: float = 1.0,
-    fraction: float = 1.0,
-    mean: np.ndarray | None = None,
-    std: np.ndarray | None = None,
-    seed: int = 0,
+    moments: Moments | None = None,
+    file_labels: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """The corrupting pipeline: batches {index, images, true, given}, each example once, in order.
 
@@ -41,40 +37,30 @@ def corrupted(
 
     Args:
         split: the examples, cropped.
-        probability: of replacing a training label, 0 to 1.
-        noise: see `corruptions.corrupt_labels`.
-        given: int32 [N], training labels from elsewhere, in place of a draw.
-        pixels, mix, fraction, mean, deviation: see `pixels.corrupt_pixels`.
-        seed: of both corruptions.
+        corruption: of labels and pixels.
+        moments: of Gaussian pixels.
+        file_labels: int32 [N], training labels from `corruption.labels_from`, in place of a draw.
     """
     training = split.name == "train"
     part = SplitId.TRAIN if training else SplitId.TEST
 
     def corrupt(index, images, labels, learnt):
         with tf.device(accelerator()):
-            if training and probability > 0:
+            if training and corruption.corrupt > 0:
                 learnt = corruptions.corrupt_labels_tf(
                     labels,
                     index,
-                    probability=probability,
+                    corrupt=corruption.corrupt,
                     num_classes=split.num_classes,
-                    seed=seed,
-                    noise=noise,
+                    seed=corruption.seed,
+                    label_noise=corruption.label_noise,
                 )
             seen = pixel_corruptions.corrupt_pixels_tf(
-                images,
-                index,
-                pixels=pixels,
-                split=part,
-                seed=seed,
-                mean=mean,
-                std=std,
-                mix=mix,
-                fraction=fraction,
+                images, index, corruption, split=part, moments=moments
             )
         return {"index": index, "images": seen, "true": labels, "given": learnt}
 
-    learnt = given if training and given is not None else split.labels
+    learnt = file_labels if training and file_labels is not None else split.labels
     source = tf.data.Dataset.from_tensor_slices((split.index, split.images, split.labels, learnt))
     options = tf.data.Options()
     # The autotune thread makes short passes last 2.55, 5.11 or 10.23 s.
@@ -216,23 +202,23 @@ def channel_norm(images, mean, std):
 
     Args:
         images: [B, H, W, C].
-        mean, deviation: float [C], on the scale of `images` (of CIFAR-10: 125.3, 123.0, 113.9 and
+        mean, std: float [C], on the scale of `images` (of CIFAR-10: 125.3, 123.0, 113.9 and
             63.0, 62.1, 66.7).
     """
     return (tf.cast(images, tf.float32) - np.float32(mean)) / np.float32(std)
 
 
-# Mean and deviation of kinds that are the same for all data.
-FIXED_NORMS = {"inception": (127.5, 127.5), "none": (0.0, 1.0)}
+# Moments of kinds that are the same for all data.
+FIXED_NORMS = {"inception": Moments(127.5, 127.5), "none": Moments(0.0, 1.0)}
 
 
-def preprocessing(kind: str, mean=None, std=None):
+def preprocessing(kind: str, norm: Moments | None = None):
     """The function from images to what the model sees: `standardise`, or `channel_norm` with the
     given moments; `inception`, the Inception package's, brings 0..255 to -1..1, `none`
     leaves it."""
     if kind == "standardise":
         return standardise
-    mean, std = FIXED_NORMS.get(kind, (mean, std))
+    mean, std = FIXED_NORMS.get(kind) or present(norm, f"the moments of {kind}")
     return functools.partial(channel_norm, mean=mean, std=std)
 
 

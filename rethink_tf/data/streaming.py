@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from rethink_tf.corruptions import image_checksum, pixels, threefry
 from rethink_tf.corruptions import pixels as pixel_corruptions
+from rethink_tf.corruptions.corruption import Corruption, Moments
 from rethink_tf.corruptions.threefry import SplitId, Stream
 from rethink_tf.data.sources import jpeg, tfrecord_index
 from rethink_tf.data.sources.tfrecord_index import SPLITS
@@ -27,6 +28,7 @@ from rethink_tf.storage import array_cache
 READ = 64  # records a call of Python reads
 BATCH = 100  # images decoded, corrupted and evaluated together
 PREFETCH = 3  # batches
+AS_THEY_ARE = Corruption()
 MOST_UNREADABLE = tfrecord_index.MOST_UNREADABLE
 
 
@@ -42,7 +44,7 @@ class StreamedImages:
         index: int64 [N], identities.
         split: of the random draws.
         size: height and width, pixels.
-        corruption: arguments of `pixels.corrupt_pixels` besides, None for the images as they are.
+        corruption: of the pixels; moments: of Gaussian ones.
         left_out: names of the images of the set that cannot be read.
         words: int64 [N], over each identity and the bytes of its file
             (`image_checksum.bytes_word`), as they were when every image was decoded once.
@@ -55,7 +57,8 @@ class StreamedImages:
     index: np.ndarray
     split: SplitId
     size: int
-    corruption: dict[str, Any] | None = None
+    corruption: Corruption = AS_THEY_ARE
+    moments: Moments | None = None
     left_out: tuple[str, ...] = ()
     words: np.ndarray | None = None
 
@@ -84,9 +87,9 @@ class StreamedImages:
         """The same images at another size."""
         return dataclasses.replace(self, size=size)
 
-    def corrupted(self, **corruption) -> "StreamedImages":
+    def corrupted(self, corruption: Corruption, moments: Moments | None) -> "StreamedImages":
         """The same images, corrupted (`pixels.corrupt_pixels`)."""
-        return dataclasses.replace(self, corruption=corruption)
+        return dataclasses.replace(self, corruption=corruption, moments=moments)
 
     def spread(self, count: int) -> np.ndarray:
         """Up to `count` rows, evenly spread: int64 [n], ascending."""
@@ -154,15 +157,14 @@ class StreamedImages:
             words = threefry.bits_tf(seed, Stream.AUGMENT, SplitId.TRAIN, own, epoch)
             return own, jpeg.distorted(data, tf.stack(words), self.size), word
 
-        how = self.corruption or {"pixels": "original"}
-        corrupted = how["pixels"] != "original"
+        corrupted = self.corruption.pixels != "original"
 
         def corrupt(own, images, files):
             # Inside the map's body, or it would silently stay on the CPU.
             with tf.device(pixels.accelerator() if corrupted else "/CPU:0"):
                 if corrupted:
                     images = pixel_corruptions.corrupt_pixels_tf(
-                        images, own, split=self.split, **how
+                        images, own, self.corruption, split=self.split, moments=self.moments
                     )
                 return images, files, image_checksum.image_words_tf(images, own)
 

@@ -135,7 +135,7 @@ def run(
     for n in counts:
         part = datasets.take(train, n, seed=seed)
         labels = corruptions.corrupt_labels(
-            part.labels, part.index, probability=1.0, num_classes=part.num_classes, seed=seed
+            part.labels, part.index, corrupt=1.0, num_classes=part.num_classes, seed=seed
         )
         condition = expressivity.conditioning(
             expressivity.interpolate(part.images, labels, seed=seed)

@@ -97,7 +97,7 @@ def choices(
     memory.require(parts, memory.available(), "type a smaller --choice_images")
     part = datasets.take(train, examples, seed=seed)
     given = corruptions.corrupt_labels(
-        part.labels, part.index, probability=1.0, num_classes=part.num_classes, seed=seed
+        part.labels, part.index, corrupt=1.0, num_classes=part.num_classes, seed=seed
     )
     targets, drawn = (one_hot(labels, part.num_classes) for labels in (part.labels, given))
     found = []

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from rethink_tf.audit.dataset import Check
 from rethink_tf.config.run_config import check_field
+from rethink_tf.corruptions.corruption import Corruption
 from rethink_tf.data import label_file, pipeline, types
 from rethink_tf.data.sources import custom as custom_data
 from rethink_tf.errors import RequestError
@@ -60,23 +61,18 @@ def corrupted_dataset(
         )
         for part in ("train", "test")
     ]
-    mean, std = input_pipeline.moments(splits[0].images) if pixels == "gaussian" else (None, None)
-    how = {
-        "probability": corrupt,
-        "noise": "uniform",
-        "given": None,
-        "pixels": pixels,
-        "mix": 1.0,
-        "fraction": 1.0,
-        "mean": mean,
-        "std": std,
-        "seed": seed,
-    }
+    moments = input_pipeline.moments(splits[0].images) if pixels == "gaussian" else None
     logger = tf.get_logger()
     level = logger.level
     logger.setLevel("ERROR")  # AutoGraph warns of what it need not convert
     try:
-        source = input_pipeline.Source(splits[0], splits[1], how, pipeline.standardise)
+        source = input_pipeline.Source(
+            splits[0],
+            splits[1],
+            Corruption(corrupt=corrupt, pixels=pixels, seed=seed),
+            pipeline.standardise,
+            moments=moments,
+        )
         found = input_pipeline.corrupt(source)
     finally:
         logger.setLevel(level)

@@ -14,11 +14,13 @@ from rethink_tf.audit.reference_input import ReferenceInput
 from rethink_tf.audit.seal import Seal
 from rethink_tf.config.run_config import RunConfig, labels_path
 from rethink_tf.corruptions import labels as corruptions
+from rethink_tf.corruptions.corruption import Corruption, Moments
 from rethink_tf.data import example_hash, noise_file, pipeline, resize, types
 from rethink_tf.data import registry as datasets
 from rethink_tf.data.sources import custom as custom_data
 from rethink_tf.data.types import Split, Table
 from rethink_tf.errors import RequestError
+from rethink_tf.narrowing import present
 from rethink_tf.runs import pretrained
 from rethink_tf.runs.pretrained import Parent
 from rethink_tf.storage import content_hash
@@ -35,19 +37,27 @@ MOMENT_IMAGES, AUDITED_IMAGES = 2000, 100
 class Source:
     """What the corrupting pipeline reads: the two Splits, cropped, and its arguments.
 
-    `preprocess` makes of its images what the model sees; `norm` is its mean and deviation.
-    `class_names` are those that a custom set gives its classes.
+    Attributes:
+        train, test: the clean examples.
+        corruption: as configured.
+        preprocess: makes of the corrupted images what the model sees.
+        norm: mean and standard deviation that `preprocess` takes; None where it takes none.
+        class_names: those that a custom set gives its classes.
+        moments: of the original training images, where Gaussian pixels or `norm` need them.
+        file_labels: int32 [N], training labels of the file `corruption.labels_from`, or None.
     """
 
     train: Split
     test: Split
-    corruption: dict[str, Any]
+    corruption: Corruption
     preprocess: Callable
-    norm: tuple[Any, Any] = (None, None)
+    norm: Moments | None = None
     class_names: tuple[str, ...] | None = None
+    moments: Moments | None = None
+    file_labels: np.ndarray | None = None
 
 
-def moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def moments(images: np.ndarray) -> Moments:
     """Mean and standard deviation per channel of uint8 [N, H, W, C]: float64 [C] each.
 
     From the histogram: exact, and without a copy of the images in float64.
@@ -58,10 +68,10 @@ def moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     )
     mean = counts @ values / counts.sum(axis=1)
     variance = (counts * (values - mean[:, None]) ** 2).sum(axis=1) / counts.sum(axis=1)
-    return mean, np.sqrt(variance)
+    return Moments(mean, np.sqrt(variance))
 
 
-def _moments(images, size: int) -> tuple[np.ndarray, np.ndarray]:
+def _moments(images: Any, size: int) -> Moments:
     """Of all images where they are in memory; of MOMENT_IMAGES where they are streamed."""
     if isinstance(images, np.ndarray):
         return moments(images)
@@ -85,40 +95,38 @@ def load(config: RunConfig, *, data_dir=None, cache_dir=None, say=print) -> Sour
         )
     # Noise and norm match the original set, whatever part of it is taken or cropped.
     needed = config.pixels == "gaussian" or config.preprocess == "channel_norm"
-    mean, std = _moments(train.images, config.input_size) if needed else (None, None)
-    norm = pipeline.FIXED_NORMS.get(config.preprocess, (mean, std))
+    measured = _moments(train.images, config.input_size) if needed else None
+    norm = None
+    if config.preprocess != "standardise":
+        norm = pipeline.FIXED_NORMS.get(config.preprocess, measured)
     if parent is not None and config.preprocess == "channel_norm":
         norm = _moments_of(parent, places)
     if config.examples is not None:
         train = datasets.take(train, config.examples, seed=config.seed)
-    given = None
+    file_labels = None
     if config.labels_from is not None:
         path, expected = labels_path(config)
         header = noise_file.read(path).header
         example_hash.refuse_other_examples(
             f"--labels_from={path}", header, config.dataset, data_dir
         )
-        given = noise_file.for_training(path, train)
+        file_labels = noise_file.for_training(path, train)
         if noise_file.content_hash(path) != expected:
             raise RequestError(f"--labels_from={path}: its content changed since it was named")
     train, test = (
         dataclasses.replace(split, images=_window(split.images, config, parent))
         for split in (train, test)
     )
-    corruption = {
-        "probability": config.corrupt,
-        "noise": config.label_noise,
-        "given": given,
-        "pixels": config.pixels,
-        "mix": config.pixel_mix,
-        "fraction": config.shuffle_fraction,
-        "mean": mean,
-        "std": std,
-        "seed": config.seed,
-    }
-    preprocess = pipeline.preprocessing(config.preprocess, *norm)
-    names = info(config, data_dir, cache_dir).class_names
-    return Source(train, test, corruption, preprocess, norm, names)
+    return Source(
+        train,
+        test,
+        config.corruption,
+        pipeline.preprocessing(config.preprocess, norm),
+        norm,
+        info(config, data_dir, cache_dir).class_names,
+        measured,
+        file_labels,
+    )
 
 
 def _loaded(config: RunConfig, places: dict[str, Any]) -> tuple[Split, Split]:
@@ -126,7 +134,7 @@ def _loaded(config: RunConfig, places: dict[str, Any]) -> tuple[Split, Split]:
     return datasets.load(config.dataset, **size, **places)
 
 
-def _moments_of(parent: Parent, places: dict[str, Any]):
+def _moments_of(parent: Parent, places: dict[str, Any]) -> Moments:
     """Of the parent's own training images, which must be there."""
     try:
         return _moments(_loaded(parent.config, places)[0].images, parent.config.input_size)
@@ -197,22 +205,24 @@ def memory(config: RunConfig, info: types.DatasetInfo, channels: int) -> str:
     )
 
 
-PIXEL_ARGUMENTS = ("pixels", "mix", "fraction", "mean", "std", "seed")
-
-
-def table(split: Split, how: dict[str, Any]) -> Table:
+def table(source: Source, split: Split) -> Table:
     """One pass of the pipeline over a split; images that are streamed are not read yet.
 
     Args:
-        split: cropped, or streamed at the size wanted.
-        how: arguments of `pipeline.corrupted`.
+        source: of which the corruption is taken.
+        split: one of its splits: cropped, or streamed at the size wanted.
     """
+    corruption, moments = source.corruption, source.moments
+    measured = {"moments": moments, "file_labels": source.file_labels}
     if not split.streamed:
-        return pipeline.collect(pipeline.corrupted(split, **how), split.num_classes)
+        return pipeline.collect(
+            pipeline.corrupted(split, corruption, **measured), split.num_classes
+        )
     empty = np.zeros([split.num_examples, 1, 1, 1], np.uint8)
     bare = dataclasses.replace(split, images=empty)
-    labels = pipeline.corrupted(bare, **how | {"pixels": "original"})
-    images = split.images.corrupted(**{name: how[name] for name in PIXEL_ARGUMENTS})
+    labels_only = dataclasses.replace(corruption, pixels="original")
+    labels = pipeline.corrupted(bare, labels_only, **measured)
+    images = split.images.corrupted(corruption, moments)
     return dataclasses.replace(pipeline.collect(labels, split.num_classes), images=images)
 
 
@@ -242,19 +252,19 @@ def audited(source: Source) -> Audited:
     Raises:
         AuditError: a check failed.
     """
-    train, test, how = source.train, source.test, source.corruption
-    first, second, test_table = (table(split, how) for split in (train, train, test))
-    if how["given"] is None:
+    train, test, corruption = source.train, source.test, source.corruption
+    first, second, test_table = (table(source, split) for split in (train, train, test))
+    if source.file_labels is None:
         reference = corruptions.corrupt_labels(
             train.labels,
             train.index,
-            probability=how["probability"],
+            corrupt=corruption.corrupt,
             num_classes=train.num_classes,
-            seed=how["seed"],
-            noise=how["noise"],
+            seed=corruption.seed,
+            label_noise=corruption.label_noise,
         )
     else:
-        reference = how["given"]
+        reference = source.file_labels
     checks = audit.before_training(
         first,
         second,
@@ -262,9 +272,7 @@ def audited(source: Source) -> Audited:
         source=train,
         test_source=test,
         reference=reference,
-        # A file's labels may be of any kind: only what holds for all kinds is checked.
-        probability=None if how["given"] is not None else how["probability"],
-        noise=how["noise"],
+        corruption=corruption,
     )
     if train.streamed:
         lost = train.images.left_out
@@ -274,20 +282,20 @@ def audited(source: Source) -> Audited:
             rows = _audited_rows(split)
             files = [data for _, data, _ in split.images.jpegs(rows).as_numpy_iterator()]
             checks.append(pixel_audit.decoded_alike(split, files, split.images[rows]))
-    kinds = {name: how[name] for name in PIXEL_ARGUMENTS}
     train, got, again = _audited(train, first, second)
     test, test_got = _audited(test, test_table)
-    checks += pixel_audit.before_training(train, got, test, test_got, **kinds)
+    checks += pixel_audit.before_training(train, got, test, test_got, corruption, source.moments)
     checks.append(audit.equal("same_images_over_two_passes", again, got, "images"))
     sample = got[:: max(1, len(got) // pixel_audit.SAMPLE)]
     seen = source.preprocess(sample).numpy()
     if source.preprocess is pipeline.standardise:
         checks.append(pixel_audit.standardised(seen))
     else:
-        checks.append(pixel_audit.channel_normed(seen, sample, *source.norm))
+        norm = present(source.norm, "the norm of the preprocessing")
+        checks.append(pixel_audit.channel_normed(seen, sample, norm))
     audit.refuse_failures(checks)
     seals = [
-        seal.seal(split, given, images, kinds, _audited_rows(split))
+        seal.seal(split, given, images, corruption, source.moments, _audited_rows(split))
         for split, given, images in (
             (source.train, reference, got),
             (source.test, source.test.labels, test_got),
@@ -298,10 +306,10 @@ def audited(source: Source) -> Audited:
 
 def sealed(config: RunConfig, source: Source, found: Audited) -> Sealed:
     """The seals of a run's data, and what the model must get of the source."""
-    kinds = {name: source.corruption[name] for name in PIXEL_ARGUMENTS}
-    norm = None if config.preprocess == "standardise" else source.norm
     inputs = [
-        ReferenceInput(split, kinds, config.input_size, config.seed, norm)
+        ReferenceInput(
+            split, source.corruption, source.moments, config.input_size, config.seed, source.norm
+        )
         for split in (source.train, source.test)
     ]
     return Sealed(found.train_seal, found.test_seal, *inputs, config.augment)

@@ -52,7 +52,7 @@ class Sealed:
         """
         found = {"labels": self.train.label_checksum, "test labels": self.test.label_checksum}
         for seal, inputs in ((self.train, self.train_inputs), (self.test, self.test_inputs)):
-            if isinstance(inputs, ReferenceInput) and inputs.kinds["pixels"] != "gaussian":
+            if isinstance(inputs, ReferenceInput) and inputs.corruption.pixels != "gaussian":
                 found[f"{seal.split} images"] = seal.image_checksum
         return found
 

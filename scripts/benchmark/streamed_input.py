@@ -55,11 +55,9 @@ def measure(source, config, count: int) -> tuple[float, float]:
     from rethink_tf.data import pipeline, streaming, types
     from rethink_tf.data.feed import Feed
     from rethink_tf.data.sources import jpeg
-    from rethink_tf.training import input_pipeline
 
     split = source.train
-    how = {n: source.corruption[n] for n in input_pipeline.PIXEL_ARGUMENTS}
-    images = split.images.corrupted(**how)
+    images = split.images.corrupted(source.corruption, source.moments)
     table = types.Table(split.index, images, split.labels, split.labels, split.num_classes)
     strategy = tf.distribute.OneDeviceStrategy(pixels.accelerator())
     drawn = {"augment": config.augment, "seed": config.seed}

@@ -12,6 +12,7 @@ from rethink_tf.audit import label_checks
 from rethink_tf.audit.check import equal
 from rethink_tf.audit.label_checks import Labels
 from rethink_tf.corruptions import labels as corruptions
+from rethink_tf.corruptions.corruption import Corruption
 from rethink_tf.errors import AuditError, ExitCode
 
 TEST = (np.arange(300) % K).astype(np.int32)
@@ -41,8 +42,7 @@ def failed(given, *, probability=1.0, noise="uniform", test=TEST, true=TRUE, **c
         source=source,
         test_source=Data(np.arange(300), TEST, TEST, TEST),
         reference=changes.pop("reference", given),
-        probability=probability,
-        noise=noise,
+        corruption=Corruption(corrupt=probability, label_noise=noise),
     )
     return {check.name for check in checks if check.passed is False}
 
@@ -50,7 +50,8 @@ def failed(given, *, probability=1.0, noise="uniform", test=TEST, true=TRUE, **c
 def test_the_checks_and_their_order():
     table = Data(INDEX, TRUE, TRUE, honest(0.5))
     test = Data(np.arange(300), TEST, TEST, TEST)
-    kinds = {"source": table, "test_source": test, "reference": honest(0.5), "probability": 0.5}
+    kinds = {"source": table, "test_source": test, "reference": honest(0.5)}
+    kinds["corruption"] = Corruption(corrupt=0.5)
     checks = audit.before_training(table, table, test, **kinds)
     assert [check.name for check in checks] == [
         "index_equals_source",
@@ -98,7 +99,13 @@ def test_the_labels_that_accuracy_is_taken_against_are_the_sources():
         wrong = copy.copy(source)
         setattr(wrong, name, getattr(source, name)[::-1])
         checks = audit.before_training(
-            table, table, wrong, source=table, test_source=source, reference=TRUE, probability=0.0
+            table,
+            table,
+            wrong,
+            source=table,
+            test_source=source,
+            reference=TRUE,
+            corruption=Corruption(),
         )
         assert [c.name for c in checks if c.passed is False] == [check]
 

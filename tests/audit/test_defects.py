@@ -37,8 +37,8 @@ def run(folder, **changes):
 def relabelled(function, splits=("train",)):
     """A pipeline whose given labels are `function(batch)` instead, in the named splits."""
 
-    def broken(split, **kinds):
-        dataset = CORRUPTED(split, **kinds)
+    def broken(split, corruption, **measured):
+        dataset = CORRUPTED(split, corruption, **measured)
         if split.name not in splits:
             return dataset
         return dataset.map(lambda batch: {**batch, "given": function(batch)})
@@ -57,26 +57,26 @@ class Redrawn:
     def __init__(self):
         self.passes = 0
 
-    def __call__(self, split, **kinds):
+    def __call__(self, split, corruption, **measured):
         if split.name == "train":
-            kinds["seed"] += self.passes
+            corruption = replace(corruption, seed=corruption.seed + self.passes)
             self.passes += 1
-        return CORRUPTED(split, **kinds)
+        return CORRUPTED(split, corruption, **measured)
 
 
-def true_excluded(split, **kinds):
-    return CORRUPTED(split, **(kinds | {"noise": "exclude_true"}))
+def true_excluded(split, corruption, **measured):
+    return CORRUPTED(split, replace(corruption, label_noise="exclude_true"), **measured)
 
 
-def as_training(split, **kinds):
+def as_training(split, corruption, **measured):
     """The test set goes through the corruption of the training set, as a shared map would."""
-    return CORRUPTED(replace(split, name="train"), **kinds)
+    return CORRUPTED(replace(split, name="train"), corruption, **measured)
 
 
 def from_one_word(batch):
     """Decides whether and by what with one word: small words give class 0 only."""
     given = corruptions.corrupt_labels_tf(
-        batch["true"], batch["index"], probability=1.0, num_classes=10, seed=0
+        batch["true"], batch["index"], corrupt=1.0, num_classes=10, seed=0
     )
     return tf.where(given < 5, given, batch["true"])
 
@@ -207,7 +207,7 @@ def test_labels_right_at_the_audit_and_wrong_in_the_step_end_invalid(monkeypatch
     right = checksum.label_checksum(
         train_set.index,
         corruptions.corrupt_labels(
-            train_set.labels, train_set.index, probability=1.0, num_classes=10, seed=0
+            train_set.labels, train_set.index, corrupt=1.0, num_classes=10, seed=0
         ),
     )
     assert summary["status"] == "INVALID"

@@ -128,7 +128,9 @@ def test_honest_labels_pass_whatever_the_seed(k, n):
     for seed in range(30):
         for noise in LABEL_NOISE:
             case = Labels(true, honest(0.7, seed, noise, true), k)
-            bad = [str(c) for c in label_checks.of_noise(case, 0.7, noise) if c.passed is False]
+            bad = [
+                str(c) for c in label_checks.checks_of_noise(case, 0.7, noise) if c.passed is False
+            ]
             assert bad == [], (seed, noise)
 
 

@@ -11,6 +11,7 @@ from rethink_tf import models
 from rethink_tf.config import run_config
 from rethink_tf.config.run_config import RunConfig
 from rethink_tf.corruptions import pixels
+from rethink_tf.corruptions.corruption import Corruption
 from rethink_tf.corruptions.threefry import SplitId
 from rethink_tf.data import pipeline
 from rethink_tf.data import registry as datasets
@@ -84,7 +85,7 @@ def real_cifar10():
 
 def labels_at(split, probability):
     return pipeline.collect(
-        pipeline.corrupted(split, probability=probability, seed=0), split.num_classes
+        pipeline.corrupted(split, Corruption(corrupt=probability)), split.num_classes
     ).given
 
 

@@ -22,6 +22,7 @@ from pixel_kinds import (
 from rethink_tf.audit import dataset as audit
 from rethink_tf.audit import pixels as pixel_audit
 from rethink_tf.corruptions import pixels
+from rethink_tf.corruptions.corruption import Corruption, Moments
 from rethink_tf.corruptions.threefry import SplitId
 from rethink_tf.data import pipeline
 from rethink_tf.data.types import Split
@@ -44,21 +45,26 @@ class Case:
 
     def __init__(self, kind, seed=0, shape=(300, 12, 12, 3)):
         self.train, self.test = (pictures(name, seed, shape) for name in ("train", "test"))
-        self.kinds = {"mix": 1.0, "fraction": 1.0, "seed": seed} | kind
-        self.kinds["mean"] = self.train.images.mean(axis=(0, 1, 2))
-        self.kinds["std"] = self.train.images.std(axis=(0, 1, 2))
+        self.corruption = Corruption(**kind, seed=seed)
+        axes = (0, 1, 2)
+        self.moments = Moments(self.train.images.mean(axis=axes), self.train.images.std(axis=axes))
         self.got = [self.make(self.train, TRAIN), self.make(self.test, TEST)]
 
-    def make(self, split, part, **changes):
-        kinds = self.kinds | {"split": part} | changes
-        return pixels.corrupt_pixels(split.images, split.index, **kinds).copy()
+    def make(self, split, part, moments=None, **changes):
+        corruption, moments = (
+            dataclasses.replace(self.corruption, **changes),
+            moments or self.moments,
+        )
+        return pixels.corrupt_pixels(
+            split.images, split.index, corruption, split=part, moments=moments
+        ).copy()
 
     def remake(self, **changes):
         self.got = [self.make(self.train, TRAIN, **changes), self.make(self.test, TEST, **changes)]
 
     def checks(self):
         return pixel_audit.before_training(
-            self.train, self.got[0], self.test, self.got[1], **self.kinds
+            self.train, self.got[0], self.test, self.got[1], self.corruption, self.moments
         )
 
     def failed(self):
@@ -109,23 +115,26 @@ def images_left_alone(case):
 
 
 def two_thirds(case):
-    case.remake(fraction=0.6)
+    case.remake(shuffle_fraction=0.6)
 
 
 def all_of_them(case):
-    case.remake(fraction=1.0)
+    case.remake(shuffle_fraction=1.0)
 
 
 def another_mean(case):
-    case.remake(mean=case.kinds["mean"] + [0, 3, 0])
+    mean, std = case.moments
+    case.remake(moments=Moments(mean + np.array([0, 3, 0]), std))
 
 
 def another_variance(case):
-    case.remake(std=case.kinds["std"] * [1, 1, 1.05])
+    mean, std = case.moments
+    case.remake(moments=Moments(mean, std * [1, 1, 1.05]))
 
 
 def noise_of_another_mean_for_test(case):
-    case.got[1] = case.make(case.test, TEST, mean=case.kinds["mean"] + 5)
+    mean, std = case.moments
+    case.got[1] = case.make(case.test, TEST, Moments(mean + 5, std))
 
 
 def image_left_in_the_noise(case):
@@ -147,7 +156,7 @@ def as_bytes(case):
 
 
 def mix_the_other_way_round(case):
-    case.remake(mix=0.7)
+    case.remake(pixel_mix=0.7)
 
 
 def another_seed(case):
@@ -245,20 +254,20 @@ def test_a_few_flat_images_are_no_defect(kind, count):
         case = Case(kind, seed, (count, 12, 12, 1))
         coarse = dataclasses.replace(case.train, images=case.train.images // 64 * 64)
         case.train = coarse
-        case.kinds["mean"], case.kinds["std"] = coarse.images.mean(), coarse.images.std()
+        case.moments = Moments(coarse.images.mean(), coarse.images.std())
         case.remake()
         assert case.failed() == set(), [str(check) for check in case.checks()]
 
 
 def test_equal_positions_feign_no_moves():
     for seed in range(20):  # a few of the 784 positions are equal in both images
-        case = Case({"pixels": "shuffled", "fraction": 0.1}, seed, (2, 28, 28, 1))
+        case = Case({"pixels": "shuffled", "shuffle_fraction": 0.1}, seed, (2, 28, 28, 1))
         assert case.failed() == set(), [str(check) for check in case.checks()]
 
 
 def test_a_share_too_small_to_permute_anything_is_no_defect():
     for kind in ("shuffled", "random"):
-        case = Case({"pixels": kind, "fraction": 0.005})  # round(0.72) = 1 of 144 positions
+        case = Case({"pixels": kind, "shuffle_fraction": 0.005})  # round(0.72) = 1 of 144 positions
         np.testing.assert_array_equal(case.got[0], case.train.images)
         assert case.failed() == set()
 
@@ -278,7 +287,9 @@ def test_what_is_measured_is_said():
 
 def test_the_permutation_is_recovered():
     case = Case(THIRD_SHUFFLED)
-    (expected,) = pixels.permutations(np.zeros(1, int), 144, split=TRAIN, seed=0, fraction=0.3)
+    (expected,) = pixels.permutations(
+        np.zeros(1, int), 144, split=TRAIN, seed=0, shuffle_fraction=0.3
+    )
     found = pixel_audit.recovered_permutation(case.train.images, case.got[0])
     np.testing.assert_array_equal(found, expected)
     each_by_its_own(case)

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from rethink_tf.audit import reference_input, seal
 from rethink_tf.corruptions import image_checksum
+from rethink_tf.corruptions.corruption import Corruption, Moments
 from rethink_tf.corruptions.image_checksum import bytes_word, image_words, image_words_tf
 from rethink_tf.data import pipeline
 from rethink_tf.data.pipeline import Table
@@ -16,8 +17,8 @@ from rethink_tf.training import seal_checks
 DRAW = np.random.default_rng(0)
 IMAGES = DRAW.integers(0, 256, [40, 9, 7, 3], dtype=np.uint8)
 INDEX = np.arange(40) * 3 + 2**31
-KINDS = {"pixels": "original", "mix": 1.0, "fraction": 1.0, "seed": 0}
-KINDS |= {"mean": np.array([120.0, 110, 100]), "std": np.array([60.0, 61, 62])}
+ORIGINAL = Corruption()
+MOMENTS = Moments(np.array([120.0, 110, 100]), np.array([60.0, 61, 62]))
 
 
 # Words
@@ -110,7 +111,7 @@ def table(split, **changes):
 
 def test_a_seal_of_whole_numbers_is_that_of_the_source():
     part = split()
-    found = seal.seal(part, part.labels, part.images, KINDS)
+    found = seal.seal(part, part.labels, part.images, ORIGINAL)
     np.testing.assert_array_equal(found.words, image_words(IMAGES, INDEX))
     assert found.record()["examples"] == 40
     for array in (found.index, found.true, found.given, found.words):
@@ -118,33 +119,32 @@ def test_a_seal_of_whole_numbers_is_that_of_the_source():
     with pytest.raises(AuditError, match=r"images_sealed_train: FAILED \(1 of 40 images are"):
         wrong = IMAGES.copy()
         wrong[39, 0, 0, 0] ^= 1
-        seal.seal(part, part.labels, wrong, KINDS)
+        seal.seal(part, part.labels, wrong, ORIGINAL)
     with pytest.raises(AuditError, match=r"images_sealed_train: FAILED \(expected uint8"):
-        seal.seal(part, part.labels, IMAGES.astype(np.float32), KINDS)
+        seal.seal(part, part.labels, IMAGES.astype(np.float32), ORIGINAL)
 
 
 def test_every_noisy_image_is_compared_and_the_seal_is_of_what_was_compared():
     from rethink_tf.corruptions import pixels
 
-    part, kinds = split(), KINDS | {"pixels": "gaussian"}
-    how = {name: kinds[name] for name in KINDS}
-    reference = pixels.corrupt_pixels(IMAGES, part.index, split=0, **how)
+    part, noise = split(), Corruption(pixels="gaussian")
+    reference = pixels.corrupt_pixels(IMAGES, part.index, noise, split=0, moments=MOMENTS)
     near = (reference + np.float32(3e-3)).astype(np.float32)
-    found = seal.seal(part, part.labels, near, kinds)
+    found = seal.seal(part, part.labels, near, noise, MOMENTS)
     np.testing.assert_array_equal(found.words, image_words(near, INDEX))
     assert (found.words != image_words(reference, INDEX)).all()
     far = near.copy()
     far[17, 3, 3, 1] += 0.01  # more than 1e-4 of 61 grey levels
     with pytest.raises(AuditError, match="1 of 40 images are not those of the reference, at most"):
-        seal.seal(part, part.labels, far, kinds)
+        seal.seal(part, part.labels, far, noise, MOMENTS)
     far[17, 3, 3, 1] = np.nan
     with pytest.raises(AuditError, match="1 of 40 images are not"):
-        seal.seal(part, part.labels, far, kinds)
+        seal.seal(part, part.labels, far, noise, MOMENTS)
 
 
 def test_the_columns_of_a_table_are_compared():
     part = split()
-    found = seal.seal(part, part.labels, part.images, KINDS)
+    found = seal.seal(part, part.labels, part.images, ORIGINAL)
     assert found.columns(table(part)) is None
     changed = part.labels.copy()
     changed[5] = (changed[5] + 1) % 3
@@ -166,7 +166,7 @@ def test_the_reference_is_what_the_pipeline_gives_to_the_model(augment, size, no
     images = DRAW.integers(0, 256, [40, 11, 9, 3], dtype=np.uint8)
     images[3], images[4] = 255, 0  # without contrast
     part = split(images)
-    reference = reference_input.ReferenceInput(part, KINDS, size, 5, norm)
+    reference = reference_input.ReferenceInput(part, ORIGINAL, None, size, 5, norm)
     preprocess = pipeline.standardise
     if norm is not None:
         preprocess = lambda x: pipeline.channel_norm(x, *norm)  # noqa: E731
@@ -189,8 +189,8 @@ def test_the_reference_is_what_the_pipeline_gives_to_the_model(augment, size, no
 
 def test_what_differs_is_named_with_both_values():
     part = split()
-    found = seal.seal(part, part.labels, part.images, KINDS)
-    reference = reference_input.ReferenceInput(part, KINDS, 7, 0, (0.0, 1.0))
+    found = seal.seal(part, part.labels, part.images, ORIGINAL)
+    reference = reference_input.ReferenceInput(part, ORIGINAL, None, 7, 0, Moments(0.0, 1.0))
     rows = np.array([2, 9])
     got = IMAGES[rows, 1:8].astype(np.float32)
     assert seal_checks.inputs_differ("here", found, reference, rows, got) is None

@@ -32,7 +32,7 @@ def test_the_command_writes_what_a_run_would_learn(ending, kind, tmp_path, own_s
     argv = ["--corrupt=0.6", "--seed=4", "--examples=500", f"--label_noise={kind}"]
     assert export(path, *argv) == 0
     split = datasets.take(datasets.load("digits")[0], 500, seed=4)
-    kinds = {"probability": 0.6, "num_classes": 10, "seed": 4, "noise": kind}
+    kinds = {"corrupt": 0.6, "num_classes": 10, "seed": 4, "label_noise": kind}
     given = corruptions.corrupt_labels(split.labels, split.index, **kinds)
     got = noise_file.read(path)
     np.testing.assert_array_equal(got.index, split.index)

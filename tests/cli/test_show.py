@@ -38,7 +38,6 @@ def test_every_class_has_a_name():
 
 def made(tmp_path, monkeypatch, **fields):
     """(config, source, train, the columns and labels that are drawn, the picture)."""
-    from rethink_tf.data import pipeline
     from rethink_tf.training import input_pipeline
 
     seen = {}
@@ -52,8 +51,7 @@ def made(tmp_path, monkeypatch, **fields):
     fields = {"model": "mlp_1x512", "dataset": "digits", **fields}
     resolved = run_config.resolve(run_config.RunConfig(**fields))
     source = input_pipeline.load(resolved, say=lambda _: None)
-    dataset = pipeline.corrupted(source.train, **source.corruption)
-    train = pipeline.collect(dataset, source.train.num_classes)
+    train = input_pipeline.table(source, source.train)
     return resolved, source, train, seen, samples.run_samples(resolved, source, train)
 
 

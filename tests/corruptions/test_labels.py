@@ -21,7 +21,7 @@ PINNED = {
 
 
 def corrupt(labels=TRUE, index=INDEX, **changes):
-    kinds = {"probability": 0.5, "num_classes": K, "seed": 0} | changes
+    kinds = {"corrupt": 0.5, "num_classes": K, "seed": 0} | changes
     return corruptions.corrupt_labels(labels, index, **kinds)
 
 
@@ -31,7 +31,7 @@ def test_the_paper_s_noise_comes_first():
 
 @pytest.mark.parametrize("noise, probability", PINNED)
 def test_given_labels_are_pinned(noise, probability):
-    given = corrupt(TRUE[:20], INDEX[:20], probability=probability, noise=noise)
+    given = corrupt(TRUE[:20], INDEX[:20], corrupt=probability, label_noise=noise)
     assert given.dtype == np.int32
     assert given.tolist() == PINNED[noise, probability]
 
@@ -45,7 +45,7 @@ def test_references_are_equal_bit_for_bit(noise, mode):
     index = np.concatenate([INDEX[:3000], [2**31 - 1, 2**31, 2**32 - 1]])
     true = (index % 7).astype(np.int32)
     for seed, probability in ((0, 1 / 3), (2**32 - 1, 1.0)):
-        kinds = {"probability": probability, "num_classes": 7, "seed": seed, "noise": noise}
+        kinds = {"corrupt": probability, "num_classes": 7, "seed": seed, "label_noise": noise}
 
         def draw(labels, index, kinds=kinds):
             return corruptions.corrupt_labels_tf(labels, index, **kinds)
@@ -59,10 +59,10 @@ def test_references_are_equal_bit_for_bit(noise, mode):
 
 @pytest.mark.parametrize("noise", corruptions.LABEL_NOISE)
 def test_corruption_is_nested_in_the_probability(noise):
-    always = corrupt(probability=1.0, noise=noise)
+    always = corrupt(corrupt=1.0, label_noise=noise)
     replaced = np.zeros(N, bool)
     for probability in (0.0, 0.1, 0.5, 0.9, 1.0):
-        given = corrupt(probability=probability, noise=noise)
+        given = corrupt(corrupt=probability, label_noise=noise)
         # Wherever a label was changed at a smaller p it is changed now, to the same value.
         np.testing.assert_array_equal(given[replaced], always[replaced])
         np.testing.assert_array_equal(given[given != TRUE], always[given != TRUE])
@@ -76,7 +76,7 @@ def test_corruption_is_nested_in_the_probability(noise):
 def test_the_changed_fraction_is_the_expected_one(noise, probability):
     expected = {"uniform": 0.9 * probability}.get(noise, probability)
     assert corruptions.expected_changed(probability, K, noise) == pytest.approx(expected)
-    changed = (corrupt(probability=probability, noise=noise) != TRUE).mean()
+    changed = (corrupt(corrupt=probability, label_noise=noise) != TRUE).mean()
     # Five standard deviations of a binomial.
     assert abs(changed - expected) <= 5 * np.sqrt(expected * (1 - expected) / N) + 1e-12
 
@@ -89,11 +89,11 @@ def test_expected_changed_knows_the_number_of_classes():
 
 @pytest.mark.parametrize("noise", corruptions.LABEL_NOISE)
 def test_probability_zero_changes_nothing(noise):
-    np.testing.assert_array_equal(corrupt(probability=0.0, noise=noise), TRUE)
+    np.testing.assert_array_equal(corrupt(corrupt=0.0, label_noise=noise), TRUE)
 
 
 def test_probability_one_draws_every_class_for_every_true_class_evenly():
-    given = corrupt(probability=1.0)
+    given = corrupt(corrupt=1.0)
     cells = np.bincount(TRUE * K + given, minlength=K * K)
     # Expected 200 in each of 100 cells, the diagonal included; 99 - 9 degrees of freedom.
     chi_squared = ((cells - N / K**2) ** 2 / (N / K**2)).sum()
@@ -102,22 +102,22 @@ def test_probability_one_draws_every_class_for_every_true_class_evenly():
 
 
 def test_exclude_true_never_gives_the_true_class_and_is_even_over_the_others():
-    given = corrupt(probability=1.0, noise="exclude_true")
+    given = corrupt(corrupt=1.0, label_noise="exclude_true")
     steps = np.bincount((given - TRUE) % K, minlength=K)
     assert steps[0] == 0
     assert np.abs(steps[1:] - N / 9).max() < 5 * np.sqrt(N / 9)
 
 
 def test_pair_flip_gives_the_next_class_only():
-    given = corrupt(probability=0.4, noise="pair_flip")
+    given = corrupt(corrupt=0.4, label_noise="pair_flip")
     assert set(np.unique((given - TRUE) % K)) == {0, 1}
-    np.testing.assert_array_equal(corrupt(probability=1.0, noise="pair_flip"), (TRUE + 1) % K)
+    np.testing.assert_array_equal(corrupt(corrupt=1.0, label_noise="pair_flip"), (TRUE + 1) % K)
 
 
 @pytest.mark.parametrize("noise", ["exclude_true", "pair_flip"])
 def test_two_classes_are_exchanged_when_the_true_one_is_excluded(noise):
     true = TRUE % 2
-    given = corrupt(true, probability=1.0, num_classes=2, noise=noise)
+    given = corrupt(true, corrupt=1.0, num_classes=2, label_noise=noise)
     np.testing.assert_array_equal(given, 1 - true)
 
 
@@ -131,17 +131,17 @@ def test_a_label_depends_on_its_identity_not_on_order_or_batch():
 
 
 def test_seeds_give_independent_labels():
-    first, second = (corrupt(probability=1.0, seed=seed) for seed in (0, 1))
+    first, second = (corrupt(corrupt=1.0, seed=seed) for seed in (0, 1))
     assert abs((first == second).mean() - 0.1) < 5 * np.sqrt(0.09 / N)
 
 
 def test_whether_and_by_what_are_independent():
     # Among the labels replaced at p = 0.1, classes are as even as among all.
-    replaced = corrupt(TRUE * 0 + 3, probability=0.1)
+    replaced = corrupt(TRUE * 0 + 3, corrupt=0.1)
     counts = np.bincount(replaced, minlength=K)[[0, 1, 2, 4, 5, 6, 7, 8, 9]]
     assert np.abs(counts - N / 100).max() < 5 * np.sqrt(N / 100)
 
 
 def test_an_unknown_noise_is_refused():
     with pytest.raises(ValueError, match="expected one of uniform, exclude_true, pair_flip, rec"):
-        corrupt(noise="salt")
+        corrupt(label_noise="salt")

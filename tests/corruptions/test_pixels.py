@@ -6,6 +6,7 @@ from pixel_kinds import KINDS, NAMES, TEST, TRAIN
 from scipy import stats
 
 from rethink_tf.corruptions import pixels, threefry
+from rethink_tf.corruptions.corruption import Corruption, Moments
 from rethink_tf.corruptions.threefry import Stream
 
 N, H, W, C = 64, 6, 5, 3
@@ -35,8 +36,10 @@ PINNED_NORMALS = {
 
 
 def corrupt(images=IMAGES, index=INDEX, function=pixels.corrupt_pixels, **changes):
-    kinds = {"split": TRAIN, "seed": 3, "mean": MEAN, "std": DEVIATION} | changes
-    return function(images, index, **kinds)
+    kinds = {"seed": 3} | changes
+    split = kinds.pop("split", TRAIN)
+    moments = Moments(MEAN, DEVIATION)
+    return function(images, index, Corruption(**kinds), split=split, moments=moments)
 
 
 def by_tensorflow(mode, images=IMAGES, index=INDEX, **kinds):
@@ -73,14 +76,14 @@ def test_permutations_and_normals_are_equal_in_tensorflow(mode, tensorflow):
 
     def both(index):
         kinds = {"split": TEST, "seed": 5}
-        fraction = pixels.permutations_tf(index, 35, fraction=0.6, **kinds)
+        fraction = pixels.permutations_tf(index, 35, shuffle_fraction=0.6, **kinds)
         return fraction, pixels.normals_tf(index, 7, **kinds)
 
     if mode != "eager":
         both = tensorflow.function(both, jit_compile=mode == "xla")
     moved, drawn = (x.numpy() for x in both(index))
     kinds = {"split": TEST, "seed": 5}
-    expected = pixels.permutations(INDEX, 35, fraction=0.6, **kinds)
+    expected = pixels.permutations(INDEX, 35, shuffle_fraction=0.6, **kinds)
     np.testing.assert_array_equal(moved, expected)
     np.testing.assert_allclose(drawn, pixels.normals(INDEX, 7, **kinds), rtol=0, atol=1e-5)
 
@@ -115,7 +118,7 @@ def test_seeds_differ_and_the_splits_do_where_they_should(case):
 @pytest.mark.parametrize("split, seed, fraction", PINNED_PERMUTATIONS)
 def test_permutations_are_pinned(split, seed, fraction):
     index = np.array([0, 1, 2**31])
-    got = pixels.permutations(index, 10, split=split, seed=seed, fraction=fraction)
+    got = pixels.permutations(index, 10, split=split, seed=seed, shuffle_fraction=fraction)
     assert got.dtype == np.int64
     found = ["".join(map(str, row)) for row in got]
     assert found == PINNED_PERMUTATIONS[split, seed, fraction]
@@ -154,7 +157,7 @@ def test_permutations_are_permutations_and_even():
 @pytest.mark.parametrize("fraction", [0.1, 0.3, 0.6, 0.95])
 def test_a_share_of_the_positions_is_permuted_and_larger_shares_contain_it(fraction):
     count = 40
-    got = pixels.permutations(INDEX, count, split=TRAIN, seed=2, fraction=fraction)
+    got = pixels.permutations(INDEX, count, split=TRAIN, seed=2, shuffle_fraction=fraction)
     np.testing.assert_array_equal(
         np.sort(got, axis=1), np.broadcast_to(np.arange(count), got.shape)
     )
@@ -171,7 +174,7 @@ def test_a_share_of_the_positions_is_permuted_and_larger_shares_contain_it(fract
 
 def test_what_is_moved_at_a_third_is_among_what_is_moved_at_two_thirds():
     third, two = (
-        pixels.permutations(INDEX, 400, split=TRAIN, seed=2, fraction=f) != np.arange(400)
+        pixels.permutations(INDEX, 400, split=TRAIN, seed=2, shuffle_fraction=f) != np.arange(400)
         for f in (0.3, 0.6)
     )
     # But for a position that its larger permutation happens to leave in place: 1 in 240.
@@ -183,10 +186,10 @@ def test_what_is_moved_at_a_third_is_among_what_is_moved_at_two_thirds():
 @pytest.mark.parametrize("kind", ["shuffled", "random"])
 def test_the_whole_is_the_share_of_1(kind):
     plain = corrupt(pixels=kind)
-    np.testing.assert_array_equal(corrupt(pixels=kind, fraction=1.0), plain)
+    np.testing.assert_array_equal(corrupt(pixels=kind, shuffle_fraction=1.0), plain)
     # All 30 chosen, but through the code for a share.
-    np.testing.assert_array_equal(corrupt(pixels=kind, fraction=0.999), plain)
-    np.testing.assert_array_equal(corrupt(pixels=kind, fraction=0.01), IMAGES)
+    np.testing.assert_array_equal(corrupt(pixels=kind, shuffle_fraction=0.999), plain)
+    np.testing.assert_array_equal(corrupt(pixels=kind, shuffle_fraction=0.01), IMAGES)
 
 
 @pytest.mark.parametrize("kind", ["shuffled", "random"])
@@ -201,7 +204,7 @@ def test_the_channels_of_a_position_move_together(kind):
 
 @pytest.mark.parametrize("mix", [1.0, 0.3])
 def test_gaussian_is_float_and_never_clipped(mix):
-    got = corrupt(pixels="gaussian", mix=mix, seed=0)
+    got = corrupt(pixels="gaussian", pixel_mix=mix, seed=0)
     assert got.dtype == np.float32
     drawn = pixels.normals(INDEX, H * W * C, split=TRAIN, seed=0).reshape(IMAGES.shape)
     expected = (1 - mix) * IMAGES + mix * (MEAN + DEVIATION * drawn.astype(np.float64))

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from rethink_tf.corruptions import checksum, pixels, threefry
 from rethink_tf.corruptions import labels as corruptions
+from rethink_tf.corruptions.corruption import Corruption
 from rethink_tf.corruptions.threefry import SplitId, Stream
 from rethink_tf.data import pipeline
 from rethink_tf.data.types import Split
@@ -21,7 +22,7 @@ def split(name="train"):
 
 
 def table(name="train", **kinds):
-    return pipeline.collect(pipeline.corrupted(split(name), **kinds), K)
+    return pipeline.collect(pipeline.corrupted(split(name), Corruption(**kinds)), K)
 
 
 # Corruption
@@ -31,7 +32,7 @@ def table(name="train", **kinds):
 @pytest.mark.parametrize("batch", [1, 50, 203, 1000])
 def test_each_example_comes_once_and_equals_the_reference_for_any_batch(monkeypatch, batch, noise):
     monkeypatch.setattr(pipeline, "CORRUPTION_BATCH", batch)
-    source, kinds = split(), {"probability": 0.6, "seed": 3, "noise": noise}
+    source, kinds = split(), {"corrupt": 0.6, "seed": 3, "label_noise": noise}
     got = table(**kinds)
     reference = corruptions.corrupt_labels(source.labels, source.index, num_classes=K, **kinds)
     np.testing.assert_array_equal(got.index, source.index)
@@ -44,12 +45,12 @@ def test_each_example_comes_once_and_equals_the_reference_for_any_batch(monkeypa
 
 def test_the_pipeline_is_read_in_batches_of_the_corruption_batch(monkeypatch):
     monkeypatch.setattr(pipeline, "CORRUPTION_BATCH", 50)
-    sizes = [len(batch["index"]) for batch in pipeline.corrupted(split(), probability=1.0)]
+    sizes = [len(batch["index"]) for batch in pipeline.corrupted(split(), Corruption(corrupt=1.0))]
     assert sizes == [50, 50, 50, 50, 3]
 
 
 def test_columns_have_their_types():
-    got = table(probability=1.0)
+    got = table(corrupt=1.0)
     assert [a.dtype for a in (got.index, got.images, got.true, got.given)] == [
         np.int64,
         np.uint8,
@@ -60,9 +61,9 @@ def test_columns_have_their_types():
 
 @pytest.mark.parametrize("noise", corruptions.LABEL_NOISE)
 def test_test_labels_are_never_touched(noise):
-    got = table("test", probability=1.0, noise=noise, seed=3)
+    got = table("test", corrupt=1.0, label_noise=noise, seed=3)
     np.testing.assert_array_equal(got.given, split("test").labels)
-    assert (table(probability=1.0, noise=noise, seed=3).given != got.given).mean() > 0.7
+    assert (table(corrupt=1.0, label_noise=noise, seed=3).given != got.given).mean() > 0.7
 
 
 def test_nothing_is_changed_by_default():
@@ -72,7 +73,7 @@ def test_nothing_is_changed_by_default():
 
 
 def test_two_passes_over_one_pipeline_are_equal():
-    dataset = pipeline.corrupted(split(), probability=1.0, seed=5)
+    dataset = pipeline.corrupted(split(), Corruption(corrupt=1.0, seed=5))
     first, second = (pipeline.collect(dataset, K) for _ in range(2))
     np.testing.assert_array_equal(first.given, second.given)
 
@@ -80,13 +81,13 @@ def test_two_passes_over_one_pipeline_are_equal():
 @pytest.mark.parametrize("column", ["index", "images", "true", "given"])
 def test_a_table_is_read_only(column):
     with pytest.raises(ValueError, match="read-only"):
-        getattr(table(probability=1.0), column)[0] = 0
+        getattr(table(corrupt=1.0), column)[0] = 0
 
 
 def test_the_source_is_not_written_to():
     source = split()
     before = source.labels.copy()
-    pipeline.collect(pipeline.corrupted(source, probability=1.0), K)
+    pipeline.collect(pipeline.corrupted(source, Corruption(corrupt=1.0)), K)
     np.testing.assert_array_equal(source.labels, before)
 
 

@@ -110,7 +110,7 @@ def test_its_own_moments_make_the_noise_and_the_parents_the_norm(sets, tensorflo
     assert source.train.images.shape == source.test.images.shape == (40, 32, 32, 3)
     assert source.train.images.dtype == np.uint8
     grey, colour = sets["fashion_mnist"][0].images, sets["cifar10"][0].images
-    np.testing.assert_allclose(source.corruption["mean"], [grey.mean()] * 3)
+    np.testing.assert_allclose(source.moments.mean, [grey.mean()] * 3)
     np.testing.assert_allclose(source.norm[0], colour.mean(axis=(0, 1, 2)))
     np.testing.assert_allclose(source.norm[1], colour.std(axis=(0, 1, 2)))
     _, _, checks = input_pipeline.corrupt(source)

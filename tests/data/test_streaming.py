@@ -7,6 +7,7 @@ import pytest
 import streamed_set
 
 from rethink_tf.corruptions import pixels
+from rethink_tf.corruptions.corruption import Corruption, Moments
 from rethink_tf.corruptions.threefry import SplitId
 from rethink_tf.data import registry as datasets
 from rethink_tf.data import streaming
@@ -99,17 +100,17 @@ def test_augmentation_is_a_function_of_seed_epoch_and_example(splits):
 
 @pytest.mark.parametrize("kind", ["shuffled", "random", "gaussian"])
 def test_corrupted_pixels_are_those_of_the_numpy_reference(splits, kind):
-    how = {"pixels": kind, "mix": 1.0, "fraction": 1.0, "seed": 3}
-    how |= {"mean": np.array([100.0, 120, 140]), "std": np.array([50.0, 60, 70])}
+    how = Corruption(pixels=kind, seed=3)
+    moments = Moments(np.array([100.0, 120, 140]), np.array([50.0, 60, 70]))
     for split in splits:
         clean = images(split)
         part = SplitId.TRAIN if split.name == "train" else SplitId.TEST
-        reference = pixels.corrupt_pixels(clean[:], split.index, split=part, **how)
-        found = clean.corrupted(**how)[:]
+        reference = pixels.corrupt_pixels(clean[:], split.index, how, split=part, moments=moments)
+        found = clean.corrupted(how, moments)[:]
         assert found.dtype == reference.dtype
         np.testing.assert_allclose(found, reference, rtol=0, atol=0.01 if kind == "gaussian" else 0)
         some = np.array([8, 2])
-        np.testing.assert_array_equal(clean.corrupted(**how)[some], found[some])
+        np.testing.assert_array_equal(clean.corrupted(how, moments)[some], found[some])
 
 
 def broken(split, found):

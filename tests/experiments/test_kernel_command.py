@@ -82,7 +82,7 @@ def test_random_labels_are_interpolated_by_the_same_command(run, tmp_path):
     record = record_of()
     train, _, _ = digits()
     given = corruptions.corrupt_labels(
-        train.labels, train.index, probability=1.0, num_classes=10, seed=0
+        train.labels, train.index, corrupt=1.0, num_classes=10, seed=0
     )
     assert record["labels_hash"] == checksum.labels_hash(train.index, given)
     assert record["changed_fraction"] == np.mean(given != train.labels) > 0.85

@@ -23,7 +23,7 @@ def true_labels(n, k, seed=0):
 
 def noisy(true, p, k, seed=0, noise="uniform"):
     return corruptions.corrupt_labels(
-        true, np.arange(len(true)), probability=p, num_classes=k, seed=seed, noise=noise
+        true, np.arange(len(true)), corrupt=p, num_classes=k, seed=seed, label_noise=noise
     )
 
 

@@ -6,11 +6,11 @@ TRAIN, TEST = SplitId.TRAIN, SplitId.TEST
 KINDS = [
     {"pixels": "original"},
     {"pixels": "shuffled"},
-    {"pixels": "shuffled", "fraction": 0.3},
+    {"pixels": "shuffled", "shuffle_fraction": 0.3},
     {"pixels": "random"},
-    {"pixels": "random", "fraction": 0.3},
+    {"pixels": "random", "shuffle_fraction": 0.3},
     {"pixels": "gaussian"},
-    {"pixels": "gaussian", "mix": 0.3},
+    {"pixels": "gaussian", "pixel_mix": 0.3},
 ]
 NAMES = ["-".join(map(str, kind.values())) for kind in KINDS]
 ORIGINAL, SHUFFLED, THIRD_SHUFFLED, RANDOM, THIRD_RANDOM, GAUSSIAN, MIXED = KINDS

@@ -13,7 +13,7 @@ def test_corrupted_data_for_a_fit_of_one_s_own(tensorflow):
     images, given = (np.stack(column) for column in zip(*made.as_numpy_iterator(), strict=True))
     assert np.array_equal(images, x) and images.dtype == np.uint8
     expected = rethink_tf.corruptions.labels.corrupt_labels(
-        y, np.arange(70), probability=1.0, num_classes=7, seed=3
+        y, np.arange(70), corrupt=1.0, num_classes=7, seed=3
     )
     assert np.array_equal(given, expected) and np.mean(given != y) > 0.7
     passed = [check.name for check in checks if check.passed]

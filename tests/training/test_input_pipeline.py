@@ -1,6 +1,7 @@
 """From a configuration to two audited Tables; a pipeline with a defect is refused."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from rethink_tf.config import run_config
 from rethink_tf.config.run_config import RunConfig
 from rethink_tf.corruptions import pixels
+from rethink_tf.corruptions.corruption import Corruption
 from rethink_tf.corruptions.threefry import SplitId
 from rethink_tf.data import noise_file, pipeline
 from rethink_tf.data import registry as datasets
@@ -57,34 +59,26 @@ def colours(monkeypatch):
     return both
 
 
-def test_the_arguments_come_from_the_configuration():
-    how = load(corrupt=0.25, label_noise="pair_flip", seed=5, examples=50).corruption
-    assert how == {
-        "probability": 0.25,
-        "noise": "pair_flip",
-        "given": None,
-        "pixels": "original",
-        "mix": 1.0,
-        "fraction": 1.0,
-        "mean": None,
-        "std": None,
-        "seed": 5,
-    }
-    how = load(pixels="random", shuffle_fraction=0.4).corruption
-    assert (how["pixels"], how["fraction"], how["probability"]) == ("random", 0.4, 0.0)
-    how = load(pixels="gaussian", pixel_mix=0.2).corruption
-    assert (how["pixels"], how["mix"]) == ("gaussian", 0.2)
+def test_the_corruption_is_that_of_the_configuration():
+    source = load(corrupt=0.25, label_noise="pair_flip", seed=5, examples=50)
+    assert source.corruption == Corruption(corrupt=0.25, label_noise="pair_flip", seed=5)
+    assert source.moments is None and source.file_labels is None
+    source = load(pixels="random", shuffle_fraction=0.4)
+    assert source.corruption == Corruption(pixels="random", shuffle_fraction=0.4)
+    source = load(pixels="gaussian", pixel_mix=0.2)
+    assert source.corruption == Corruption(pixels="gaussian", pixel_mix=0.2)
+    assert source.moments is not None
 
 
 @pytest.mark.parametrize(
     "changes", [{}, {"examples": 7}, {"input_size": 4}, {"examples": 30, "seed": 3}]
 )
 def test_gaussian_moments_are_of_the_whole_original_training_set(changes, colours):
-    how = load(dataset="cifar10", pixels="gaussian", **changes).corruption
+    moments = load(dataset="cifar10", pixels="gaussian", **changes).moments
     entries = colours[0].images.reshape(-1, 3).astype(np.float64)
-    np.testing.assert_allclose(how["mean"], entries.mean(axis=0), rtol=1e-12)
-    np.testing.assert_allclose(how["std"], entries.std(axis=0), rtol=1e-12)
-    assert how["mean"].tolist() == pytest.approx([55.9, 104.3, 131.5], abs=0.5)
+    np.testing.assert_allclose(moments.mean, entries.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(moments.std, entries.std(axis=0), rtol=1e-12)
+    assert moments.mean.tolist() == pytest.approx([55.9, 104.3, 131.5], abs=0.5)
 
 
 def test_examples_are_taken_and_the_window_is_cut(colours):
@@ -103,10 +97,10 @@ def test_pixels_are_cropped_first_and_then_corrupted(kind, colours, tensorflow):
     source = load(dataset="cifar10", input_size=10, corrupt=0.5, **kind)
     first, test, _ = input_pipeline.corrupt(source)
     for table, split, part in ((first, colours[0], SplitId.TRAIN), (test, colours[1], TEST)):
-        names = ("pixels", "mix", "fraction", "mean", "std", "seed")
-        kinds = {name: source.corruption[name] for name in names}
         window = split.images[:, 11:21, 11:21]
-        expected = pixels.corrupt_pixels(window, split.index, split=part, **kinds)
+        expected = pixels.corrupt_pixels(
+            window, split.index, source.corruption, split=part, moments=source.moments
+        )
         assert table.images.dtype == expected.dtype
         np.testing.assert_allclose(table.images, expected, rtol=0, atol=1e-3)
     assert 0.3 < (first.given != first.true).mean() < 0.6  # labels and pixels together
@@ -148,10 +142,10 @@ def test_a_file_that_changed_since_it_was_named_is_refused(tmp_path):
 def test_labels_of_a_file_that_are_exchanged_on_the_way_are_refused(tmp_path, tensorflow):
     given_labels(tmp_path / "noise.csv")
     source = load(labels_from=str(tmp_path / "noise.csv"), examples=100)
-    how = source.corruption | {"given": np.roll(source.corruption["given"], 1)}
+    exchanged = {"file_labels": np.roll(source.file_labels, 1)}
     honest = pipeline.corrupted
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "corrupted", lambda s, **_: honest(s, **how))
+        patch.setattr(pipeline, "corrupted", lambda s, c, **_: honest(s, c, **exchanged))
         with pytest.raises(AuditError, match=r"given_equals_reference: FAILED \(\d+ of 100 given"):
             input_pipeline.corrupt(source)
 
@@ -159,19 +153,19 @@ def test_labels_of_a_file_that_are_exchanged_on_the_way_are_refused(tmp_path, te
 # Through real runs
 
 
-def by_another_seed_for_the_test_set(body, images, index, **kinds):
-    kinds["seed"] += kinds["split"] == TEST
-    return body(images, index, **kinds)
+def by_another_seed_for_the_test_set(body, images, index, corruption, **more):
+    seed = corruption.seed + (more["split"] == TEST)
+    return body(images, index, replace(corruption, seed=seed), **more)
 
 
-def clipped_on_the_device(body, images, index, **kinds):
+def clipped_on_the_device(body, images, index, corruption, **more):
     import tensorflow as tf
 
-    return tf.clip_by_value(body(images, index, **kinds), 0, 255)
+    return tf.clip_by_value(body(images, index, corruption, **more), 0, 255)
 
 
-def one_permutation_for_all(body, images, index, **kinds):
-    return body(images, index, **(kinds | {"pixels": "shuffled"}))
+def one_permutation_for_all(body, images, index, corruption, **more):
+    return body(images, index, replace(corruption, pixels="shuffled"), **more)
 
 
 def scaled(images):
@@ -180,17 +174,18 @@ def scaled(images):
     return tf.cast(images, tf.float32) / 255
 
 
-def with_a_rest_of_the_image(body, images, index, **kinds):
-    return body(images, index, **(kinds | {"mix": 0.9}))
+def with_a_rest_of_the_image(body, images, index, corruption, **more):
+    return body(images, index, replace(corruption, pixel_mix=0.9), **more)
 
 
-def darker(body, images, index, **kinds):
+def darker(body, images, index, corruption, **more):
     return images // 2
 
 
-def redrawn(body, images, index, **kinds):
+def redrawn(body, images, index, corruption, **more):
     redrawn.passes += 1  # first and second pass over the training set, then the test set
-    return body(images, index, **(kinds | {"seed": 1 if redrawn.passes == 2 else kinds["seed"]}))
+    seed = 1 if redrawn.passes == 2 else corruption.seed
+    return body(images, index, replace(corruption, seed=seed), **more)
 
 
 AGAIN = r"same_images_over_two_passes: FAILED \(200 of 200 images differ, first at 0\)"
@@ -225,7 +220,7 @@ def test_a_run_with_a_defect_is_refused(kind, defect, said, tensorflow, tmp_path
         monkeypatch.setattr(pipeline, "standardise", scaled)
     else:
         body = pixels.corrupt_pixels_tf
-        patched = lambda images, index, **kinds: defect(body, images, index, **kinds)  # noqa: E731
+        patched = lambda *args, **more: defect(body, *args, **more)  # noqa: E731
         monkeypatch.setattr(pixels, "corrupt_pixels_tf", patched)
     wanted = resolved(examples=200, epochs=1, **kind)
     with pytest.raises(AuditError) as refused:

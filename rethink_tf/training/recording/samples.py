@@ -6,6 +6,7 @@ import numpy as np
 
 from rethink_tf.config.run_config import RunConfig
 from rethink_tf.corruptions import pixels
+from rethink_tf.corruptions.corruption import Corruption, Moments
 from rethink_tf.corruptions.threefry import SplitId
 from rethink_tf.data import subset
 from rethink_tf.plotting import style as pictures
@@ -82,7 +83,7 @@ def run_samples(config: RunConfig, source, train) -> np.ndarray:
     images = pipeline.centre(source.train.images[chosen], size)
     given = train.given[chosen]
     noisy = config.corrupt > 0 or config.labels_from is not None
-    mean, std = moments_of(source)
+    moments = moments_of(source)
     drawn = {"augment": config.augment, "seed": config.seed, "epoch": 1}
     own = pipeline.augmented_rows(train, chosen, size=size, **drawn)
     own_kind = config.pixels if _is_whole(config) else None
@@ -98,11 +99,9 @@ def run_samples(config: RunConfig, source, train) -> np.ndarray:
             seen = pixels.corrupt_pixels(
                 images,
                 index,
-                pixels=kind,
+                Corruption(pixels=kind, seed=config.seed),
                 split=SplitId.TRAIN,
-                seed=config.seed,
-                mean=mean,
-                std=std,
+                moments=moments,
             )
         columns["\n".join(title)] = (seen, true if kind == "original" else given)
     if own_kind is None:
@@ -121,10 +120,10 @@ def run_samples(config: RunConfig, source, train) -> np.ndarray:
     return pictures.pixels_of(figure)
 
 
-def moments_of(source) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of Gaussian pixels, float [C] each: the run's, or near enough to show."""
-    if source.corruption["mean"] is not None:
-        return source.corruption["mean"], source.corruption["std"]
+def moments_of(source) -> Moments:
+    """Moments of Gaussian pixels: the run's, or near enough to show."""
+    if source.moments is not None:
+        return source.moments
     some = source.train.images[:: -(-source.train.num_examples // MOMENT_EXAMPLES)]
     from rethink_tf.training import input_pipeline
 

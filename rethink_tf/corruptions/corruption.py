@@ -1,0 +1,39 @@
+"""What a corruption is: the values of the flags of the same names, and what is measured for it."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+
+@dataclasses.dataclass(frozen=True)
+class Corruption:
+    """How the labels and pixels of a data set are corrupted (paper, section 2.1).
+
+    The names are those of the flags, of `RunConfig` and of every function that takes one of them.
+
+    Attributes:
+        corrupt: probability with which each training label is replaced, 0 to 1.
+        label_noise: by what a label is replaced, one of `labels.LABEL_NOISE`.
+        labels_from: file that gives the training labels in place of a draw, or None.
+        pixels: one of `labels.PIXELS`.
+        pixel_mix: share t of noise, `gaussian` only: (1 - t) image + t noise.
+        shuffle_fraction: share of the positions that is permuted, `shuffled` and `random` only.
+        seed: of all that is drawn, 0 to 2**32 - 1.
+    """
+
+    corrupt: float = 0.0
+    label_noise: str = "uniform"
+    labels_from: str | None = None
+    pixels: str = "original"
+    pixel_mix: float = 1.0
+    shuffle_fraction: float = 1.0
+    seed: int = 0
+
+
+class Moments(NamedTuple):
+    """Mean and standard deviation of an image's channels: float [C] each, on the images' scale.
+
+    They are measured on the training set: Gaussian pixels have them, `channel_norm` takes them off.
+    """
+
+    mean: Any
+    std: Any
