@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from rethink_tf.config import schedule
+from rethink_tf.config.parent_ref import ParentRef
 from rethink_tf.data import noise_file, types
 from rethink_tf.data.registry import DATASETS
 from rethink_tf.data.sources import image_folder
@@ -13,10 +14,8 @@ from rethink_tf.models import find_spec
 from rethink_tf.models.custom import name as custom_models
 from rethink_tf.models.registry import RATE_WITHOUT_BATCH_NORM
 from rethink_tf.storage import content_hash
-from rethink_tf.storage.content_hash import CONTENT
+from rethink_tf.storage.content_hash import ContentRef
 
-# A resolved parent stands as its folder, this mark, and run_id:epoch:weights_hash.
-PARENT = "@parent:"
 RANDOM = "random"  # also random:DATASET, freshly drawn for the images of that set
 
 LEAST_MIX = 1e-4
@@ -135,12 +134,12 @@ def check_corruption(values: dict[str, Any]) -> None:
                 f"--labels_from: expected --corrupt=0 with it (the file is the corruption), "
                 f"received --corrupt={values['corrupt']}"
             )
-        path, _, known = values["labels_from"].partition(CONTENT)
+        ref = ContentRef.parse(values["labels_from"])
         try:
-            known = known or noise_file.content_hash(path)
+            known = ref.sha256 or noise_file.content_hash(ref.path)
         except RequestError as error:
             raise RequestError(f"--labels_from={error}") from None
-        values["labels_from"] = f"{path}{CONTENT}{known}"
+        values["labels_from"] = str(ContentRef(ref.path, known))
 
 
 def is_random(parent: str) -> bool:
@@ -151,9 +150,9 @@ def is_random(parent: str) -> bool:
 def parent_identity(parent: str) -> str:
     """What of a resolved parent counts: which run it is, or what data; never a path."""
     if not is_random(parent):
-        return parent.rpartition(PARENT)[2]
+        return ParentRef.parse(parent).identity
     name = parent.partition(":")[2]
-    return f"{RANDOM}:{content_hash.parts(name)[1] or name}"
+    return f"{RANDOM}:{ContentRef.parse(name).sha256 or name}"
 
 
 def check_transfer(values: dict[str, Any]) -> None:
@@ -169,12 +168,10 @@ def check_transfer(values: dict[str, Any]) -> None:
         return
     if is_random(parent):
         _check_random(values, frozen)
-    elif PARENT not in parent:
-        raise RequestError(
-            f"--init_from: expected a parent found by parents.adopt, received {parent}"
-        )
-    elif values["init_epoch"] is None:
-        values["init_epoch"] = int(parent.rpartition(PARENT)[2].split(":")[1])
+    else:
+        ref = ParentRef.parse(parent)
+        if values["init_epoch"] is None:
+            values["init_epoch"] = ref.epoch
     if frozen:
         _check_frozen(values)
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rethink_tf.config import fields, resolution
+from rethink_tf.config.parent_ref import ParentRef
 from rethink_tf.corruptions.corruption import Corruption
 from rethink_tf.corruptions.labels import LABEL_NOISE, PIXELS
 from rethink_tf.data import registry as datasets
@@ -22,7 +23,7 @@ from rethink_tf.models import MODELS, find_spec
 from rethink_tf.models import accepts as accepts_model
 from rethink_tf.models.custom import name as custom_models
 from rethink_tf.narrowing import present
-from rethink_tf.storage import content_hash
+from rethink_tf.storage.content_hash import ContentRef
 
 PRECISIONS = ("float32", "mixed_bfloat16")
 AUGMENTATIONS = ("none", "crop", "flip_rotate", "inception")
@@ -358,11 +359,11 @@ def identity(config: RunConfig) -> dict[str, Any]:
     """
     values = dataclasses.asdict(config)
     if config.labels_from is not None:  # the content counts, not the path
-        values["labels_from"] = content_hash.parts(config.labels_from)[1]
+        values["labels_from"] = ContentRef.parse(config.labels_from).sha256
     if config.init_from is not None:  # which run it is, not where it lies
         values["init_from"] = resolution.parent_identity(config.init_from)
     if custom_data.is_custom(config.dataset):
-        values["dataset"] = content_hash.parts(config.dataset)[1]
+        values["dataset"] = ContentRef.parse(config.dataset).sha256
     if custom_models.is_custom(config.model):
         values["model"] = custom_models.identity(config.model)
     return {
@@ -372,16 +373,14 @@ def identity(config: RunConfig) -> dict[str, Any]:
     }
 
 
-def labels_path(config: RunConfig) -> tuple[str, str]:
-    """Path and content hash of a resolved configuration's noise file."""
-    return content_hash.parts(present(config.labels_from, "labels_from"))
+def labels_ref(config: RunConfig) -> ContentRef:
+    """The noise file of a resolved configuration that has one."""
+    return ContentRef.parse(present(config.labels_from, "labels_from"))
 
 
-def parent_parts(config: RunConfig) -> tuple[str, str, int, str]:
-    """Folder, run id, epoch and weights hash of the trained parent in a resolved configuration."""
-    folder, _, named = present(config.init_from, "init_from").rpartition(resolution.PARENT)
-    run, epoch, known = named.split(":")
-    return folder, run, int(epoch), known
+def parent_ref(config: RunConfig) -> ParentRef:
+    """The trained parent of a resolved configuration that has one."""
+    return ParentRef.parse(present(config.init_from, "init_from"))
 
 
 def run_id(config: RunConfig) -> str:

@@ -20,7 +20,8 @@ from rethink_tf.data.sources import tfds as tfds_source
 from rethink_tf.data.types import _FIELDS, DatasetInfo, Split
 from rethink_tf.errors import RequestError
 from rethink_tf.narrowing import present
-from rethink_tf.storage import array_cache, content_hash
+from rethink_tf.storage import array_cache
+from rethink_tf.storage.content_hash import ContentRef
 from rethink_tf.storage.paths import cache_directory, data_directory
 
 _CIFAR10 = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
@@ -84,8 +85,7 @@ def info(
 
 def resolved(name: str, found: DatasetInfo) -> str:
     """The name as it stands in a resolved configuration: a custom one with its content's hash."""
-    path = content_hash.shown(name)
-    return f"{path}{content_hash.CONTENT}{found.content}" if found.content else name
+    return str(ContentRef(ContentRef.parse(name).path, found.content)) if found.content else name
 
 
 def is_on_disk(name: str, data_dir: str | os.PathLike | None = None) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from rethink_tf.config import run_config as configuration
 from rethink_tf.config.fields import from_stored
-from rethink_tf.config.resolution import PARENT
+from rethink_tf.config.parent_ref import is_parent_ref
 from rethink_tf.console import counted
 from rethink_tf.data.registry import DATASETS
 from rethink_tf.data.sources.tfrecord_index import MOST_UNREADABLE
@@ -136,10 +136,11 @@ def key_of(config: Any, run_id: str | None) -> str | None:
     since it is not known where the parent is not there.
     """
     parent = getattr(config, "init_from", None)
-    if parent is None or PARENT not in parent:
+    if not is_parent_ref(parent):
         return run_id
-    _, run, epoch, _ = configuration.parent_parts(config)
-    return json.dumps(configuration.identity(config) | {"init_from": [run, epoch]}, sort_keys=True)
+    ref = configuration.parent_ref(config)
+    values = configuration.identity(config) | {"init_from": [ref.run_id, ref.epoch]}
+    return json.dumps(values, sort_keys=True)
 
 
 def key_but_for_changes(config: Any, run_id: str | None, source: str) -> str | None:
@@ -150,11 +151,12 @@ def key_but_for_changes(config: Any, run_id: str | None, source: str) -> str | N
     if not isinstance(config, configuration.RunConfig):
         return None
     values = configuration.identity(config)
-    if PARENT in (config.init_from or ""):
+    if is_parent_ref(config.init_from):
         if source == OWN and run_id is None:
             return None
         if source != OWN:
-            values["init_from"] = configuration.parent_parts(config)[1:3]
+            ref = configuration.parent_ref(config)
+            values["init_from"] = [ref.run_id, ref.epoch]
     kept = {name: value for name, value in values.items() if name not in plan.CHANGEABLE}
     return json.dumps(kept, sort_keys=True)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from rethink_tf.config.resolution import PARENT
+from rethink_tf.config.parent_ref import ParentRef, is_parent_ref
 from rethink_tf.config.run_config import RunConfig
 from rethink_tf.errors import StorageError
 from rethink_tf.report.collection import Collection, Run
@@ -77,8 +77,8 @@ def data_words(config: RunConfig) -> str:
         words.append(f"{config.pixels} pixels" + (f" {degree:g}" if degree != 1 else ""))
     if config.init_from is not None:
         words.append(
-            f"from {config.init_from.rpartition(PARENT)[2].partition(':')[0]}"
-            if PARENT in config.init_from
+            f"from {ParentRef.parse(config.init_from).run_id}"
+            if is_parent_ref(config.init_from)
             else f"from {config.init_from}"
         )
     return "; ".join(words) or "true labels"

@@ -6,11 +6,12 @@ reached), the machine with the hours that the run took and the commit that it wa
 it is of a version that wrote no digests, and a digest over all of that. Paths are not kept.
 """
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
-from rethink_tf.config.resolution import CONTENT, PARENT
+from rethink_tf.config.parent_ref import ParentRef, is_parent_ref
 from rethink_tf.config.run_config import RunConfig
 from rethink_tf.errors import RequestError, StorageError
 from rethink_tf.report import derived
@@ -18,6 +19,7 @@ from rethink_tf.report.collection import MEASURED, Run, as_run, lacks, part_of
 from rethink_tf.runs import agreement, results
 from rethink_tf.runs import schema as records
 from rethink_tf.storage import files
+from rethink_tf.storage.content_hash import ContentRef
 
 FOLDER = Path(__file__).resolve().parent / "measured"
 MOST_EPOCHS = 100
@@ -123,11 +125,11 @@ def hours(run: Run) -> float | None:
 def _without_paths(config: dict[str, Any]) -> dict[str, Any]:
     """Noise files and parents by content and id alone, as they count."""
     if config.get("labels_from"):
-        content = config["labels_from"].partition(CONTENT)[2]
-        config["labels_from"] = f"labels{CONTENT}{content}"
-    if PARENT in (config.get("init_from") or ""):
-        parent = config["init_from"].rpartition(PARENT)[2]
-        config["init_from"] = f"{parent.partition(':')[0]}{PARENT}{parent}"
+        content = ContentRef.parse(config["labels_from"])
+        config["labels_from"] = str(dataclasses.replace(content, path="labels"))
+    if is_parent_ref(config.get("init_from")):
+        parent = ParentRef.parse(config["init_from"])
+        config["init_from"] = str(dataclasses.replace(parent, folder=parent.run_id))
     return config
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from rethink_tf.config import flags, resolution, run_config
+from rethink_tf.config.parent_ref import ParentRef, is_parent_ref
 from rethink_tf.config.run_config import FIELDS, OF_THE_PARENT, RunConfig
 from rethink_tf.data import registry as datasets
 from rethink_tf.data.registry import DATASETS
@@ -67,7 +68,7 @@ def adopt(wanted: RunConfig, runs_dir: Path | str) -> RunConfig:
         StorageError: its files are damaged.
     """
     named = wanted.init_from
-    if named is None or resolution.PARENT in named:
+    if named is None or is_parent_ref(named):
         return wanted
     epoch = run_config.check_field("init_epoch", wanted.init_epoch)
     if resolution.is_random(named):
@@ -99,7 +100,7 @@ def adopt(wanted: RunConfig, runs_dir: Path | str) -> RunConfig:
     epoch, known = _epoch_and_hash(named, run_dir, summary, epoch)
     return dataclasses.replace(
         wanted,
-        init_from=f"{run_dir}{resolution.PARENT}{summary['run_id']}:{epoch}:{known}",
+        init_from=str(ParentRef(str(run_dir), summary["run_id"], epoch, known)),
         init_epoch=epoch,
         **{name: getattr(own, name) for name in OF_THE_PARENT},
     )
@@ -125,7 +126,7 @@ def adopt_later(wanted: RunConfig, own: RunConfig, run_dir: Path) -> tuple[RunCo
         return adopt(dataclasses.replace(wanted, init_from=str(run_dir)), run_dir.parent), None
     except (RequestError, StorageError) as error:
         epoch = wanted.init_epoch or own.epochs
-        named = f"{run_dir}{resolution.PARENT}{run_config.run_id(own)}:{epoch}:open"
+        named = str(ParentRef(str(run_dir), run_config.run_id(own), epoch, "open"))
         of_the_parent = {name: getattr(own, name) for name in OF_THE_PARENT}
         changes = {"init_from": named, "init_epoch": epoch, **of_the_parent}
         return dataclasses.replace(wanted, **changes), str(error)
@@ -244,15 +245,16 @@ def of(
         )
         seen = info.image_shape, info.num_classes
         return Parent(drawn, None, content_hash.shown(child.init_from), 0, None, *seen)
-    place, run_id, epoch, known = run_config.parent_parts(child)
-    folder = absolute(place)
+    ref = run_config.parent_ref(child)
+    folder = absolute(ref.folder)
     summary = agreement.read_summary(folder)
     if summary is None:
-        raise RequestError(f"--init_from: expected the finished run {run_id} in {folder}")
-    if summary.get("run_id") != run_id:
-        raise StorageError(f"{folder}: expected {run_id}, found {summary.get('run_id')}")
+        raise RequestError(f"--init_from: expected the finished run {ref.run_id} in {folder}")
+    if summary.get("run_id") != ref.run_id:
+        raise StorageError(f"{folder}: expected {ref.run_id}, found {summary.get('run_id')}")
     own = _config_of(Path(folder), summary)
-    return Parent(own, Path(folder), run_id, epoch, known, *_seen(own, Path(folder), summary))
+    seen = _seen(own, Path(folder), summary)
+    return Parent(own, Path(folder), ref.run_id, ref.epoch, ref.weights_hash, *seen)
 
 
 def _seen(own: RunConfig, folder: Path, summary: dict) -> tuple[tuple[int, int, int], int]:
@@ -279,8 +281,8 @@ def words(child: RunConfig) -> list[str]:
     last = "last layer only" if child.freeze == "all_but_last" else "fine-tuned"
     if resolution.is_random(child.init_from):
         return [f"random weights, {last}"]
-    _, run_id, epoch, _ = run_config.parent_parts(child)
-    return [f"from {run_id} after epoch {epoch}, {last}"]
+    ref = run_config.parent_ref(child)
+    return [f"from {ref.run_id} after epoch {ref.epoch}, {last}"]
 
 
 def stored(parent: Parent, say: Callable[[str], None]) -> dict[str, list[np.ndarray]]:

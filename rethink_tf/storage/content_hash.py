@@ -4,6 +4,7 @@ A resolved value stands as path, a mark and the hash of the content: `FILE@sha25
 hash is part of a run's identity; the path is only recorded.
 """
 
+import dataclasses
 import hashlib
 import re
 from pathlib import Path
@@ -11,23 +12,39 @@ from typing import Any
 
 from rethink_tf.errors import RequestError
 
-CONTENT = "@sha256:"
+_MARK = "@sha256:"
 
 
-def parts(value: str) -> tuple[str, str]:
-    """Path and hash of a value; the hash is "" where it is not resolved yet."""
-    path, _, known = value.partition(CONTENT)
-    return path, known
+@dataclasses.dataclass(frozen=True)
+class ContentRef:
+    """A file, a module or a data set by its path and by what is in it.
+
+    Attributes:
+        path: as it was typed; only recorded.
+        sha256: hash of the content, hexadecimal; "" where it is not resolved yet.
+    """
+
+    path: str
+    sha256: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.path}{_MARK}{self.sha256}" if self.sha256 else self.path
+
+    @classmethod
+    def parse(cls, value: str) -> "ContentRef":
+        """Takes `str` back."""
+        path, _, sha256 = value.partition(_MARK)
+        return cls(path, sha256)
 
 
 def shown(value: str) -> str:
     """A value for the reader: without its hash."""
-    return parts(value)[0]
+    return ContentRef.parse(value).path
 
 
 def brief(value: Any) -> str:
     """A value as text, of a hash the first 12 digits: for the eye, not for identity."""
-    return re.sub(rf"({CONTENT}[0-9a-f]{{12}})[0-9a-f]+", r"\1", str(value))
+    return re.sub(rf"({_MARK}[0-9a-f]{{12}})[0-9a-f]+", r"\1", str(value))
 
 
 def folder_name(text: str) -> str:

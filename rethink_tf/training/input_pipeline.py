@@ -12,7 +12,7 @@ from rethink_tf.audit import seal
 from rethink_tf.audit.dataset import Check
 from rethink_tf.audit.reference_input import ReferenceInput
 from rethink_tf.audit.seal import Seal
-from rethink_tf.config.run_config import RunConfig, labels_path
+from rethink_tf.config.run_config import RunConfig, labels_ref
 from rethink_tf.corruptions import labels as corruptions
 from rethink_tf.corruptions.corruption import Corruption, Moments
 from rethink_tf.data import example_hash, noise_file, pipeline, resize, types
@@ -105,13 +105,14 @@ def load(config: RunConfig, *, data_dir=None, cache_dir=None, say=print) -> Sour
         train = datasets.take(train, config.examples, seed=config.seed)
     file_labels = None
     if config.labels_from is not None:
-        path, expected = labels_path(config)
+        ref = labels_ref(config)
+        path = ref.path
         header = noise_file.read(path).header
         example_hash.refuse_other_examples(
             f"--labels_from={path}", header, config.dataset, data_dir
         )
         file_labels = noise_file.for_training(path, train)
-        if noise_file.content_hash(path) != expected:
+        if noise_file.content_hash(path) != ref.sha256:
             raise RequestError(f"--labels_from={path}: its content changed since it was named")
     train, test = (
         dataclasses.replace(split, images=_window(split.images, config, parent))

@@ -87,8 +87,8 @@ def test_every_level_has_its_transfer(runs):
     assert len(levels) == 21
     children = [resolved(p, runs)[0] for p in FILES if p.parent.name == "transfer"]
     trained = [c for c in children if not c.init_from.startswith("random")]
-    ended = [run_config.parent_parts(c)[1] for c in trained if c.init_epoch == 300]
-    early = [run_config.parent_parts(c)[1] for c in trained if c.init_epoch == 50]
+    ended = [run_config.parent_ref(c).run_id for c in trained if c.init_epoch == 300]
+    early = [run_config.parent_ref(c).run_id for c in trained if c.init_epoch == 50]
     assert sorted(ended) == sorted(path.name for path in runs.iterdir())
     assert len(early) == 3 and set(early) < set(ended)
     (line,) = [c for c in children if c not in trained]

@@ -190,7 +190,7 @@ def test_a_noise_file_counts_by_content_and_not_by_path(tmp_path):
         path.write_text(f"index,true,given\n0,1,{given}\n1,3,3\n")
     runs = [resolve(RunConfig(dataset="cifar10", labels_from=str(path))) for path in paths]
     assert run_id(runs[0]) == run_id(runs[1]) != run_id(runs[2])
-    assert run_config.labels_path(runs[1])[0] == str(paths[1])
+    assert run_config.labels_ref(runs[1]).path == str(paths[1])
     paths[0].unlink()
     assert resolve(runs[0]) == runs[0], "resolved already: the file is not read again"
 

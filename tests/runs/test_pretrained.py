@@ -8,6 +8,7 @@ import pytest
 from report_runs import write_run
 
 from rethink_tf.config import run_config
+from rethink_tf.config.parent_ref import ParentRef
 from rethink_tf.config.run_config import RunConfig, resolve, run_id
 from rethink_tf.errors import RequestError, StorageError
 from rethink_tf.runs import checkpoint, pretrained, results
@@ -46,7 +47,7 @@ def test_what_is_the_parents_is_taken_over(tmp_path):
     found = resolve(child(folder, "elsewhere"))
     assert (found.model, found.preprocess, found.input_size) == ("mlp_1x512", "channel_norm", 20)
     assert (found.dataset, found.epochs, found.init_epoch) == ("fashion_mnist", 150, 9)
-    assert run_config.parent_parts(found) == (str(folder), folder.name, 9, HASH)
+    assert run_config.parent_ref(found) == ParentRef(str(folder), folder.name, 9, HASH)
     assert resolve(found) == found == resolve(pretrained.adopt(found, "elsewhere"))
     parent = pretrained.of(found)
     assert parent.config == own(input_size=20) and parent.image_shape == (32, 32, 3)
@@ -81,7 +82,7 @@ def test_a_snapshot_is_named_by_its_own_weights(tmp_path):
     folder = finished(tmp_path)
     found = resolve(child(folder, "x", init_epoch=4))
     known = checkpoint.weights_hash(KEPT)
-    assert run_config.parent_parts(found)[2:] == (4, known)
+    assert run_config.parent_ref(found) == ParentRef(str(folder), folder.name, 4, known)
     assert known != checkpoint.weights_hash(KEPT[::-1]) and len(known) == 16
     assert pretrained.of(found).epoch == 4
 

@@ -72,7 +72,8 @@ def open_set(
     Raises:
         RequestError: not there, not readable, not what a run needs; its content is another.
     """
-    name, known = content_hash.parts(spec)
+    ref = content_hash.ContentRef.parse(spec)
+    name, known = ref.path, ref.sha256
     kind, _, where = name.partition(":")
     if kind == "folder":
         cache = cache_directory(cache_dir)

@@ -277,9 +277,9 @@ def configuration(run: RunConfig, settings: Settings) -> dict:
     stated = {f.name: f for f in dataclasses.fields(Settings)}
     values = {n: getattr(run, n) for n in OF_A_RUN}
     if custom_data.is_custom(run.dataset):
-        values["dataset"] = content_hash.parts(run.dataset)[1]
+        values["dataset"] = content_hash.ContentRef.parse(run.dataset).sha256
     if run.labels_from is not None:  # the content counts, not the path
-        values["labels_from"] = run_config.labels_path(run)[1]
+        values["labels_from"] = run_config.labels_ref(run).sha256
     for key, field in stated.items():
         if field.metadata["group"] != "Where and how":
             values[key] = getattr(settings, key)

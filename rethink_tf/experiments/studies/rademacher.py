@@ -46,7 +46,7 @@ def plan(parsed: Parsed) -> Task:
     run = prepare(asked, options)
     values = {
         "experiment": "rademacher",
-        "dataset": content_hash.parts(run.dataset)[1] or run.dataset,
+        "dataset": content_hash.ContentRef.parse(run.dataset).sha256 or run.dataset,
         "seed": run.seed,
         "examples": run.examples,
         "epochs": run.epochs,

@@ -48,7 +48,8 @@ def build(
     Raises:
         RequestError: it is not what a run needs; says what was expected and what came.
     """
-    name, known = content_hash.parts(spec)
+    ref = content_hash.ContentRef.parse(spec)
+    name, known = ref.path, ref.sha256
     if custom_models.content_hash(name) != known:
         raise RequestError(f"--model={name}: its content changed since it was named")
     if name.endswith(".keras"):

@@ -15,6 +15,7 @@ from rethink_tf.models.custom import user_code
 from rethink_tf.narrowing import present
 from rethink_tf.storage import content_hash as contents
 from rethink_tf.storage import paths
+from rethink_tf.storage.content_hash import ContentRef
 
 _FUNCTION = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*)")
 
@@ -52,15 +53,15 @@ def resolved(spec: str) -> str:
     Raises:
         RequestError: there is no such file or module.
     """
-    name, known = contents.parts(spec)
-    return spec if known else f"{name}{contents.CONTENT}{content_hash(name)}"
+    ref = ContentRef.parse(spec)
+    return spec if ref.sha256 else str(ContentRef(ref.path, content_hash(ref.path)))
 
 
 def identity(spec: str) -> str:
     """What of a resolved name counts: the content, and which function of it; never the path."""
-    name, known = contents.parts(spec)
-    function = "" if name.endswith(".keras") else name.partition(":")[2]
-    return f"{function}{contents.CONTENT}{known}"
+    ref = ContentRef.parse(spec)
+    function = "" if ref.path.endswith(".keras") else ref.path.partition(":")[2]
+    return str(ContentRef(function, ref.sha256))
 
 
 def folder_name(spec: str) -> str:
