@@ -9,7 +9,6 @@ is measured is a lower bound. It is 1 where every sign is fitted.
 """
 
 import dataclasses
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +17,7 @@ import numpy as np
 from rethink_tf import console
 from rethink_tf.config.run_config import RunConfig, run_id
 from rethink_tf.corruptions import labels as corruptions
-from rethink_tf.errors import DivergedError, RequestError
+from rethink_tf.errors import AuditError, DivergedError, RequestError
 from rethink_tf.storage import content_hash
 
 MOST_DRAWS = 100
@@ -75,84 +74,90 @@ def run(
         AuditError: a pass took other images or signs than the sealed ones.
     """
     require_no_labels(config)
-    from rethink_tf.config import schedule
-    from rethink_tf.training import input_pipeline, trainer
+    from rethink_tf.training import input_pipeline, trainer, transfer
     from rethink_tf.training.devices import setup as devices
-    from rethink_tf.training.evaluation import Evaluation
-    from rethink_tf.training.loop import DISPATCH_SECONDS
-    from rethink_tf.training.seal_checks import SealChecks, refuse
-    from rethink_tf.training.train_step import Steps
 
     source = input_pipeline.load(config, data_dir=data_dir, cache_dir=cache_dir, say=say)
     audited = input_pipeline.audited(source)
-    table, sealed = audited.train, input_pipeline.sealed(config, source, audited)
-    epochs, found = epochs or config.epochs, []
+    sealed = input_pipeline.sealed(config, source, audited)
+    table, epochs = audited.train, epochs or config.epochs
     say(
         f"{config.model} with two outputs on random signs of {table.num_examples:,} images of "
         f"{content_hash.shown(config.dataset)}, {epochs} epochs; drawn: {draws}"
     )
     strategy = devices.strategy("one_device")
+    outcomes = []
     for draw in range(draws):
-        given = signs(table.index, seed=config.seed, draw=draw)
-        signed = dataclasses.replace(table, true=given, given=given, num_classes=2)
-        own = dataclasses.replace(config, seed=(config.seed + draw) % 2**32)
-        steps = Steps(
-            lambda own=own: trainer.build_model(own, table.images.shape[-1], 2),
-            strategy,
-            signed,
-            batch_size=own.batch_size,
-            input_size=own.input_size,
-            augment=own.augment,
-            momentum=own.momentum,
-            seed=own.seed,
-            jit=False,
-            preprocess=source.preprocess,
+        # No accuracy ends it: what is sought is the best that can be fitted.
+        own = dataclasses.replace(
+            config,
+            seed=(config.seed + draw) % 2**32,
+            epochs=epochs,
+            stop_at_train_accuracy=None,
         )
+        given = signs(table.index, seed=config.seed, draw=draw)
         # Drawn anew, of the seal's own identities.
         own_signs = signs(sealed.train.index, seed=config.seed, draw=draw)
-        checks = SealChecks(sealed.with_labels(own_signs), steps)
-        evaluation, by_epoch = Evaluation(steps, checks), []
-        count, dispatched = 1, False
-        for epoch in range(1, epochs + 1):
-            steps.begin_epoch(epoch, schedule.learning_rate(own, epoch))
-            checks.begin_epoch()
-            step = 0
-            while step < steps.steps_per_epoch:
-                first, before = step, time.monotonic()
-                step = checks.advance(step, count)
-                if steps.diverged_at() is not None:
-                    break
-                each = (time.monotonic() - before) / (step - first)
-                # As in a run, so that Ctrl-C is answered; the first dispatch compiles.
-                count = max(1, round(DISPATCH_SECONDS / each)) if dispatched else 1
-                dispatched = True
-                share = (epoch - 1 + step / steps.steps_per_epoch) / epochs
-                progress(f"signs {draw + 1} of {draws}", share)
-            if steps.diverged_at() is not None or not steps.weights_finite():
-                raise DivergedError(
-                    f"the loss on the signs of draw {draw + 1} became NaN or infinite in epoch "
-                    f"{epoch}; try a smaller --learning_rate than {own.learning_rate:g}"
-                )
-            checks.end_epoch()
-            refuse(checks.violation)
-            if epoch % own.eval_every and epoch < epochs:
-                continue
-            evaluation.recalibrate()
-            seal = checks.sealed.train
-            outcome = evaluation.evaluate(steps.resident, seal.num_examples, seal=seal)
-            checks.columns(signed)
-            checks.measured(outcome)
-            refuse(checks.violation)
-            correlation = float(np.mean(2.0 * (outcome.predicted == given) - 1))
-            by_epoch.append([epoch, correlation])
-        found.append({"correlation": correlation, "by_epoch": by_epoch})
-        say(f"signs {draw + 1} of {draws}: correlation {correlation:.4f} after {epochs} epochs")
+        learner = transfer.learner(
+            own,
+            None,
+            dataclasses.replace(table, true=given, given=given, num_classes=2),
+            audited.test,
+            source.preprocess,
+            sealed=sealed.with_labels(own_signs),
+            build=trainer.build_model,
+            say=say,
+        )
+        name = f"signs {draw + 1} of {draws}"
+        by_epoch = _fit(own, learner, strategy, name, progress)
+        correlation = by_epoch[-1][1]
+        outcomes.append({"correlation": correlation, "by_epoch": by_epoch})
+        say(f"{name}: correlation {correlation:.4f} after {epochs} epochs")
     return {
         "experiment": "rademacher",
         "run_id": run_id(config),
         "config": dataclasses.asdict(config),
         "examples": table.num_examples,
         "epochs": epochs,
-        "complexity": float(np.mean([one["correlation"] for one in found])),
-        "draws": found,
+        "complexity": float(np.mean([one["correlation"] for one in outcomes])),
+        "draws": outcomes,
     }
+
+
+def _fit(
+    config: RunConfig,
+    learner: Any,
+    strategy: Any,
+    name: str,
+    progress: Callable[[str, float], object],
+) -> list[list[float]]:
+    """Trains on one draw of the signs as a run trains; [epoch, correlation] of evaluated epochs."""
+    from rethink_tf.runs import results
+    from rethink_tf.training import trainer
+    from rethink_tf.training.devices.workers import Workers
+    from rethink_tf.training.loop import Callback, Dispatch, train_epochs
+    from rethink_tf.training.per_example import Record
+    from rethink_tf.training.state import TrainingState
+
+    by_epoch: list[list[float]] = []
+    context = trainer.build(config, learner, strategy, Workers(), xla=False, test_too=False)
+
+    class Correlations(Callback):
+        """Notes the correlation after each evaluated epoch, and tells the progress."""
+
+        def after_dispatch(self, state: TrainingState, dispatch: Dispatch) -> None:
+            share = (state.epoch + state.step / context.steps.steps_per_epoch) / config.epochs
+            progress(name, share)
+
+        def on_epoch_end(self, state: TrainingState, last: bool) -> None:
+            if state.line["train_accuracy"] is not None:
+                fitted = state.record.fitted_since > 0
+                by_epoch.append([state.epoch, float(np.mean(2.0 * fitted - 1))])
+
+    state = TrainingState(Record(learner.train.num_examples))
+    status, reason = train_epochs(context, state, [Correlations()])
+    if status == results.INVALID:
+        raise AuditError(f"INVALID: {reason}")
+    if status == results.DIVERGED:
+        raise DivergedError(f"{name}: {reason}")
+    return by_epoch

@@ -63,7 +63,7 @@ def run_name(run_dir: Path) -> str:
     if config.pixels != "original" or config.augment != "none":
         words += pixels_in_words(config)
     words += labels_in_words(config, config.corrupt > 0 or config.labels_from is not None)
-    words += pretrained.words(config)
+    words += pretrained.parent_in_words(config)
     words += [f"seed {config.seed}"] if config.seed else []
     summary = agreement.read_summary(run_dir)
     if summary is None or summary["status"] != results.DONE:

@@ -214,10 +214,10 @@ def _epoch_and_hash(named: str, run_dir: Path, summary: dict, epoch: int | None)
     return epoch, checkpoint.weights_hash(results.read_snapshot(run_dir, epoch))
 
 
-def of(
+def load_parent(
     child: RunConfig,
-    data_dir: str | None = None,
-    cache_dir: str | None = None,
+    data_dir: Path | str | None = None,
+    cache_dir: Path | str | None = None,
     report: Callable[[str], None] = print,
 ) -> Parent | None:
     """The parent of a resolved configuration, None where it has none.
@@ -274,7 +274,7 @@ def _seen(own: RunConfig, folder: Path, summary: dict) -> tuple[tuple[int, int, 
     return (height, width, channels), classes
 
 
-def words(child: RunConfig) -> list[str]:
+def parent_in_words(child: RunConfig) -> list[str]:
     """The parent of a resolved configuration in words, from it alone; nothing where it has none."""
     if child.init_from is None:
         return []

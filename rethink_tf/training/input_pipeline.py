@@ -1,7 +1,9 @@
 """The data of one run: load, take, crop, corrupt, audit. From a RunConfig to two audited Tables."""
 
 import dataclasses
+import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,7 @@ PLACE_BYTES = 120
 # Of a streamed set: for mean and deviation (which are then right to about one grey level), and for
 # the audit of each split's pixels.
 MOMENT_IMAGES, AUDITED_IMAGES = 2000, 100
+Folder = Path | str | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,14 +82,19 @@ def _moments(images: Any, size: int) -> Moments:
     return moments(images[images.spread(MOMENT_IMAGES)])
 
 
-def load(config: RunConfig, *, data_dir=None, cache_dir=None, say=print) -> Source:
+def load(
+    config: RunConfig,
+    *,
+    data_dir: Folder = None,
+    cache_dir: Folder = None,
+    say: Callable[[str], None] = print,
+) -> Source:
     """The clean data of a resolved configuration, and how they are to be corrupted.
 
     With a parent the images have its channels and its input size; its own moments norm them.
     """
-    places = {"data_dir": data_dir, "cache_dir": cache_dir, "report": say}
-    parent = pretrained.of(config, **places)
-    train, test = _loaded(config, places)
+    parent = pretrained.load_parent(config, data_dir, cache_dir, say)
+    train, test = _clean_splits(config, data_dir, cache_dir, say)
     if parent is not None:
         channels = parent.image_shape[-1]
         train, test = (
@@ -100,7 +108,7 @@ def load(config: RunConfig, *, data_dir=None, cache_dir=None, say=print) -> Sour
     if config.preprocess != "standardise":
         norm = pipeline.FIXED_NORMS.get(config.preprocess, measured)
     if parent is not None and config.preprocess == "channel_norm":
-        norm = _moments_of(parent, places)
+        norm = _moments_of_parent(parent, data_dir, cache_dir, say)
     if config.examples is not None:
         train = datasets.take(train, config.examples, seed=config.seed)
     file_labels = None
@@ -130,15 +138,26 @@ def load(config: RunConfig, *, data_dir=None, cache_dir=None, say=print) -> Sour
     )
 
 
-def _loaded(config: RunConfig, places: dict[str, Any]) -> tuple[Split, Split]:
-    size = {"input_size": config.input_size, "augment": config.augment}
-    return datasets.load(config.dataset, **size, **places)
+def _clean_splits(
+    config: RunConfig, data_dir: Folder, cache_dir: Folder, say: Callable[[str], None]
+) -> tuple[Split, Split]:
+    return datasets.load(
+        config.dataset,
+        data_dir=data_dir,
+        cache_dir=cache_dir,
+        report=say,
+        input_size=config.input_size,
+        augment=config.augment,
+    )
 
 
-def _moments_of(parent: Parent, places: dict[str, Any]) -> Moments:
+def _moments_of_parent(
+    parent: Parent, data_dir: Folder, cache_dir: Folder, say: Callable[[str], None]
+) -> Moments:
     """Of the parent's own training images, which must be there."""
     try:
-        return _moments(_loaded(parent.config, places)[0].images, parent.config.input_size)
+        train, _ = _clean_splits(parent.config, data_dir, cache_dir, say)
+        return _moments(train.images, parent.config.input_size)
     except RequestError as error:
         raise RequestError(
             f"--init_from: expected the data of {parent.run_id}, whose moments norm the images: "
@@ -146,10 +165,15 @@ def _moments_of(parent: Parent, places: dict[str, Any]) -> Moments:
         ) from None
 
 
-def info(config: RunConfig, data_dir=None, cache_dir=None) -> types.DatasetInfo:
+def info(config: RunConfig, data_dir: Folder = None, cache_dir: Folder = None) -> types.DatasetInfo:
     """What is known of the data set of a resolved configuration."""
-    size = {"input_size": config.input_size, "augment": config.augment}
-    return datasets.info(config.dataset, data_dir, cache_dir, **size)
+    return datasets.info(
+        config.dataset,
+        data_dir,
+        cache_dir,
+        input_size=config.input_size,
+        augment=config.augment,
+    )
 
 
 def arrivals(source: Source, known: types.DatasetInfo, model: list[str]) -> list[str]:
@@ -160,14 +184,14 @@ def arrivals(source: Source, known: types.DatasetInfo, model: list[str]) -> list
         known: of the same data set.
         model: what was made of the model (`models.conversions`).
     """
-    said = list(model)
+    sentences = list(model)
     if known.content:
-        said += known.notes
-        said += custom_data.describe(source.train, source.test, known.class_names)
-    return said
+        sentences += known.notes
+        sentences += custom_data.describe(source.train, source.test, known.class_names)
+    return sentences
 
 
-def _window(images: np.ndarray, config: RunConfig, parent: Parent | None) -> np.ndarray:
+def _window(images: Any, config: RunConfig, parent: Parent | None) -> Any:
     """The part of the images that is resident; of a size that the parent did not see, resized.
 
     Images that are streamed are brought to the size as they are read.
@@ -186,7 +210,7 @@ def _window(images: np.ndarray, config: RunConfig, parent: Parent | None) -> np.
 
 def memory(config: RunConfig, info: types.DatasetInfo, channels: int) -> str:
     """The memory that the data of a run take, in words; `channels` are those of its images."""
-    entries = np.prod(info.image_shape)
+    entries = math.prod(info.image_shape)
     if config.augment == "none" or info.streamed:
         entries = config.input_size**2 * channels
     examples = (config.examples or info.num_train) + info.num_test
@@ -199,7 +223,7 @@ def memory(config: RunConfig, info: types.DatasetInfo, channels: int) -> str:
             f"images, and {4 * batch:.1f} MB of images read ahead"
         )
     resident = examples * entries * each / 1e6
-    whole = (info.num_train + info.num_test) * np.prod(info.image_shape) / 1e6
+    whole = (info.num_train + info.num_test) * math.prod(info.image_shape) / 1e6
     return (
         f"{resident:.1f} MB on the device; in the host up to "
         f"{4 * resident + 2 * whole + 300:.1f} MB while it is corrupted and audited"
@@ -213,18 +237,16 @@ def table(source: Source, split: Split) -> Table:
         source: of which the corruption is taken.
         split: one of its splits: cropped, or streamed at the size wanted.
     """
-    corruption, moments = source.corruption, source.moments
-    measured = {"moments": moments, "file_labels": source.file_labels}
+    corruption, labels = source.corruption, source.file_labels
     if not split.streamed:
-        return pipeline.collect(
-            pipeline.corrupted(split, corruption, **measured), split.num_classes
-        )
+        dataset = pipeline.corrupted(split, corruption, moments=source.moments, file_labels=labels)
+        return pipeline.collect(dataset, split.num_classes)
     empty = np.zeros([split.num_examples, 1, 1, 1], np.uint8)
     bare = dataclasses.replace(split, images=empty)
     labels_only = dataclasses.replace(corruption, pixels="original")
-    labels = pipeline.corrupted(bare, labels_only, **measured)
-    images = split.images.corrupted(corruption, moments)
-    return dataclasses.replace(pipeline.collect(labels, split.num_classes), images=images)
+    dataset = pipeline.corrupted(bare, labels_only, file_labels=labels)
+    images = split.images.corrupted(corruption, source.moments)
+    return dataclasses.replace(pipeline.collect(dataset, split.num_classes), images=images)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -240,8 +262,8 @@ class Audited:
 
 def corrupt(source: Source) -> tuple[Table, Table, list[Check]]:
     """Tables and checks of `audited`, for those who hold no pass against the seals."""
-    found = audited(source)
-    return found.train, found.test, found.checks
+    tables = audited(source)
+    return tables.train, tables.test, tables.checks
 
 
 def audited(source: Source) -> Audited:
@@ -255,17 +277,7 @@ def audited(source: Source) -> Audited:
     """
     train, test, corruption = source.train, source.test, source.corruption
     first, second, test_table = (table(source, split) for split in (train, train, test))
-    if source.file_labels is None:
-        reference = corruptions.corrupt_labels(
-            train.labels,
-            train.index,
-            corrupt=corruption.corrupt,
-            num_classes=train.num_classes,
-            seed=corruption.seed,
-            label_noise=corruption.label_noise,
-        )
-    else:
-        reference = source.file_labels
+    reference = _reference_labels(source)
     checks = audit.before_training(
         first,
         second,
@@ -275,45 +287,70 @@ def audited(source: Source) -> Audited:
         reference=reference,
         corruption=corruption,
     )
-    if train.streamed:
-        lost = train.images.left_out
-        told = f"{len(lost)} of the set cannot be read and are left out: {', '.join(lost[:20])}"
-        checks.append(Check("unreadable_images", True, told if lost else "none"))
-        for split in (train, test):
-            rows = _audited_rows(split)
-            files = [data for _, data, _ in split.images.jpegs(rows).as_numpy_iterator()]
-            checks.append(pixel_audit.decoded_alike(split, files, split.images[rows]))
-    train, got, again = _audited(train, first, second)
-    test, test_got = _audited(test, test_table)
-    checks += pixel_audit.before_training(train, got, test, test_got, corruption, source.moments)
+    checks += _checks_of_files(source)
+    part, got, again = _audited_images(train, first, second)
+    test_part, test_got = _audited_images(test, test_table)
+    checks += pixel_audit.before_training(
+        part, got, test_part, test_got, corruption, source.moments
+    )
     checks.append(audit.equal("same_images_over_two_passes", again, got, "images"))
-    sample = got[:: max(1, len(got) // pixel_audit.SAMPLE)]
+    checks.append(_check_of_preprocessing(source, got))
+    audit.refuse_failures(checks)
+    train_seal, test_seal = (
+        seal.seal(split, given, images, corruption, source.moments, _audited_rows(split))
+        for split, given, images in ((train, reference, got), (test, test.labels, test_got))
+    )
+    return Audited(first, test_table, checks, train_seal, test_seal)
+
+
+def _reference_labels(source: Source) -> np.ndarray:
+    """The training labels by the NumPy reference, or those of the file: int32 [N]."""
+    if source.file_labels is not None:
+        return source.file_labels
+    train, corruption = source.train, source.corruption
+    return corruptions.corrupt_labels(
+        train.labels,
+        train.index,
+        corrupt=corruption.corrupt,
+        num_classes=train.num_classes,
+        seed=corruption.seed,
+        label_noise=corruption.label_noise,
+    )
+
+
+def _checks_of_files(source: Source) -> list[Check]:
+    """Of streamed images: which cannot be read, and whether another decoder gives the same."""
+    if not source.train.streamed:
+        return []
+    lost = source.train.images.left_out
+    detail = f"{len(lost)} of the set cannot be read and are left out: {', '.join(lost[:20])}"
+    checks = [Check("unreadable_images", True, detail if lost else "none")]
+    for split in (source.train, source.test):
+        rows = _audited_rows(split)
+        files = [data for _, data, _ in split.images.jpegs(rows).as_numpy_iterator()]
+        checks.append(pixel_audit.decoded_alike(split, files, split.images[rows]))
+    return checks
+
+
+def _check_of_preprocessing(source: Source, images: np.ndarray) -> Check:
+    """Whether a sample of the images comes to the model as the preprocessing says."""
+    sample = images[:: max(1, len(images) // pixel_audit.SAMPLE)]
     seen = source.preprocess(sample).numpy()
     if source.preprocess is pipeline.standardise:
-        checks.append(pixel_audit.standardised(seen))
-    else:
-        norm = present(source.norm, "the norm of the preprocessing")
-        checks.append(pixel_audit.channel_normed(seen, sample, norm))
-    audit.refuse_failures(checks)
-    seals = [
-        seal.seal(split, given, images, corruption, source.moments, _audited_rows(split))
-        for split, given, images in (
-            (source.train, reference, got),
-            (source.test, source.test.labels, test_got),
-        )
-    ]
-    return Audited(first, test_table, checks, *seals)
+        return pixel_audit.standardised(seen)
+    norm = present(source.norm, "the norm of the preprocessing")
+    return pixel_audit.channel_normed(seen, sample, norm)
 
 
-def sealed(config: RunConfig, source: Source, found: Audited) -> Sealed:
+def sealed(config: RunConfig, source: Source, tables: Audited) -> Sealed:
     """The seals of a run's data, and what the model must get of the source."""
-    inputs = [
+    train_inputs, test_inputs = (
         ReferenceInput(
             split, source.corruption, source.moments, config.input_size, config.seed, source.norm
         )
         for split in (source.train, source.test)
-    ]
-    return Sealed(found.train_seal, found.test_seal, *inputs, config.augment)
+    )
+    return Sealed(tables.train_seal, tables.test_seal, train_inputs, test_inputs, config.augment)
 
 
 def _audited_rows(split: Split) -> np.ndarray | None:
@@ -321,11 +358,12 @@ def _audited_rows(split: Split) -> np.ndarray | None:
     return split.images.spread(AUDITED_IMAGES) if split.streamed else None
 
 
-def _audited(split: Split, *passes: Table):
+def _audited_images(split: Split, *passes: Table) -> tuple[Any, ...]:
     """The examples of a split whose pixels are audited, and their images in each pass."""
     if not split.streamed:
         return split, *(table.images for table in passes)
     rows = _audited_rows(split)
-    part = {"index": split.index[rows], "labels": split.labels[rows]}
-    part = dataclasses.replace(split, images=split.images[rows], **part)
+    part = dataclasses.replace(
+        split, index=split.index[rows], labels=split.labels[rows], images=split.images[rows]
+    )
     return part, *(table.images[rows] for table in passes)

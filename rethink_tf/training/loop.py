@@ -1,63 +1,149 @@
-"""The epochs of a run: train, check, evaluate exactly, record, checkpoint, stop when asked."""
+"""The epochs of a run: train, check, evaluate exactly, until it ends.
 
+What is beside the point (console, TensorBoard, files, profile, signals) hangs on it as callbacks.
+"""
+
+import dataclasses
 import math
 import time
+from collections.abc import Iterable
 from typing import Any
 
-import tensorflow as tf
-
 from rethink_tf.config.run_config import RunConfig
+from rethink_tf.config.schedule import learning_rate
 from rethink_tf.runs import results
 from rethink_tf.training import metrics
-from rethink_tf.training.recording import messages
-from rethink_tf.training.state import Session
+from rethink_tf.training.state import RunContext, TrainingState
 
 DISPATCH_SECONDS = 0.4  # a dispatch is not interruptible; a signal is to be answered soon
 
 
-def train_epochs(session: Session) -> tuple[str, str | None]:
+@dataclasses.dataclass(frozen=True)
+class Dispatch:
+    """Some steps that were trained in one call.
+
+    Attributes:
+        number: of the dispatch in what this process trained of the epoch, from 0.
+        seconds: that it lasted.
+        seconds_per_step: of these steps.
+        running: sums of the epoch so far (`Steps.running`).
+        compiled: whether it was the first of this process, which compiles.
+    """
+
+    number: int
+    seconds: float
+    seconds_per_step: float
+    running: dict[str, Any]
+    compiled: bool
+
+
+class Callback:
+    """What hangs on the loop. Each method is called at its moment, and does nothing here."""
+
+    def on_begin(self, state: TrainingState) -> None:
+        """Before the first epoch of this process."""
+
+    def before_dispatch(self, state: TrainingState, number: int) -> None:
+        """Before the dispatch `number` (from 0) of what this process trains of an epoch."""
+
+    def after_dispatch(self, state: TrainingState, dispatch: Dispatch) -> None:
+        """After each dispatch."""
+
+    def between(self, state: TrainingState) -> None:
+        """Between dispatches, and between batches of an evaluation: the run may be left here."""
+
+    def on_trained(self, state: TrainingState) -> None:
+        """After the last step of an epoch, before it is evaluated."""
+
+    def on_epoch_end(self, state: TrainingState, last: bool) -> None:
+        """After an epoch, whose line is `state.line`; `last`: the run ends with it."""
+
+
+class CallbackList(Callback):
+    """Several callbacks as one, called in their order."""
+
+    def __init__(self, callbacks: Iterable[Callback]):
+        self.callbacks = list(callbacks)
+
+    def on_begin(self, state: TrainingState) -> None:
+        """See `Callback`."""
+        for callback in self.callbacks:
+            callback.on_begin(state)
+
+    def before_dispatch(self, state: TrainingState, number: int) -> None:
+        """See `Callback`."""
+        for callback in self.callbacks:
+            callback.before_dispatch(state, number)
+
+    def after_dispatch(self, state: TrainingState, dispatch: Dispatch) -> None:
+        """See `Callback`."""
+        for callback in self.callbacks:
+            callback.after_dispatch(state, dispatch)
+
+    def between(self, state: TrainingState) -> None:
+        """See `Callback`."""
+        for callback in self.callbacks:
+            callback.between(state)
+
+    def on_trained(self, state: TrainingState) -> None:
+        """See `Callback`."""
+        for callback in self.callbacks:
+            callback.on_trained(state)
+
+    def on_epoch_end(self, state: TrainingState, last: bool) -> None:
+        """See `Callback`."""
+        for callback in self.callbacks:
+            callback.on_epoch_end(state, last)
+
+
+def train_epochs(
+    context: RunContext, state: TrainingState, callbacks: Iterable[Callback] = ()
+) -> tuple[str, str | None]:
     """Trains what is left of a run's epochs.
+
+    Args:
+        context: of the run.
+        state: where it stands; moved on in place.
+        callbacks: called in their order.
 
     Returns:
         Status and, where it is not DONE, the reason.
 
     Raises:
-        StoppedError: a signal came; the session is saved.
+        StoppedError: by a callback: a signal came, and the run is saved.
     """
-    config, steps = session.config, session.steps
-    resident_test = steps.place(session.test)
-    expected = session.sealed.train.label_checksum
-    progress = messages.Progress(session.train.num_examples, shown=session.workers.chief)
-    session.say(messages.LEGEND)
-    titles = messages.header() + "\n"  # above the first row, with nothing between
+    config, steps, hooks = context.config, context.steps, CallbackList(callbacks)
+    resident_test = None if context.test is None else steps.place(context.test)
+    hooks.on_begin(state)
     # At the top, so that a run killed before its summary ends as it would have ended.
-    while (ended := _ended(session, expected)) is None:
-        session.give_way()
-        started, rate = time.monotonic(), session.rate
-        before = steps.running()["seen"] if session.step else 0
-        bad = _train_epoch(session, progress)
+    while (ended := _ended(context, state)) is None:
+        hooks.between(state)
+        epoch, rate = state.epoch + 1, learning_rate(config, state.epoch + 1)
+        started = time.monotonic()
+        before = steps.running()["seen"] if state.step else 0
+        bad = _train_epoch(context, state, hooks, rate)
         train_seconds = time.monotonic() - started
-        epoch, running = session.epoch + 1, steps.running()
+        running = steps.running()
         if bad is not None:
             return results.DIVERGED, _nan(config, f"the training loss at step {bad + 1}", epoch)
         if not steps.weights_finite():
             return results.DIVERGED, _nan(config, "weights", epoch)
-        line = {
+        line: dict[str, Any] = {
             "epoch": epoch,
             "loss": running["loss_sum"] / running["seen"],
             "accuracy": running["correct"] / running["seen"],
             "learning_rate": rate,
             "label_checksum": running["checksum"],
         }
-        session.checks.end_epoch()
-        violated = session.agreed_violation() is not None
+        context.checks.end_epoch()
+        violated = context.agreed_violation() is not None
         evaluated_at = time.monotonic()
         if epoch == config.epochs or violated or epoch % config.eval_every == 0:
-            line |= _evaluate(session, resident_test, epoch)
+            line |= _evaluate(context, state, hooks, resident_test, epoch)
         else:
             line |= dict.fromkeys((*metrics.TRAIN_KEYS, *metrics.TEST_KEYS))
-        line |= session.best
-        line["violation"] = session.agreed_violation()
+        line |= state.best
+        line["violation"] = context.agreed_violation()
         line["timing"] = {
             "train_seconds": train_seconds,
             "eval_seconds": time.monotonic() - evaluated_at,
@@ -65,28 +151,27 @@ def train_epochs(session: Session) -> tuple[str, str | None]:
             "images_per_second": (running["seen"] - before) / train_seconds or None,
             "finished": time.time(),
         }
-        session.epoch, session.step, session.line = epoch, 0, line
-        _keep(session, last=_ended(session, expected) is not None)
-        session.say(titles + messages.epoch_line(line))
-        titles = ""
+        state.epoch, state.step, state.line = epoch, 0, line
+        hooks.on_epoch_end(state, last=_ended(context, state) is not None)
     return ended
 
 
-def _ended(session: Session, expected: int) -> tuple[str, str | None] | None:
-    """Status and reason of a run that its last epoch ended; None where it goes on."""
-    line = session.line
+def _ended(context: RunContext, state: TrainingState) -> tuple[str, str | None] | None:
+    """Status and reason of a run that its last epoch ended; None where there is more to train."""
+    line, config = state.line, context.config
     if violation := line.get("violation"):
         return results.INVALID, violation
+    expected = context.sealed.train.label_checksum
     if line and line["label_checksum"] != expected:
         return results.INVALID, (
-            f"the labels that entered the loss in epoch {session.epoch} are not the audited ones: "
+            f"the labels that entered the loss in epoch {state.epoch} are not the audited ones: "
             f"checksum {line['label_checksum']}, expected {expected} (seal: train labels)"
         )
     # A NaN was written as null.
     loss = line.get("train_loss")
     if line.get("train_accuracy") is not None and (loss is None or not math.isfinite(loss)):
-        return results.DIVERGED, _nan(session.config, "the training loss at the end", session.epoch)
-    if session.epoch == session.config.epochs or _fitted(session):
+        return results.DIVERGED, _nan(config, "the training loss at the end", state.epoch)
+    if state.epoch == config.epochs or _fitted(config, line):
         return results.DONE, None
     return None
 
@@ -98,98 +183,74 @@ def _nan(config: RunConfig, what: str, epoch: int) -> str:
     )
 
 
-def _fitted(session: Session) -> bool:
+def _fitted(config: RunConfig, line: dict[str, Any]) -> bool:
     """Whether the exact training accuracy has reached --stop_at_train_accuracy."""
-    wanted = session.config.stop_at_train_accuracy
-    reached = session.line.get("train_accuracy")
+    wanted, reached = config.stop_at_train_accuracy, line.get("train_accuracy")
     return wanted is not None and reached is not None and reached >= wanted
 
 
-def _train_epoch(session: Session, progress) -> int | None:
+def _train_epoch(
+    context: RunContext, state: TrainingState, hooks: Callback, rate: float
+) -> int | None:
     """Trains the rest of an epoch in dispatches of DISPATCH_SECONDS; the step of a NaN or None."""
-    steps, epoch = session.steps, session.epoch + 1
-    resumed = session.step > 0
-    if not resumed:
-        steps.begin_epoch(epoch, session.rate)
-        session.checks.begin_epoch()
-    count, bad, dispatches = 1, None, 0
-    whole = session.train.num_examples // steps.batch_size
-    while session.step < steps.steps_per_epoch and bad is None:
-        if not session.compiled:
-            progress.compiling()
-        session.profile.before_dispatch(epoch, session.config.epochs, dispatches)
-        before, first = time.monotonic(), session.step
-        session.step = session.checks.advance(first, count)
-        running, bad = steps.running(), session.workers.smallest(steps.diverged_at())
-        lasted = time.monotonic() - before
-        each = lasted / (session.step - first)
-        if session.compiled:
-            count = session.workers.gather(max(1, round(DISPATCH_SECONDS / each)))[0]
-        else:
-            progress.clear()
-            session.say(messages.compiled(lasted, session.environment["xla"]))
-            session.compiled = True
-            session.stop.trained()
-        if dispatches and not session.estimated and session.step <= whole:
-            _say_estimate(session, each)
-            session.estimated = True
-        dispatches += 1
-        session.profile.after_dispatch()
-        progress.update(epoch, running["seen"], running)
+    steps, workers = context.steps, context.workers
+    if not state.step:
+        steps.begin_epoch(state.epoch + 1, rate)
+        context.checks.begin_epoch()
+    count, bad, number = 1, None, 0
+    while state.step < steps.steps_per_epoch and bad is None:
+        hooks.before_dispatch(state, number)
+        started, first = time.monotonic(), state.step
+        state.step = context.checks.advance(first, count)
+        running, bad = steps.running(), workers.smallest(steps.diverged_at())
+        seconds = time.monotonic() - started
+        each = seconds / (state.step - first)
+        if state.compiled:
+            count = workers.gather(max(1, round(DISPATCH_SECONDS / each)))[0]
+        dispatch = Dispatch(number, seconds, each, running, not state.compiled)
+        state.compiled = True
+        number += 1
+        hooks.after_dispatch(state, dispatch)
         if bad is None:
-            session.give_way()
-    session.profile.stop()
-    progress.clear()
+            hooks.between(state)
+    hooks.on_trained(state)
     return bad
 
 
-def _evaluate(session: Session, resident_test, epoch: int) -> dict[str, Any]:
-    """Exact passes over the training and the test set, and what is kept of them."""
-    steps, train, test = session.steps, session.train, session.test
-    evaluation, checks, sealed = session.evaluation, session.checks, session.sealed
+def _evaluate(
+    context: RunContext, state: TrainingState, hooks: Callback, resident_test: Any, epoch: int
+) -> dict[str, Any]:
+    """Exact passes over the training set and, if there is one, the test set; what is kept of them.
+
+    Returns:
+        The values of a history line; null where there were no rows to evaluate.
+    """
+    steps, train, test = context.steps, context.train, context.test
+    evaluation, checks, sealed = context.evaluation, context.checks, context.sealed
     nothing = dict.fromkeys((*metrics.TRAIN_KEYS, *metrics.TEST_KEYS))
-    checks.columns(train, test)
-    if [train.num_examples, test.num_examples] != sealed.examples():
+    tables = [train] if test is None else [train, test]
+    seals = [sealed.train, sealed.test][: len(tables)]
+    examples = [seal.num_examples for seal in seals]
+    checks.columns(*tables)
+    if [table.num_examples for table in tables] != examples:
         return nothing  # there are no rows to evaluate, and the run is INVALID
-    evaluation.recalibrate(between=session.give_way)
+
+    def between() -> None:
+        hooks.between(state)
+
+    evaluation.recalibrate(between=between)
     steps.variables.sync()
-    on_train, on_test = (
-        evaluation.evaluate(data, seal.num_examples, between=session.give_way, seal=seal)
-        for data, seal in ((steps.resident, sealed.train), (resident_test, sealed.test))
-    )
-    checks.measured(on_train, on_test)
-    if [len(on_train.loss), len(on_test.loss)] != sealed.examples():
+    outcomes = [
+        evaluation.evaluate(data, seal.num_examples, between=between, seal=seal)
+        for data, seal in zip((steps.resident, resident_test), seals, strict=False)
+    ]
+    checks.measured(*outcomes)
+    if [len(outcome.loss) for outcome in outcomes] != examples:
         return nothing
-    values = metrics.of_train(on_train, train.true, train.given, train.num_classes)
-    values |= metrics.of_test(on_test, test.true, test.num_classes)
-    session.best = metrics.best_so_far(session.best, values, epoch)
-    session.record.update(epoch, on_train.predicted == train.given, on_train.margin)
+    on_train, *on_test = outcomes
+    values = nothing | metrics.of_train(on_train, train.true, train.given, train.num_classes)
+    if test is not None:
+        values |= metrics.of_test(on_test[0], test.true, test.num_classes)
+        state.best = metrics.best_so_far(state.best, values, epoch)
+    state.record.update(epoch, on_train.predicted == train.given, on_train.margin)
     return values
-
-
-def _keep(session: Session, last: bool) -> None:
-    """Writes what an epoch leaves behind; the checkpoint last, since a resume starts from it."""
-    chief = session.workers.chief
-    if chief:
-        session.history.append(results.append_history(session.run_dir, session.line))
-    session.log.write(session.line)
-    if chief and session.epoch in session.keep_epochs:
-        variables = enumerate(session.steps.model.variables)
-        named = {f"{i:04d}/{v.path}": v.numpy() for i, v in variables}
-        results.save_snapshot(session.run_dir, session.epoch, named)
-    session.steps.variables.sync()
-    every = session.checkpoint_every
-    if last or (every and session.epoch % every == 0):
-        session.save()
-
-
-def _say_estimate(session: Session, seconds_per_step: float) -> None:
-    """The time of a run from one step's: an evaluation costs about 0.4 of a training pass."""
-    config, steps = session.config, session.steps
-    count = (config.epochs - session.epoch) * steps.steps_per_epoch
-    if session.resumed:  # a fresh run is told of as a whole
-        count -= session.step
-    seconds = count * seconds_per_step * (1 + 0.4 / config.eval_every)
-    on_cpu = not tf.config.list_logical_devices("GPU")
-    rate = steps.batch_size / seconds_per_step
-    session.say(messages.estimate(seconds, rate, on_cpu, session.resumed))

@@ -4,7 +4,6 @@ TensorFlow is imported only when there is something to train.
 """
 
 import contextlib
-import dataclasses
 import json
 import traceback
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from rethink_tf.errors import AuditError, DivergedError, RequestError
 from rethink_tf.runs import agreement, results
 from rethink_tf.storage import lock as run_lock
 from rethink_tf.storage import paths
-from rethink_tf.training.devices.workers import WorkerLostError, Workers
+from rethink_tf.training.devices.workers import Started, WorkerLostError, Workers
 from rethink_tf.training.preemption import Stop
 from rethink_tf.training.recording import messages
 
@@ -137,15 +136,6 @@ def refuse_other_images(dataset: str | None, summary, run_dir: Path, data_dir) -
 
 def _say_nothing(_line: str) -> None:
     """In place of `say` on the workers that are not the chief."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Started:
-    """TensorFlow as it runs: its threads, the strategy, and the processes of the run."""
-
-    threads: int
-    strategy: Any
-    workers: Workers
 
 
 def _start(options: Options, say) -> Started:

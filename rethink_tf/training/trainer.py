@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import json
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +16,43 @@ import tensorflow as tf
 
 from rethink_tf import models
 from rethink_tf.audit import dataset as audit
+from rethink_tf.config.flags import Options
 from rethink_tf.config.run_config import RunConfig, resolve, run_id
 from rethink_tf.corruptions import checksum
 from rethink_tf.data.types import DatasetInfo
 from rethink_tf.environment import git_commit
 from rethink_tf.errors import RequestError
+from rethink_tf.narrowing import present
 from rethink_tf.printable import printable
 from rethink_tf.runs import checkpoint, pretrained, results, resume
 from rethink_tf.runs.pretrained import Parent
 from rethink_tf.training import input_pipeline, metrics, transfer
+from rethink_tf.training.callbacks import (
+    Checkpoints,
+    Console,
+    History,
+    ProfileTrace,
+    Snapshots,
+    StopOnSignal,
+    TensorBoard,
+)
 from rethink_tf.training.devices import setup as devices
+from rethink_tf.training.devices.workers import Started, Workers
+from rethink_tf.training.evaluation import Evaluation
 from rethink_tf.training.loop import train_epochs
 from rethink_tf.training.per_example import Record
+from rethink_tf.training.preemption import Stop
 from rethink_tf.training.recording import messages, samples
 from rethink_tf.training.recording.profiling import Profile
 from rethink_tf.training.recording.tensorboard import TensorBoardLog
-from rethink_tf.training.state import Session
+from rethink_tf.training.seal_checks import SealChecks
+from rethink_tf.training.state import RunContext, TrainingState, before_seals
 from rethink_tf.training.train_step import Steps
 
+Say = Callable[[str], None]  # takes lines for the reader
 
-def build_model(config: RunConfig, channels: int, num_classes: int):
+
+def build_model(config: RunConfig, channels: int, num_classes: int) -> Any:
     """The configured network with freshly drawn weights."""
     return models.build(
         config.model,
@@ -59,10 +77,10 @@ def compile_with_xla(model_name: str, threads: int) -> bool:
     return spec is not None and spec.xla_on_cpu and threads > 1
 
 
-def plan(config: RunConfig, options) -> str:
+def plan(config: RunConfig, options: Options) -> str:
     """What --dry_run prints: configuration, run id, parameters, and the memory of the data."""
     info = input_pipeline.info(config, options.data_dir, options.cache_dir)
-    parent = pretrained.of(config, options.data_dir, options.cache_dir)
+    parent = pretrained.load_parent(config, options.data_dir, options.cache_dir)
     channels = (parent or info).image_shape[-1]
     model = build_model(config, channels, info.num_classes)
     trained = transfer.last_layer(model) if config.freeze == "all_but_last" else model
@@ -70,8 +88,8 @@ def plan(config: RunConfig, options) -> str:
         "Parameters": f"{models.count_trainable(trained):,} trainable",
         "Memory of the data": input_pipeline.memory(config, info, channels),
     }
-    if said := models.conversions(model, config.preprocess):
-        facts["Model"] = "; ".join(said)
+    if conversions := models.conversions(model, config.preprocess):
+        facts["Model"] = "; ".join(conversions)
     return messages.configuration(config, run_id(config), facts)
 
 
@@ -94,13 +112,22 @@ class Prepared:
     learner: transfer.Learner
 
 
-def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started) -> dict[str, Any]:
+def train(
+    config: RunConfig,
+    run_dir: Path,
+    *,
+    options: Options,
+    argv: list[str] | None,
+    say: Say,
+    stop: Stop,
+    started: Started,
+) -> dict[str, Any]:
     """The story of a run: prepare data, build, resume, train, evaluate, finish.
 
     Args:
         config, run_dir, options, argv, say: see `training.run.run`.
         stop: the `preemption.Stop` in force.
-        started: threads, strategy and workers (`training.run.Started`).
+        started: threads, strategy and workers.
 
     Returns:
         The summary as it was written.
@@ -108,39 +135,50 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
     began, workers = time.time(), started.workers
     profile = Profile(options.profile if workers.chief else None, run_dir, say)
     data = prepare_data(config, options, started, say)
-    steps, jit = build_steps(config, options, started, data.learner)
-    facts = facts_of(config, started, data, steps)
-    environment = environment_of(options, started, facts, jit)
-    checkpoint_found, restore_seconds = find_checkpoint(
+    xla = uses_xla(config, options, started.threads)
+    context = build(config, data.learner, started.strategy, workers, xla=xla)
+    facts = facts_of(config, started, data, context.steps)
+    environment = environment_of(options, started, facts, xla)
+    saved, restore_seconds = find_checkpoint(
         config, run_dir, options, argv, say, workers, facts, environment
     )
     say(_introduction(config, options, facts, data, environment))
     log = TensorBoardLog(
         run_dir / results.TENSORBOARD if workers.chief else None, dataclasses.asdict(config)
     )
-    session = Session(
-        config=config,
-        steps=steps,
-        train=data.learner.train,
-        test=data.learner.test,
-        sealed=data.learner.sealed,
-        run_dir=run_dir,
-        log=log,
-        say=say,
-        stop=stop,
-        workers=workers,
-        environment=environment,
-        checkpoint_every=options.checkpoint_every,
-        keep_epochs=options.keep_epochs,
-        record=Record(data.learner.train.num_examples),
-        profile=profile,
-    )
-    try:
+    state = TrainingState(Record(context.train.num_examples))
+    checkpoints = Checkpoints(context, run_dir, environment, options.checkpoint_every)
+    callbacks = [
+        History(context, run_dir),
+        TensorBoard(log),
+        Snapshots(context, run_dir, options.keep_epochs),
+        checkpoints,
+        ProfileTrace(context, profile),
+        Console(context, say, xla),
+        StopOnSignal(context, stop, checkpoints),
+    ]
+    with _closing(log, profile):
         if workers.chief:
             samples.record_samples(config, data.source, data.audited.train, run_dir, log, say)
-        if checkpoint_found:
-            restore_seconds += resume_session(session, checkpoint_found)
-        status, reason = train_epochs(session)
+        if restore_seconds is not None:
+            restore_seconds += resume_state(context, state, saved, run_dir, options, log, say)
+        status, reason = train_epochs(context, state, callbacks)
+    if status == results.DONE and _predicts_nothing(config):
+        status, reason = audit_predictions(context, facts)
+    timing = {
+        "seconds": time.time() - began,
+        "finished": time.time(),
+        "checkpoint_seconds": checkpoints.seconds,
+        "restore_seconds": restore_seconds,
+    }
+    return finish(context, state, run_dir, facts, status, reason, timing)
+
+
+@contextlib.contextmanager
+def _closing(log: TensorBoardLog, profile: Profile) -> Iterator[None]:
+    """Ends the trace and closes the events, also where a run ends by an error."""
+    try:
+        yield
     except BaseException:
         profile.stop()
         with contextlib.suppress(Exception):  # the first error is the one to tell of
@@ -148,31 +186,24 @@ def train(config: RunConfig, run_dir: Path, *, options, argv, say, stop, started
         raise
     log.close()
     profile.close()
-    if status == results.DONE and _predicts_nothing(config):
-        status, reason = audit_predictions(session, facts)
-    timing = {
-        "seconds": time.time() - began,
-        "finished": time.time(),
-        "checkpoint_seconds": session.saving,
-        "restore_seconds": restore_seconds,
-    }
-    return finish(session, facts, status, reason, timing)
 
 
-def prepare_data(config: RunConfig, options, started, say) -> Prepared:
+def prepare_data(config: RunConfig, options: Options, started: Started, say: Say) -> Prepared:
     """Loads, corrupts, audits and seals the data of a run.
 
     Raises:
         AuditError: the pipeline does not yield what was asked for.
         RequestError: the data cannot be had, or a replica would get no example of a batch.
     """
-    places = {"data_dir": options.data_dir, "cache_dir": options.cache_dir}
-    info = input_pipeline.info(config, **places)
+    places = (options.data_dir, options.cache_dir)
+    info = input_pipeline.info(config, *places)
     replicas = started.strategy.num_replicas_in_sync
     if not info.streamed:  # of which a part may be on disk: known when it is loaded
         _check_batches(config, replicas, config.examples or info.num_train)
-    parent = pretrained.of(config, **places)
-    source = input_pipeline.load(config, **places, say=say)
+    parent = pretrained.load_parent(config, *places)
+    source = input_pipeline.load(
+        config, data_dir=options.data_dir, cache_dir=options.cache_dir, say=say
+    )
     _check_batches(config, replicas, source.train.num_examples)
     audited = input_pipeline.audited(source)
     learner = transfer.learner(
@@ -193,27 +224,60 @@ def prepare_data(config: RunConfig, options, started, say) -> Prepared:
     return Prepared(info, parent, source, audited, learner)
 
 
-def build_steps(config: RunConfig, options, started, learner) -> tuple[Steps, bool]:
-    """The compiled steps of a run's model, and whether XLA compiles them."""
-    # XLA is off where ops must be deterministic, and cannot compile a synchronising layer.
-    jit = compile_with_xla(config.model, started.threads)
-    jit = jit and not options.deterministic and not config.sync_batch_norm
+def uses_xla(config: RunConfig, options: Options, threads: int) -> bool:
+    """Whether XLA compiles the steps of a run.
+
+    Not where ops must be deterministic; and it cannot compile a synchronising layer.
+    """
+    plain = not options.deterministic and not config.sync_batch_norm
+    return plain and compile_with_xla(config.model, threads)
+
+
+def build(
+    config: RunConfig,
+    learner: transfer.Learner,
+    strategy: Any,
+    workers: Workers,
+    *,
+    xla: bool,
+    test_too: bool = True,
+) -> RunContext:
+    """The model of a run with its compiled steps, its data, and what they are held against.
+
+    Args:
+        config: resolved.
+        learner: what is trained on which tables.
+        strategy: a tf.distribute strategy.
+        workers: the processes of the run.
+        xla: whether XLA compiles the steps.
+        test_too: whether the test set is evaluated as well.
+    """
     steps = Steps(
         learner.build,
-        started.strategy,
+        strategy,
         learner.train,
         batch_size=config.batch_size,
         input_size=learner.input_size,
         augment=config.augment,
         momentum=config.momentum,
         seed=config.seed,
-        jit=jit,
+        jit=xla,
         preprocess=learner.preprocess,
     )
-    return steps, jit
+    checks = SealChecks(learner.sealed, steps)
+    return RunContext(
+        config=config,
+        steps=steps,
+        train=learner.train,
+        test=learner.test if test_too else None,
+        sealed=learner.sealed,
+        checks=checks,
+        evaluation=Evaluation(steps, checks),
+        workers=workers,
+    )
 
 
-def facts_of(config: RunConfig, started, data: Prepared, steps: Steps) -> dict[str, Any]:
+def facts_of(config: RunConfig, started: Started, data: Prepared, steps: Steps) -> dict[str, Any]:
     """What both config.json and summary.json say of a run, by their keys."""
     train, test = data.learner.train, data.learner.test
     return {
@@ -236,13 +300,15 @@ def facts_of(config: RunConfig, started, data: Prepared, steps: Steps) -> dict[s
     }
 
 
-def environment_of(options, started, facts: dict[str, Any], jit: bool) -> dict[str, Any]:
+def environment_of(
+    options: Options, started: Started, facts: dict[str, Any], xla: bool
+) -> dict[str, Any]:
     """What must not change between a checkpoint and its resume."""
     platform = devices.describe()
     return {
         "versions": platform["versions"],
         "threads": started.threads,
-        "xla": jit,
+        "xla": xla,
         "replicas": facts["replicas"],
         "deterministic": options.deterministic,
         "devices": platform["devices"],
@@ -251,7 +317,14 @@ def environment_of(options, started, facts: dict[str, Any], jit: bool) -> dict[s
 
 
 def find_checkpoint(
-    config: RunConfig, run_dir: Path, options, argv, say, workers, facts, environment
+    config: RunConfig,
+    run_dir: Path,
+    options: Options,
+    argv: list[str] | None,
+    say: Say,
+    workers: Workers,
+    facts: dict[str, Any],
+    environment: dict[str, Any],
 ) -> tuple[bytes, float | None]:
     """Begins the run's folder, or finds where it stopped.
 
@@ -279,27 +352,41 @@ def find_checkpoint(
     return packed, time.monotonic() - reading if packed else None
 
 
-def resume_session(session: Session, packed: bytes) -> float:
-    """Takes a checkpoint back, and prints where the run resumes; returns the seconds it took."""
-    header, arrays = checkpoint.unpack(packed)
+def resume_state(
+    context: RunContext,
+    state: TrainingState,
+    saved: bytes,
+    run_dir: Path,
+    options: Options,
+    log: TensorBoardLog,
+    say: Say,
+) -> float:
+    """Takes a checkpoint back, and prints where the run resumes; returns the seconds it took.
+
+    Args:
+        context: of the run.
+        state: fresh; becomes that of the checkpoint.
+        saved: the packed checkpoint.
+        run_dir, options, say: see `train`.
+        log: gets the lines of the history up to the checkpoint.
+    """
+    header, arrays = checkpoint.unpack(saved)
     for line in header["history"]:
-        session.log.write(line)
-        session.line = line
+        log.write(line)
     restoring = time.monotonic()
-    session.history = header["history"]
-    session.restore(header, arrays)
+    state.restore(context, header, arrays, run_dir)
     seconds = time.monotonic() - restoring
-    session.say(f"resumes after epoch {session.epoch}, step {session.step} of the next")
-    if session.unsealed(header):
-        first = session.epoch + (2 if session.step else 1)
-        session.say(f"its checkpoint is from before the seals: they hold from epoch {first} on")
-    missed = results.missing_snapshots(session.run_dir, session.keep_epochs, session.epoch)
+    say(f"resumes after epoch {state.epoch}, step {state.step} of the next")
+    if before_seals(header):
+        first = state.epoch + (2 if state.step else 1)
+        say(f"its checkpoint is from before the seals: they hold from epoch {first} on")
+    missed = results.missing_snapshots(run_dir, options.keep_epochs, state.epoch)
     if missed:
-        session.say(messages.not_kept(missed))
+        say(messages.not_kept(missed))
     return seconds
 
 
-def audit_predictions(session: Session, facts: dict[str, Any]) -> tuple[str, str | None]:
+def audit_predictions(context: RunContext, facts: dict[str, Any]) -> tuple[str, str | None]:
     """Tests that a run on nothing but noise predicts true test labels at chance.
 
     The check joins those of `facts`.
@@ -307,13 +394,14 @@ def audit_predictions(session: Session, facts: dict[str, Any]) -> tuple[str, str
     Returns:
         Status and, where it is not DONE, the reason.
     """
-    test, sealed = session.test, session.sealed
-    session.checks.columns(session.train, test)
-    resident = session.steps.place(test)
-    evaluated = session.evaluation.evaluate(resident, test.num_examples, seal=sealed.test)
+    test = present(context.test, "the test set of a run")
+    context.checks.columns(context.train, test)
+    resident = context.steps.place(test)
+    seal = context.sealed.test
+    evaluated = context.evaluation.evaluate(resident, test.num_examples, seal=seal)
     chance = audit.after_training(test.true, evaluated.predicted, test.num_classes)
     facts["audit"].append(dataclasses.asdict(chance))
-    if violation := session.agreed_violation():
+    if violation := context.agreed_violation():
         return results.INVALID, violation
     if chance.passed is False:
         return results.INVALID, f"{chance}: true labels must have leaked"
@@ -321,35 +409,41 @@ def audit_predictions(session: Session, facts: dict[str, Any]) -> tuple[str, str
 
 
 def finish(
-    session: Session, facts: dict[str, Any], status: str, reason: str | None, timing: dict[str, Any]
+    context: RunContext,
+    state: TrainingState,
+    run_dir: Path,
+    facts: dict[str, Any],
+    status: str,
+    reason: str | None,
+    timing: dict[str, Any],
 ) -> dict[str, Any]:
     """Writes what a run leaves, the summary last; returns the summary as it was written."""
-    train, model = session.train, session.steps.model
-    keys = ("loss", "accuracy", "learning_rate", "label_checksum", *session.best)
+    train, model = context.train, context.steps.model
+    keys = ("loss", "accuracy", "learning_rate", "label_checksum", *state.best)
     last = dict.fromkeys((*keys, *metrics.TRAIN_KEYS, *metrics.TEST_KEYS))
-    last |= {k: v for k, v in session.line.items() if k not in ("epoch", "timing")}
+    last |= {k: v for k, v in state.line.items() if k not in ("epoch", "timing")}
     summary = {
         "status": status,
         "reason": reason,
         **facts,
-        "config": dataclasses.asdict(session.config),
-        "epochs": session.epoch,
+        "config": dataclasses.asdict(context.config),
+        "epochs": state.epoch,
         **last,
-        **session.record.medians(train.given != train.true),
+        **state.record.medians(train.given != train.true),
         "weights_hash": checkpoint.weights_hash(v.numpy() for v in model.variables),
-        "exact": not session.differed,
-        "differed": session.differed,
+        "exact": not state.differed,
+        "differed": state.differed,
         "timing": timing,  # of this process alone
     }
     columns = {"index": train.index, "true": train.true, "given": train.given}
-    columns |= session.record.arrays()
+    columns |= state.record.arrays()
 
     def write() -> bytes:
-        results.save_examples(session.run_dir, **columns)
-        return json.dumps(results.finish(session.run_dir, summary, session.history)).encode()
+        results.save_examples(run_dir, **columns)
+        return json.dumps(results.finish(run_dir, summary, state.history)).encode()
 
     # The other workers wait for it: a run is finished or it is not.
-    return json.loads(session.workers.ask_chief(write))
+    return json.loads(context.workers.ask_chief(write))
 
 
 def _check_batches(config: RunConfig, replicas: int, examples: int) -> None:
@@ -360,7 +454,7 @@ def _check_batches(config: RunConfig, replicas: int, examples: int) -> None:
             f"{examples}; type a smaller --devices"
         )
 
-    def smallest(size):
+    def smallest(size: int) -> int:
         return min(size, examples % size or size)
 
     if smallest(config.batch_size) < replicas:
@@ -380,7 +474,11 @@ def _predicts_nothing(config: RunConfig) -> bool:
 
 
 def _introduction(
-    config: RunConfig, options, facts: dict[str, Any], data: Prepared, environment: dict[str, Any]
+    config: RunConfig,
+    options: Options,
+    facts: dict[str, Any],
+    data: Prepared,
+    environment: dict[str, Any],
 ) -> str:
     """What is printed before training; with --verbose the whole configuration."""
     checks, train, test = data.audited.checks, data.learner.train, data.learner.test
@@ -407,7 +505,7 @@ def _introduction(
     return messages.introduction(config, facts["run_id"], lines, _usual(config, options))
 
 
-def _usual(config: RunConfig, options) -> RunConfig:
+def _usual(config: RunConfig, options: Options) -> RunConfig:
     """The resolved defaults of a run's model and data set."""
     wanted = RunConfig(model=config.model, dataset=config.dataset)
     try:

@@ -40,13 +40,13 @@ def test_a_parent_is_known_without_its_data(offline):
     own = resolve(RunConfig(model="mlp_1x512", dataset=save(offline / "a.npz"), epochs=3))
     folder = finished(offline / "runs", own)
     (offline / "a.npz").unlink()
-    parent = pretrained.of(child(folder))
+    parent = pretrained.load_parent(child(folder))
     assert (parent.image_shape, parent.num_classes) == ((12, 12, 3), 7)
     assert parent.config == own and parent.config.input_size == 12
     for changes in ({"image_shape": None}, {"classes": "7"}, {"image_shape": [12, 12, -3]}):
         results.finish(folder, results.read_summary(folder) | changes)
         with pytest.raises(StorageError, match="expected image_shape and classes of its data set"):
-            pretrained.of(child(folder))
+            pretrained.load_parent(child(folder))
         results.finish(
             folder, results.read_summary(folder) | {"image_shape": [12, 12, 3], "classes": 7}
         )
@@ -76,7 +76,7 @@ def test_random_weights_for_data_of_one_s_own(offline):
     changed = save(offline / "b.npz", classes=6)
     assert run_id(child("random", dataset=changed, **fields)) != run_id(found)
     assert str(offline) not in str(run_config.identity(found)), "contents count, not paths"
-    parent = pretrained.of(found)
+    parent = pretrained.load_parent(found)
     assert (parent.image_shape, parent.num_classes, parent.config.input_size) == (
         (12, 12, 3),
         7,

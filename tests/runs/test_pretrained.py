@@ -49,7 +49,7 @@ def test_what_is_the_parents_is_taken_over(tmp_path):
     assert (found.dataset, found.epochs, found.init_epoch) == ("fashion_mnist", 150, 9)
     assert run_config.parent_ref(found) == ParentRef(str(folder), folder.name, 9, HASH)
     assert resolve(found) == found == resolve(pretrained.adopt(found, "elsewhere"))
-    parent = pretrained.of(found)
+    parent = pretrained.load_parent(found)
     assert parent.config == own(input_size=20) and parent.image_shape == (32, 32, 3)
     assert parent.record() == {"run_id": folder.name, "epoch": 9, "weights_hash": HASH}
 
@@ -84,7 +84,7 @@ def test_a_snapshot_is_named_by_its_own_weights(tmp_path):
     known = checkpoint.weights_hash(KEPT)
     assert run_config.parent_ref(found) == ParentRef(str(folder), folder.name, 4, known)
     assert known != checkpoint.weights_hash(KEPT[::-1]) and len(known) == 16
-    assert pretrained.of(found).epoch == 4
+    assert pretrained.load_parent(found).epoch == 4
 
 
 def test_a_missing_epoch_says_which_there_are(tmp_path):
@@ -198,7 +198,7 @@ def test_what_contradicts_the_parent_is_refused(fields, message, tmp_path):
             {"init_from": "random", "freeze": "all_but_last", "init_epoch": 1},
             "--init_epoch: expected none with --init_from=random, received 1",
         ),
-        ({"init_from": "runs/x"}, "--init_from: expected a parent found by parents.adopt, "),
+        ({"init_from": "runs/x"}, "--init_from: expected a run's folder, a run id, a file"),
     ],
 )
 def test_half_a_transfer_is_refused(fields, message):
@@ -213,7 +213,7 @@ def test_random_weights_have_the_childs_network():
     fields = {"freeze": "all_but_last", "model": "alexnet", "dataset": "digits"}
     found = resolve(child("random:cifar10", "x", **fields))
     assert (found.model, found.input_size, found.preprocess) == ("alexnet", 28, "standardise")
-    parent = pretrained.of(found)
+    parent = pretrained.load_parent(found)
     assert (parent.image_shape, parent.run_dir) == ((32, 32, 3), None)
     assert parent.record() == {"run_id": "random:cifar10", "epoch": 0, "weights_hash": None}
     assert run_config.identity(found)["init_from"] == "random:cifar10"
@@ -224,16 +224,16 @@ def test_random_weights_have_the_childs_network():
 def test_a_parent_in_words(tmp_path):
     folder = finished(tmp_path)
     early = resolve(child(folder, "x", init_epoch=4))
-    assert pretrained.words(early) == [f"from {folder.name} after epoch 4, fine-tuned"]
+    assert pretrained.parent_in_words(early) == [f"from {folder.name} after epoch 4, fine-tuned"]
     drawn = resolve(child("random:cifar10", "x", freeze="all_but_last"))
-    assert pretrained.words(drawn) == ["random weights, last layer only"]
-    assert pretrained.words(own()) == []
+    assert pretrained.parent_in_words(drawn) == ["random weights, last layer only"]
+    assert pretrained.parent_in_words(own()) == []
 
 
 def test_an_ordinary_run_has_no_parent(tmp_path):
     plain = RunConfig(dataset="digits")
     assert pretrained.adopt(plain, tmp_path) is plain
-    assert pretrained.of(resolve(plain)) is None
+    assert pretrained.load_parent(resolve(plain)) is None
     assert not {"init_from", "init_epoch", "freeze"} & set(run_config.identity(resolve(plain)))
 
 
@@ -244,15 +244,15 @@ def test_a_parent_that_was_exchanged_is_refused(tmp_path):
     folder.rename(tmp_path / "before")
     other.rename(folder)
     with pytest.raises(StorageError, match=f"expected {folder.name}, found {other.name}"):
-        pretrained.of(found)
+        pretrained.load_parent(found)
     (folder / Path(results.SUMMARY)).unlink()
     with pytest.raises(RequestError, match="expected the finished run mlp_1x512-"):
-        pretrained.of(found)
+        pretrained.load_parent(found)
 
 
 def test_without_weights_there_is_no_transfer(tmp_path):
     folder, said = finished(tmp_path), []
-    parent = pretrained.of(resolve(child(folder, "x")))
+    parent = pretrained.load_parent(resolve(child(folder, "x")))
     header = {"epoch": 8, "step": 0}
     checkpoint.save(folder / results.CHECKPOINTS, header, {"weight0000": KEPT[0]})
     with pytest.raises(RequestError, match="expected weights of epoch 9 in .*; train it again"):
@@ -266,7 +266,7 @@ def test_without_weights_there_is_no_transfer(tmp_path):
     path.write_bytes(path.read_bytes()[:-1])
     assert [a.tolist() for a in pretrained.stored(parent, said.append)["all"]] == [KEPT[1].tolist()]
     assert len(said) == 1 and "damaged" in said[0]
-    early = pretrained.of(resolve(child(folder, "x", init_epoch=4)))
+    early = pretrained.load_parent(resolve(child(folder, "x", init_epoch=4)))
     (folder / results.SNAPSHOTS / "epoch-000004.npz").write_bytes(b"PK damaged")
     with pytest.raises(StorageError, match="epoch-000004.npz: a damaged snapshot"):
         pretrained.stored(early, said.append)

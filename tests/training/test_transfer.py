@@ -67,7 +67,7 @@ def prepared(resolved):
     source = input_pipeline.load(resolved, say=quiet)
     audited = input_pipeline.audited(source)
     images = audited.train
-    parent = pretrained.of(resolved)
+    parent = pretrained.load_parent(resolved)
     learner = transfer.learner(
         resolved,
         parent,

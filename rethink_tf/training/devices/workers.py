@@ -5,9 +5,11 @@ decides (whether to train, from which checkpoint, how many steps a dispatch has)
 through collectives, so they need no common file system. Imports TensorFlow only inside functions.
 """
 
+import dataclasses
 import json
 import os
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -126,6 +128,15 @@ class Workers:
             self._summed = tf.function(on_all, input_signature=signature)
         total = self._summed(tf.constant(values, tf.int64))
         return self.strategy.experimental_local_results(total)[0].numpy()
+
+
+@dataclasses.dataclass(frozen=True)
+class Started:
+    """TensorFlow as it runs: its threads, the strategy, and the processes of the run."""
+
+    threads: int
+    strategy: Any
+    workers: Workers
 
 
 def cluster() -> dict:
