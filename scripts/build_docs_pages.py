@@ -3,7 +3,8 @@
 `docs/conf.py` calls `write` before each build, so no generated page is committed. Made are:
 
     docs/results/generated/     a page for each table and figure of which runs are shipped
-    docs/reference/generated/   every command's help, all settings of a run, the public names
+    docs/reference/generated/   every command's help, all settings of a run, the keys of
+                                its files, the public names
 
 With --images it draws the two pictures of the README anew, into docs/images/ (committed).
 """
@@ -17,6 +18,8 @@ import os
 import re
 import subprocess
 import sys
+import types
+import typing
 import unittest.mock
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,6 +32,7 @@ from rethink_tf.experiments import catalogue, plan
 from rethink_tf.report import derived, drawing, hours, measured, table
 from rethink_tf.report.collection import Collection, Run, collect
 from rethink_tf.report.sections import build as sections
+from rethink_tf.runs import schema
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -38,6 +42,11 @@ HELP_COLUMNS = 98
 NBSP = "\N{NO-BREAK SPACE}"
 # The README shows the part of Figure 1c that has been measured.
 README_ROWS = "mlp_1x512"
+RECORDS = {
+    "config.json": schema.ConfigRecord,
+    "history.jsonl": schema.HistoryLine,
+    "summary.json": schema.Summary,
+}
 SAMPLES = ("show", "--dataset=digits", "--corrupt=0.5", "--examples=4")
 
 
@@ -421,6 +430,29 @@ def configuration_page() -> str:
     return NOT_EDITED + "\n".join(lines)
 
 
+def _kind_in_words(kind) -> str:
+    """A type of a record as JSON has it."""
+    if isinstance(kind, types.UnionType):
+        parts = typing.get_args(kind)
+        words = [_kind_in_words(part) for part in parts if part is not types.NoneType]
+        return ", ".join([*words, "null"] if types.NoneType in parts else words)
+    known = {int: "whole number", float: "number", bool: "true or false", str: "text"}
+    return "list" if typing.get_origin(kind) is list else known.get(kind, "object")
+
+
+def files_page() -> str:
+    """The keys of a run's JSON files, a table for each file."""
+    lines = []
+    for name, record in RECORDS.items():
+        rows = [
+            (f"`{key}`", _kind_in_words(kind), f"{meaning[0].upper()}{meaning[1:]}.")
+            for key, kind, meaning in schema.described(record)
+        ]
+        lines += [f"## `{name}`", "", record.__doc__, ""]
+        lines += [*markdown_table(("key", "value", "meaning"), rows, 3), ""]
+    return NOT_EDITED + "\n".join(lines)
+
+
 def api_page() -> str:
     """Directives for all public names."""
     lines = []
@@ -452,6 +484,7 @@ def pages() -> dict[Path, str]:
     return results_pages() | {
         REFERENCE / "commands.txt": commands_page(),
         REFERENCE / "configuration.txt": configuration_page(),
+        REFERENCE / "files.txt": files_page(),
         REFERENCE / "api.txt": api_page(),
     }
 

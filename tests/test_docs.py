@@ -239,6 +239,15 @@ def test_the_configuration_page_has_every_field():
     assert "resolved: cifar10 if it is on disk" in page
 
 
+def test_the_page_of_a_runs_files_has_every_key():
+    page = build_docs_pages.files_page()
+    assert re.findall(r"^## `(\S+)`$", page, re.M) == list(build_docs_pages.RECORDS)
+    named = re.findall(r"^\| `(\w+)` \|", page, re.M)
+    records = build_docs_pages.RECORDS.values()
+    assert named == [key for r in records for key, _, _ in build_docs_pages.schema.described(r)]
+    assert "| `reason` | text, null | Why it is not `DONE`. |" in page
+
+
 def test_the_commands_page_has_every_commands_help(own_signals):
     page = build_docs_pages.commands_page()
     assert re.findall(r"^### (\S+)$", page, re.M) == list(app.COMMANDS)

@@ -73,14 +73,6 @@ class Seal:
         """Over the words of all images, whatever their order."""
         return checksum(self.words)
 
-    def record(self) -> dict[str, int]:
-        """What config and summary say of it: number of examples and both checksums."""
-        return {
-            "examples": self.num_examples,
-            "labels": self.label_checksum,
-            "images": self.image_checksum,
-        }
-
     def with_labels(self, labels: np.ndarray) -> "Seal":
         """The same examples with other labels, both true and to learn: integer [N]."""
         return dataclasses.replace(self, true=labels, given=labels)

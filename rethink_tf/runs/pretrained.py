@@ -20,7 +20,7 @@ from rethink_tf.data.registry import DATASETS
 from rethink_tf.data.sources import custom as custom_data
 from rethink_tf.errors import RequestError, StorageError
 from rethink_tf.narrowing import present
-from rethink_tf.runs import agreement, checkpoint, results
+from rethink_tf.runs import agreement, checkpoint, results, schema
 from rethink_tf.storage import content_hash
 from rethink_tf.storage.paths import absolute
 
@@ -47,7 +47,7 @@ class Parent:
     image_shape: tuple[int, int, int]
     num_classes: int
 
-    def record(self) -> dict:
+    def record(self) -> schema.ParentRecord:
         """What config.json and summary.json say of it."""
         return {"run_id": self.run_id, "epoch": self.epoch, "weights_hash": self.weights_hash}
 

@@ -2,43 +2,14 @@
 
 A run directory `runs/<run_id>/` holds:
 
-config.json    written first: `record_format` (of these files; those without it are of versions
-               that wrote no digests), `config` (resolved fields), `run_id`, `argv`, `versions`,
-               `git_commit`, `devices`, `replicas`, `workers`, `threads`, `xla`, `deterministic`,
-               `audit` (before training), `seals` (of each split: number of examples, checksums of
-               labels and of images), `parameters labels_hash changed_fraction`, `classes
-               image_shape` of the data, `parent`: run id, epoch, weights hash, or null, `arrivals`:
-               what was made of a custom model and data; `resumed`, where it went on: epoch, step,
-               run, environment, command line.
-history.jsonl  one object an epoch, flushed: `epoch` (from 1), `learning_rate`;
-               `loss accuracy` online means of the epoch's own batches, before each update;
-               exact passes, null in epochs that are not evaluated:
-               `train_loss train_accuracy` the whole training set, labels as given,
-               `train_top5_accuracy test_top5_accuracy best_test_top5_accuracy` the label among the
-               five classes predicted first (null for 5 classes or fewer),
-               `clean_accuracy` examples whose given label is the true one,
-               `corrupted_accuracy corrupted_original_accuracy` the others, against the given and
-               against the original labels, `test_loss test_accuracy best_test_accuracy`;
-               `label_checksum` of what entered the loss; `violation`, null or what was not as
-               its seal says, which ends the run INVALID; all wall-clock figures under `timing`.
-summary.json   written last, by rename: the mark of a finished run. `status` DONE, INVALID or
-               DIVERGED, `reason`, `run_id`, `config`, `epochs` done, the last value of every key of
-               the history, `best_test_accuracy best_test_epoch`, `changed_fraction`, `labels_hash`,
-               `train_examples test_examples`, `weights_hash` (of what was trained: with
-               --freeze=all_but_last of the last layer), `seals parent replicas workers parameters
-               audit classes image_shape arrivals timing` (seconds of the last process: all, each
-               checkpoint, the restore);
-               `exact`, false where the run went on in a changed environment (--resume=anyway) and
-               so may not be what an uninterrupted one is; `differed`, after which epoch and step
-               that was and what had changed, one entry each time; `sha256`: file name: digest of
-               config.json, history.jsonl and examples.npz as the run left them, and of this file
-               without its own entry (`agreement` compares them on reading).
-               Of what is no training (`task`): `kind`, kernels or another, in place of all
-               of epochs; beside it solutions.json, what an interrupted kernel run had solved.
+config.json    written first: `schema.ConfigRecord`.
+history.jsonl  one object an epoch, flushed: `schema.HistoryLine`.
+summary.json   written last, by rename, the mark of a finished run: `schema.Summary`. Of what is no
+               training (`task`): `kind`, kernels or another, in place of all of epochs; beside it
+               solutions.json, what an interrupted kernel run had solved.
 examples.npz   one row per training example: `index true given`, `fitted_since` (the evaluated epoch
                from which on it was always fitted, 0: not fitted), `forgotten` (how often),
-               `margin` (logit of the given label less the largest other, at the end). The summary
-               has their medians, as `clean_fitted_since_median` and so on.
+               `margin` (logit of the given label less the largest other, at the end).
 samples.png    training examples as the model sees them, original and under each corruption, drawn
                before the first epoch; missing where it could not be drawn (the run says why).
 tb/            TensorBoard events of the same scalars and the picture; with --profile a trace.
@@ -46,7 +17,7 @@ checkpoints/   the two newest checkpoints.
 snapshots/     weights after the epochs named by --keep_epochs, one .npz each.
 lock           held by the living process that trains here.
 
-Accuracies are fractions from 0 to 1; null stands where there is none. Imports no TensorFlow.
+The keys and their meaning stand in `runs.schema`. Imports no TensorFlow.
 """
 
 import hashlib

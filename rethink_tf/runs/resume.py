@@ -5,7 +5,7 @@ Imports no TensorFlow.
 
 import dataclasses
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from rethink_tf.runs import schema as records
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
+class ResumePoint:
     """A checkpoint to go on from: its header, its arrays, and the run directory that holds it.
 
     `differed` says where the run went on in a changed environment, this time included: `differed`
@@ -30,13 +30,13 @@ class Found:
     differed: tuple[str, ...] = ()
 
 
-def find(
+def resume_point(
     config: RunConfig,
     run_dir: Path,
-    environment: dict[str, Any],
+    environment: records.Environment,
     mode: str,
     say: Callable[[str], None],
-) -> Found | None:
+) -> ResumePoint | None:
     """The checkpoint that this run goes on from, or None for a start at the beginning.
 
     Args:
@@ -58,32 +58,32 @@ def find(
         say(f"{run_dir}/{results.CONFIG}: damaged; it is written anew")
     check = partial(_check_header, run_id(config))
     stored = checkpoint.newest(run_dir / results.CHECKPOINTS, say, check)
-    found: Found | None
+    point: ResumePoint | None
     if stored is not None:
-        found = Found(*stored, run_dir)
+        point = ResumePoint(*stored, run_dir)
     else:
-        found = _shorter(config, run_dir, say)
-        if found is None and unfinished:
+        point = _shorter(config, run_dir, say)
+        if point is None and unfinished:
             say(f"{run_dir}: an unfinished run without a checkpoint lies here; it starts over")
-    if found is None:
+    if point is None:
         return None
-    form = checkpoint.header_format(found.header)
+    form = checkpoint.header_format(point.header)
     if form not in checkpoint.RESUMABLE:
-        if found.run_dir != run_dir:
-            say(f"{found.run_dir}: not continued, since its checkpoint is of format {form!s:.20}")
+        if point.run_dir != run_dir:
+            say(f"{point.run_dir}: not continued, since its checkpoint is of format {form!s:.20}")
             return None
         raise RequestError(
             f"{run_dir}: its checkpoint is of format {form!s:.20}, this version reads "
             f"{', '.join(map(str, checkpoint.RESUMABLE))}; use the version that wrote it, or add "
             "--resume=restart to start over"
         )
-    differences = _differences(found.header["environment"], environment)
-    differed = tuple(found.header.get("differed", ()))
-    if (differed or differences) and found.run_dir != run_dir:
-        say(f"{found.run_dir}: not continued, since {'; '.join((*differed, *differences))}")
+    differences = _differences(point.header["environment"], environment)
+    differed = tuple(point.header.get("differed", ()))
+    if (differed or differences) and point.run_dir != run_dir:
+        say(f"{point.run_dir}: not continued, since {'; '.join((*differed, *differences))}")
         return None
-    labels = [environment["labels_hash"], found.header["environment"].get("labels_hash")]
-    if labels[0] != labels[1] and found.run_dir == run_dir:
+    labels = [environment["labels_hash"], point.header["environment"].get("labels_hash")]
+    if labels[0] != labels[1] and point.run_dir == run_dir:
         raise RequestError(
             f"{run_dir}: its checkpoint is of other labels, hash {labels[1]}, these are "
             f"{labels[0]}; add --resume=restart to start over"
@@ -93,12 +93,12 @@ def find(
             f"{run_dir}: its checkpoint cannot be continued exactly: {'; '.join(differences)}; "
             "add --resume=anyway to go on regardless, or --resume=restart to start over"
         )
-    if found.run_dir == run_dir and "history" in found.header:
-        _say_damage(run_dir, found.header, say)
+    if point.run_dir == run_dir and "history" in point.header:
+        _say_damage(run_dir, point.header, say)
     if differences:
-        place = f"after epoch {found.header['epoch']}, step {found.header['step']} of the next"
+        place = f"after epoch {point.header['epoch']}, step {point.header['step']} of the next"
         differed = (*differed, f"{place}: {'; '.join(differences)}")
-    return dataclasses.replace(found, differed=differed)
+    return dataclasses.replace(point, differed=differed)
 
 
 def _check_header(wanted: str, header: dict[str, Any]) -> None:
@@ -130,8 +130,8 @@ def _say_damage(run_dir: Path, header: dict[str, Any], say: Callable[[str], None
         say(f"{error}; it is written anew from the checkpoint")
 
 
-def _differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    def flat(values: dict[str, Any]) -> dict[str, Any]:
+def _differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    def flat(values: Mapping[str, Any]) -> dict[str, Any]:
         versions = dict(values.get("versions", {}))
         versions.pop("rethink_tf", None)  # what can be resumed is a matter of the format
         return {**{k: v for k, v in values.items() if k != "versions"}, **versions}
@@ -144,7 +144,7 @@ def _differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
     ]
 
 
-def _shorter(config: RunConfig, run_dir: Path, say: Callable[[str], None]) -> Found | None:
+def _shorter(config: RunConfig, run_dir: Path, say: Callable[[str], None]) -> ResumePoint | None:
     """The longest finished run beside this one that differs in having fewer epochs only."""
     wanted = dataclasses.asdict(config)
     best, best_epochs = None, 0
@@ -167,48 +167,48 @@ def _shorter(config: RunConfig, run_dir: Path, say: Callable[[str], None]) -> Fo
     if stored is None:
         return None
     say(f"{best}: the same run with {best_epochs} epochs; this one goes on from it")
-    return Found(*stored, best)
+    return ResumePoint(*stored, best)
 
 
 def begin(
-    run_dir: Path, record: dict[str, Any], found: Found | None, now: dict[str, Any]
+    run_dir: Path, record: dict[str, Any], point: ResumePoint | None, now: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """Writes config.json and cuts the history to the checkpoint; returns the lines that stay.
 
     Args:
         run_dir: of this run.
         record: what config.json says of a fresh run.
-        found: the checkpoint that it goes on from, if any.
+        point: the checkpoint that it goes on from, if any.
         now: environment and command line, added to `resumed` in config.json.
 
     Raises:
         StorageError: neither the checkpoint nor the file has the history up to the checkpoint.
     """
-    if found is None:
+    if point is None:
         results.start(run_dir, record)
         return []
-    kept = found.header.get("history")
+    kept = point.header.get("history")
     if kept is None:  # an earlier version's checkpoint
-        kept = _history_of_file(found)
-    if found.run_dir != run_dir:
+        kept = _history_of_file(point)
+    if point.run_dir != run_dir:
         results.start(run_dir, record)
-    place = {"epoch": found.header["epoch"], "step": found.header["step"]}
-    place["from"] = found.run_dir.name
+    place = {"epoch": point.header["epoch"], "step": point.header["step"]}
+    place["from"] = point.run_dir.name
     results.add_resumed(run_dir, record, place | now)
     shutil.rmtree(run_dir / results.TENSORBOARD, ignore_errors=True)
     results.rewrite_history(run_dir, kept)
     return kept
 
 
-def _history_of_file(found: Found) -> list[dict[str, Any]]:
+def _history_of_file(point: ResumePoint) -> list[dict[str, Any]]:
     """The history that lies beside a checkpoint, up to it."""
     try:
-        kept = results.read_history(found.run_dir)[: found.header["epoch"]]
+        kept = results.read_history(point.run_dir)[: point.header["epoch"]]
     except StorageError as error:
         raise StorageError(f"{error}; add --resume=restart to start over") from None
-    if len(kept) != found.header["epoch"]:
+    if len(kept) != point.header["epoch"]:
         raise StorageError(
-            f"{found.run_dir}: expected {found.header['epoch']} epochs in its history, found "
+            f"{point.run_dir}: expected {point.header['epoch']} epochs in its history, found "
             f"{len(kept)}; add --resume=restart to start over"
         )
     return kept

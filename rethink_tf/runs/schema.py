@@ -1,16 +1,195 @@
-"""What the JSON files of a run must hold: damage is refused before anyone computes with it.
+"""What the JSON files of a run hold: their keys, types and meaning; damage is refused.
 
-Knows keys and values, no file names. Imports nothing of the package but its errors.
+The typed records are the one definition: `docs/reference/files.md` is made of them, and a test
+holds a run's files against them. Knows keys and values, no file names. Imports nothing of the
+package but its errors.
 """
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NotRequired, TypedDict, get_args, get_origin, get_type_hints
 
 from rethink_tf.errors import StorageError
 
 DONE, INVALID, DIVERGED = "DONE", "INVALID", "DIVERGED"
+Number = float | None
+
+
+class EpochTiming(TypedDict):
+    """The wall-clock figures of an epoch, of the process that ended it."""
+
+    train_seconds: Annotated[float, "of training"]
+    eval_seconds: Annotated[float, "of the exact passes"]
+    images_per_second: Annotated[Number, "in training"]
+    finished: Annotated[float, "when it ended, seconds since 1970"]
+
+
+class ExactValues(TypedDict):
+    """Exact passes over all examples; null in epochs that are not evaluated."""
+
+    train_loss: Annotated[Number, "mean loss on the whole training set, given labels"]
+    train_accuracy: Annotated[Number, "accuracy on the whole training set, given labels"]
+    train_top5_accuracy: Annotated[
+        Number, "the given label is among the five largest logits; null for 5 classes or fewer"
+    ]
+    clean_accuracy: Annotated[
+        Number, "accuracy on the training examples whose given label is the true one"
+    ]
+    corrupted_accuracy: Annotated[
+        Number, "accuracy on the other (noisy) ones, given labels; `noisy` on the console"
+    ]
+    corrupted_original_accuracy: Annotated[
+        Number, "accuracy on the noisy ones, true labels; `noisy>true` on the console"
+    ]
+    test_loss: Annotated[Number, "mean loss on the test set"]
+    test_accuracy: Annotated[Number, "accuracy on the test set"]
+    test_top5_accuracy: Annotated[Number, "as `train_top5_accuracy`, on the test set"]
+    best_test_accuracy: Annotated[Number, "the best so far"]
+    best_test_epoch: Annotated[int | None, "the epoch of the best test accuracy"]
+    best_test_top5_accuracy: Annotated[Number, "the best so far"]
+
+
+class EpochValues(ExactValues):
+    """What an epoch measures."""
+
+    loss: Annotated[Number, "running mean over the epoch's own batches, each before its update"]
+    accuracy: Annotated[Number, "running mean over the same batches"]
+    learning_rate: Annotated[Number, "in this epoch"]
+    label_checksum: Annotated[
+        int | None, "checksum of the (index, given label) pairs that entered the loss"
+    ]
+
+
+class HistoryLine(EpochValues):
+    """One line of history.jsonl, an object for each epoch."""
+
+    epoch: Annotated[int, "from 1"]
+    violation: Annotated[str | None, "what was not as its seal says; it ends the run INVALID"]
+    timing: Annotated[EpochTiming, "all wall-clock figures"]
+
+
+class SealRecord(TypedDict):
+    """The seal of a split."""
+
+    examples: Annotated[int, "how many there are"]
+    labels: Annotated[int, "checksum of the (index, given label) pairs"]
+    images: Annotated[int, "checksum of the (index, image) pairs"]
+
+
+class ParentRecord(TypedDict):
+    """The run that a transferred run starts from."""
+
+    run_id: Annotated[str, "of that run, or random:DATASET"]
+    epoch: Annotated[int, "after which its weights are taken"]
+    weights_hash: Annotated[str | None, "of all its variables"]
+
+
+class CheckRecord(TypedDict):
+    """One check of the audit."""
+
+    name: Annotated[str, "of the check"]
+    passed: Annotated[bool | None, "null where it could not be tested"]
+    detail: Annotated[str, "what was measured"]
+
+
+class Facts(TypedDict):
+    """What both config.json and summary.json say of a run."""
+
+    run_id: Annotated[str, "model and hash of the resolved configuration"]
+    replicas: Annotated[int, "devices that share a batch, over all workers"]
+    workers: Annotated[int, "processes"]
+    parameters: Annotated[int, "trainable numbers of the network"]
+    classes: Annotated[int, "of the training labels"]
+    labels_hash: Annotated[str, "hash of the (index, given label) pairs"]
+    train_examples: Annotated[int, "how many there were"]
+    test_examples: Annotated[int, "how many there were"]
+    changed_fraction: Annotated[float, "share of training labels that are not the true ones"]
+    audit: Annotated[list[CheckRecord], "the checks: `name`, `passed`, `detail`"]
+    seals: Annotated[
+        dict[str, SealRecord], "of `train` and `test`: `examples`, checksums of `labels`, `images`"
+    ]
+    parent: Annotated[
+        ParentRecord | None, "`run_id`, `epoch`, `weights_hash` of the run that it started from"
+    ]
+    image_shape: Annotated[list[int], "height, width, channels of the data set's images"]
+    arrivals: Annotated[list[str], "what was changed in a model or data set of your own"]
+
+
+class Environment(TypedDict):
+    """What must not change between a checkpoint and its resume."""
+
+    versions: Annotated[dict[str, str], "of Python and of the libraries"]
+    threads: Annotated[int, "that TensorFlow computes with"]
+    xla: Annotated[bool, "whether XLA compiles the steps"]
+    replicas: Annotated[int, "devices that share a batch, over all workers"]
+    deterministic: Annotated[bool, "whether `--deterministic` was given"]
+    devices: Annotated[list[str], "what computes"]
+    labels_hash: Annotated[str, "hash of the (index, given label) pairs"]
+
+
+class ConfigRecord(Facts):
+    """config.json, written before the first epoch."""
+
+    record_format: Annotated[int, "of these files; versions that wrote no digests have none"]
+    config: Annotated[dict[str, Any], "the resolved fields"]
+    versions: Annotated[dict[str, str], "of Python and of the libraries"]
+    threads: Annotated[int, "that TensorFlow computes with"]
+    xla: Annotated[bool, "whether XLA compiles the steps"]
+    deterministic: Annotated[bool, "whether `--deterministic` was given"]
+    devices: Annotated[list[str], "what computes"]
+    argv: Annotated[list[str] | None, "the command line"]
+    git_commit: Annotated[str | None, "of the code"]
+    resumed: NotRequired[
+        Annotated[
+            list[dict[str, Any]],
+            "one entry for each resume: epoch, step, run, environment, command line",
+        ]
+    ]
+
+
+class RunTiming(TypedDict):
+    """The wall-clock figures of the last process of a run."""
+
+    seconds: Annotated[float, "in all"]
+    finished: Annotated[float, "when it ended, seconds since 1970"]
+    checkpoint_seconds: Annotated[list[float], "of each checkpoint"]
+    restore_seconds: Annotated[Number, "of the restore, null where there was none"]
+
+
+class Summary(Facts, EpochValues):
+    """summary.json, written last, by rename: the mark of a finished run."""
+
+    status: Annotated[str, "`DONE`, `INVALID` or `DIVERGED`"]
+    reason: Annotated[str | None, "why it is not `DONE`"]
+    config: Annotated[dict[str, Any], "the resolved fields"]
+    epochs: Annotated[int, "that were trained"]
+    violation: NotRequired[Annotated[str | None, "of the last epoch"]]
+    clean_fitted_since_median: Annotated[Number, "median of the column of examples.npz"]
+    clean_forgotten_median: Annotated[Number, "median of the column of examples.npz"]
+    clean_margin_median: Annotated[Number, "median of the column of examples.npz"]
+    corrupted_fitted_since_median: Annotated[Number, "the same of the noisy examples"]
+    corrupted_forgotten_median: Annotated[Number, "the same of the noisy examples"]
+    corrupted_margin_median: Annotated[Number, "the same of the noisy examples"]
+    weights_hash: Annotated[
+        str, "of all variables; with `--freeze=all_but_last`, of those of the last layer"
+    ]
+    exact: Annotated[bool, "false where the run was resumed in a changed environment"]
+    differed: Annotated[list[str], "after which epoch and step that was, and what had changed"]
+    timing: Annotated[RunTiming, "seconds of the last process: all, each checkpoint, the restore"]
+    sha256: Annotated[dict[str, str], "file name: digest of the files as the run left them"]
+
+
+def described(record: Any) -> Iterator[tuple[str, Any, str]]:
+    """The keys of a typed record in its order: (key, type, meaning)."""
+    for name, hint in get_type_hints(record, include_extras=True).items():
+        if get_origin(hint) is NotRequired:
+            (hint,) = get_args(hint)
+        kind, meaning = get_args(hint)
+        yield name, kind, meaning
+
+
 # Keys of a history and of a summary that hold a number, or null.
 NUMBERS = (
     "loss",

@@ -3,11 +3,10 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import tensorflow as tf
 
-from rethink_tf.runs import checkpoint, results
+from rethink_tf.runs import checkpoint, results, schema
 from rethink_tf.training.loop import Callback, Dispatch
 from rethink_tf.training.preemption import Stop, StoppedError
 from rethink_tf.training.recording import messages
@@ -66,7 +65,9 @@ class Checkpoints(Callback):
         seconds: that each checkpoint of this process took.
     """
 
-    def __init__(self, context: RunContext, run_dir: Path, environment: dict[str, Any], every: int):
+    def __init__(
+        self, context: RunContext, run_dir: Path, environment: schema.Environment, every: int
+    ):
         self.context, self.run_dir = context, run_dir
         self.environment, self.every = environment, every
         self.seconds: list[float] = []

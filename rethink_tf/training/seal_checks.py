@@ -16,6 +16,7 @@ from rethink_tf.corruptions.image_checksum import checksum, wrapped
 from rethink_tf.corruptions.threefry import SplitId, Stream
 from rethink_tf.errors import AuditError
 from rethink_tf.narrowing import present
+from rethink_tf.runs import schema
 
 Inputs = ReferenceInput | ReferenceFeatures
 
@@ -36,9 +37,16 @@ class Sealed:
     test_inputs: Inputs
     augment: str
 
-    def record(self) -> dict[str, dict[str, int]]:
+    def record(self) -> dict[str, schema.SealRecord]:
         """What config and summary say of the seals, by split."""
-        return {seal.split: seal.record() for seal in (self.train, self.test)}
+        return {
+            seal.split: schema.SealRecord(
+                examples=seal.num_examples,
+                labels=seal.label_checksum,
+                images=seal.image_checksum,
+            )
+            for seal in (self.train, self.test)
+        }
 
     def examples(self) -> list[int]:
         """The number of training and of test examples."""

@@ -8,7 +8,7 @@ from rethink_tf.config.run_config import RunConfig, run_id
 from rethink_tf.config.schedule import learning_rate
 from rethink_tf.data.types import Table
 from rethink_tf.errors import StorageError
-from rethink_tf.runs import checkpoint
+from rethink_tf.runs import checkpoint, schema
 from rethink_tf.training import metrics
 from rethink_tf.training.devices.workers import Workers
 from rethink_tf.training.evaluation import Evaluation
@@ -75,7 +75,7 @@ class TrainingState:
     resumed: bool = False
     compiled: bool = False
 
-    def header(self, context: RunContext, environment: dict[str, Any]) -> dict[str, Any]:
+    def header(self, context: RunContext, environment: schema.Environment) -> dict[str, Any]:
         """What a checkpoint says of the state, as JSON values.
 
         Args:

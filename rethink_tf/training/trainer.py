@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from rethink_tf import models
 from rethink_tf.audit import dataset as audit
+from rethink_tf.audit.check import Check
 from rethink_tf.config.flags import Options
 from rethink_tf.config.run_config import RunConfig, resolve, run_id
 from rethink_tf.corruptions import checksum
@@ -24,7 +25,7 @@ from rethink_tf.environment import git_commit
 from rethink_tf.errors import RequestError
 from rethink_tf.narrowing import present
 from rethink_tf.printable import printable
-from rethink_tf.runs import checkpoint, pretrained, results, resume
+from rethink_tf.runs import checkpoint, pretrained, results, resume, schema
 from rethink_tf.runs.pretrained import Parent
 from rethink_tf.training import input_pipeline, metrics, transfer
 from rethink_tf.training.callbacks import (
@@ -277,7 +278,7 @@ def build(
     )
 
 
-def facts_of(config: RunConfig, started: Started, data: Prepared, steps: Steps) -> dict[str, Any]:
+def facts_of(config: RunConfig, started: Started, data: Prepared, steps: Steps) -> schema.Facts:
     """What both config.json and summary.json say of a run, by their keys."""
     train, test = data.learner.train, data.learner.test
     return {
@@ -290,7 +291,7 @@ def facts_of(config: RunConfig, started: Started, data: Prepared, steps: Steps) 
         "train_examples": train.num_examples,
         "test_examples": test.num_examples,
         "changed_fraction": float(np.mean(train.given != train.true)),
-        "audit": [dataclasses.asdict(check) for check in data.audited.checks],
+        "audit": [check_record(check) for check in data.audited.checks],
         "seals": data.learner.sealed.record(),
         "parent": data.parent.record() if data.parent else None,
         "image_shape": list(data.info.image_shape),
@@ -300,9 +301,14 @@ def facts_of(config: RunConfig, started: Started, data: Prepared, steps: Steps) 
     }
 
 
+def check_record(check: Check) -> schema.CheckRecord:
+    """A check of the audit as config.json and summary.json have it."""
+    return {"name": check.name, "passed": check.passed, "detail": check.detail}
+
+
 def environment_of(
-    options: Options, started: Started, facts: dict[str, Any], xla: bool
-) -> dict[str, Any]:
+    options: Options, started: Started, facts: schema.Facts, xla: bool
+) -> schema.Environment:
     """What must not change between a checkpoint and its resume."""
     platform = devices.describe()
     return {
@@ -323,8 +329,8 @@ def find_checkpoint(
     argv: list[str] | None,
     say: Say,
     workers: Workers,
-    facts: dict[str, Any],
-    environment: dict[str, Any],
+    facts: schema.Facts,
+    environment: schema.Environment,
 ) -> tuple[bytes, float | None]:
     """Begins the run's folder, or finds where it stopped.
 
@@ -340,7 +346,7 @@ def find_checkpoint(
     }
 
     def begin() -> bytes:
-        found = resume.find(config, run_dir, environment, options.resume, say)
+        found = resume.resume_point(config, run_dir, environment, options.resume, say)
         history = resume.begin(run_dir, record, found, {"environment": environment, "argv": argv})
         if found is None:
             return b""
@@ -386,7 +392,7 @@ def resume_state(
     return seconds
 
 
-def audit_predictions(context: RunContext, facts: dict[str, Any]) -> tuple[str, str | None]:
+def audit_predictions(context: RunContext, facts: schema.Facts) -> tuple[str, str | None]:
     """Tests that a run on nothing but noise predicts true test labels at chance.
 
     The check joins those of `facts`.
@@ -400,7 +406,7 @@ def audit_predictions(context: RunContext, facts: dict[str, Any]) -> tuple[str, 
     seal = context.sealed.test
     evaluated = context.evaluation.evaluate(resident, test.num_examples, seal=seal)
     chance = audit.after_training(test.true, evaluated.predicted, test.num_classes)
-    facts["audit"].append(dataclasses.asdict(chance))
+    facts["audit"].append(check_record(chance))
     if violation := context.agreed_violation():
         return results.INVALID, violation
     if chance.passed is False:
@@ -412,7 +418,7 @@ def finish(
     context: RunContext,
     state: TrainingState,
     run_dir: Path,
-    facts: dict[str, Any],
+    facts: schema.Facts,
     status: str,
     reason: str | None,
     timing: dict[str, Any],
@@ -476,9 +482,9 @@ def _predicts_nothing(config: RunConfig) -> bool:
 def _introduction(
     config: RunConfig,
     options: Options,
-    facts: dict[str, Any],
+    facts: schema.Facts,
     data: Prepared,
-    environment: dict[str, Any],
+    environment: schema.Environment,
 ) -> str:
     """What is printed before training; with --verbose the whole configuration."""
     checks, train, test = data.audited.checks, data.learner.train, data.learner.test

@@ -113,7 +113,7 @@ def test_a_seal_of_whole_numbers_is_that_of_the_source():
     part = split()
     found = seal.seal(part, part.labels, part.images, ORIGINAL)
     np.testing.assert_array_equal(found.words, image_words(IMAGES, INDEX))
-    assert found.record()["examples"] == 40
+    assert found.num_examples == 40
     for array in (found.index, found.true, found.given, found.words):
         assert not array.flags.writeable
     with pytest.raises(AuditError, match=r"images_sealed_train: FAILED \(1 of 40 images are"):

@@ -25,7 +25,7 @@ def resolved(**changes):
 
 def find(run_dir, mode="exact", wanted=None, said=None, **changes):
     say = [].append if said is None else said.append
-    return resume.find(wanted or resolved(), run_dir, ENVIRONMENT | changes, mode, say)
+    return resume.resume_point(wanted or resolved(), run_dir, ENVIRONMENT | changes, mode, say)
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def place_of_runs(folder):
     found = SimpleNamespace(folder=folder, resumed=[], **runs)
 
     def as_far_as_the_resume(wanted, run_dir, options, argv, say, stop, started):
-        where = resume.find(wanted, run_dir, ENVIRONMENT, options.resume, say)
+        where = resume.resume_point(wanted, run_dir, ENVIRONMENT, options.resume, say)
         history = resume.begin(run_dir, RECORD, where, {"argv": argv})
         found.resumed.append((where.header["epoch"] if where else 0, history))
         return SUMMARY
