@@ -23,7 +23,7 @@ from rethink_tf.data.label_file import as_labels
 from rethink_tf.data.types import Split
 from rethink_tf.errors import RequestError
 from rethink_tf.runs import agreement, request, results
-from rethink_tf.runs.record import RunRecord, Runs
+from rethink_tf.runs.finished_run import RunRecord, Runs
 from rethink_tf.storage import paths
 
 SPLITS = {"train": SplitId.TRAIN, "test": SplitId.TEST}

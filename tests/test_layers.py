@@ -69,8 +69,8 @@ NOT_LIGHT = ["audit.pixels", "experiments.kernels.data", "experiments.kernels.so
 # These do not even import it inside a function.
 NEVER_HEAVY = [
     "audit.check",
-    "audit.dataset",
     "audit.label_checks",
+    "audit.noise_checks",
     "audit.label_kinds",
     "audit.verdict",
     "cli.app",

@@ -74,42 +74,20 @@ def run(
         AuditError: a pass took other images or signs than the sealed ones.
     """
     require_no_labels(config)
-    from rethink_tf.training import input_pipeline, trainer, transfer
-    from rethink_tf.training.devices import setup as devices
+    from rethink_tf.training import input_pipeline
 
     source = input_pipeline.load(config, data_dir=data_dir, cache_dir=cache_dir, say=say)
     audited = input_pipeline.audited(source)
-    sealed = input_pipeline.sealed(config, source, audited)
     table, epochs = audited.train, epochs or config.epochs
     say(
         f"{config.model} with two outputs on random signs of {table.num_examples:,} images of "
         f"{content_hash.shown(config.dataset)}, {epochs} epochs; drawn: {draws}"
     )
-    strategy = devices.strategy("one_device")
     outcomes = []
     for draw in range(draws):
-        # No accuracy ends it: what is sought is the best that can be fitted.
-        own = dataclasses.replace(
-            config,
-            seed=(config.seed + draw) % 2**32,
-            epochs=epochs,
-            stop_at_train_accuracy=None,
-        )
-        given = signs(table.index, seed=config.seed, draw=draw)
-        # Drawn anew, of the seal's own identities.
-        own_signs = signs(sealed.train.index, seed=config.seed, draw=draw)
-        learner = transfer.learner(
-            own,
-            None,
-            dataclasses.replace(table, true=given, given=given, num_classes=2),
-            audited.test,
-            source.preprocess,
-            sealed=sealed.with_labels(own_signs),
-            build=trainer.build_model,
-            say=say,
-        )
         name = f"signs {draw + 1} of {draws}"
-        by_epoch = _fit(own, learner, strategy, name, progress)
+        own, learner = _signed(config, draw, epochs, source, audited, say)
+        by_epoch = _fit(own, learner, name, progress)
         correlation = by_epoch[-1][1]
         outcomes.append({"correlation": correlation, "by_epoch": by_epoch})
         say(f"{name}: correlation {correlation:.4f} after {epochs} epochs")
@@ -124,22 +102,54 @@ def run(
     }
 
 
+def _signed(
+    config: RunConfig,
+    draw: int,
+    epochs: int,
+    source: Any,
+    audited: Any,
+    say: Callable[[str], None],
+) -> tuple[RunConfig, Any]:
+    """The configuration of a draw, and the `transfer.Learner` of two outputs and these signs."""
+    from rethink_tf.training import input_pipeline, trainer, transfer
+
+    # No accuracy ends it: what is sought is the best that can be fitted.
+    seed = (config.seed + draw) % 2**32
+    own = dataclasses.replace(config, seed=seed, epochs=epochs, stop_at_train_accuracy=None)
+    table, sealed = audited.train, input_pipeline.sealed(config, source, audited)
+    given = signs(table.index, seed=config.seed, draw=draw)
+    # Drawn anew, of the seal's own identities.
+    own_signs = signs(sealed.train.index, seed=config.seed, draw=draw)
+    learner = transfer.learner(
+        own,
+        None,
+        dataclasses.replace(table, true=given, given=given, num_classes=2),
+        audited.test,
+        source.preprocess,
+        sealed=sealed.with_labels(own_signs),
+        build=trainer.build_model,
+        say=say,
+    )
+    return own, learner
+
+
 def _fit(
     config: RunConfig,
     learner: Any,
-    strategy: Any,
     name: str,
     progress: Callable[[str, float], object],
 ) -> list[list[float]]:
     """Trains on one draw of the signs as a run trains; [epoch, correlation] of evaluated epochs."""
     from rethink_tf.runs import results
     from rethink_tf.training import trainer
+    from rethink_tf.training.devices import setup as devices
     from rethink_tf.training.devices.workers import Workers
     from rethink_tf.training.loop import Callback, Dispatch, train_epochs
     from rethink_tf.training.per_example import Record
     from rethink_tf.training.state import TrainingState
 
     by_epoch: list[list[float]] = []
+    strategy = devices.strategy("one_device")
     context = trainer.build(config, learner, strategy, Workers(), xla=False, test_too=False)
 
     class Correlations(Callback):

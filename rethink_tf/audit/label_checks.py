@@ -1,203 +1,97 @@
-"""What labels drawn by a stated rule must look like: checks that need no reference.
+"""Measures what the pipeline really yields, and refuses a run that is not what it says.
 
-They hold for anyone's labels, and judge what the pipeline yields as well. Imports no TensorFlow.
+The strongest checks come first: every given label against the NumPy reference, every true
+label against the source. The others need no reference, so they hold for anyone's labels.
+Imports no TensorFlow.
 """
 
-import math
+from typing import Any
 
 import numpy as np
-from scipy import stats
 
-from rethink_tf.audit.check import TAIL, Check
-from rethink_tf.audit.label_order import changed_by_position, new_labels_by_order
-from rethink_tf.audit.label_pairs import Labels
-from rethink_tf.corruptions.labels import expected_changed
-
-# Where few are expected (5 in a cell, 10 pairs), statistics lie beyond a limit of chance 1e-7 up to
-# about ten times as often as their curves say (simulated, some 10 million draws each).
-LIMIT = TAIL / 10
-CHANCE_Z = 5.0
+from rethink_tf.audit import noise_checks
+from rethink_tf.audit.check import Z_LIMIT, Check, equal
+from rethink_tf.audit.label_pairs import Labels, transitions
+from rethink_tf.corruptions.corruption import Corruption
+from rethink_tf.errors import AuditError
 
 
-def checks_of_noise(case: Labels, corrupt: float | None, label_noise: str) -> list[Check]:
-    """All checks of labels that a kind of noise is said to have drawn.
+def before_training(
+    first: Any,
+    second: Any,
+    test: Any,
+    *,
+    source: Any,
+    test_source: Any,
+    reference: np.ndarray,
+    corruption: Corruption,
+) -> list[Check]:
+    """All checks of the labels that the pipeline yields.
 
     Args:
-        case: the labels, in the order of the examples' identities where these are known.
-        corrupt: probability of replacement; None where it is not known.
-        label_noise: one of `corruptions.LABEL_NOISE`.
+        first, second: training Tables of two passes over the pipeline.
+        test: Table of the test set.
+        source, test_source: the Splits that the pipeline read.
+        reference: int32 [N], the labels that the NumPy reference gives for `source`.
+        corruption: as configured. The labels of a file may be of any kind: of them only what holds
+            for all kinds is checked.
     """
-    checks = [] if corrupt is None else [changed_count(case, corrupt, label_noise)]
-    if corrupt == 0:
-        return checks
-    if label_noise == "pair_flip":
-        checks += [to_next_class(case), class_rates(case)]
-        return [*checks, changed_by_position(case, pooled=True)]
-    checks += [*evenness(case), class_rates(case), not_a_permutation(case)]
-    return [*checks, changed_by_position(case, pooled=True), new_labels_by_order(case, even=True)]
+    k = source.num_classes
+    checks = [
+        equal("index_equals_source", first.index, source.index, "identities"),
+        equal("given_equals_reference", first.given, reference, "given labels"),
+        equal("true_equals_source", first.true, source.labels, "true labels"),
+    ]
+    case = Labels(first.true, first.given, k, first.index)
+    # What is no class fails the comparisons above, and is in no table.
+    classes = 0 <= min(case.true.min(), case.given.min())
+    classes = classes and max(case.true.max(), case.given.max()) < k
+    if corruption.labels_from is None and classes:
+        checks += noise_checks.checks_of_noise(case, corruption.corrupt, corruption.label_noise)
+    checks.append(equal("same_over_two_passes", second.given, first.given, "given labels"))
+    # Accuracy is taken against `true`; both names must hold the source's labels.
+    for name, labels in (("untouched", test.given), ("equal_source", test.true)):
+        checks.append(equal(f"test_labels_{name}", labels, test_source.labels, "test labels"))
+    checks.append(equal("test_index_equals_source", test.index, test_source.index, "identities"))
+    return checks
 
 
-def changed_count(case: Labels, corrupt: float, label_noise: str = "uniform") -> Check:
-    """The number of changed labels within the exact binomial tails of p(1 - 1/K)."""
-    n, expected = len(case.true), expected_changed(corrupt, case.num_classes, label_noise)
-    changed = int(case.changed.sum())
-    low, high = stats.binom.ppf([TAIL, 1 - TAIL], n, expected)
-    detail = (
-        f"{changed / n:.4f} changed, expected {expected:.4f} within {low / n:.4f} to {high / n:.4f}"
+def refuse_failures(checks: list[Check]) -> None:
+    """Raises AuditError with the measured numbers of every failed check."""
+    failed = [str(check) for check in checks if check.passed is False]
+    if failed:
+        raise AuditError(
+            "audit: the pipeline does not yield what was asked for: " + "; ".join(failed)
+        )
+
+
+def after_training(true: np.ndarray, predicted: np.ndarray, num_classes: int) -> Check:
+    """Whether chance explains the accuracy on clean test labels of a run on random labels.
+
+    Test images of one class share their predictions, so accuracies scatter far more than a
+    binomial. Under random labels every renaming of the predicted classes is equally likely; over
+    all renamings the accuracy has mean 1/K and variance ||D||^2/(K-1), D being the confusion matrix
+    over n, centred by rows and columns; q(1-q)/n is added for the sampling of the test set.
+
+    Args:
+        true: int [n], clean test labels.
+        predicted: int [n].
+        num_classes: K.
+
+    Returns:
+        A Check that fails for |z| > 5; "not testable" for fewer than 7 classes.
+    """
+    # |z| is at most K - 1, so with few classes the limit is never reached.
+    if num_classes - 1 <= Z_LIMIT:
+        return Check("test_at_chance", None, f"{num_classes} classes are too few to tell")
+    n, q = len(true), 1 / num_classes
+    table = transitions(true, predicted, num_classes) / n
+    centred = table - table.mean(axis=0) - table.mean(axis=1, keepdims=True) + table.mean()
+    std = np.sqrt(q * (1 - q) / n + (centred**2).sum() / (num_classes - 1))
+    accuracy = float(np.trace(table))
+    z = (accuracy - q) / std
+    return Check(
+        "test_at_chance",
+        bool(abs(z) <= Z_LIMIT),
+        f"test accuracy {accuracy:.4f}, chance {q:.4f} +- {std:.4f}, z = {z:.1f}",
     )
-    return Check("changed_count", low <= changed <= high, detail)
-
-
-def evenness(case: Labels) -> list[Check]:
-    """Three tests of whether changed labels go evenly to all other classes, densest first."""
-    return [uniformity(case), received_evenly(case), coincidences(case)]
-
-
-def _chi_squared(name: str, observed: np.ndarray, expected: np.ndarray, freedom: int) -> Check:
-    if freedom < 1 or expected.min() < 5:
-        least = expected.min() if expected.size else 0.0
-        detail = f"expected counts from {least:.2f}, needs 5; {max(freedom, 0)} degrees of freedom"
-        return Check(name, None, detail)
-    chi2 = float(((observed - expected) ** 2 / expected).sum())
-    p = float(stats.chi2.sf(chi2, freedom))
-    return Check(name, p >= LIMIT, f"chi-squared {chi2:.1f} on {freedom} degrees, p {p:.2g}")
-
-
-def _one_class(name: str, observed: np.ndarray, trials: np.ndarray, share: float) -> Check | None:
-    """A failure where one class alone has more or fewer than chance explains; None where none has.
-
-    By the binomial tails, so it holds for any counts, and sees one class among a thousand, which a
-    sum over all classes does not.
-    """
-    tails = stats.binom.cdf(observed, trials, share), stats.binom.sf(observed - 1, trials, share)
-    tails = np.minimum(*tails)
-    worst = int(tails.argmin())
-    p = float(tails[worst]) * 2 * len(observed)  # either side, any class
-    if p >= LIMIT:
-        return None
-    detail = f"{observed[worst]} for class {worst}, expected {trials[worst] * share:.1f}, p {p:.2g}"
-    return Check(name, False, detail)
-
-
-def uniformity(case: Labels) -> Check:
-    """Chi-squared of the changed examples: each class goes evenly to all others.
-
-    Catches classes that were merely renamed, whose changed fraction can be right by chance.
-    """
-    k, moved = case.num_classes, case.flows.sum(axis=1)
-    cells = ~np.eye(k, dtype=bool) & (moved > 0)[:, None]
-    expected = np.repeat(moved[:, None] / max(k - 1, 1), k, axis=1)
-    freedom = int(np.sum(moved > 0)) * (k - 2)
-    return _chi_squared("uniformity", case.flows[cells], expected[cells], freedom)
-
-
-def received_evenly(case: Labels) -> Check:
-    """Whether all classes receive their share; testable where `uniformity` has too few per cell."""
-    name, k, moved = "received_evenly", case.num_classes, case.flows.sum(axis=1)
-    if k < 3:
-        return Check(name, None, "two classes: there is but one other")
-    received, others = case.flows.sum(axis=0), moved.sum() - moved
-    alone = _one_class(name, received, others, 1 / (k - 1))
-    return alone or _chi_squared(name, received, others / (k - 1), k - 1)
-
-
-def coincidences(case: Labels) -> Check:
-    """Whether two changed examples of a class meet in a new class as seldom as they should.
-
-    Holds for sparse tables too: under even noise the pairs are independent two by two, which gives
-    the exact variance, and with the triangles of pairs the exact skewness of a Pearson curve. Where
-    the table is dense that is a chi-squared.
-    """
-    name, rows = "coincidences", case.flows.sum(axis=1).astype(float)
-    pairs, triples = (rows * (rows - 1) / 2).sum(), (rows * (rows - 1) * (rows - 2) / 6).sum()
-    chance = 1 / max(case.num_classes - 1, 1)
-    expected, variance = pairs * chance, pairs * chance * (1 - chance)
-    if variance > 0:
-        third = variance * (1 - 2 * chance) + 6 * triples * chance**2 * (1 - chance)
-        # A count of at least `met`, hence the half.
-        curve = stats.pearson3(third / variance**1.5, expected + 0.5, math.sqrt(variance))
-    if expected < 10 or variance == 0 or curve.sf(pairs) >= LIMIT:  # even if all meet in one class
-        return Check(name, None, f"{pairs:.0f} pairs of changed examples are too few")
-    met = float((case.flows * (case.flows - 1.0) / 2).sum())
-    p = float(curve.sf(met))
-    return Check(name, p >= LIMIT, f"{met:.0f} pairs, expected {expected:.1f}, p {p:.2g}")
-
-
-def class_rates(case: Labels) -> Check:
-    """Whether the same share was changed of every true class that is large enough to tell."""
-    name, size, moved = "class_rates", case.table.sum(axis=1), case.flows.sum(axis=1)
-    share = moved.sum() / size.sum()
-    if share in (0, 1):
-        return Check(name, None, f"{'all' if share else 'none'} changed in every class")
-    if alone := _one_class(name, moved, size, share):
-        return alone
-    large = size * min(share, 1 - share) >= 5.5
-    if large.sum() > 1:
-        size, moved = size[large], moved[large]
-    share = moved.sum() / max(size.sum(), 1)
-    observed, expected = np.stack([moved, size - moved]), np.outer([share, 1 - share], size)
-    return _chi_squared(name, observed, expected, len(size) - 1)
-
-
-def to_next_class(case: Labels) -> Check:
-    """Whether every changed label is its true class plus one, modulo the number of classes."""
-    stray = int(np.sum(case.changed & (case.given != (case.true + 1) % case.num_classes)))
-    detail = f"{stray} of {int(case.changed.sum())} changed labels are not the next class"
-    return Check("to_next_class", stray == 0, detail)
-
-
-def not_a_permutation(case: Labels) -> Check:
-    """Class counts must move: labels drawn anew do not keep every count to the last one.
-
-    Catches labels that were permuted among examples, over the whole set or within batches.
-    """
-    k, moved = case.num_classes, int(case.changed.sum())
-    largest = int(np.abs(case.table.sum(axis=0) - case.table.sum(axis=1)).max())
-    # Normal approximation of all K counts of in- less outgoing labels being zero.
-    log_chance = 0.0
-    if moved:
-        log_chance = 0.5 * np.log(k) - (k - 1) / 2 * np.log(4 * np.pi * moved / k)
-    if log_chance > np.log(TAIL):
-        return Check("not_a_permutation", None, f"{moved} changed labels are too few to tell")
-    detail = f"class counts differ by up to {largest} from those of the true labels"
-    return Check("not_a_permutation", largest > 0, detail)
-
-
-def _without_rare(table: np.ndarray) -> np.ndarray:
-    """A table whose rows of less than a fifth of the mean are one row, being of no known law."""
-    size = table.sum(axis=1)
-    rare = size * 5 * len(size) < size.sum()
-    merged = table[rare].sum(axis=0, keepdims=True)
-    return np.concatenate([table[~rare], merged]) if merged.any() else table[~rare]
-
-
-def independence(case: Labels) -> Check:
-    """Whether given labels know nothing of the true ones, as labels in another order do not.
-
-    Under all orders of the given labels Pearson's chi-squared has the exact mean and variance of
-    Lewis, Saunders and Westcott (1984), which a gamma distribution is given, and the number of
-    examples that agree those of a permutation (Hoeffding, 1951). Passes where both lie within
-    their laws and enough examples are there to see that a tenth of the labels were kept.
-    """
-    name, n = "independence", len(case.true)
-    rows, columns = (case.table.sum(axis=axis).astype(float) for axis in (1, 0))
-    agree, pairs = float(np.trace(case.table)), rows * columns
-    chance = float(pairs.sum()) / n
-    centred = pairs.sum() - (rows * columns**2 + columns * rows**2).sum() / n + chance**2
-    std = math.sqrt(max(float(centred), 0.0) / max(n - 1, 1))
-    cells = _without_rare(_without_rare(case.table).T).T
-    rows, columns = cells.sum(axis=1).astype(float), cells.sum(axis=0).astype(float)
-    r, c = cells.shape
-    if min(r, c) < 2 or n < 8 or 2 * CHANCE_Z * std > 0.1 * (n - chance):
-        return Check(name, None, f"{n} examples are too few to tell")
-    chi2 = n * (float((cells**2.0 / rows[:, None] / columns).sum()) - 1)
-    sides = [(size - 1) * (n - size) / (n - 1) for size in (r, c)]
-    spreads = [(n * float((1 / x).sum()) - len(x) ** 2) / (n - 2) for x in (rows, columns)]
-    mean = n / (n - 1) * (r - 1) * (c - 1)
-    variance = 2 * n / (n - 3) * (sides[0] - spreads[0]) * (sides[1] - spreads[1])
-    variance += n**2 / (n - 1) * spreads[0] * spreads[1]
-    law = stats.gamma(mean**2 / variance, scale=variance / mean)
-    p, z = 2 * float(min(law.sf(chi2), law.cdf(chi2))), (agree - chance) / std
-    detail = f"{agree / n:.4f} agree, chance {chance / n:.4f} +- {std / n:.4f}; chi-squared "
-    detail += f"{chi2:,.1f} on {(r - 1) * (c - 1):,} degrees, p {p:.2g}"
-    return Check(name, abs(z) <= CHANCE_Z and p >= TAIL, detail)

@@ -11,14 +11,14 @@ import numpy as np
 from scipy import stats
 
 from rethink_tf.audit.check import TAIL
-from rethink_tf.audit.label_checks import (
+from rethink_tf.audit.label_order import changed_by_position, new_labels_by_order
+from rethink_tf.audit.noise_checks import (
     Labels,
     class_rates,
     evenness,
     independence,
     not_a_permutation,
 )
-from rethink_tf.audit.label_order import changed_by_position, new_labels_by_order
 
 KINDS = (
     "untouched",
@@ -46,11 +46,11 @@ SURE = -math.log(TAIL)
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
+class LabelKind:
     """A kind, a phrase that continues "these labels are", and what was measured."""
 
     kind: str
-    words: str
+    message: str
     figures: dict
 
 
@@ -61,20 +61,20 @@ def interval(count: int, n: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _untouched(case: Labels) -> Found | None:
+def _untouched(case: Labels) -> LabelKind | None:
     if not case.changed.any():
-        return Found("untouched", f"untouched: all {len(case.true):,} equal the true ones", {})
+        return LabelKind("untouched", f"untouched: all {len(case.true):,} equal the true ones", {})
     return None
 
 
-def _constant(case: Labels) -> Found | None:
+def _constant(case: Labels) -> LabelKind | None:
     only = int(case.given[0])
     if (case.given == only).all() and (len(case.given) - 1) * math.log(case.num_classes) > SURE:
-        return Found("constant", f"constant: every one is class {only}, {case.count}", {})
+        return LabelKind("constant", f"constant: every one is class {only}, {case.count}", {})
     return None
 
 
-def _flow_words(case: Labels, limit: int = 6) -> str:
+def _largest_flows(case: Labels, limit: int = 6) -> str:
     """The largest flows from class to class, as in `3 -> 5 (0.31 of class 3)`."""
     flows, size, k = case.flows, case.table.sum(axis=1), case.num_classes
     largest = np.argsort(-flows, axis=None, kind="stable")[:limit]
@@ -83,7 +83,7 @@ def _flow_words(case: Labels, limit: int = 6) -> str:
     return text + (", ..." if (flows > 0).sum() > len(cells) else "")
 
 
-def _fixed_map(case: Labels) -> Found | None:
+def _fixed_map(case: Labels) -> LabelKind | None:
     """Each class goes to one class only: `renamed`, `pair_flip`, or `asymmetric`."""
     k, flows, size = case.num_classes, case.flows, case.table.sum(axis=1)
     touched, moved = np.flatnonzero(flows.any(axis=1)), int(flows.sum())
@@ -109,24 +109,26 @@ def _fixed_map(case: Labels) -> Found | None:
     all_move = len(touched) == len(settled)
     if full and all_move and len(offset) == 1 and abs(offset[0]) == 1 and ends == {k - 2, k - 1}:
         more = "greater" if offset[0] > 0 else "less"
-        words = f"renamed: every number is {more} by one, as if counted from another start"
-        return Found("renamed", f"{words}; {case.count}", figures)
+        message = f"renamed: every number is {more} by one, as if counted from another start"
+        return LabelKind("renamed", f"{message}; {case.count}", figures)
     if k > 2 and even and all_move and (to[touched] == (touched + 1) % k).all():
         low, high = interval(moved, len(case.true))
         figures |= {"p_estimate": share, "p_low": low, "p_high": high}
-        words = f"pair flips at p about {share:.2f} (95% interval {low:.3f} to {high:.3f})"
-        return Found(
-            "pair_flip", f"{words}: changed ones go to the next class; {case.count}", figures
+        message = f"pair flips at p about {share:.2f} (95% interval {low:.3f} to {high:.3f})"
+        return LabelKind(
+            "pair_flip", f"{message}: changed ones go to the next class; {case.count}", figures
         )
     if one_to_one and even and (full or 2 * len(touched) > len(settled)):
-        words = f"the true ones with {len(touched)} classes merely renamed, {of} of their examples"
-        return Found("renamed", f"{words}: {_flow_words(case)}; {case.count}", figures)
+        message = (
+            f"the true ones with {len(touched)} classes merely renamed, {of} of their examples"
+        )
+        return LabelKind("renamed", f"{message}: {_largest_flows(case)}; {case.count}", figures)
     merged = "" if one_to_one or not full else "a fixed map that merges classes, "
-    words = f"asymmetric: {merged}each changed class goes to one other: {_flow_words(case)}"
-    return Found("asymmetric", f"{words}; {case.count}", figures)
+    message = f"asymmetric: {merged}each changed class goes to one other: {_largest_flows(case)}"
+    return LabelKind("asymmetric", f"{message}; {case.count}", figures)
 
 
-def _full_map(case: Labels) -> Found | None:
+def _full_map(case: Labels) -> LabelKind | None:
     return _fixed_map(case) if not np.diag(case.table).any() else None
 
 
@@ -135,13 +137,15 @@ def _at_lag(lag: int, n: int) -> tuple[slice, slice]:
     return slice(max(lag, 0), n + min(lag, 0)), slice(max(-lag, 0), n - max(lag, 0))
 
 
-def _shift_found(case: Labels, lag: int, agree: float, text: str) -> Found:
+def _shift_kind(case: Labels, lag: int, agree: float, text: str) -> LabelKind:
     side = "before" if lag > 0 else "after"
-    words = f"shifted: {text} the true one {abs(lag)} position{'s'[: abs(lag) > 1]} {side}"
-    return Found("shifted", f"{words} (misaligned); {case.count}", {"lag": lag, "share": agree})
+    message = f"shifted: {text} the true one {abs(lag)} position{'s'[: abs(lag) > 1]} {side}"
+    return LabelKind(
+        "shifted", f"{message} (misaligned); {case.count}", {"lag": lag, "share": agree}
+    )
 
 
-def _shifted(case: Labels) -> Found | None:
+def _shifted(case: Labels) -> LabelKind | None:
     """Every label is that of the example `lag` positions before, from some position on."""
     n, first = len(case.true), int(case.changed.argmax())
     for lag in (lag for lag in LAGS if abs(lag) < n):
@@ -154,11 +158,11 @@ def _shifted(case: Labels) -> Found | None:
             evidence = -len(same[start:]) * math.log(max(case.chance, 0.5)) if moved > 4 else 0
         if same[start:].all() and evidence > SURE + math.log(len(LAGS)):
             text = "each is" if same.all() else f"from position {first} on each is"
-            return _shift_found(case, lag, float(same.mean()), text)
+            return _shift_kind(case, lag, float(same.mean()), text)
     return None
 
 
-def _partly_shifted(case: Labels) -> Found | None:
+def _partly_shifted(case: Labels) -> LabelKind | None:
     """A share of labels follows a neighbour, beyond what each example's own class explains."""
     n, best = len(case.true), (SHIFTED_SHARE, 0)
     goes = case.table / np.maximum(case.table.sum(axis=1, keepdims=True), 1)
@@ -171,14 +175,14 @@ def _partly_shifted(case: Labels) -> Found | None:
         if excess > 8 * std and share > best[0]:
             best = (share, lag)
     if best[1]:
-        return _shift_found(case, best[1], best[0], f"a share of about {best[0]:.2f} is")
+        return _shift_kind(case, best[1], best[0], f"a share of about {best[0]:.2f} is")
     return None
 
 
-def _permuted_in_batches(case: Labels) -> Found | None:
+def _permuted_in_batches(case: Labels) -> LabelKind | None:
     """Class counts are kept in every batch of B; the smallest such B of all sizes, not of a list.
 
-    Each class weighs a random word: the running sum of given less true words is zero, but for
+    Each class weighs a random word: the running sum of given less true message is zero, but for
     chances of 2**-64, just where all class counts agree up to there.
     """
     n, k = len(case.true), case.num_classes
@@ -193,13 +197,13 @@ def _permuted_in_batches(case: Labels) -> Found | None:
         # As in `not_a_permutation`; a batch's last moved label alone is forced to one of K - 1.
         log_chance = 0.5 * math.log(k) - (k - 1) / 2 * np.log(4 * math.pi * each / k)
         if -np.minimum(log_chance, -math.log(max(k - 1, 2))).sum() > SURE + math.log(n):
-            words = f"permuted in batches of {size}: each batch keeps its class counts exactly"
+            message = f"permuted in batches of {size}: each batch keeps its class counts exactly"
             figures = {"batch": int(size), "batches": n // int(size)}
-            return Found("permuted_in_batches", f"{words}; {case.count}", figures)
+            return LabelKind("permuted_in_batches", f"{message}; {case.count}", figures)
     return None
 
 
-def _permuted(case: Labels) -> Found | None:
+def _permuted(case: Labels) -> LabelKind | None:
     check = not_a_permutation(case)
     if check.passed is not False:
         return None
@@ -209,27 +213,27 @@ def _permuted(case: Labels) -> Found | None:
     elif (case.given == case.true[::-1]).all():
         how = "in reverse order"
     share = min(float(case.changed.mean()) / (1 - case.chance), 1.0)
-    words = f"a permutation of the true ones, {how}: every class count is kept exactly"
-    words += f", a share of about {share:.2f} dealt anew; {case.count}"
-    return Found("permuted", words, {"share": share})
+    message = f"a permutation of the true ones, {how}: every class count is kept exactly"
+    message += f", a share of about {share:.2f} dealt anew; {case.count}"
+    return LabelKind("permuted", message, {"share": share})
 
 
-def _drawn(case: Labels) -> Found:
+def _drawn(case: Labels) -> LabelKind:
     """What is left: labels drawn evenly, unevenly, or too few to tell."""
     n, k, moved = len(case.true), case.num_classes, int(case.changed.sum())
     even, rates = evenness(case), class_rates(case)
     if any(check.passed is False for check in even):
-        words = f"asymmetric: changed, but not evenly to all classes: {_flow_words(case)}"
-        return Found("asymmetric", f"{words}; {case.count}", {})
+        message = f"asymmetric: changed, but not evenly to all classes: {_largest_flows(case)}"
+        return LabelKind("asymmetric", f"{message}; {case.count}", {})
     if rates.passed is False:
         size = case.table.sum(axis=1)
         share = case.flows.sum(axis=1)[size > 0] / size[size > 0]
         low, high = share.argmin(), share.argmax()
-        words = f"class-dependent: changed at rates from {share[low]:.2f} (class "
-        words += f"{np.flatnonzero(size)[low]}) to {share[high]:.2f} (class "
-        words += f"{np.flatnonzero(size)[high]}), evenly to the others; {case.count}"
-        return Found(
-            "class_dependent", words, {"lowest_rate": share[low], "highest_rate": share[high]}
+        message = f"class-dependent: changed at rates from {share[low]:.2f} (class "
+        message += f"{np.flatnonzero(size)[low]}) to {share[high]:.2f} (class "
+        message += f"{np.flatnonzero(size)[high]}), evenly to the others; {case.count}"
+        return LabelKind(
+            "class_dependent", message, {"lowest_rate": share[low], "highest_rate": share[high]}
         )
     most, (low, high), share = 1 - 1 / k, interval(moved, n), moved / n
     tested = rates.passed is not None if k < 3 else any(check.passed for check in even)
@@ -240,33 +244,37 @@ def _drawn(case: Labels) -> Found:
         "exclude_true_p": share,
     }
     if not tested:
-        words = f"too few to tell by which rule: {case.count}; nothing speaks against uniform at p "
-        words += f"from {figures['p_low']:.2f} to {figures['p_high']:.2f}"
-        return Found("unclear", words, figures)
-    if moved > stats.binom.ppf(1 - TAIL, n, most):
-        words = f"changed with the true class excluded at p about {share:.2f} (95% interval "
-        words += f"{low:.3f} to {high:.3f}): {case.count}, more than uniform allows ({most:.4f})"
-        words += "; with two classes a pair flip is the same" if k < 3 else ""
-        return Found(
-            "exclude_true", words, figures | {"p_estimate": share, "p_low": low, "p_high": high}
+        message = (
+            f"too few to tell by which rule: {case.count}; nothing speaks against uniform at p "
         )
-    words = f"uniform at p about {figures['p_estimate']:.2f} (95% interval {figures['p_low']:.3f} "
-    words += f"to {figures['p_high']:.3f}), true class included: {case.count}; or equally, being "
-    words += f"the same distribution: true class excluded at p about {share:.2f}"
+        message += f"from {figures['p_low']:.2f} to {figures['p_high']:.2f}"
+        return LabelKind("unclear", message, figures)
+    if moved > stats.binom.ppf(1 - TAIL, n, most):
+        message = f"changed with the true class excluded at p about {share:.2f} (95% interval "
+        message += f"{low:.3f} to {high:.3f}): {case.count}, more than uniform allows ({most:.4f})"
+        message += "; with two classes a pair flip is the same" if k < 3 else ""
+        return LabelKind(
+            "exclude_true", message, figures | {"p_estimate": share, "p_low": low, "p_high": high}
+        )
+    message = (
+        f"uniform at p about {figures['p_estimate']:.2f} (95% interval {figures['p_low']:.3f} "
+    )
+    message += f"to {figures['p_high']:.3f}), true class included: {case.count}; or equally, being "
+    message += f"the same distribution: true class excluded at p about {share:.2f}"
     check = not_a_permutation(case)
-    words += "; a permutation cannot be told from this" if check.passed is None else ""
-    return Found("uniform", words, figures)
+    message += "; a permutation cannot be told from this" if check.passed is None else ""
+    return LabelKind("uniform", message, figures)
 
 
-def _independent(case: Labels) -> Found | None:
+def _independent(case: Labels) -> LabelKind | None:
     """Labels that say nothing of the true ones, and are not drawn evenly or at one rate."""
     uneven = class_rates(case).passed is False
     if not uneven and all(check.passed is not False for check in evenness(case)):
         return None  # uniform noise at p = 1 is independent of the true labels as well
     check = independence(case)
     if check.passed:
-        words = f"independent of the true labels: another order? {check.detail}; {case.count}"
-        return Found("independent", words, {})
+        message = f"independent of the true labels: another order? {check.detail}; {case.count}"
+        return LabelKind("independent", message, {})
     return None
 
 
@@ -284,30 +292,30 @@ SINGLE = (
 IDENTICAL, EVEN = ("uniform", "exclude_true", "pair_flip"), ("uniform", "exclude_true")
 
 
-def _in_order(found: Found, case: Labels) -> Found:
-    """What the order tells beyond what was found; what was found where it tells nothing."""
+def _in_order(label_kind: LabelKind, case: Labels) -> LabelKind:
+    """What the order tells beyond the kind by the labels; that kind where it tells nothing."""
     by = " (in order of index)" if case.index is not None else ""
-    rest = f"{by}; as a whole {found.words}"
-    if found.kind in SINGLE:
+    rest = f"{by}; as a whole {label_kind.message}"
+    if label_kind.kind in SINGLE:
         place = changed_by_position(case)
         if place.passed is False:
-            words = f"changed or not by their position: {place.detail}{rest}"
-            return Found("position_dependent", words, found.figures)
-        if found.kind in IDENTICAL:
+            message = f"changed or not by their position: {place.detail}{rest}"
+            return LabelKind("position_dependent", message, label_kind.figures)
+        if label_kind.kind in IDENTICAL:
             place = changed_by_position(case, pooled=True)
             if place.passed is False:
-                words = "changed by their position or by their class, too few of each to tell: "
-                return Found("unclear", f"{words}{place.detail}{rest}", found.figures)
+                message = "changed by their position or by their class, too few of each to tell: "
+                return LabelKind("unclear", f"{message}{place.detail}{rest}", label_kind.figures)
     arranged = (np.diff(case.given) >= 0).all() or (case.given == case.true[::-1]).all()
-    if found.kind in SINGLE or (found.kind == "permuted" and not arranged):
-        told = new_labels_by_order(case, even=found.kind in EVEN)
+    if label_kind.kind in SINGLE or (label_kind.kind == "permuted" and not arranged):
+        told = new_labels_by_order(case, even=label_kind.kind in EVEN)
         if told.passed is False:
-            words = f"predictable, not drawn: {told.detail}{rest}"
-            return Found("predictable", words, found.figures)
-    return found
+            message = f"predictable, not drawn: {told.detail}{rest}"
+            return LabelKind("predictable", message, label_kind.figures)
+    return label_kind
 
 
-def find(case: Labels, ordered: Labels | None = None) -> Found:
+def kind_of_noise(case: Labels, ordered: Labels | None = None) -> LabelKind:
     """Names the rule behind given labels.
 
     Args:
@@ -317,7 +325,7 @@ def find(case: Labels, ordered: Labels | None = None) -> Found:
             in this one.
 
     Returns:
-        What was Found; its kind is one of KINDS except `redrawn`.
+        The kind; its name is one of KINDS except `redrawn`.
     """
     cases = [case]
     if ordered is not None and not (
@@ -330,9 +338,9 @@ def find(case: Labels, ordered: Labels | None = None) -> Found:
     finders += [(_permuted_in_batches, c) for c in cases] + [(_permuted, case)]
     finders += [(_partly_shifted, c) for c in cases] + [(_independent, case), (_drawn, case)]
     for finder, its in finders:
-        found = finder(its)
-        if found:
+        label_kind = finder(its)
+        if label_kind:
             by = "" if its is case else " (in order of index)"
-            found = dataclasses.replace(found, words=found.words + by)
-            return _in_order(found, case if ordered is None else ordered)
+            label_kind = dataclasses.replace(label_kind, message=label_kind.message + by)
+            return _in_order(label_kind, case if ordered is None else ordered)
     raise AssertionError("the last finder names every case")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rethink_tf.audit.dataset import Check, equal
+from rethink_tf.audit.label_checks import Check, equal
 from rethink_tf.corruptions import pixels as pixel_corruptions
 from rethink_tf.corruptions.corruption import Corruption, Moments
 from rethink_tf.corruptions.threefry import SplitId

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rethink_tf.audit import dataset as audit
+from rethink_tf.audit import label_checks
 from rethink_tf.audit.check import Check
 from rethink_tf.corruptions import checksum as label_checksums
 from rethink_tf.corruptions import pixels as pixel_corruptions
@@ -177,12 +177,12 @@ def seal(
         words, check = _sealed_words(
             split.name, split.images, split.index, got, corruption, moments
         )
-        audit.refuse_failures([check])
+        label_checks.refuse_failures([check])
         return Seal(*columns, words)
     audited = present(audited, "the rows of streamed images that were decoded")
     source = split.images[audited]
     words, check = _sealed_words(split.name, source, split.index[audited], got, corruption, moments)
-    audit.refuse_failures([check])
+    label_checks.refuse_failures([check])
     # Of noise the last bits depend on an image's place in the batch it is computed in.
     decoded = None if corruption.pixels == "gaussian" else (audited, words)
     return Seal(*columns, split.images.words, streamed=True, decoded=decoded)

@@ -1,4 +1,4 @@
-"""Says in words what anyone's labels are, by the true labels beside them.
+"""Says in message what anyone's labels are, by the true labels beside them.
 
     rethink-tf audit labels.csv --p=0.5
 
@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from rethink_tf.audit.check import Check, equal
-from rethink_tf.audit.label_checks import (
+from rethink_tf.audit.label_kinds import KINDS, LabelKind, kind_of_noise
+from rethink_tf.audit.noise_checks import (
     Labels,
     changed_count,
     checks_of_noise,
     independence,
     to_next_class,
 )
-from rethink_tf.audit.label_kinds import KINDS, Found, find
 from rethink_tf.corruptions.labels import LABEL_NOISE, expected_changed
 from rethink_tf.data.label_file import (
     absent_note,
@@ -46,7 +46,7 @@ class Verdict:
 
     Attributes:
         kind: one of KINDS.
-        words: one or two sentences with the figures.
+        message: one or two sentences with the figures.
         figures: numbers by name: `n`, `num_classes`, `changed`, `changed_fraction`; `p_estimate`
             with its 95% interval `p_low` to `p_high` where there is a p; others by kind.
         checks: the measured properties that noise as asked for (uniform by default) must have.
@@ -54,7 +54,7 @@ class Verdict:
     """
 
     kind: str
-    words: str
+    message: str
     figures: dict[str, Any]
     checks: list[Check]
     ok: bool | None
@@ -65,7 +65,7 @@ class Verdict:
         numbers = ", ".join(
             f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in plain.items()
         )
-        lines = [self.kind + asked, self.words, "", numbers]
+        lines = [self.kind + asked, self.message, "", numbers]
         return "\n".join(lines + [f"  {check}" for check in self.checks])
 
 
@@ -100,6 +100,35 @@ def labels(
     Raises:
         RequestError: lengths that differ, nothing, or values that are no classes.
     """
+    _check_arguments(p, noise, num_classes)
+    case, ordered, second, note = _checked(true, given, num_classes, index, again)
+    named = _as_asked(kind_of_noise(case, ordered), case, p, noise)
+    checks = checks_of_noise(ordered or case, p, noise)
+    if second is not None:
+        same = equal("same_over_two_passes", second, case.given, "given labels")
+        checks.append(same)
+        named = named if same.passed else _redrawn(named, case, second)
+    changed, n = int(case.changed.sum()), len(case.true)
+    figures = {
+        "n": n,
+        "num_classes": case.num_classes,
+        "changed": changed,
+        "changed_fraction": changed / n,
+    } | named.figures
+    ok = None
+    message = f"These labels are {named.message}."
+    if p is not None:
+        honest = named.kind in (noise, "unclear") or named.kind == "untouched"
+        ok = honest and not any(check.passed is False for check in checks)
+        link = "as asked for, " if ok else "asked for " + _ASKED[noise].format(p) + ", but "
+        hint = "" if ok else _hint(named, case, p, noise)
+        message = f"{link}these labels are {named.message}{hint}."
+        message = message[0].upper() + message[1:]
+    message += f" ({note[0].upper()}{note[1:]}.)" if note else ""
+    return Verdict(named.kind, message, figures, checks, ok)
+
+
+def _check_arguments(p: float | None, noise: str, num_classes: int | None) -> None:
     if p is not None and not (isinstance(p, int | float | np.number) and 0 <= p <= 1):
         raise RequestError(f"p: expected a number from 0 to 1, received {p}")
     if noise not in LABEL_NOISE:
@@ -108,30 +137,6 @@ def labels(
         raise RequestError(f"noise: expected a p with it, received {noise} alone")
     if num_classes is not None and not 2 <= num_classes <= 2048:
         raise RequestError(f"num_classes: expected 2 to 2048, received {num_classes}")
-    case, ordered, second, note = _checked(true, given, num_classes, index, again)
-    found = _as_asked(find(case, ordered), case, p, noise)
-    checks = checks_of_noise(ordered or case, p, noise)
-    if second is not None:
-        same = equal("same_over_two_passes", second, case.given, "given labels")
-        checks.append(same)
-        found = found if same.passed else _redrawn(found, case, second)
-    changed, n = int(case.changed.sum()), len(case.true)
-    figures = {
-        "n": n,
-        "num_classes": case.num_classes,
-        "changed": changed,
-        "changed_fraction": changed / n,
-    } | found.figures
-    ok = None
-    words = f"These labels are {found.words}."
-    if p is not None:
-        honest = found.kind in (noise, "unclear") or found.kind == "untouched"
-        ok = honest and not any(check.passed is False for check in checks)
-        link = "as asked for, " if ok else "asked for " + _ASKED[noise].format(p) + ", but "
-        words = f"{link}these labels are {found.words}{'' if ok else _hint(found, case, p, noise)}."
-        words = words[0].upper() + words[1:]
-    words += f" ({note[0].upper()}{note[1:]}.)" if note else ""
-    return Verdict(found.kind, words, figures, checks, ok)
 
 
 def _checked(
@@ -168,41 +173,41 @@ def _checked(
     return Labels(true, given, k), ordered, second, note
 
 
-def _as_asked(found: Found, case: Labels, p: float | None, noise: str) -> Found:
-    """Names what was asked for where it is the same distribution as what was found."""
+def _as_asked(named: LabelKind, case: Labels, p: float | None, noise: str) -> LabelKind:
+    """Names what was asked for where it is the same distribution as the kind of these labels."""
     two = case.num_classes == 2
     same = {"uniform", "exclude_true", "renamed"} if two else {"uniform"}
     wanted = {"exclude_true", "pair_flip"} if two else {"exclude_true"}
-    if noise == "pair_flip" and found.kind == "renamed" and to_next_class(case).passed:
+    if noise == "pair_flip" and named.kind == "renamed" and to_next_class(case).passed:
         wanted, same = {"pair_flip"}, {"renamed"}  # at p = 1 with the last class absent
-    if p is None or noise not in wanted or found.kind not in same or found.kind == noise:
-        return found
+    if p is None or noise not in wanted or named.kind not in same or named.kind == noise:
+        return named
     if not changed_count(case, p, noise).passed:
-        return found
+        return named
     share = float(case.changed.mean())
     rule = "pair flips" if noise == "pair_flip" else "changed with the true class excluded"
-    words = f"{rule} at p about {share:.2f}: {case.count}"
-    if found.kind == "uniform":
-        also = found.figures["p_estimate"]
-        words += f"; or equally, being the same distribution: uniform at p about {also:.2f}"
-    return Found(noise, words, found.figures | {"p_estimate": share})
+    message = f"{rule} at p about {share:.2f}: {case.count}"
+    if named.kind == "uniform":
+        also = named.figures["p_estimate"]
+        message += f"; or equally, being the same distribution: uniform at p about {also:.2f}"
+    return LabelKind(noise, message, named.figures | {"p_estimate": share})
 
 
-def _redrawn(found: Found, case: Labels, second: np.ndarray) -> Found:
+def _redrawn(named: LabelKind, case: Labels, second: np.ndarray) -> LabelKind:
     differ, n = int(np.sum(second != case.given)), len(second)
-    words = f"redrawn between passes, not fixed: {differ:,} of {n:,} differ ({differ / n:.4f}); "
+    message = f"redrawn between passes, not fixed: {differ:,} of {n:,} differ ({differ / n:.4f}); "
     counts, first = (np.bincount(x, minlength=2 * 2048) for x in (second, case.given))
     if np.array_equal(counts, first):
-        words += "both passes have the same class counts, so perhaps only their order differs; "
-    figures = found.figures | {"differ": differ, "differ_fraction": differ / n}
-    return Found("redrawn", words + f"the first pass alone is {found.words}", figures)
+        message += "both passes have the same class counts, so perhaps only their order differs; "
+    figures = named.figures | {"differ": differ, "differ_fraction": differ / n}
+    return LabelKind("redrawn", message + f"the first pass alone is {named.message}", figures)
 
 
-def _hint(found: Found, case: Labels, p: float, noise: str) -> str:
+def _hint(named: LabelKind, case: Labels, p: float, noise: str) -> str:
     """The known mistake that explains a changed fraction that was not asked for."""
-    if found.kind == "untouched":
+    if named.kind == "untouched":
         return ": the corruption never reached them"
-    if found.kind not in ("uniform", "exclude_true"):
+    if named.kind not in ("uniform", "exclude_true"):
         return ""
     if p < 0.9 and case.num_classes > 2 and independence(case).passed:
         return ": independent of the true labels: another order?"

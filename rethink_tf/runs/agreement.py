@@ -122,7 +122,7 @@ def before_seals(summary: dict[str, Any]) -> bool:
     return records.DIGESTS not in summary
 
 
-def words(summary: dict[str, Any]) -> str:
+def digest_note(summary: dict[str, Any]) -> str:
     """What is said beside a run that was read: nothing, or that it could be checked less."""
     return f" ({BEFORE_SEALS}: without digests)" if before_seals(summary) else ""
 

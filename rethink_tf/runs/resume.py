@@ -67,16 +67,8 @@ def resume_point(
             say(f"{run_dir}: an unfinished run without a checkpoint lies here; it starts over")
     if point is None:
         return None
-    form = checkpoint.header_format(point.header)
-    if form not in checkpoint.RESUMABLE:
-        if point.run_dir != run_dir:
-            say(f"{point.run_dir}: not continued, since its checkpoint is of format {form!s:.20}")
-            return None
-        raise RequestError(
-            f"{run_dir}: its checkpoint is of format {form!s:.20}, this version reads "
-            f"{', '.join(map(str, checkpoint.RESUMABLE))}; use the version that wrote it, or add "
-            "--resume=restart to start over"
-        )
+    if not _is_readable(point, run_dir, say):
+        return None
     differences = _differences(point.header["environment"], environment)
     differed = tuple(point.header.get("differed", ()))
     if (differed or differences) and point.run_dir != run_dir:
@@ -99,6 +91,21 @@ def resume_point(
         place = f"after epoch {point.header['epoch']}, step {point.header['step']} of the next"
         differed = (*differed, f"{place}: {'; '.join(differences)}")
     return dataclasses.replace(point, differed=differed)
+
+
+def _is_readable(point: ResumePoint, run_dir: Path, say: Callable[[str], None]) -> bool:
+    """Whether this version resumes a checkpoint's format; refuses one of the run's own."""
+    form = checkpoint.header_format(point.header)
+    if form not in checkpoint.RESUMABLE:
+        if point.run_dir != run_dir:
+            say(f"{point.run_dir}: not continued, since its checkpoint is of format {form!s:.20}")
+            return False
+        raise RequestError(
+            f"{run_dir}: its checkpoint is of format {form!s:.20}, this version reads "
+            f"{', '.join(map(str, checkpoint.RESUMABLE))}; use the version that wrote it, or add "
+            "--resume=restart to start over"
+        )
+    return True
 
 
 def _check_header(wanted: str, header: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from rethink_tf.audit.dataset import Check
+from rethink_tf.audit.label_checks import Check
 from rethink_tf.config.run_config import check_field
 from rethink_tf.corruptions.corruption import Corruption
 from rethink_tf.data import label_file, pipeline, types

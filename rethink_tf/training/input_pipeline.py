@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from rethink_tf.audit import dataset as audit
+from rethink_tf.audit import label_checks, seal
 from rethink_tf.audit import pixels as pixel_audit
-from rethink_tf.audit import seal
-from rethink_tf.audit.dataset import Check
+from rethink_tf.audit.label_checks import Check
 from rethink_tf.audit.reference_input import ReferenceInput
 from rethink_tf.audit.seal import Seal
 from rethink_tf.config.run_config import RunConfig, labels_ref
@@ -278,7 +277,7 @@ def audited(source: Source) -> Audited:
     train, test, corruption = source.train, source.test, source.corruption
     first, second, test_table = (table(source, split) for split in (train, train, test))
     reference = _reference_labels(source)
-    checks = audit.before_training(
+    checks = label_checks.before_training(
         first,
         second,
         test_table,
@@ -293,9 +292,9 @@ def audited(source: Source) -> Audited:
     checks += pixel_audit.before_training(
         part, got, test_part, test_got, corruption, source.moments
     )
-    checks.append(audit.equal("same_images_over_two_passes", again, got, "images"))
+    checks.append(label_checks.equal("same_images_over_two_passes", again, got, "images"))
     checks.append(_check_of_preprocessing(source, got))
-    audit.refuse_failures(checks)
+    label_checks.refuse_failures(checks)
     train_seal, test_seal = (
         seal.seal(split, given, images, corruption, source.moments, _audited_rows(split))
         for split, given, images in ((train, reference, got), (test, test.labels, test_got))

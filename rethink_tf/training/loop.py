@@ -248,9 +248,9 @@ def _evaluate(
     if [len(outcome.loss) for outcome in outcomes] != examples:
         return nothing
     on_train, *on_test = outcomes
-    values = nothing | metrics.of_train(on_train, train.true, train.given, train.num_classes)
+    values = nothing | metrics.train_values(on_train, train.true, train.given, train.num_classes)
     if test is not None:
-        values |= metrics.of_test(on_test[0], test.true, test.num_classes)
+        values |= metrics.test_values(on_test[0], test.true, test.num_classes)
         state.best = metrics.best_so_far(state.best, values, epoch)
     state.record.update(epoch, on_train.predicted == train.given, on_train.margin)
     return values

@@ -48,7 +48,7 @@ def accuracy(predicted: np.ndarray, labels: np.ndarray) -> float | None:
     return float(np.mean(predicted == labels)) if len(labels) else None
 
 
-def of_train(
+def train_values(
     outcome: Outcome, true: np.ndarray, given: np.ndarray, num_classes: int | None = None
 ) -> dict[str, float | None]:
     """Loss and accuracies on the training set as given, and on its clean and corrupted parts.
@@ -67,7 +67,7 @@ def of_train(
     }
 
 
-def of_test(
+def test_values(
     outcome: Outcome, labels: np.ndarray, num_classes: int | None = None
 ) -> dict[str, float | None]:
     """Loss and accuracies on the test set's own labels."""
@@ -83,7 +83,7 @@ def best_so_far(best: dict, values: dict, epoch: int) -> dict[str, float | int |
 
     Args:
         best: what this gave before; {} at the start.
-        values: of `of_test`.
+        values: of `test_values`.
         epoch: of these values.
     """
     best = dict.fromkeys(BEST_KEYS) | best

@@ -88,7 +88,7 @@ class Trained:
             shown = tf.gather(inputs, sample_offsets(images.shape[0]))
             return self.model(inputs, training=False), image_words_tf(images, index), shown
 
-        def of_all():
+        def logits_of_all():
             found, words = [], []
             for batch in batches:
                 values, own, shown = logits(*batch)
@@ -105,7 +105,7 @@ class Trained:
             refuse(inputs_differ(f"in {where}", seal, reference, shown_rows, shown.numpy()))
             return np.concatenate(found)
 
-        return of_all
+        return logits_of_all
 
     def given(self, count: int | None = None) -> np.ndarray:
         """The labels to learn of the same examples: int32 [count].

@@ -89,7 +89,7 @@ def run(
         summary = json.loads(workers.ask_chief(claim))
         if summary is not None:
             refuse_other_images(config.dataset, summary, run_dir, options.data_dir)
-            say(f"{shown}: finished already; this is its summary{agreement.words(summary)}")
+            say(f"{shown}: finished already; this is its summary{agreement.digest_note(summary)}")
             if missed := results.missing_snapshots(run_dir, options.keep_epochs, summary["epochs"]):
                 say(messages.not_kept(missed))
         else:

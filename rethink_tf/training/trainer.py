@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from rethink_tf import models
-from rethink_tf.audit import dataset as audit
+from rethink_tf.audit import label_checks
 from rethink_tf.audit.check import Check
 from rethink_tf.config.flags import Options
 from rethink_tf.config.run_config import RunConfig, resolve, run_id
@@ -405,7 +405,7 @@ def audit_predictions(context: RunContext, facts: schema.Facts) -> tuple[str, st
     resident = context.steps.place(test)
     seal = context.sealed.test
     evaluated = context.evaluation.evaluate(resident, test.num_examples, seal=seal)
-    chance = audit.after_training(test.true, evaluated.predicted, test.num_classes)
+    chance = label_checks.after_training(test.true, evaluated.predicted, test.num_classes)
     facts["audit"].append(check_record(chance))
     if violation := context.agreed_violation():
         return results.INVALID, violation

@@ -241,7 +241,7 @@ def _features_of(
     trunk = keras.Model(model.inputs, last_layer(model).input)
 
     @tf.function
-    def of(images, index):
+    def features_and_checks(images, index):
         with tf.device(pixels.accelerator()):
             inputs = preprocess(images)
             features = tf.cast(trunk(inputs, training=False), tf.float32)
@@ -253,7 +253,7 @@ def _features_of(
     found, columns, probed, start = [], [], [], 0
     for images, *sent in _batches(table):
         index = tf.constant(table.index[start : start + len(images)])
-        features, shown, words = of(images, index)
+        features, shown, words = features_and_checks(images, index)
         probed.append((start + sample_offsets(len(images)), shown.numpy()))
         found.append(features.numpy())
         columns.append([words.numpy(), *(x.numpy() for x in sent)])

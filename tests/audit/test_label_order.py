@@ -90,7 +90,7 @@ def test_noise_that_depends_on_the_position_is_refused(where, n, k):
         verdict = audit.labels(true, given, num_classes=k)
         assert verdict.kind == "position_dependent", str(verdict)
         asked = audit.labels(true, given, num_classes=k, p=0.5)
-        assert asked.ok is False and "changed or not by their position" in asked.words
+        assert asked.ok is False and "changed or not by their position" in asked.message
         failed = {check.name for check in asked.checks if check.passed is False}
         assert "changed_by_position" in failed
 
@@ -123,11 +123,11 @@ def test_the_order_of_the_index_counts_where_it_is_known():
     mixed = rng.permutation(5000)
     assert audit.labels(true[mixed], given[mixed]).kind == "uniform"
     verdict = audit.labels(true[mixed], given[mixed], index=mixed)
-    assert verdict.kind == "position_dependent" and "in order of index" in verdict.words
+    assert verdict.kind == "position_dependent" and "in order of index" in verdict.message
     # The place is the identity itself: of a part of the set the remainders are still seen.
     part = np.sort(mixed[:1000])
     assert audit.labels(true[part], given[part]).kind == "uniform"
-    assert "every 2nd" in audit.labels(true[part], given[part], index=part).words
+    assert "every 2nd" in audit.labels(true[part], given[part], index=part).message
     # Rows may be sorted by anything, where they say which examples they are.
     honest = noisy(true, 0.5, 10)
     changed_first = np.argsort(honest == true, kind="stable")
@@ -290,7 +290,7 @@ def test_labels_in_another_order_are_named(n, k):
         assert audit.labels(true, given, num_classes=k).kind == "asymmetric"
         verdict = audit.labels(true, rng.permutation(given), num_classes=k, p=0.2)
         assert verdict.kind == "independent" and verdict.ok is False, str(verdict)
-        assert "independent of the true labels: another order?" in verdict.words
+        assert "independent of the true labels: another order?" in verdict.message
 
 
 def test_noise_in_another_order_looks_uniform_at_one_and_is_hinted_at():
@@ -298,6 +298,6 @@ def test_noise_in_another_order_looks_uniform_at_one_and_is_hinted_at():
     given = np.random.default_rng(0).permutation(noisy(true, 0.5, 10))
     verdict = audit.labels(true, given, p=0.5)
     assert verdict.ok is False
-    assert "independent of the true labels: another order?" in verdict.words
+    assert "independent of the true labels: another order?" in verdict.message
     honest = audit.labels(true, noisy(true, 1.0, 10), p=1.0)
-    assert honest.ok is True and "another order" not in honest.words
+    assert honest.ok is True and "another order" not in honest.message

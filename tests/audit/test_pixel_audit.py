@@ -19,7 +19,7 @@ from pixel_kinds import (
     TRAIN,
 )
 
-from rethink_tf.audit import dataset as audit
+from rethink_tf.audit import label_checks
 from rethink_tf.audit import pixels as pixel_audit
 from rethink_tf.corruptions import pixels
 from rethink_tf.corruptions.corruption import Corruption, Moments
@@ -227,7 +227,7 @@ def test_a_defect_fails_the_checks_that_are_there_for_it(kind, defect, expected)
     defect(case)
     assert case.failed() == expected
     with pytest.raises(AuditError) as refused:
-        audit.refuse_failures(case.checks())
+        label_checks.refuse_failures(case.checks())
     assert set(re.findall(r"(\w+): FAILED", str(refused.value))) == expected
 
 

@@ -74,24 +74,24 @@ def test_planted_labels_are_named_whatever_the_seed(kind, word, plant, n, k):
     for seed in range(5 if n == 50_000 else 20):
         rng, true = np.random.default_rng([seed, n]), true_labels(n, k, seed)
         verdict = audit.labels(true, plant(true, k, rng, seed), num_classes=k)
-        assert verdict.kind == kind, verdict.words
-        assert word in verdict.words
+        assert verdict.kind == kind, verdict.message
+        assert word in verdict.message
         assert verdict.kind in label_audit.KINDS and verdict.ok is None
         if kind != "uniform":
             asked = audit.labels(true, plant(true, k, rng, seed), num_classes=k, p=1.0)
-            assert asked.ok is False and asked.words.startswith("Asked for uniform at p = 1.00")
+            assert asked.ok is False and asked.message.startswith("Asked for uniform at p = 1.00")
 
 
 def test_redrawn_labels_are_named_and_the_first_pass_described():
     true = true_labels(50_000, 10)
     verdict = audit.labels(true, noisy(true, 0.5, 10), again=noisy(true, 0.5, 10, seed=1), p=0.5)
     assert verdict.kind == "redrawn" and verdict.ok is False
-    assert "uniform at p about 0.50" in verdict.words
+    assert "uniform at p about 0.50" in verdict.message
     assert verdict.figures["differ_fraction"] == pytest.approx(0.675, abs=0.02)
     same = audit.labels(true, noisy(true, 0.5, 10), again=noisy(true, 0.5, 10), p=0.5)
     assert same.kind == "uniform" and same.ok is True
     order = np.random.default_rng(0).permutation(50_000)
-    assert "only their order differs" in audit.labels(true, true, again=true[order]).words
+    assert "only their order differs" in audit.labels(true, true, again=true[order]).message
 
 
 def test_uniform_noise_is_estimated_and_judged():
@@ -103,7 +103,7 @@ def test_uniform_noise_is_estimated_and_judged():
     assert verdict.figures["changed"] == int((given != true).sum())
     assert str(verdict).startswith("uniform - as asked for\nAs asked for, ")
     refused = audit.labels(true, given, p=0.9)
-    assert refused.ok is False and "Asked for uniform at p = 0.90, but" in refused.words
+    assert refused.ok is False and "Asked for uniform at p = 0.90, but" in refused.message
 
 
 def test_no_honest_noise_is_refused():
@@ -120,10 +120,10 @@ def test_no_honest_noise_is_refused():
 def test_excluding_the_true_class_is_uniform_noise_by_another_name():
     true = true_labels(50_000, 10)
     given = noisy(true, 1.0, 10)
-    assert "excluded at p about 0.90" in audit.labels(true, given).words
+    assert "excluded at p about 0.90" in audit.labels(true, given).message
     verdict = audit.labels(true, given, p=0.9, noise="exclude_true")
     assert verdict.kind == "exclude_true" and verdict.ok is True
-    assert "uniform at p about 1.00" in verdict.words
+    assert "uniform at p about 1.00" in verdict.message
 
 
 @pytest.mark.parametrize(
@@ -138,12 +138,12 @@ def test_excluding_the_true_class_is_uniform_noise_by_another_name():
 def test_a_known_mistake_is_suggested(given, hint):
     true = true_labels(50_000, 10)
     verdict = audit.labels(true, given(true), p=0.5)
-    assert verdict.ok is False and hint in verdict.words
+    assert verdict.ok is False and hint in verdict.message
 
 
 def test_numbers_counted_from_one_are_renamed():
     true = true_labels(2000, 10)
-    assert "greater by one" in audit.labels(true, true + 1).words
+    assert "greater by one" in audit.labels(true, true + 1).message
 
 
 def test_batches_and_shifts_are_found_in_the_order_of_the_index():
@@ -155,7 +155,7 @@ def test_batches_and_shifts_are_found_in_the_order_of_the_index():
     ):
         assert audit.labels(true[order], given[order]).kind == "permuted"
         verdict = audit.labels(true[order], given[order], index=order)
-        assert verdict.kind == kind and "in order of index" in verdict.words
+        assert verdict.kind == kind and "in order of index" in verdict.message
 
 
 @pytest.mark.filterwarnings("error")
@@ -170,5 +170,5 @@ def test_few_labels_and_two_classes_never_crash():
     assert seen <= {"untouched", "unclear"}
     true = true_labels(3000, 2)
     assert audit.labels(true, 1 - true).kind == "renamed"
-    assert "permutation cannot be told" in audit.labels(true, noisy(true, 1.0, 2)).words
+    assert "permutation cannot be told" in audit.labels(true, noisy(true, 1.0, 2)).message
     assert audit.labels(true, in_batches(true, rng)).kind == "permuted_in_batches"

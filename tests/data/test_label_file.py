@@ -180,9 +180,9 @@ def test_one_hot_rows_keep_classes_without_an_example(form):
     given = noisy(true, 0.5, 9)
     for verdict in (audit.labels(form(rows), given), audit.labels(true, form(np.eye(10)[given]))):
         assert verdict.figures["num_classes"] == 10
-        assert "(One-hot rows of 10 classes, class 9 without an example.)" in verdict.words
+        assert "(One-hot rows of 10 classes, class 9 without an example.)" in verdict.message
     assert audit.labels(true, given).figures["num_classes"] == 9
-    assert "without an example" not in audit.labels(rows[:, :9], given).words
+    assert "without an example" not in audit.labels(rows[:, :9], given).message
 
 
 def test_all_that_are_absent_are_counted_and_other_widths_refused():

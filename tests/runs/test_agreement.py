@@ -70,7 +70,7 @@ def disagreement(folder):
 def test_a_run_that_agrees_is_read(new):
     found = agreement.read(new)
     assert found.summary["test_accuracy"] == found.history[-1]["test_accuracy"]
-    assert not agreement.before_seals(found.summary) and agreement.words(found.summary) == ""
+    assert not agreement.before_seals(found.summary) and agreement.digest_note(found.summary) == ""
     assert found.record["run_id"] == found.summary["run_id"] == new.name
     assert set(found.summary["sha256"]) == {"config.json", "history.jsonl", "summary.json"}
     assert agreement.read(new.parent / "never") is None

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from rethink_tf.audit import dataset as audit
+from rethink_tf.audit import label_checks
 
 K = 10
 
@@ -25,7 +25,7 @@ def test_variance_is_that_of_all_renamings(seed):
     assert accuracies.mean() == pytest.approx(1 / 7)
     std = np.sqrt(accuracies.var() + 6 / 49 / n)
     assert std > 0.05  # far above a binomial's 0.0055
-    check = audit.after_training(true, predicted, 7)
+    check = label_checks.after_training(true, predicted, 7)
     accuracy = (true == predicted).mean()
     assert check.detail == (
         f"test accuracy {accuracy:.4f}, chance 0.1429 +- {std:.4f}, "
@@ -42,7 +42,7 @@ def test_honest_runs_that_a_binomial_would_refuse_are_not_refused():
         predicted = draw.integers(0, K, [K, parts])[true, np.arange(len(true)) % parts]
         noisy = draw.random(len(true)) < 0.2
         predicted = np.where(noisy, draw.integers(0, K, len(true)), predicted)
-        check = audit.after_training(true, predicted, K)
+        check = label_checks.after_training(true, predicted, K)
         assert check.passed is True, (seed, check)
         exceeded += abs(np.mean(predicted == true) - 0.1) > 5 * np.sqrt(0.09 / len(true))
     assert exceeded > 100
@@ -53,7 +53,7 @@ def test_a_leak_is_refused(share):
     draw, n = np.random.default_rng(0), 10_000
     true = np.arange(n) % K
     predicted = np.where(draw.random(n) < share, true, draw.integers(0, K, n))
-    check = audit.after_training(true, predicted, K)
+    check = label_checks.after_training(true, predicted, K)
     assert check.passed is False
     assert z_of(check) > 7
 
@@ -61,17 +61,17 @@ def test_a_leak_is_refused(share):
 def test_the_true_class_avoided_by_more_than_chance_is_refused():
     true = np.arange(10_000) % K
     predicted = (true + np.random.default_rng(0).integers(1, K, len(true))) % K
-    check = audit.after_training(true, predicted, K)
+    check = label_checks.after_training(true, predicted, K)
     assert check.passed is False
     assert z_of(check) < -5
 
 
 def test_predicting_one_class_is_chance():
-    check = audit.after_training(np.arange(1000) % K, np.full(1000, 3), K)
+    check = label_checks.after_training(np.arange(1000) % K, np.full(1000, 3), K)
     assert check.passed is True
     assert z_of(check) == 0
 
 
 def test_two_classes_are_not_testable():
-    check = audit.after_training(np.arange(10) % 2, np.arange(10) % 2, 2)
+    check = label_checks.after_training(np.arange(10) % 2, np.arange(10) % 2, 2)
     assert (check.name, check.passed) == ("test_at_chance", None)

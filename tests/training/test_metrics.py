@@ -19,7 +19,7 @@ def outcome(loss=LOSS, predicted=PREDICTED):
 
 
 def test_of_train_by_hand():
-    found = metrics.of_train(outcome(), TRUE, GIVEN)
+    found = metrics.train_values(outcome(), TRUE, GIVEN)
     assert tuple(found) == metrics.TRAIN_KEYS
     assert found == {
         "train_loss": 1.0,
@@ -32,20 +32,20 @@ def test_of_train_by_hand():
 
 
 def test_of_test_by_hand():
-    found = metrics.of_test(outcome(), TRUE)
+    found = metrics.test_values(outcome(), TRUE)
     assert tuple(found) == metrics.TEST_KEYS
     assert found == {"test_loss": 1.0, "test_accuracy": 4 / 8, "test_top5_accuracy": None}
 
 
 def test_an_empty_corrupted_part_gives_none_not_nan():
-    found = metrics.of_train(outcome(), TRUE, TRUE)
+    found = metrics.train_values(outcome(), TRUE, TRUE)
     assert found["corrupted_accuracy"] is None
     assert found["corrupted_original_accuracy"] is None
     assert found["clean_accuracy"] == found["train_accuracy"] == 0.5
 
 
 def test_an_empty_clean_part_gives_none():
-    found = metrics.of_train(outcome(), (GIVEN + 1) % 3, GIVEN)
+    found = metrics.train_values(outcome(), (GIVEN + 1) % 3, GIVEN)
     assert found["clean_accuracy"] is None
     assert found["corrupted_accuracy"] == found["train_accuracy"] == 5 / 8
 
@@ -53,16 +53,16 @@ def test_an_empty_clean_part_gives_none():
 def test_an_example_drawn_anew_with_its_true_class_is_clean():
     true = GIVEN.copy()
     true[0] = 1
-    found = metrics.of_train(outcome(), true, GIVEN)
+    found = metrics.train_values(outcome(), true, GIVEN)
     assert found["corrupted_accuracy"] == 1.0  # only example 0 counts as corrupted
     assert found["clean_accuracy"] == pytest.approx(4 / 7)
 
 
 def test_values_are_plain_floats_for_json():
-    found = metrics.of_train(outcome(), TRUE, GIVEN) | metrics.of_test(outcome(), TRUE)
+    found = metrics.train_values(outcome(), TRUE, GIVEN) | metrics.test_values(outcome(), TRUE)
     assert {type(v) for k, v in found.items() if "top5" not in k} == {float}
     ahead = dataclasses.replace(outcome(), ahead=np.arange(8, dtype=np.int32))
-    assert type(metrics.of_test(ahead, TRUE, 10)["test_top5_accuracy"]) is float
+    assert type(metrics.test_values(ahead, TRUE, 10)["test_top5_accuracy"]) is float
 
 
 def test_the_mean_loss_is_summed_in_double_precision():
@@ -70,7 +70,7 @@ def test_the_mean_loss_is_summed_in_double_precision():
     loss = np.full(1_000_001, 0.1, np.float32)
     loss[0] = 1e6
     labels = np.zeros(len(loss), int)
-    found = metrics.of_test(outcome(loss, labels), labels)
+    found = metrics.test_values(outcome(loss, labels), labels)
     expected = (1e6 + 1e6 * float(np.float32(0.1))) / 1_000_001
     assert found["test_loss"] == pytest.approx(expected, rel=1e-12)
 
@@ -78,8 +78,8 @@ def test_the_mean_loss_is_summed_in_double_precision():
 def test_top5_counts_fewer_than_five_classes_ahead():
     found = dataclasses.replace(outcome(), ahead=np.array([0, 4, 5, 9, 1, 5, 3, 6], np.int32))
     assert metrics.top5(found, 10) == 4 / 8
-    assert metrics.of_train(found, TRUE, GIVEN, 10)["train_top5_accuracy"] == 4 / 8
-    assert metrics.of_test(found, TRUE, 1000)["test_top5_accuracy"] == 4 / 8
+    assert metrics.train_values(found, TRUE, GIVEN, 10)["train_top5_accuracy"] == 4 / 8
+    assert metrics.test_values(found, TRUE, 1000)["test_top5_accuracy"] == 4 / 8
     assert metrics.top5(found, 5) is None, "of five classes all are among the first five"
     assert metrics.top5(found, 6) == 4 / 8
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rethink_tf import __version__, console, environment
-from rethink_tf.audit import dataset as audit
+from rethink_tf.audit import label_checks
 from rethink_tf.config import fields, paper
 from rethink_tf.console import StageProgress
 from rethink_tf.corruptions import checksum
@@ -212,7 +212,7 @@ def described(solution: Solution, data: Data, filters: int, tolerance: float) ->
     }
     if data.run.corrupt == 1 and data.run.label_noise == "uniform":
         predicted = solution.predicted.argmax(axis=1)
-        check = audit.after_training(data.test.true, predicted, data.train.num_classes)
+        check = label_checks.after_training(data.test.true, predicted, data.train.num_classes)
         values["test_at_chance"] = dataclasses.asdict(check)
     return values
 
