@@ -32,8 +32,8 @@ def corrupt_labels(
     corrupt: float,
     num_classes: int,
     seed: int,
-    split: SplitId = SplitId.TRAIN,
     label_noise: str = "uniform",
+    split: SplitId = SplitId.TRAIN,
 ) -> np.ndarray:
     """Labels as given: each replaced with a probability, independently (NumPy reference).
 

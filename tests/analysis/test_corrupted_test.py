@@ -42,7 +42,7 @@ def test_other_noise_has_its_own_expectation():
 
 
 def test_test_labels_have_draws_of_their_own():
-    how = {"probability": 0.5, "num_classes": CLASSES, "seed": 0}
+    how = {"corrupt": 0.5, "num_classes": CLASSES, "seed": 0}
     train = labels.corrupt_labels(TRUE, INDEX, **how)
     test = labels.corrupt_labels(TRUE, INDEX, **how, split=SplitId.TEST)
     assert 0.3 < np.mean(train != test) < 0.9
