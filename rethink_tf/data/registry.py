@@ -10,6 +10,7 @@ import dataclasses
 import os
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
@@ -181,7 +182,7 @@ def load(
     info = _info(name)
     if info.download_host_url is None and not info.streamed:
         return _splits(digits.load(), info.num_classes)
-    where, shape, classes = data_directory(data_dir), info.image_shape, info.num_classes
+    where = data_directory(data_dir)
     folder = tfds_source.prepared_folder(name, where)
     if folder is None:
         folder = tfds_source.download(name, where, info.download_host_url, start)
@@ -192,25 +193,39 @@ def load(
         start()
         from rethink_tf.data import streaming  # which imports TensorFlow
 
-        return _splits(streaming.load(name, folder, entry, shape[0], classes, report), classes)
+        size, classes = info.image_shape[0], info.num_classes
+        return _splits(streaming.load(name, folder, entry, size, classes, report), classes)
+    return _decoded(info, folder, entry, report, start)
 
-    def build():
-        # Takes seconds, mostly TensorFlow's start: said only if it is felt.
-        note = f"decoding {name} from {folder}, once; kept in {entry.parent}"
+
+def _decoded(
+    info: DatasetInfo,
+    folder: Path,
+    entry: Path,
+    report: Callable[[str], None],
+    start: Callable[[], object],
+) -> tuple[Split, Split]:
+    """The splits of a prepared set, decoded once and kept in the cache under `entry`."""
+
+    def build() -> dict[str, np.ndarray]:
+        # Takes seconds, mostly TensorFlow's start: printed only where it is felt.
+        note = f"decoding {info.name} from {folder}, once; kept in {entry.parent}"
         timer = threading.Timer(2.0, report, [note])
         timer.daemon = True
         timer.start()
         try:
             start()
-            arrays = tfds_source.decode(folder, shape, classes, needs_ids=info.has_ids)
+            arrays = tfds_source.decode(
+                folder, info.image_shape, info.num_classes, needs_ids=info.has_ids
+            )
         finally:
             timer.cancel()
         return arrays | {"entry": np.array(entry.name)}
 
-    def splits(arrays):
+    def splits(arrays: dict[str, np.ndarray]) -> tuple[Split, Split]:
         if str(arrays["entry"]) != entry.name:  # another set has the same names and types
             raise ValueError(f"expected {entry.name}, found {arrays['entry']!s:.100}")
-        return _splits(arrays, classes)
+        return _splits(arrays, info.num_classes)
 
     return splits(array_cache.load_or_build(entry, build, report=report, check=splits))
 

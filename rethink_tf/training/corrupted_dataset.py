@@ -1,5 +1,7 @@
 """Corrupted data for one's own `model.fit`: the same corruption and the same audit as a run's."""
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -42,6 +44,33 @@ def corrupted_dataset(
     """
     corrupt, pixels = check_field("corrupt", corrupt), check_field("pixels", pixels)
     seed = check_field("seed", seed)
+    splits, up_to_one, note = _splits(train, test)
+    moments = input_pipeline.moments(splits[0].images) if pixels == "gaussian" else None
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("ERROR")  # AutoGraph warns of what it need not convert
+    try:
+        source = input_pipeline.Source(
+            splits[0],
+            splits[1],
+            Corruption(corrupt=corrupt, pixels=pixels, seed=seed),
+            pipeline.standardise,
+            moments=moments,
+        )
+        *tables, checks = input_pipeline.corrupt(source)
+    finally:
+        logger.setLevel(level)
+    scales = [1 / 255 if one else None for one in up_to_one]
+    made = [_dataset(table, scale) for table, scale in zip(tables, scales, strict=True)]
+    if note:
+        checks.append(Check("absent_classes", True, note))
+    if test is None:
+        return made[0], [check for check in checks if not check.name.startswith("test_")]
+    return (*made, checks)
+
+
+def _splits(train: Any, test: Any) -> tuple[list[types.Split], list[bool], str]:
+    """Both Splits, which of them had floats from 0 to 1, and a note of classes that are absent."""
     *first, columns = _arrays("train", train)
     *second, wide = _arrays("test", train if test is None else test)
     if test is None:
@@ -61,30 +90,8 @@ def corrupted_dataset(
         )
         for part in ("train", "test")
     ]
-    moments = input_pipeline.moments(splits[0].images) if pixels == "gaussian" else None
-    logger = tf.get_logger()
-    level = logger.level
-    logger.setLevel("ERROR")  # AutoGraph warns of what it need not convert
-    try:
-        source = input_pipeline.Source(
-            splits[0],
-            splits[1],
-            Corruption(corrupt=corrupt, pixels=pixels, seed=seed),
-            pipeline.standardise,
-            moments=moments,
-        )
-        found = input_pipeline.corrupt(source)
-    finally:
-        logger.setLevel(level)
-    ones = [x.dtype.kind == "f" and x.max() <= 1 for x in (first[0], second[0])]
-    scales = [1 / 255 if up_to_one else None for up_to_one in ones]
-    made = [_dataset(table, scale) for table, scale in zip(found[:2], scales, strict=True)]
-    checks: list[Check] = found[2]
-    if note := label_file.absent_note(first[1], columns):
-        checks.append(Check("absent_classes", True, note))
-    if test is None:
-        return made[0], [check for check in checks if not check.name.startswith("test_")]
-    return (*made, checks)
+    up_to_one = [x.dtype.kind == "f" and x.max() <= 1 for x in (first[0], second[0])]
+    return splits, up_to_one, label_file.absent_note(first[1], columns)
 
 
 def _arrays(name: str, given) -> tuple[np.ndarray, np.ndarray, int | None]:

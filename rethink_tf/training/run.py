@@ -90,19 +90,31 @@ def run(
         if summary is not None:
             refuse_other_images(config.dataset, summary, run_dir, options.data_dir)
             say(f"{shown}: finished already; this is its summary{agreement.digest_note(summary)}")
-            if missed := results.missing_snapshots(run_dir, options.keep_epochs, summary["epochs"]):
-                say(messages.not_kept(missed))
+            _say_missing_snapshots(run_dir, options, summary, say)
         else:
             if started is None:
                 stop, started = stack.enter_context(Stop()), _start(options, say)
             summary = _train(config, run_dir, options, argv, say, stop, started)
 
     say(f"{messages.verdict(summary, config)}\n{shown}")
+    _refuse_failed(summary)
+    return summary
+
+
+def _say_missing_snapshots(
+    run_dir: Path, options: Options, summary: dict[str, Any], say: Callable[[str], None]
+) -> None:
+    """Prints which epochs of --keep_epochs a finished run did not keep."""
+    if missed := results.missing_snapshots(run_dir, options.keep_epochs, summary["epochs"]):
+        say(messages.not_kept(missed))
+
+
+def _refuse_failed(summary: dict[str, Any]) -> None:
+    """Raises what a run that did not end DONE ended by."""
     if summary["status"] == results.INVALID:
         raise AuditError(f"INVALID: {summary['reason']}")
     if summary["status"] == results.DIVERGED:
         raise DivergedError(f"DIVERGED: {summary['reason']}")
-    return summary
 
 
 def check(config: RunConfig, options: Options) -> None:

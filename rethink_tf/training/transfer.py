@@ -6,6 +6,7 @@ images, and the last layer alone is trained on these features by the ordinary st
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -87,7 +88,25 @@ def learner(
 
     if config.freeze == "none":
         return Learner(moved, train, test, config.input_size, preprocess, sealed)
-    model = moved()
+    return _on_features(config, moved(), parent, train, test, preprocess, sealed, say)
+
+
+def _on_features(
+    config: RunConfig,
+    model: Any,
+    parent: Parent,
+    train: Table,
+    test: Table,
+    preprocess: Callable,
+    sealed: Sealed,
+    say: Callable[[str], None],
+) -> Learner:
+    """The last layer of a frozen model, on the features that it gives of the images.
+
+    Args:
+        model: with the parent's weights.
+        config, parent, train, test, preprocess, sealed, say: see `learner`.
+    """
     if parent.run_dir is None:
         _take_statistics(model, _sealed_inputs(train, preprocess, sealed))
     head = last_layer(model)
