@@ -10,6 +10,7 @@ from rethink_tf.config.run_config import check_field
 from rethink_tf.corruptions.corruption import Corruption
 from rethink_tf.data import label_file, pipeline, types
 from rethink_tf.data.sources import custom as custom_data
+from rethink_tf.data.types import Table
 from rethink_tf.errors import RequestError
 from rethink_tf.training import input_pipeline
 
@@ -18,7 +19,12 @@ MOST_CHANNELS = 4
 
 
 def corrupted_dataset(
-    train, corrupt: float = 1.0, pixels: str = "original", seed: int = 0, *, test=None
+    train: Table,
+    corrupt: float = 1.0,
+    pixels: str = "original",
+    seed: int = 0,
+    *,
+    test: Any = None,
 ) -> tuple:
     """Corrupts a training set, audits it, and gives it as tf.data.
 
@@ -94,7 +100,7 @@ def _splits(train: Any, test: Any) -> tuple[list[types.Split], list[bool], str]:
     return splits, up_to_one, label_file.absent_note(first[1], columns)
 
 
-def _arrays(name: str, given) -> tuple[np.ndarray, np.ndarray, int | None]:
+def _arrays(name: str, given: Any) -> tuple[np.ndarray, np.ndarray, int | None]:
     """(images, labels, their columns where one-hot) of arrays or of a tf.data.Dataset."""
     if isinstance(given, tf.data.Dataset):
         given = _of_dataset(name, given)
@@ -133,7 +139,7 @@ def _of_dataset(name: str, given: tf.data.Dataset) -> tuple[np.ndarray, np.ndarr
     return images, labels
 
 
-def _batched(name: str, spec, rows) -> bool:
+def _batched(name: str, spec: Any, rows: Any) -> bool:
     """Whether the elements of a data set are batches: by their shapes.
 
     Ranks alone do not tell: an image [H, W, 3] with a label [1] has those of a batch [B, H, W] of

@@ -1,5 +1,8 @@
 """Exact evaluation on the device: batch-norm statistics taken anew, every example exactly once."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -39,7 +42,7 @@ class Evaluation:
             x for x in models.layers_of(self.model) if hasattr(x, "moving_variance") and x.trainable
         ]
 
-    def recalibrate(self, between=None) -> None:
+    def recalibrate(self, between: Callable[[], object] | None = None) -> None:
         """Takes the moving statistics anew, of the weights as they are, from training batches.
 
         A moving average lags behind the weights: on Gaussian pixels it gave .52 where batch
@@ -71,13 +74,13 @@ class Evaluation:
         self._unbias(before, tf.constant(count, tf.float32))
         _assign(seeds, kept)
 
-    def _statistics(self):
+    def _statistics(self) -> list[tuple[Any, float]]:
         return [(x.moving_mean, x.momentum) for x in self._normalised] + [
             (x.moving_variance, x.momentum) for x in self._normalised
         ]
 
-    def _clear_statistics(self):
-        def clear():
+    def _clear_statistics(self) -> Any:
+        def clear() -> Any:
             before = [tf.identity(value) for value, _ in self._statistics()]
             for value, _ in self._statistics():
                 value.assign(tf.zeros_like(value))
@@ -85,8 +88,8 @@ class Evaluation:
 
         return self.strategy.run(clear)
 
-    def _renew_statistics(self, data, order, step, epoch):
-        def forward(data):
+    def _renew_statistics(self, data: Any, order: Any, step: Any, epoch: Any) -> Any:
+        def forward(data: Any) -> Any:
             seen, index, _, words = self.steps.own_rows(
                 data, order, step, self.steps.batch_size, epoch, every_word=True
             )
@@ -96,8 +99,8 @@ class Evaluation:
 
         return self.strategy.run(forward, args=(data,))
 
-    def _unbias_statistics(self, before, count):
-        def unbias(before):
+    def _unbias_statistics(self, before: Any, count: Any) -> None:
+        def unbias(before: Any) -> None:
             for (value, momentum), old in zip(self._statistics(), before, strict=True):
                 new = value / (1 - momentum**count)
                 # Zeros throughout: a layer that is called as in inference gathered nothing.
@@ -107,10 +110,10 @@ class Evaluation:
 
     def evaluate(
         self,
-        resident,
+        resident: Any,
         count: int,
         batch: int = EVAL_BATCH,
-        between=None,
+        between: Callable[[], object] | None = None,
         seal: Seal | None = None,
     ) -> Outcome:
         """Loss, prediction and margin of each of `count` examples, each exactly once.
@@ -149,20 +152,20 @@ class Evaluation:
             self.checks.evaluated(seal, Pass(*words), shown)
         return Outcome(loss, predicted.astype(np.int32), margin, ahead)
 
-    def _shown(self, batches, parts, drawn: int):
+    def _shown(self, batches: Any, parts: Any, drawn: int) -> Any:
         """Of one batch, drawn by the epoch: (positions int64 [n], what the model got of them)."""
         replicas = self.strategy.num_replicas_in_sync
         own = np.split(batches[drawn], replicas)
         positions = np.concatenate([part[sample_offsets(len(part))] for part in own])
         return positions, np.asarray(parts[drawn][_INPUTS])
 
-    def _run_evaluate(self, data, positions):
+    def _run_evaluate(self, data: Any, positions: Any) -> Any:
         values = self.strategy.run(self._outcome, args=(data, positions))
         if self.strategy.num_replicas_in_sync == 1:
             return values
         return tuple(self.strategy.gather(v, axis=0) for v in values)
 
-    def _outcome(self, data, positions):
+    def _outcome(self, data: Any, positions: Any) -> Any:
         images, index, given, *sent = data
         context = tf.distribute.get_replica_context()
         replica = int(tf.get_static_value(context.replica_id_in_sync_group))
@@ -188,6 +191,6 @@ class Evaluation:
         return losses, tf.argmax(logits, axis=-1), margin, ahead, shown, *words
 
 
-def _assign(variables, values) -> None:
+def _assign(variables: Any, values: Any) -> None:
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)

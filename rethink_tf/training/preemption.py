@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+from typing import Any
 
 from rethink_tf.errors import ExitCode, RethinkError
 
@@ -35,7 +36,7 @@ class Stop:
     Does nothing outside of the main thread, where Python delivers no signals.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.signum: int | None = None
         self._answered = threading.Event()
         self._grace = 0.0
@@ -53,7 +54,7 @@ class Stop:
         """To be called when the loop has taken over: the thread then leaves it its time."""
         self._answered.set()
 
-    def __enter__(self):
+    def __enter__(self) -> Any:
         self.active = threading.current_thread() is threading.main_thread()
         if self.active:
             # Of its own: what TensorFlow's start prints on the process's is held back.
@@ -74,10 +75,10 @@ class Stop:
             for signum in _CODES:
                 signal.signal(signum, self._note)
 
-    def _note(self, signum, _frame):
+    def _note(self, signum: Any, _frame: Any) -> None:
         self.signum = self.signum or signum
 
-    def _watch(self):
+    def _watch(self) -> None:
         while True:
             received = os.read(self._read, 1)
             if not received:
@@ -92,7 +93,7 @@ class Stop:
             os.write(self._stderr, f"{line}\n".encode())
             os._exit(_CODES[signal.Signals(received[0])])
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: Any) -> None:
         if self.active:
             self._answered.set()
             signal.set_wakeup_fd(self._wakeup)

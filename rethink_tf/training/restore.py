@@ -83,12 +83,12 @@ class Trained:
         ]
 
         @tf.function
-        def logits(images, index):
+        def logits(images: Any, index: Any) -> Any:
             inputs = self.preprocess(pipeline.centre(images, self.config.input_size))
             shown = tf.gather(inputs, sample_offsets(images.shape[0]))
             return self.model(inputs, training=False), image_words_tf(images, index), shown
 
-        def logits_of_all():
+        def logits_of_all() -> Any:
             found, words = [], []
             for batch in batches:
                 values, own, shown = logits(*batch)
@@ -124,7 +124,13 @@ def evenly(total: int, count: int | None) -> np.ndarray:
     return np.arange(count) * total // count
 
 
-def read(run_dir: Path | str, *, data_dir=None, cache_dir=None, say=print) -> Trained:
+def read(
+    run_dir: Path | str,
+    *,
+    data_dir: Path | str | None = None,
+    cache_dir: Path | str | None = None,
+    say: Callable[[str], None] = print,
+) -> Trained:
     """Reads a finished run back.
 
     Args:
@@ -185,7 +191,7 @@ def read(run_dir: Path | str, *, data_dir=None, cache_dir=None, say=print) -> Tr
     )
 
 
-def _warn_of_versions(run_dir: Path, say) -> None:
+def _warn_of_versions(run_dir: Path, say: Callable[[str], None]) -> None:
     """Says where other versions drew the initial weights: theirs may not be these."""
     from rethink_tf.training.devices import setup as devices
 

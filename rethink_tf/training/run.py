@@ -127,7 +127,9 @@ def check(config: RunConfig, options: Options) -> None:
         )
 
 
-def refuse_other_images(dataset: str | None, summary, run_dir: Path, data_dir) -> None:
+def refuse_other_images(
+    dataset: str | None, summary: Any, run_dir: Path, data_dir: Path | str | None
+) -> None:
     """Refuses a finished run on another part of a streamed set than lies here.
 
     Args:
@@ -150,7 +152,7 @@ def _say_nothing(_line: str) -> None:
     """In place of `say` on the workers that are not the chief."""
 
 
-def _start(options: Options, say) -> Started:
+def _start(options: Options, say: Callable[[str], None]) -> Started:
     from rethink_tf.training.devices import setup as devices
 
     several = options.strategy == "multi_worker"
@@ -161,7 +163,15 @@ def _start(options: Options, say) -> Started:
     return Started(threads, strategy, Workers(strategy if several else None))
 
 
-def _train(config, run_dir, options, argv, say, stop, started):
+def _train(
+    config: RunConfig,
+    run_dir: Path,
+    options: Options,
+    argv: list[str] | None,
+    say: Callable[[str], None],
+    stop: Any,
+    started: Any,
+) -> Any:
     from rethink_tf.training import trainer
 
     try:

@@ -104,7 +104,7 @@ class SealChecks:
             was begun before there were seals.
     """
 
-    def __init__(self, sealed: Sealed, steps):
+    def __init__(self, sealed: Sealed, steps: Any):
         self.sealed, self.steps = sealed, steps
         self.violation = sealed.train.columns(steps.train)
         self.probed: str | None = None
@@ -185,7 +185,7 @@ class SealChecks:
             self._of_epoch = (self._epoch, order)
         return self._of_epoch[1]
 
-    def _own_parts(self):
+    def _own_parts(self) -> list[tuple[int, int]]:
         """Of a whole batch, what each replica of this host takes: (first row, behind the last)."""
         cut = parts(self.steps.batch_size, self.steps.strategy.num_replicas_in_sync)
         return [cut[replica] for replica in self.steps.own_replicas()]
@@ -205,10 +205,12 @@ class SealChecks:
                 or self._inputs_differ(where, rows, inputs)
             )
 
-    def _inputs_differ(self, where, rows, inputs) -> str | None:
+    def _inputs_differ(self, where: str, rows: Any, inputs: Any) -> str | None:
         return self._apart(where, self.sealed.train, rows, inputs, self.sealed.augment)
 
-    def _apart(self, where, seal: Seal, rows, inputs, augment="none") -> str | None:
+    def _apart(
+        self, where: str, seal: Seal, rows: Any, inputs: Any, augment: str = "none"
+    ) -> str | None:
         reference = self.sealed.inputs_of(seal)
         return inputs_differ(where, seal, reference, rows, inputs, augment, self._epoch)
 
@@ -230,7 +232,7 @@ class SealChecks:
 
     # Batch-norm statistics
 
-    def renewed(self, step: int, count: int, got) -> None:
+    def renewed(self, step: int, count: int, got: Any) -> None:
         """What a batch gave from which batch-norm statistics are taken, by replica of this host.
 
         Args:
@@ -260,7 +262,7 @@ class SealChecks:
 
     # Evaluation
 
-    def evaluated(self, seal: Seal, found: Pass, shown) -> None:
+    def evaluated(self, seal: Seal, found: Pass, shown: Any) -> None:
         """Compares an evaluation with its seal, example by example.
 
         Args:
@@ -273,7 +275,7 @@ class SealChecks:
             compare(where, seal, found, self.decoded) or self._apart(f"in {where}", seal, *shown)
         )
 
-    def columns(self, *tables) -> None:
+    def columns(self, *tables: Any) -> None:
         """Compares the columns in the host that accuracies are taken against.
 
         Args:
@@ -282,7 +284,7 @@ class SealChecks:
         for table, seal in zip(tables, (self.sealed.train, self.sealed.test), strict=False):
             self._violated(seal.columns(table))
 
-    def measured(self, *outcomes) -> None:
+    def measured(self, *outcomes: Any) -> None:
         """Compares how many examples were evaluated of the training and of the test set."""
         for outcome, seal in zip(outcomes, (self.sealed.train, self.sealed.test), strict=False):
             if len(outcome.loss) != seal.num_examples:
@@ -294,7 +296,13 @@ class SealChecks:
 
 
 def inputs_differ(
-    where: str, seal: Seal, reference: Inputs, rows, inputs, augment="none", epoch=0
+    where: str,
+    seal: Seal,
+    reference: Inputs,
+    rows: Any,
+    inputs: Any,
+    augment: str = "none",
+    epoch: int = 0,
 ) -> str | None:
     """What the model got of some rows, against what is recomputed from the source.
 
@@ -357,7 +365,7 @@ def compare(where: str, seal: Seal, found: Pass, decoded: dict[str, np.ndarray])
     )
 
 
-def first_unequal(what: str, got, expected, seal: str) -> str | None:
+def first_unequal(what: str, got: Any, expected: Any, seal: str) -> str | None:
     """Two columns of one seal; the first disagreement in words, or None."""
     got, expected = np.asarray(got), np.asarray(expected)
     if len(got) != len(expected):

@@ -5,6 +5,9 @@ device, MirroredStrategy and several hosts. Only the indices of a batch are chos
 data lie on the device, and each replica gathers its own rows of the global batch.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -37,17 +40,17 @@ class Steps:
 
     def __init__(
         self,
-        build,
-        strategy,
+        build: Callable[[], Any],
+        strategy: Any,
         train: Table,
         *,
-        batch_size,
-        input_size,
-        augment,
-        momentum,
-        seed,
-        jit,
-        preprocess=pipeline.standardise,
+        batch_size: int,
+        input_size: int,
+        augment: str,
+        momentum: float,
+        seed: int,
+        jit: bool,
+        preprocess: Any = pipeline.standardise,
     ):
         self.strategy, self.train, self.preprocess = strategy, train, preprocess
         self.batch_size = min(batch_size, train.num_examples)
@@ -83,13 +86,7 @@ class Steps:
                 _of_each_replica(np.zeros(self._shown, np.int64)),
             ]
         self.resident = self.place(train)
-        self._forward_backward = (
-            tf.function(self._differentiate, jit_compile=True) if jit else self._differentiate
-        )
-        self._many = tf.function(self._run_many)
-        self._last = tf.function(self._run_last)
-        self._streamed = tf.function(self._run_streamed)
-        self._finite = tf.function(self._all_finite)
+        self._compile(jit)
         self.variables = ReplicaVariables(
             strategy,
             weights=self.weights,
@@ -100,17 +97,32 @@ class Steps:
         self.steps_per_epoch = -(-train.num_examples // self.batch_size)
         self.epoch = tf.constant(0, tf.int64)  # until the first begins
 
-    def place(self, table: Table):
+    def _compile(self, jit: bool) -> None:
+        """Makes functions of the steps; `jit`: XLA compiles forward and backward."""
+        self._forward_backward = (
+            tf.function(self._differentiate, jit_compile=True) if jit else self._differentiate
+        )
+        self._many = tf.function(self._run_many)
+        self._last = tf.function(self._run_last)
+        self._streamed = tf.function(self._run_streamed)
+        self._finite = tf.function(self._all_finite)
+
+    def place(self, table: Table) -> Any:
         """One copy of (images, index, given) per replica, as tensors on its device.
 
         A Feed where the images are streamed.
         """
         if table.streamed:
-            drawn = {"augment": self.augment, "seed": self.seed}
-            return Feed(self.strategy, table, batch_size=self.batch_size, **drawn)
+            return Feed(
+                self.strategy,
+                table,
+                batch_size=self.batch_size,
+                augment=self.augment,
+                seed=self.seed,
+            )
         devices = self.strategy.extended.worker_devices
 
-        def on(context, array):
+        def on(context: Any, array: Any) -> Any:
             with tf.device(devices[context.replica_id_in_sync_group % len(devices)]):
                 return tf.constant(array)
 
@@ -157,7 +169,7 @@ class Steps:
         )
         return step + count
 
-    def streamed(self, step: int):
+    def streamed(self, step: int) -> Any:
         """The streamed data of a step of this epoch, for `own_rows`."""
         return self.resident.training(int(self.epoch), self.order, step)
 
@@ -183,7 +195,7 @@ class Steps:
         """The replicas of this host, by number."""
         found: list[int] = []
 
-        def note(context) -> int:
+        def note(context: Any) -> int:
             found.append(context.replica_id_in_sync_group)
             return 0
 
@@ -207,23 +219,25 @@ class Steps:
         """
         return bool(self._finite())
 
-    def _all_finite(self):
+    def _all_finite(self) -> Any:
         return tf.reduce_all([tf.math.is_finite(tf.reduce_sum(w)) for w in self.weights])
 
-    def _run_many(self, data, order, first, count, epoch, rate):
+    def _run_many(
+        self, data: Any, order: Any, first: Any, count: Any, epoch: Any, rate: Any
+    ) -> None:
         for step in tf.range(first, first + count):
             self.strategy.run(self._step, args=(data, order, step, self.batch_size, epoch, rate))
 
-    def _run_last(self, data, order, epoch, rate):
+    def _run_last(self, data: Any, order: Any, epoch: Any, rate: Any) -> None:
         whole, rest = divmod(self.train.num_examples, self.batch_size)
         self.strategy.run(
             self._step, args=(data, order, tf.constant(whole, tf.int32), rest, epoch, rate)
         )
 
-    def _run_streamed(self, data, step, epoch, rate, rows):
+    def _run_streamed(self, data: Any, step: Any, epoch: Any, rate: Any, rows: Any) -> None:
         self.strategy.run(self._step, args=(data, None, step, rows, epoch, rate))
 
-    def _step(self, data, order, step, rows, epoch, rate):
+    def _step(self, data: Any, order: Any, step: Any, rows: Any, epoch: Any, rate: Any) -> None:
         """One global batch of `rows` examples, in replica context."""
         context = tf.distribute.get_replica_context()
         # The words outside of what XLA compiles, so that it compiles what it always did.
@@ -252,7 +266,9 @@ class Steps:
         )
         self.first_bad.assign(tf.minimum(self.first_bad, bad))
 
-    def own_rows(self, data, order, step, rows, epoch, every_word=False):
+    def own_rows(
+        self, data: Any, order: Any, step: Any, rows: Any, epoch: Any, every_word: bool = False
+    ) -> Any:
         """This replica's part of a global batch, in replica context.
 
         Args:
@@ -291,7 +307,9 @@ class Steps:
         )
         return seen, index, given, words
 
-    def words_of(self, images, index, step, every_word=False, less=None):
+    def words_of(
+        self, images: Any, index: Any, step: Any, every_word: bool = False, less: Any = None
+    ) -> Any:
         """The sum of image words of a replica's part of a batch: int64 [].
 
         Args:
@@ -306,7 +324,7 @@ class Steps:
         words = image_words_tf(*columns[:2])
         return tf.reduce_sum(words if less is None else words - columns[2])
 
-    def _differentiate(self, images, index, given, rows):
+    def _differentiate(self, images: Any, index: Any, given: Any, rows: Any) -> Any:
         with tf.GradientTape() as tape:
             inputs = self.preprocess(images)
             logits = self.model(inputs, training=True)
@@ -328,7 +346,7 @@ class Steps:
         return loss, tf.reduce_sum(tf.cast(hit, tf.int64)), checksum, gradients, got
 
 
-def _accumulator(dtype):
+def _accumulator(dtype: Any) -> Any:
     return tf.Variable(
         tf.zeros([], dtype),
         trainable=False,
@@ -337,7 +355,7 @@ def _accumulator(dtype):
     )
 
 
-def _of_each_replica(value):
+def _of_each_replica(value: Any) -> Any:
     """A variable that each replica changes by itself, outside of every checkpoint."""
     return tf.Variable(
         value,

@@ -5,7 +5,7 @@ images, and the last layer alone is trained on these features by the ordinary st
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -80,7 +80,7 @@ def learner(
         return Learner(lambda: build(*own), train, test, config.input_size, preprocess, sealed)
     weights = parent_weights(parent, build, say)
 
-    def moved():
+    def moved() -> Any:
         model = build(config, channels, classes)
         if weights is not None:
             _copy(weights, model)
@@ -135,12 +135,12 @@ def _on_features(
     return Learner(_head_builder(head, model), train_table, test_table, 1, as_it_is, features)
 
 
-def as_it_is(images):
+def as_it_is(images: Any) -> Any:
     """Features reach the last layer as they are: the same, as float32."""
     return tf.cast(images, tf.float32)
 
 
-def last_layer(model):
+def last_layer(model: Any) -> Any:
     """The dense layer that gives the logits.
 
     Raises:
@@ -162,7 +162,9 @@ def last_layer(model):
     return head
 
 
-def parent_weights(parent: Parent, build: Callable, say) -> list[np.ndarray] | None:
+def parent_weights(
+    parent: Parent, build: Callable, say: Callable[[str], None]
+) -> list[np.ndarray] | None:
     """The parent's weights (`model.weights`), checked; None where they are freshly drawn.
 
     Raises:
@@ -198,7 +200,7 @@ def parent_weights(parent: Parent, build: Callable, say) -> list[np.ndarray] | N
     return [v.numpy() for v in model.weights]
 
 
-def _copy(weights: list[np.ndarray], model) -> None:
+def _copy(weights: list[np.ndarray], model: Any) -> None:
     """Gives a model the parent's weights, all but the last layer's."""
     own = {id(v) for v in last_layer(model).weights}
     for variable, array in zip(model.weights, weights, strict=True):
@@ -206,7 +208,7 @@ def _copy(weights: list[np.ndarray], model) -> None:
             variable.assign(array)
 
 
-def _take_statistics(model, seen) -> None:
+def _take_statistics(model: Any, seen: Any) -> None:
     """Batch-norm statistics of a network that was never trained, from one batch, once.
 
     The 0 and 1 that they are drawn with normalise nothing: a WRN-28-1 then gives features of some
@@ -223,7 +225,7 @@ def _take_statistics(model, seen) -> None:
             value.assign(value / (1 - layer.momentum))
 
 
-def _batches(table: Table):
+def _batches(table: Table) -> Iterator[Any]:
     """Images of a Table in order, FEATURE_BATCH at a time, with the words that a stream brings."""
     rows = np.arange(table.num_examples)
     if table.streamed:
@@ -233,7 +235,7 @@ def _batches(table: Table):
             yield (tf.constant(table.images[start : start + FEATURE_BATCH]),)
 
 
-def _sealed_inputs(table: Table, preprocess, sealed: Sealed):
+def _sealed_inputs(table: Table, preprocess: Any, sealed: Sealed) -> Any:
     """What the model sees of the first batch of the training Table, which must be sealed."""
     images, *sent = next(_batches(table))
     index = sealed.train.index[: len(images)]
@@ -248,7 +250,7 @@ def _sealed_inputs(table: Table, preprocess, sealed: Sealed):
 
 
 def _features_of(
-    model, table: Table, preprocess, seal: Seal, reference: Inputs
+    model: Any, table: Table, preprocess: Any, seal: Seal, reference: Inputs
 ) -> tuple[Table, Seal]:
     """The Table with each image's input of the last layer in its place, float32 [N, 1, 1, D].
 
@@ -260,7 +262,7 @@ def _features_of(
     trunk = keras.Model(model.inputs, last_layer(model).input)
 
     @tf.function
-    def features_and_checks(images, index):
+    def features_and_checks(images: Any, index: Any) -> Any:
         with tf.device(pixels.accelerator()):
             inputs = preprocess(images)
             features = tf.cast(trunk(inputs, training=False), tf.float32)
@@ -286,7 +288,7 @@ def _features_of(
     return dataclasses.replace(table, images=features), sealed
 
 
-def _head_builder(head, whole) -> Callable:
+def _head_builder(head: Any, whole: Any) -> Callable:
     """Makes models of the last layer alone, with the weights that it has now; `whole` is its own
     model, of which it says the same."""
     import keras
@@ -295,7 +297,7 @@ def _head_builder(head, whole) -> Callable:
     settings, weights = head.get_config(), head.get_weights()
     inputs = (1, 1, head.input.shape[-1])
 
-    def build():
+    def build() -> Any:
         layer = type(head).from_config(settings)
         x = keras.Input(inputs)
         model = keras.Model(x, layer(keras.layers.Flatten()(x)))

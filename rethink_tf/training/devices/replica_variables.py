@@ -1,5 +1,7 @@
 """A model's variables on its replicas: averaging, and exact saving and restoring."""
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -14,7 +16,7 @@ class ReplicaVariables:
         sums: accumulators of the epoch, one part on each replica.
     """
 
-    def __init__(self, strategy, *, weights, momenta, local, sums):
+    def __init__(self, strategy: Any, *, weights: Any, momenta: Any, local: Any, sums: Any) -> None:
         self.strategy, self.weights, self.momenta = strategy, weights, momenta
         self.local, self.sums = local, sums
         self._average = tf.function(self._average_statistics)
@@ -26,8 +28,8 @@ class ReplicaVariables:
         if self.strategy.num_replicas_in_sync > 1:
             self._average()
 
-    def _average_statistics(self):
-        def average():
+    def _average_statistics(self) -> None:
+        def average() -> None:
             context = tf.distribute.get_replica_context()
             for v in self.local:
                 if v.dtype.is_floating:
@@ -65,13 +67,13 @@ class ReplicaVariables:
             ]
         self._restore_rows([tf.constant(row) for row in rows])
 
-    def _per_replica(self):
+    def _per_replica(self) -> Any:
         return [*self.local, *self.sums]
 
-    def _gather_rows(self):
+    def _gather_rows(self) -> Any:
         replicas = self.strategy.num_replicas_in_sync
 
-        def read():
+        def read() -> Any:
             # Collectives know no unsigned integers.
             wide = {tf.uint32: tf.int64}
             return [
@@ -82,8 +84,8 @@ class ReplicaVariables:
         values = self.strategy.run(read)
         return values if replicas == 1 else [self.strategy.gather(v, axis=0) for v in values]
 
-    def _assign_rows(self, rows):
-        def assign():
+    def _assign_rows(self, rows: Any) -> None:
+        def assign() -> None:
             context = tf.distribute.get_replica_context()
             replica = int(tf.get_static_value(context.replica_id_in_sync_group))
             for v, row in zip(self._per_replica(), rows, strict=True):

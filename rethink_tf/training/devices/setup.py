@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 import tempfile
+from typing import Any
 
 from rethink_tf import __version__
 from rethink_tf.environment import cores
@@ -56,7 +57,7 @@ def start(
     return threading.get_intra_op_parallelism_threads() or cores()
 
 
-def strategy(name: str = "auto", devices: int = 0):
+def strategy(name: str = "auto", devices: int = 0) -> Any:
     """The tf.distribute strategy of a run; to be called after `start`.
 
     Args:
@@ -88,13 +89,13 @@ def strategy(name: str = "auto", devices: int = 0):
 
 
 @functools.cache  # two of them on the same devices would use the same keys for their collectives
-def _mirrored(names: tuple[str, ...]):
+def _mirrored(names: tuple[str, ...]) -> Any:
     import tensorflow as tf
 
     return tf.distribute.MirroredStrategy(list(names))
 
 
-def _join(devices: int):
+def _join(devices: int) -> Any:
     """TensorFlow's MultiWorkerMirroredStrategy."""
     import tensorflow as tf
 
@@ -123,13 +124,13 @@ class _native_stderr_held_back:
     Shown only where the block fails, since then it may be the reason.
     """
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         sys.stderr.flush()
         self.kept = tempfile.TemporaryFile()
         self.stderr = os.dup(2)
         os.dup2(self.kept.fileno(), 2)
 
-    def __exit__(self, kind, *_):
+    def __exit__(self, kind: Any, *_: Any) -> None:
         sys.stderr.flush()
         os.dup2(self.stderr, 2)
         os.close(self.stderr)

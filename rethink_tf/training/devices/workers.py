@@ -43,7 +43,7 @@ class Workers:
         count: of all processes.
     """
 
-    def __init__(self, strategy=None):
+    def __init__(self, strategy: Any = None) -> None:
         self.strategy, self.rank, self.count = strategy, 0, 1
         if strategy is not None:
             resolver = strategy.cluster_resolver
@@ -113,7 +113,7 @@ class Workers:
 
         if not hasattr(self, "_summed"):
 
-            def on_replica(own):
+            def on_replica(own: Any) -> Any:
                 context = tf.distribute.get_replica_context()
                 replica = int(tf.get_static_value(context.replica_id_in_sync_group))
                 local = replica % len(self.strategy.extended.worker_devices)
@@ -121,7 +121,7 @@ class Workers:
                 own = tf.identity(own) if local == 0 else tf.zeros_like(own)
                 return context.all_reduce(tf.distribute.ReduceOp.SUM, own)
 
-            def on_all(own):
+            def on_all(own: Any) -> Any:
                 return self.strategy.run(on_replica, args=(own,))
 
             signature = [tf.TensorSpec([None], tf.int64)]

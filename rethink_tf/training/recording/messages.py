@@ -161,7 +161,7 @@ def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f}%"
 
 
-def _epochs(summary) -> str:
+def _epochs(summary: dict[str, Any]) -> str:
     return f"{summary['epochs']} epoch{'s' if summary['epochs'] > 1 else ''}"
 
 
@@ -186,7 +186,7 @@ def not_kept(epochs: list[int]) -> str:
 def _table2(row: paper.Table2Row, summary: dict[str, Any], config: RunConfig) -> str:
     """Top-1 and top-5 of a row of Table 2 and of a run, with the best so far in parentheses."""
 
-    def cells(value):
+    def cells(value: Any) -> str:
         found = []
         for part in ("train", "test"):
             for kind in ("", "top5_"):

@@ -1,6 +1,8 @@
 """The samples grid: training examples as the model sees them, under each corruption."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -9,6 +11,7 @@ from rethink_tf.corruptions import pixels
 from rethink_tf.corruptions.corruption import Corruption, Moments
 from rethink_tf.corruptions.threefry import SplitId
 from rethink_tf.data import subset
+from rethink_tf.data.types import Table
 from rethink_tf.plotting import style as pictures
 from rethink_tf.runs import results
 from rethink_tf.runs.description import PIXEL_TITLES, labels_in_words, pixels_in_words
@@ -61,7 +64,7 @@ def choose(labels: np.ndarray, count: int = ROWS) -> np.ndarray:
     return np.lexsort((labels, subset.rank_in_class(labels, np.arange(len(labels)))))[:count]
 
 
-def run_samples(config: RunConfig, source, train) -> np.ndarray:
+def run_samples(config: RunConfig, source: Any, train: Table) -> np.ndarray:
     """The grid of a run's own training examples: original, corrupted in each way, as they are.
 
     The column marked "this run" is taken from the Table that is trained on; the others are made for
@@ -120,7 +123,7 @@ def run_samples(config: RunConfig, source, train) -> np.ndarray:
     return pictures.pixels_of(figure)
 
 
-def moments_of(source) -> Moments:
+def moments_of(source: Any) -> Moments:
     """Moments of Gaussian pixels: the run's, or near enough to show."""
     if source.moments is not None:
         return source.moments
@@ -130,7 +133,14 @@ def moments_of(source) -> Moments:
     return input_pipeline.moments(some)
 
 
-def record_samples(config: RunConfig, source, train, run_dir: Path, log, say) -> None:
+def record_samples(
+    config: RunConfig,
+    source: Any,
+    train: Table,
+    run_dir: Path,
+    log: Any,
+    say: Callable[[str], None],
+) -> None:
     """Draws `run_samples` into the run directory and its TensorBoard log.
 
     A picture that cannot be drawn (matplotlib, fonts) costs the run a line, not its life.
@@ -149,6 +159,6 @@ def record_samples(config: RunConfig, source, train, run_dir: Path, log, say) ->
     log.image("samples", picture)
 
 
-def _is_whole(config) -> bool:
+def _is_whole(config: RunConfig) -> bool:
     """Whether the run's images are those of one of the four columns."""
     return config.pixel_mix == config.shuffle_fraction == 1 and config.augment == "none"

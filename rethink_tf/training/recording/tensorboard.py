@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ CHARTS = {
 
 
 @contextlib.contextmanager
-def storage(folder: Path | None):
+def storage(folder: Path | None) -> Iterator[Any]:
     """Turns what TensorFlow raises for a failing write into one clear line.
 
     A full disk is a ResourceExhaustedError to it, like a lack of memory.
@@ -62,10 +63,10 @@ class TensorBoardLog:
         with storage(folder):
             self._open(config)
 
-    def _open(self, config: dict[str, Any]):
+    def _open(self, config: dict[str, Any]) -> None:
         folder = self.folder
 
-        def writer(name: str):
+        def writer(name: str) -> Any:
             if folder is None:
                 return tf.summary.create_noop_writer()
             return tf.summary.create_file_writer(str(folder / name))
