@@ -20,7 +20,7 @@ CHANCE_Z = 5.0
 
 
 def checks_of_noise(case: Labels, corrupt: float | None, label_noise: str) -> list[Check]:
-    """All checks of labels that a kind of noise is said to have drawn.
+    """All checks of labels that should have been drawn by a kind of noise.
 
     Args:
         case: the labels, in the order of the examples' identities where these are known.

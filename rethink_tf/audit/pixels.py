@@ -113,7 +113,7 @@ def shuffled_alike(
         Check(name, True, f"{len(train_got)} images"),
         Check(
             "moved_positions",
-            # Where every position equals another in all images, nothing can be said.
+            # Where every position equals another in all images, nothing can be told.
             None if expected - 16 - ties <= 0 and good else good,
             f"{moved} of {positions}, expected about {expected}",
         ),

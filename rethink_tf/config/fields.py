@@ -59,7 +59,7 @@ def from_stored(kind: type[_Kind], values: dict[str, Any]) -> _Kind:
 
     Fields unknown to this version are left out. RequestError for a value out of its bounds.
     """
-    known: Any = dataclasses.fields(kind)  # type: ignore[arg-type]  # of a dataclass, as said
+    known: Any = dataclasses.fields(kind)  # type: ignore[arg-type]  # of a dataclass
     return kind(**{f.name: check(f.name, f, values.get(f.name, f.default)) for f in known})
 
 

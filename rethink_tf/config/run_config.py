@@ -339,7 +339,7 @@ def resolve(
 
 
 def smaller_batch(wanted: RunConfig, resolved: RunConfig) -> str | None:
-    """What is to be said where more examples a step were asked for than there are; else None.
+    """A line for the reader where a step asks for more examples than there are; else None.
 
     Such runs compute the same as one with all examples in each step, so they are that one run.
     """

@@ -123,7 +123,7 @@ def before_seals(summary: dict[str, Any]) -> bool:
 
 
 def digest_note(summary: dict[str, Any]) -> str:
-    """What is said beside a run that was read: nothing, or that it could be checked less."""
+    """What is printed beside a run that was read: nothing, or that it could be checked less."""
     return f" ({BEFORE_SEALS}: without digests)" if before_seals(summary) else ""
 
 

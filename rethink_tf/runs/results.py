@@ -57,7 +57,7 @@ def write_config(run_dir: Path, config: dict[str, Any]) -> None:
 
 
 def add_resumed(run_dir: Path, record: dict[str, Any], entry: dict[str, Any]) -> None:
-    """Notes in config.json from where, and in which environment, a run went on.
+    """Notes in config.json from where, and in which environment, a run was resumed.
 
     Args:
         run_dir: of the run.

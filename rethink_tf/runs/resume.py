@@ -1,4 +1,4 @@
-"""Where a run goes on: its own checkpoint, or that of a shorter run of equal configuration.
+"""Where a run resumes: its own checkpoint, or that of a shorter run of equal configuration.
 
 Imports no TensorFlow.
 """
@@ -18,10 +18,10 @@ from rethink_tf.runs import schema as records
 
 @dataclasses.dataclass(frozen=True)
 class ResumePoint:
-    """A checkpoint to go on from: its header, its arrays, and the run directory that holds it.
+    """A checkpoint to resume from: its header, its arrays, and the run directory that holds it.
 
-    `differed` says where the run went on in a changed environment, this time included: `differed`
-    of its summary.
+    `differed` says where the run was resumed in a changed environment, this time included: it is
+    `differed` of its summary.
     """
 
     header: dict[str, Any]
@@ -37,13 +37,13 @@ def resume_point(
     mode: str,
     say: Callable[[str], None],
 ) -> ResumePoint | None:
-    """The checkpoint that this run goes on from, or None for a start at the beginning.
+    """The checkpoint that this run resumes from, or None for a start at the beginning.
 
     Args:
         config: resolved.
         run_dir: of this run.
         environment: what a bit-equal continuation needs unchanged.
-        mode: `exact` refuses another environment, `anyway` goes on in it, `restart` starts over.
+        mode: `exact` refuses another environment, `anyway` resumes in it, `restart` starts over.
         say: takes lines for the reader.
 
     Raises:
@@ -83,7 +83,7 @@ def resume_point(
     if differences and mode == "exact":
         raise RequestError(
             f"{run_dir}: its checkpoint cannot be continued exactly: {'; '.join(differences)}; "
-            "add --resume=anyway to go on regardless, or --resume=restart to start over"
+            "add --resume=anyway to resume regardless, or --resume=restart to start over"
         )
     if point.run_dir == run_dir and "history" in point.header:
         _say_damage(run_dir, point.header, say)
@@ -173,7 +173,7 @@ def _shorter(config: RunConfig, run_dir: Path, say: Callable[[str], None]) -> Re
     stored = checkpoint.newest(best / results.CHECKPOINTS, say, partial(_check_header, shorter))
     if stored is None:
         return None
-    say(f"{best}: the same run with {best_epochs} epochs; this one goes on from it")
+    say(f"{best}: the same run with {best_epochs} epochs; this one resumes from it")
     return ResumePoint(*stored, best)
 
 
@@ -185,7 +185,7 @@ def begin(
     Args:
         run_dir: of this run.
         record: what config.json says of a fresh run.
-        point: the checkpoint that it goes on from, if any.
+        point: the checkpoint that it resumes from, if any.
         now: environment and command line, added to `resumed` in config.json.
 
     Raises:

@@ -270,7 +270,7 @@ def check_summary(path: Path, summary: dict[str, Any]) -> None:
 
 
 def check_finished(path: Path, run_id: str | None, summary: dict[str, Any]) -> None:
-    """Refuses a summary that is another run's, or lacks what is said of a finished run.
+    """Refuses a summary that is another run's, or lacks keys of a finished run.
 
     Args:
         path: of the file, for the message.

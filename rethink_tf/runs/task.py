@@ -41,7 +41,7 @@ def carry_out(
         kind: of the run, the first part of its id.
         values: its plain settings, which name it.
         compute: of the run's folder; returns what the summary says beyond what all have, `status`
-            included. What it leaves in the folder is there when an interrupted run goes on.
+            included. What it leaves in the folder is there when an interrupted run resumes.
         argv: the command line, recorded.
         threads: of the arithmetic, recorded; 0 for as many as there are cores.
         say: takes a line where the run is finished already.

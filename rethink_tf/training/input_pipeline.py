@@ -176,7 +176,7 @@ def info(config: RunConfig, data_dir: Folder = None, cache_dir: Folder = None) -
 
 
 def arrivals(source: Source, known: types.DatasetInfo, model: list[str]) -> list[str]:
-    """What is to be said of a model and a data set that are not ours.
+    """What was changed in a custom model and data set, a sentence each.
 
     Args:
         source: the data.

@@ -1,6 +1,6 @@
 """Exact evaluation: counts over every example once. Imports no TensorFlow.
 
-An `Outcome` holds what a forward pass said of each example; every accuracy is a plain mean of it.
+An `Outcome` holds what a forward pass gave for each example; every accuracy is a plain mean of it.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM while a run trains: save where it stands, say how to go on, stop.
+"""SIGINT and SIGTERM while a run trains: save where it stands, print how to resume, stop.
 
 The training loop asks between dispatches. A thread sees to it that the answer comes within two
 seconds even where the process is inside native code: nothing is lost then but the work since the

@@ -185,7 +185,7 @@ def _train(
             raise RequestError(_memory(config, error, trainer.train_epochs)) from None
         if started.workers.count > 1 and kind in _LOST:
             raise WorkerLostError(
-                "another worker was lost; the same command, given to all workers, goes on from "
+                "another worker was lost; the same command, given to all workers, resumes from "
                 f"the last checkpoint ({str(error).splitlines()[0][:200]})"
             ) from None
         raise

@@ -138,7 +138,7 @@ class SealChecks:
         return {n: getattr(self, n) for n in ("expected", "probed", "violation")}
 
     def resume(self, state: dict[str, Any] | None) -> None:
-        """Goes on within an epoch, from what `state` gave; None: begun before there were seals."""
+        """Resumes within an epoch, from what `state` gave; None: begun before there were seals."""
         state = state or {"expected": None, "probed": None, "violation": None}
         self.expected, self.probed = state["expected"], state["probed"]
         self.violation = self.violation or state["violation"]

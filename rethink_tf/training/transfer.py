@@ -293,7 +293,9 @@ def _head_builder(head: Any, whole: Any) -> Callable:
     model, of which it says the same."""
     import keras
 
-    said = {name: getattr(whole, name, None) for name in ("rethink_conversions", "rethink_scaling")}
+    facts = {
+        name: getattr(whole, name, None) for name in ("rethink_conversions", "rethink_scaling")
+    }
     settings, weights = head.get_config(), head.get_weights()
     inputs = (1, 1, head.input.shape[-1])
 
@@ -302,8 +304,8 @@ def _head_builder(head: Any, whole: Any) -> Callable:
         x = keras.Input(inputs)
         model = keras.Model(x, layer(keras.layers.Flatten()(x)))
         layer.set_weights(weights)
-        for name, words in said.items():
-            setattr(model, name, words)
+        for name, value in facts.items():
+            setattr(model, name, value)
         return model
 
     return build

@@ -106,7 +106,7 @@ def test_the_longest_shorter_run_of_equal_settings_is_taken(tmp_path):
     found = find(run_dir, wanted=wanted, said=said)
     # Epoch 9 of f was evaluated as its last, which a fresh run of 10 would not do.
     assert (found.run_dir, found.header["epoch"]) == (tmp_path / "mlp_1x512-b", 6)
-    said_once = "mlp_1x512-b: the same run with 6 epochs; this one goes on from it"
+    said_once = "mlp_1x512-b: the same run with 6 epochs; this one resumes from it"
     assert [line.endswith(said_once) for line in said] == [True]
     assert find(run_dir, wanted=wanted, said=said, threads=4) is None
     assert said[-1].endswith("mlp_1x512-b: not continued, since threads was 2 and is 4")
@@ -133,7 +133,7 @@ def test_more_epochs_go_on_from_the_shorter_run(tensorflow, tmp_path):
     run(short, epochs=2)
     kept = timeless(short)
     summary = run(long, said, epochs=4)
-    assert f"{short}: the same run with 2 epochs; this one goes on from it" in said
+    assert f"{short}: the same run with 2 epochs; this one resumes from it" in said
     assert "resumes after epoch 2, step 0 of the next" in said
     assert timeless(long) == timeless(fresh)
     assert summary["epochs"] == 4 and summary["weights_hash"] != kept[-1]["weights_hash"]
