@@ -52,10 +52,10 @@ def at_chance(summary: dict[str, Any]) -> bool | None:
         None where chance was not, or could not be, tested.
     """
     checks = [check for check in summary.get("audit") or () if check["name"] == "test_at_chance"]
-    found = _CHANCE.search(str(checks[-1].get("detail"))) if checks else None
-    if found is None:
+    match = _CHANCE.search(str(checks[-1].get("detail"))) if checks else None
+    if match is None:
         return None
-    q, std, digits = float(found[1]), float(found[2]), len(found[3])
+    q, std, digits = float(match[1]), float(match[2]), len(match[3])
     rounding = 0.5 * 10.0**-digits
     away = max(abs(summary["test_accuracy"] - q) - rounding, 0.0)
     return away <= Z_LIMIT * (std + rounding)

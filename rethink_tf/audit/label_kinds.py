@@ -308,9 +308,9 @@ def _in_order(label_kind: LabelKind, case: Labels) -> LabelKind:
                 return LabelKind("unclear", f"{message}{place.detail}{rest}", label_kind.figures)
     arranged = (np.diff(case.given) >= 0).all() or (case.given == case.true[::-1]).all()
     if label_kind.kind in SINGLE or (label_kind.kind == "permuted" and not arranged):
-        told = new_labels_by_order(case, even=label_kind.kind in EVEN)
-        if told.passed is False:
-            message = f"predictable, not drawn: {told.detail}{rest}"
+        by_order = new_labels_by_order(case, even=label_kind.kind in EVEN)
+        if by_order.passed is False:
+            message = f"predictable, not drawn: {by_order.detail}{rest}"
             return LabelKind("predictable", message, label_kind.figures)
     return label_kind
 

@@ -109,10 +109,10 @@ def _intervals(changed: np.ndarray, rate: np.ndarray) -> _Test:
     if not starts:
         return _Test(0.0, "too few for intervals")
     start, end = np.concatenate(starts), np.concatenate(ends)
-    found = end - start, counts[end] - counts[start], means[end] - means[start]
-    evidence = _evidence(*found, (n, counts[-1], means[-1]))
+    sets = end - start, counts[end] - counts[start], means[end] - means[start]
+    evidence = _evidence(*sets, (n, counts[-1], means[-1]))
     worst = int(evidence.argmax())
-    size, moved, mean = (float(x[worst]) for x in found)
+    size, moved, mean = (float(x[worst]) for x in sets)
     text = f"{moved / size:.4f} changed of the examples {start[worst]:,} to {end[worst] - 1:,} in "
     text += f"order, expected {mean / size:.4f}"
     return _Test(math.log(2 * len(start)) - float(evidence[worst]), text)
@@ -127,16 +127,16 @@ def _periods(changed: np.ndarray, rate: np.ndarray, place: np.ndarray, count_of:
     best, sets, text = 0.0, sum(periods), "too few for periods"
     for period in periods:
         rest = place % period
-        found = (
+        by_rest = (
             np.bincount(rest, minlength=period),
             np.bincount(rest, changed, period),
             np.bincount(rest, rate, period),
         )
-        evidence = _evidence(*found, total)
+        evidence = _evidence(*by_rest, total)
         worst = int(evidence.argmax())
         if evidence[worst] > best or period == periods[0]:
             best = float(evidence[worst])
-            size, moved, mean = (float(x[worst]) for x in found)
+            size, moved, mean = (float(x[worst]) for x in by_rest)
             text = f"{moved / max(size, 1):.4f} changed of every {_ordinal(period)} example "
             text += f"(remainder {worst}), expected {mean / max(size, 1):.4f}"
     return _Test(math.log(2 * max(sets, 1)) - best, text)
@@ -177,13 +177,14 @@ def _neighbours(changed: np.ndarray, strata: np.ndarray, count: int) -> _Test:
             size = np.bincount(group, minlength=count)
             rate = (np.bincount(group, mine, count) / np.maximum(size, 1))[group]
             after = changed[rows - lag] > 0
-            found = int(after.sum()), float(mine[after].sum()), float(rate[after].sum())
-            evidence = float(_evidence(*found, (len(rows), mine.sum(), rate.sum())))
+            after_changed = int(after.sum()), float(mine[after].sum()), float(rate[after].sum())
+            evidence = float(_evidence(*after_changed, (len(rows), mine.sum(), rate.sum())))
             tests += 1
             if evidence > best or tests == 1:
                 best = evidence
-                text = f"{found[1] / max(found[0], 1):.4f} changed of those {lag} after a changed "
-                text += f"example, expected {found[2] / max(found[0], 1):.4f}"
+                total, moved, mean = after_changed
+                text = f"{moved / max(total, 1):.4f} changed of those {lag} after a changed "
+                text += f"example, expected {mean / max(total, 1):.4f}"
     return _Test(math.log(2 * max(tests, 1)) - best, text)
 
 

@@ -31,12 +31,12 @@ def centre(images: np.ndarray, size: int) -> np.ndarray:
 def crop(images: np.ndarray, index: np.ndarray, *, size: int, seed: int, epoch: int) -> np.ndarray:
     """The window of each image that (seed, epoch, index) draws: [N, size, size, C]."""
     words = threefry.bits(seed, Stream.AUGMENT, SplitId.TRAIN, index, epoch)
-    found = []
+    windows = []
     for image, row, column in zip(images, *words, strict=True):
         top = int(row) * (image.shape[0] - size + 1) >> 32
         left = int(column) * (image.shape[1] - size + 1) >> 32
-        found.append(image[top : top + size, left : left + size])
-    return np.stack(found)
+        windows.append(image[top : top + size, left : left + size])
+    return np.stack(windows)
 
 
 def flip_rotate(
@@ -47,7 +47,7 @@ def flip_rotate(
     Bilinear about the image's centre; what lies outside is the mirror image at its edge.
     """
     words = threefry.bits(seed, Stream.AUGMENT, SplitId.TRAIN, index, epoch)
-    found = []
+    turned = []
     for image, flip, turn in zip(images.astype(np.float64), *words, strict=True):
         image = image[:, ::-1] if int(flip) & 1 else image
         angle = (2 * (int(turn) >> 8) / 2**24 - 1) * np.deg2rad(DEGREES)
@@ -57,8 +57,8 @@ def flip_rotate(
         y, x = y - middle[0], x - middle[1]
         down = np.sin(angle) * x + np.cos(angle) * y + middle[0]
         right = np.cos(angle) * x - np.sin(angle) * y + middle[1]
-        found.append(_bilinear(image, _mirrored(down, height), _mirrored(right, width)))
-    return centre(np.stack(found), size)
+        turned.append(_bilinear(image, _mirrored(down, height), _mirrored(right, width)))
+    return centre(np.stack(turned), size)
 
 
 def _mirrored(position: np.ndarray, length: int) -> np.ndarray:

@@ -205,20 +205,20 @@ def _sealed_words(
         reference = pixel_corruptions.corrupt_pixels(
             source[block], index[block], corruption, split=part, moments=moments
         )
-        found = np.asarray(got[block])
-        if found.shape != reference.shape or found.dtype != reference.dtype:
-            detail = f"expected {reference.dtype} {reference.shape}, received {found.dtype} "
-            return np.zeros(0), Check(f"images_sealed_{name}", False, detail + f"{found.shape}")
+        yielded = np.asarray(got[block])
+        if yielded.shape != reference.shape or yielded.dtype != reference.dtype:
+            detail = f"expected {reference.dtype} {reference.shape}, received {yielded.dtype} "
+            return np.zeros(0), Check(f"images_sealed_{name}", False, detail + f"{yielded.shape}")
         if exact:
             words.append(image_words(reference, index[block]))
-            wrong += len(unequal(image_words(found, index[block]), words[-1]))
+            wrong += len(unequal(image_words(yielded, index[block]), words[-1]))
         else:
             std = present(moments, "the moments of Gaussian pixels").std
-            apart = np.abs((found - reference) / np.float32(std))
+            apart = np.abs((yielded - reference) / np.float32(std))
             apart = apart.reshape(len(apart), -1).max(axis=1, initial=0)
             worst = max(worst, float(apart.max(initial=0)))
             wrong += int(np.sum(~(apart < TOLERANCE)))
-            words.append(image_words(found, index[block]))
+            words.append(image_words(yielded, index[block]))
     detail = f"{wrong} of {len(index)} images are not those of the reference"
     if not exact:
         detail += f", at most {worst:.1e} deviations apart"

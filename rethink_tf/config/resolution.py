@@ -58,13 +58,13 @@ def defaults(
 
 def check_schedule(values: dict[str, Any]) -> None:
     """Brings the milestones to one form; refuses them where no schedule has them."""
-    found = ",".join(map(str, schedule.milestones(values["lr_milestones"])))
-    if values["lr_schedule"] != "step" and found != MILESTONES:
+    milestones = ",".join(map(str, schedule.milestones(values["lr_milestones"])))
+    if values["lr_schedule"] != "step" and milestones != MILESTONES:
         raise RequestError(
             f"--lr_milestones: expected --lr_schedule=step with it, received "
             f"--lr_schedule={values['lr_schedule']}"
         )
-    values["lr_milestones"] = found
+    values["lr_milestones"] = milestones
 
 
 def check_sizes(values: dict[str, Any], info: types.DatasetInfo) -> None:

@@ -14,10 +14,10 @@ def milestones(text: str) -> tuple[int, ...]:
     items = [item.strip() for item in text.split(",")]
     if not all(item.isascii() and item.isdigit() and 0 < len(item) < 8 for item in items):
         raise RequestError(f"--lr_milestones: expected epochs such as 150,225, received {text!r}")
-    found = tuple(sorted(int(item) for item in items))
-    if found[0] < 1 or len(set(found)) < len(found):
+    epochs = tuple(sorted(int(item) for item in items))
+    if epochs[0] < 1 or len(set(epochs)) < len(epochs):
         raise RequestError(f"--lr_milestones: expected different epochs from 1, received {text!r}")
-    return found
+    return epochs
 
 
 def learning_rate(config: Any, epoch: int) -> float:

@@ -79,8 +79,8 @@ def read(path: Path | str) -> Noise:
         refuse_fractions(f"{path}: {name}", column)
         least, most = int(column.min()), int(column.max())  # 2**31 is no float16
         if least < 0 or most >= 2**31:
-            found = least if least < 0 else most
-            raise RequestError(f"{path}: expected {name} from 0 to {2**31 - 1}, found {found}")
+            wrong = least if least < 0 else most
+            raise RequestError(f"{path}: expected {name} from 0 to {2**31 - 1}, found {wrong}")
     order = np.argsort(columns["index"], kind="stable")
     index, true, given = (columns[name][order] for name in COLUMNS)
     if (np.diff(index) == 0).any():

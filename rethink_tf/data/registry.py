@@ -69,24 +69,24 @@ def info(
     """
     if not custom_data.is_custom(name):
         return _info(name)
-    found = custom_data.open_set(name, data_dir, cache_dir, input_size, augment, report)
+    opened = custom_data.open_set(name, data_dir, cache_dir, input_size, augment, report)
     return DatasetInfo(
         name,
-        found.num_classes,
-        found.image_shape,
-        found.num_train,
-        found.num_test,
+        opened.num_classes,
+        opened.image_shape,
+        opened.num_train,
+        opened.num_test,
         download_host_url=None,
         download_megabytes=0,
-        content=found.content,
-        class_names=found.class_names,
-        notes=found.notes,
+        content=opened.content,
+        class_names=opened.class_names,
+        notes=opened.notes,
     )
 
 
-def resolved(name: str, found: DatasetInfo) -> str:
+def resolved(name: str, known: DatasetInfo) -> str:
     """The name as it stands in a resolved configuration: a custom one with its content's hash."""
-    return str(ContentRef(ContentRef.parse(name).path, found.content)) if found.content else name
+    return str(ContentRef(ContentRef.parse(name).path, known.content)) if known.content else name
 
 
 def is_on_disk(name: str, data_dir: str | os.PathLike | None = None) -> bool:
@@ -177,8 +177,8 @@ def load(
         StorageError: a download cannot be written.
     """
     if custom_data.is_custom(name):
-        found = custom_data.open_set(name, data_dir, cache_dir, input_size, augment, report)
-        return _splits(found.load(start), found.num_classes)
+        opened = custom_data.open_set(name, data_dir, cache_dir, input_size, augment, report)
+        return _splits(opened.load(start), opened.num_classes)
     info = _info(name)
     if info.download_host_url is None and not info.streamed:
         return _splits(digits.load(), info.num_classes)

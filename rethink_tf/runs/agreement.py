@@ -79,8 +79,8 @@ def read_summary(run_dir: Path | str, run_id: str | None = None) -> dict[str, An
     Raises:
         StorageError: a file is damaged, or the files do not agree; says which, and what to do.
     """
-    found = read(run_dir, run_id)
-    return None if found is None else found.summary
+    run = read(run_dir, run_id)
+    return None if run is None else run.summary
 
 
 def read(run_dir: Path | str, run_id: str | None = None) -> Finished | None:
@@ -142,7 +142,7 @@ def load_runs(runs_dir: Path | str, left_out: dict[str, str] | None = None) -> l
     Raises:
         StorageError: a run's files are damaged or do not agree, and `left_out` is None.
     """
-    found = []
+    summaries = []
     for path in sorted(Path(runs_dir).glob(f"*/{results.SUMMARY}")):
         folder = path.parent
         try:
@@ -154,8 +154,8 @@ def load_runs(runs_dir: Path | str, left_out: dict[str, str] | None = None) -> l
             continue
         if run is not None:
             more = {"run_dir": str(folder), "before_seals": before_seals(run.summary)}
-            found.append({**run.summary, **more})
-    return found
+            summaries.append({**run.summary, **more})
+    return summaries
 
 
 class DisagreementError(StorageError):

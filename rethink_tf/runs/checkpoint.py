@@ -68,11 +68,11 @@ def save(folder: Path, header: dict[str, Any], arrays: dict[str, np.ndarray]) ->
     with files.storage(folder):
         folder.mkdir(parents=True, exist_ok=True)
     files.write_atomically(path, _MAGIC + digest + b"\n" + content)
-    found = stored(folder)
-    kept = [old for old in found if _place(old) <= _place(path)][-KEPT:]
+    checkpoints = stored(folder)
+    kept = [old for old in checkpoints if _place(old) <= _place(path)][-KEPT:]
     # The run's lock is held: what lies beside is a killed process's.
     with files.storage(folder):
-        for old in [*found, *folder.glob(".*.ckpt.*")]:
+        for old in [*checkpoints, *folder.glob(".*.ckpt.*")]:
             if old not in kept:
                 old.unlink(missing_ok=True)
     return path
@@ -134,13 +134,13 @@ def newest(
     Raises:
         StorageError: one cannot be read, which does not mean that it is damaged.
     """
-    found, damaged = None, []
+    newest_sound, damaged = None, []
     for path in reversed(stored(folder)):
         try:
             header, arrays = read(path)
             if check is not None:
                 check(header)
-            found = header, arrays
+            newest_sound = header, arrays
             break
         except ValueError as error:
             why = str(error)
@@ -149,7 +149,8 @@ def newest(
                 raise StorageError(f"{path}: {error.strerror}; nothing finished was lost") from None
             why = str(error.strerror)
         damaged.append(f"{path}: damaged ({why})")
-    then = "no older checkpoint is sound" if found is None else "the older checkpoint is used"
+    none = newest_sound is None
+    then = "no older checkpoint is sound" if none else "the older checkpoint is used"
     for line in damaged:
         say(f"{line}; {then}")
-    return found
+    return newest_sound

@@ -297,9 +297,9 @@ def stored(parent: Parent, say: Callable[[str], None]) -> dict[str, list[np.ndar
         StorageError: the snapshot is damaged.
     """
     folder, epoch = present(parent.run_dir, "the parent's run directory"), parent.epoch
-    found = checkpoint.newest(folder / results.CHECKPOINTS, say)
-    if found is not None and (found[0]["epoch"], found[0]["step"]) == (epoch, 0):
-        arrays = found[1]
+    saved = checkpoint.newest(folder / results.CHECKPOINTS, say)
+    if saved is not None and (saved[0]["epoch"], saved[0]["step"]) == (epoch, 0):
+        arrays = saved[1]
         # One row per replica, which are alike at the end of an epoch.
         others = [arrays[name][0] for name in sorted(arrays) if name.startswith("local")]
         trainable = [arrays[name] for name in sorted(arrays) if name.startswith("weight")]

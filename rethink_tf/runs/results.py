@@ -113,8 +113,8 @@ def _snapshot(run_dir: Path, epoch: int) -> Path:
 
 def snapshots(run_dir: Path) -> list[int]:
     """The epochs whose weights a run kept, ascending."""
-    found = (Path(run_dir) / SNAPSHOTS).glob("epoch-*.npz")
-    return sorted(int(path.stem.removeprefix("epoch-")) for path in found)
+    files_kept = (Path(run_dir) / SNAPSHOTS).glob("epoch-*.npz")
+    return sorted(int(path.stem.removeprefix("epoch-")) for path in files_kept)
 
 
 def read_snapshot(run_dir: Path, epoch: int) -> list[np.ndarray]:

@@ -51,11 +51,7 @@ def resume_point(
     """
     if mode == "restart":
         return None
-    try:
-        unfinished = results.read_config(run_dir) is not None
-    except StorageError:
-        unfinished = True
-        say(f"{run_dir}/{results.CONFIG}: damaged; it is written anew")
+    unfinished = _was_begun(run_dir, say)
     check = partial(_check_header, run_id(config))
     stored = checkpoint.newest(run_dir / results.CHECKPOINTS, say, check)
     point: ResumePoint | None
@@ -91,6 +87,15 @@ def resume_point(
         place = f"after epoch {point.header['epoch']}, step {point.header['step']} of the next"
         differed = (*differed, f"{place}: {'; '.join(differences)}")
     return dataclasses.replace(point, differed=differed)
+
+
+def _was_begun(run_dir: Path, say: Callable[[str], None]) -> bool:
+    """Whether a run has begun here: its config.json is there, though it may be damaged."""
+    try:
+        return results.read_config(run_dir) is not None
+    except StorageError:
+        say(f"{run_dir}/{results.CONFIG}: damaged; it is written anew")
+        return True
 
 
 def _is_readable(point: ResumePoint, run_dir: Path, say: Callable[[str], None]) -> bool:

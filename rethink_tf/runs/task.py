@@ -68,8 +68,8 @@ def carry_out(
                     "git_commit": environment.git_commit(),
                 },
             )
-            found = compute(folder)
-            summary = {"status": results.DONE, "reason": None, "kind": kind, **found, **facts}
+            computed = compute(folder)
+            summary = {"status": results.DONE, "reason": None, "kind": kind, **computed, **facts}
             results.finish(folder, summary)
             say(f"{shown}/{results.SUMMARY}")
     return ExitCode.DONE if summary["status"] == results.DONE else ExitCode.INVALID

@@ -87,8 +87,8 @@ def best_so_far(best: dict, values: dict, epoch: int) -> dict[str, float | int |
         epoch: of these values.
     """
     best = dict.fromkeys(BEST_KEYS) | best
-    found = values["test_accuracy"]
-    if best["best_test_accuracy"] is None or best["best_test_accuracy"] < found:
-        best |= {"best_test_accuracy": found, "best_test_epoch": epoch}
+    accuracy_now = values["test_accuracy"]
+    if best["best_test_accuracy"] is None or best["best_test_accuracy"] < accuracy_now:
+        best |= {"best_test_accuracy": accuracy_now, "best_test_epoch": epoch}
     fifth = [x for x in (best[BEST_KEYS[2]], values["test_top5_accuracy"]) if x is not None]
     return best | {BEST_KEYS[2]: max(fifth, default=None)}

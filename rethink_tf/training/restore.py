@@ -144,13 +144,7 @@ def read(
         StorageError: a file is damaged, or the weights or labels are not those of the summary.
     """
     run_dir = paths.absolute(run_dir)
-    summary = agreement.read_summary(run_dir)
-    if summary is None:
-        raise RequestError(f"{run_dir}: expected the folder of a finished run; there is none")
-    if summary["status"] != results.DONE:
-        raise RequestError(
-            f"{run_dir}: expected a run that ended {results.DONE}, it ended {summary['status']}"
-        )
+    summary = _summary_of_done(run_dir)
     try:
         config, named = from_dict(summary["config"]), summary["run_id"]
         epoch, known = summary["epochs"], summary["weights_hash"]
@@ -179,16 +173,29 @@ def read(
     source = input_pipeline.load(config, data_dir=data_dir, cache_dir=cache_dir, say=say)
     audited = input_pipeline.audited(source)
     table = audited.train
-    found = checksum.labels_hash(table.index, table.given)
-    if found != summary["labels_hash"]:
+    labels_hash = checksum.labels_hash(table.index, table.given)
+    if labels_hash != summary["labels_hash"]:
         raise StorageError(
-            f"{run_dir}: expected labels of hash {summary['labels_hash']}, these data give {found}"
+            f"{run_dir}: expected labels of hash {summary['labels_hash']}, these data give "
+            f"{labels_hash}"
         )
     _warn_of_versions(run_dir, say)
     sealed = input_pipeline.sealed(config, source, audited)
     return Trained(
         run_dir, config, summary, model, initial, table, audited.test, source.preprocess, sealed
     )
+
+
+def _summary_of_done(run_dir: Path) -> dict[str, Any]:
+    """The summary of a run that ended DONE; refuses any other."""
+    summary = agreement.read_summary(run_dir)
+    if summary is None:
+        raise RequestError(f"{run_dir}: expected the folder of a finished run; there is none")
+    if summary["status"] != results.DONE:
+        raise RequestError(
+            f"{run_dir}: expected a run that ended {results.DONE}, it ended {summary['status']}"
+        )
+    return summary
 
 
 def _warn_of_versions(run_dir: Path, say: Callable[[str], None]) -> None:

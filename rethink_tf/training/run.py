@@ -4,6 +4,7 @@ TensorFlow is imported only when there is something to train.
 """
 
 import contextlib
+import functools
 import json
 import traceback
 from collections.abc import Callable
@@ -78,14 +79,7 @@ def run(
             workers = started.workers
         say = say if workers.chief else _say_nothing
 
-        def claim() -> bytes:
-            summary = agreement.read_summary(run_dir, run_id(config))
-            if summary is None:
-                stack.enter_context(run_lock.locked(run_dir))
-                # Another process may have finished it since.
-                summary = agreement.read_summary(run_dir, run_id(config))
-            return json.dumps(summary).encode()
-
+        claim = functools.partial(_claim, config, run_dir, stack)
         summary = json.loads(workers.ask_chief(claim))
         if summary is not None:
             refuse_other_images(config.dataset, summary, run_dir, options.data_dir)
@@ -99,6 +93,16 @@ def run(
     say(f"{messages.verdict(summary, config)}\n{shown}")
     _refuse_failed(summary)
     return summary
+
+
+def _claim(config: RunConfig, run_dir: Path, stack: contextlib.ExitStack) -> bytes:
+    """The summary of a finished run as JSON; else null, and the run's lock is held by `stack`."""
+    summary = agreement.read_summary(run_dir, run_id(config))
+    if summary is None:
+        stack.enter_context(run_lock.locked(run_dir))
+        # Another process may have finished it since.
+        summary = agreement.read_summary(run_dir, run_id(config))
+    return json.dumps(summary).encode()
 
 
 def _say_missing_snapshots(

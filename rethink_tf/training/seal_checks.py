@@ -58,11 +58,11 @@ class Sealed:
         Of images where they are whole numbers; noise and features may differ in the last bits from
         one machine to another.
         """
-        found = {"labels": self.train.label_checksum, "test labels": self.test.label_checksum}
+        sums = {"labels": self.train.label_checksum, "test labels": self.test.label_checksum}
         for seal, inputs in ((self.train, self.train_inputs), (self.test, self.test_inputs)):
             if isinstance(inputs, ReferenceInput) and inputs.corruption.pixels != "gaussian":
-                found[f"{seal.split} images"] = seal.image_checksum
-        return found
+                sums[f"{seal.split} images"] = seal.image_checksum
+        return sums
 
     def inputs_of(self, seal: Seal) -> Inputs:
         """What the model must get of the split of a seal."""
@@ -192,8 +192,8 @@ class SealChecks:
 
     def _probe(self, step: int) -> None:
         """What the model got at a step, against what is recomputed from the source."""
-        found = self.steps.got()
-        for (low, _), (inputs, index, given) in zip(self._own_parts(), found, strict=True):
+        shown = self.steps.got()
+        for (low, _), (inputs, index, given) in zip(self._own_parts(), shown, strict=True):
             place = step * self.steps.batch_size + low
             rows = self._order()[place : place + len(index)]
             seal = self.sealed.train
@@ -262,17 +262,17 @@ class SealChecks:
 
     # Evaluation
 
-    def evaluated(self, seal: Seal, found: Pass, shown: Any) -> None:
+    def evaluated(self, seal: Seal, taken: Pass, shown: Any) -> None:
         """Compares an evaluation with its seal, example by example.
 
         Args:
             seal: of the split.
-            found: what the pass took.
+            taken: what the pass took.
             shown: (positions int64 [n], what the model got of them).
         """
         where = f"evaluation of the {seal.split} set after epoch {self._epoch}"
         self._violated(
-            compare(where, seal, found, self.decoded) or self._apart(f"in {where}", seal, *shown)
+            compare(where, seal, taken, self.decoded) or self._apart(f"in {where}", seal, *shown)
         )
 
     def columns(self, *tables: Any) -> None:
@@ -328,30 +328,30 @@ def inputs_differ(
     )
 
 
-def compare(where: str, seal: Seal, found: Pass, decoded: dict[str, np.ndarray]) -> str | None:
+def compare(where: str, seal: Seal, taken: Pass, decoded: dict[str, np.ndarray]) -> str | None:
     """A pass over a set against its seal, example by example.
 
     Args:
         where: the pass, in words.
         seal: of the set.
-        found: what the pass took.
+        taken: what the pass took.
         decoded: of streamed images, by split: the words of all images, recorded in the first pass.
 
     Returns:
         The sentence that names what differs, or None.
     """
     name = seal.split
-    if len(found.images) != seal.num_examples:
+    if len(taken.images) != seal.num_examples:
         return (
-            f"{where}: {len(found.images)} examples, its seal says {seal.num_examples} "
+            f"{where}: {len(taken.images)} examples, its seal says {seal.num_examples} "
             f"(seal: {name} examples)"
         )
     images = f"{name} images"
-    wrong = first_unequal(f"{where}: labels", found.labels, seal.label_words, f"{name} labels")
+    wrong = first_unequal(f"{where}: labels", taken.labels, seal.label_words, f"{name} labels")
     if not seal.streamed:
-        return wrong or first_unequal(f"{where}: images", found.images, seal.words, images)
-    wrong = wrong or first_unequal(f"{where}: files", found.files, seal.words, images)
-    sent = present(found.sent, f"words of {where} as the images were sent")
+        return wrong or first_unequal(f"{where}: images", taken.images, seal.words, images)
+    wrong = wrong or first_unequal(f"{where}: files", taken.files, seal.words, images)
+    sent = present(taken.sent, f"words of {where} as the images were sent")
     if name not in decoded:
         decoded[name] = sent.copy()
         if seal.decoded is not None:
@@ -360,7 +360,7 @@ def compare(where: str, seal: Seal, found: Pass, decoded: dict[str, np.ndarray])
             wrong = wrong or first_unequal(place, sent[rows], words, images)
     return (
         wrong
-        or first_unequal(f"{where}: images as they arrived", found.images, sent, images)
+        or first_unequal(f"{where}: images as they arrived", taken.images, sent, images)
         or first_unequal(f"{where}: images as once decoded", sent, decoded[name], images)
     )
 

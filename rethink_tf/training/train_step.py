@@ -193,14 +193,14 @@ class Steps:
 
     def own_replicas(self) -> list[int]:
         """The replicas of this host, by number."""
-        found: list[int] = []
+        numbers: list[int] = []
 
         def note(context: Any) -> int:
-            found.append(context.replica_id_in_sync_group)
+            numbers.append(context.replica_id_in_sync_group)
             return 0
 
         self.strategy.experimental_distribute_values_from_function(note)
-        return found
+        return numbers
 
     def _shown_rows(self) -> int:
         """How many rows of a whole batch every replica shows."""

@@ -346,12 +346,12 @@ def find_checkpoint(
     }
 
     def begin() -> bytes:
-        found = resume.resume_point(config, run_dir, environment, options.resume, say)
-        history = resume.begin(run_dir, record, found, {"environment": environment, "argv": argv})
-        if found is None:
+        point = resume.resume_point(config, run_dir, environment, options.resume, say)
+        history = resume.begin(run_dir, record, point, {"environment": environment, "argv": argv})
+        if point is None:
             return b""
-        told = {"history": history, "differed": found.differed}
-        return checkpoint.pack({**found.header, **told}, found.arrays)
+        more = {"history": history, "differed": point.differed}
+        return checkpoint.pack({**point.header, **more}, point.arrays)
 
     reading = time.monotonic()
     packed = workers.ask_chief(begin)

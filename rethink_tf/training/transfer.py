@@ -174,12 +174,12 @@ def parent_weights(
     if parent.run_dir is None:
         return None
     model = build(parent.config, parent.image_shape[-1], parent.num_classes)
-    found = pretrained.stored(parent, say)
-    if "all" in found:
-        pairs = [(model.variables, found["all"])]
+    saved = pretrained.stored(parent, say)
+    if "all" in saved:
+        pairs = [(model.variables, saved["all"])]
     else:
-        others = found["others"][: len(model.non_trainable_variables)]
-        pairs = [(model.trainable_variables, found["trainable"])]
+        others = saved["others"][: len(model.non_trainable_variables)]
+        pairs = [(model.trainable_variables, saved["trainable"])]
         pairs.append((model.non_trainable_variables, others))
     for variables, arrays in pairs:
         shapes = [tuple(v.shape) for v in variables], [a.shape for a in arrays]
@@ -271,19 +271,19 @@ def _features_of(
 
     refuse(seal.columns(table))
     where = f"the images of the {seal.split} set that features are computed of"
-    found, columns, probed, start = [], [], [], 0
+    features_of_batches, columns, probed, start = [], [], [], 0
     for images, *sent in _batches(table):
         index = tf.constant(table.index[start : start + len(images)])
         features, shown, words = features_and_checks(images, index)
         probed.append((start + sample_offsets(len(images)), shown.numpy()))
-        found.append(features.numpy())
+        features_of_batches.append(features.numpy())
         columns.append([words.numpy(), *(x.numpy() for x in sent)])
         start += len(images)
     words = [np.concatenate(column) for column in zip(*columns, strict=True)]
     refuse(compare(where, seal, Pass(seal.label_words, *words), {}))
     for rows, inputs in probed:
         refuse(inputs_differ(f"of {where}", seal, reference, rows, inputs))
-    features = np.concatenate(found)[:, None, None]
+    features = np.concatenate(features_of_batches)[:, None, None]
     sealed = seal.with_words(image_words(features, seal.index))
     return dataclasses.replace(table, images=features), sealed
 

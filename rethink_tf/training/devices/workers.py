@@ -64,8 +64,8 @@ class Workers:
 
     def smallest(self, value: int | None) -> int | None:
         """The smallest of all processes' numbers from 0 that are not None; all must call it."""
-        found = [own for own in self.gather(-1 if value is None else value) if own >= 0]
-        return min(found, default=None)
+        numbers = [own for own in self.gather(-1 if value is None else value) if own >= 0]
+        return min(numbers, default=None)
 
     def first_text(self, text: str | None) -> str | None:
         """The text of the first process that has one, on all; every process must call it."""
@@ -154,18 +154,18 @@ def cluster() -> dict:
             "found neither; scripts/multi_worker.sh shows how"
         )
     try:
-        found = json.loads(text)
-        addresses, task = found["cluster"]["worker"], found["task"]
+        described = json.loads(text)
+        addresses, task = described["cluster"]["worker"], described["task"]
         known = task["type"] == "worker" and 0 <= task["index"] < len(addresses)
         known = known and all(isinstance(a, str) and ":" in a for a in addresses)
     except (ValueError, KeyError, TypeError):
         known = False
-    if not known or set(found["cluster"]) != {"worker"}:
+    if not known or set(described["cluster"]) != {"worker"}:
         raise RequestError(
             'TF_CONFIG: expected {"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": '
             f'"worker", "index": 0}}}}, received {text[:200]}'
         )
-    return found
+    return described
 
 
 def _from_slurm() -> dict:
