@@ -6,7 +6,9 @@ from pathlib import Path
 from rethink_tf import console
 from rethink_tf.cli import leaving
 from rethink_tf.cli.app import guarded
-from rethink_tf.config import flags, run_config
+from rethink_tf.config import run_config
+from rethink_tf.config.command_line import Parsed
+from rethink_tf.config.flags import LINE, Options, wanted
 from rethink_tf.data import registry as datasets
 from rethink_tf.errors import ExitCode
 from rethink_tf.runs import results
@@ -17,14 +19,14 @@ from rethink_tf.training import run as train
 
 def main(argv: list[str]) -> int:
     """Runs one command line (without the program's name) and returns its exit code."""
-    request = flags.parse(argv)
-    if request is None:
-        console.say(flags.usage())
-        return ExitCode.DONE
-    wanted, options = request
-    resolved = prepare(wanted, options)
-    if words := run_config.smaller_batch(wanted, resolved):
-        console.say(words)
+    return LINE.run(argv, lambda parsed: _train(parsed, argv))
+
+
+def _train(parsed: Parsed, argv: list[str]) -> int:
+    asked, options = wanted(parsed), parsed[Options]
+    resolved = prepare(asked, options)
+    if note := run_config.smaller_batch(asked, resolved):
+        console.say(note)
     train.check(resolved, options)
     run_dir = Path(options.runs_dir) / run_config.run_id(resolved)
     if not options.dry_run and results.read_summary(paths.absolute(run_dir)) is None:

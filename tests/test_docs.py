@@ -45,8 +45,8 @@ def refusal(argv):
 
         def parse_alone(line, argv):
             parsed = real(line, argv)
-            if line.words and "[" not in line.words and not parsed.words:
-                raise RequestError(f"expected {line.words}")
+            if line.positionals and "[" not in line.positionals and not parsed.positionals:
+                raise RequestError(f"expected {line.positionals}")
             for name in run_config.FIELDS:
                 if name in parsed.typed and RunConfig in parsed.values:
                     run_config.check_field(name, parsed.typed[name])

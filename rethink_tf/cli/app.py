@@ -9,6 +9,7 @@ import difflib
 import importlib
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -105,8 +106,13 @@ def guarded(
         command: takes `argv` and returns the exit code.
         argv: arguments without the program's name.
         stopped: printed where Ctrl-C ends it, unless the KeyboardInterrupt itself says it.
+
+    Returns:
+        The exit code. While the command runs, SIGTERM ends it by SystemExit; afterwards the
+        handler of before is back.
     """
-    signal.signal(signal.SIGTERM, _terminated)
+    main_thread = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, _terminated) if main_thread else None
     try:
         with paths.from_here():
             return int(command(argv))
@@ -121,6 +127,9 @@ def guarded(
     except BaseException as error:  # of code that is not this package's
         console.warn(f"ended by {user_code.described(error)}, which is no Exception")
         return int(ExitCode.BUG)
+    finally:
+        if main_thread:  # None: it was not installed from Python, and cannot be put back
+            signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
 
 
 def listing() -> str:
@@ -133,7 +142,7 @@ def listing() -> str:
     return "\n".join(lines)
 
 
-def find_command(word: str) -> Command:
+def command_named(word: str) -> Command:
     """The command of a name, written with `-` or `_`; RequestError with the nearest otherwise."""
     name = word.replace("_", "-")
     if name in COMMANDS:
@@ -150,7 +159,7 @@ def _dispatch(argv: list[str]) -> int:
     if argv[0] == "--version":
         console.say(f"rethink_tf {__version__}")
         return ExitCode.DONE
-    command = find_command(argv[0])
+    command = command_named(argv[0])
     main = importlib.import_module(command.module).main
     return main(argv[1:])
 

@@ -5,7 +5,7 @@ import dataclasses
 from rethink_tf import console
 from rethink_tf.audit import verdict
 from rethink_tf.config import fields
-from rethink_tf.config.command_line import CommandLine
+from rethink_tf.config.command_line import CommandLine, Parsed
 from rethink_tf.corruptions.labels import LABEL_NOISE
 from rethink_tf.data.label_file import read_again, read_labels
 from rethink_tf.errors import ExitCode, RequestError
@@ -65,28 +65,28 @@ LINE = CommandLine(
     Exit code: 0 described (and as asked for, with --p); 3 not what --p asks for; 2 a wrong request.
     """,
     (Flags,),
-    words="FILE",
-    word_help="FILE: .csv or .npz with true and given (index optional), such as a noise file; .npy "
-    "of shape [N, 2] (true, given); with --true, the given labels alone",
+    positionals="FILE",
+    least=1,
+    most=1,
+    positionals_help="FILE: .csv or .npz with true and given (index optional), such as a noise "
+    "file; .npy of shape [N, 2] (true, given); with --true, the given labels alone",
 )
 
 
 def main(argv: list[str]) -> int:
     """Runs one command line (without the program's name) and returns its exit code."""
-    parsed = LINE.parse(argv)
-    if parsed is None:
-        console.say(LINE.help())
-        return ExitCode.DONE
+    return LINE.run(argv, _audit)
+
+
+def _audit(parsed: Parsed) -> int:
     asked = parsed[Flags]
-    if len(parsed.words) != 1:
-        raise RequestError(f"expected one FILE of labels, received {len(parsed.words)}")
     if asked.noise and asked.p is None:
         raise RequestError("--noise: expected --p with it")
-    read = read_labels(parsed.words[0], asked.true)
+    read = read_labels(parsed.positionals[0], asked.true)
     again = None
     if asked.again:
         again = read_again(asked.again, read["index"], paired=asked.true is None)
-    found = verdict.labels(
+    result = verdict.labels(
         read["true"],
         read["given"],
         p=asked.p,
@@ -95,5 +95,5 @@ def main(argv: list[str]) -> int:
         index=read["index"],
         again=again,
     )
-    console.say(str(found))
-    return ExitCode.INVALID if found.ok is False else ExitCode.DONE
+    console.say(str(result))
+    return ExitCode.INVALID if result.ok is False else ExitCode.DONE

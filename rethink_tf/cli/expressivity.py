@@ -1,5 +1,11 @@
 """Theorem 1 on real images: rethink-tf expressivity --dataset=cifar10"""
 
-from rethink_tf.experiments.studies.expressivity import main
+from rethink_tf.config.flags import Options
+from rethink_tf.experiments.studies.expressivity import STUDY
 
-__all__ = ["main"]
+LINE = STUDY.line
+
+
+def main(argv: list[str]) -> int:
+    """Runs one command line (without the program's name) and returns its exit code."""
+    return LINE.run(argv, lambda parsed: STUDY.carry_out(STUDY.plan(parsed), parsed[Options], argv))

@@ -7,7 +7,7 @@ import numpy as np
 
 from rethink_tf import __version__, console
 from rethink_tf.config import fields
-from rethink_tf.config.command_line import CommandLine
+from rethink_tf.config.command_line import CommandLine, Parsed
 from rethink_tf.config.flags import RUN, Options, wanted
 from rethink_tf.corruptions import labels as corruptions
 from rethink_tf.data import example_hash, noise_file
@@ -40,10 +40,10 @@ LINE = CommandLine(
 
 def main(argv: list[str]) -> int:
     """The command: corrupts the labels of a configuration and writes them."""
-    parsed = LINE.parse(argv)
-    if parsed is None:
-        console.say(LINE.help())
-        return ExitCode.DONE
+    return LINE.run(argv, _export)
+
+
+def _export(parsed: Parsed) -> int:
     asked, options, export = wanted(parsed), parsed[Options], parsed[Flags].export
     if not export:
         raise RequestError("--export: expected a file to write, .csv or .npz; received none")

@@ -5,7 +5,7 @@ import dataclasses
 from rethink_tf import console
 from rethink_tf.analysis import randomisation_test
 from rethink_tf.config import fields, run_config
-from rethink_tf.config.command_line import CommandLine
+from rethink_tf.config.command_line import CommandLine, Parsed
 from rethink_tf.config.flags import RUN, Options, wanted
 from rethink_tf.data import registry as datasets
 from rethink_tf.errors import ExitCode
@@ -49,10 +49,10 @@ LINE = CommandLine(
 
 def main(argv: list[str]) -> int:
     """The command."""
-    parsed = LINE.parse(argv)
-    if parsed is None:
-        console.say(LINE.help())
-        return ExitCode.DONE
+    return LINE.run(argv, _test)
+
+
+def _test(parsed: Parsed) -> int:
     asked, options, flags = wanted(parsed), parsed[Options], parsed[Flags]
     listed = "" if asked.pixels == run_config.FIELDS["pixels"].default else asked.pixels
     pixels = tuple(kind.strip() for kind in listed.split(",") if kind.strip())

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from rethink_tf import console
-from rethink_tf.config.command_line import CommandLine
+from rethink_tf.config.command_line import CommandLine, Parsed
 from rethink_tf.errors import ExitCode, RequestError
 from rethink_tf.report import measured, readme
 from rethink_tf.storage import files
@@ -12,20 +12,19 @@ LINE = CommandLine(
     "rethink-tf readme-tables",
     "Writes the tables of shipped runs between the marks of a Markdown file.",
     (),
-    words="[FILE]",
-    word_help="FILE: the Markdown file [README.md]",
+    positionals="[FILE]",
+    most=1,
+    positionals_help="FILE: the Markdown file [README.md]",
 )
 
 
 def main(argv: list[str]) -> int:
     """The command."""
-    parsed = LINE.parse(argv)
-    if parsed is None:
-        console.say(LINE.help())
-        return ExitCode.DONE
-    if len(parsed.words) > 1:
-        raise RequestError(f"expected one FILE, received {len(parsed.words)}")
-    path = Path(*parsed.words or ("README.md",))
+    return LINE.run(argv, _rewrite)
+
+
+def _rewrite(parsed: Parsed) -> int:
+    path = Path(*parsed.positionals or ("README.md",))
     if not path.is_file():
         raise RequestError(f"{path}: expected a Markdown file with measured blocks; there is none")
     with files.storage(path):

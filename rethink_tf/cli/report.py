@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rethink_tf import console
 from rethink_tf.config import fields
-from rethink_tf.config.command_line import CommandLine
+from rethink_tf.config.command_line import CommandLine, Parsed
 from rethink_tf.console import counted
 from rethink_tf.errors import ExitCode, RequestError
 from rethink_tf.experiments import plan
@@ -79,8 +79,8 @@ LINE = CommandLine(
     "Tables and figures, the paper's beside ours: Markdown, CSV, PNG, PDF, and report.html, one "
     "page that needs nothing else.",
     (Flags,),
-    words="[EXPERIMENT ...]",
-    word_help=f"EXPERIMENT: {', '.join(plan.EXPERIMENTS)}",
+    positionals="[EXPERIMENT ...]",
+    positionals_help=f"EXPERIMENT: {', '.join(plan.EXPERIMENTS)}",
 )
 
 
@@ -96,12 +96,12 @@ def _names(words: tuple[str, ...], asked: Flags) -> list[str]:
 
 def main(argv: list[str]) -> int:
     """Runs one command line (without the program's name) and returns its exit code."""
-    parsed = LINE.parse(argv)
-    if parsed is None:
-        console.say(LINE.help())
-        return ExitCode.DONE
+    return LINE.run(argv, _report)
+
+
+def _report(parsed: Parsed) -> int:
     asked = parsed[Flags]
-    names = _names(parsed.words, asked)
+    names = _names(parsed.positionals, asked)
     plan.require_rows(names, asked.rows)
     shipped = [] if asked.measured == "none" else measured.read(asked.measured)
     if not shipped and asked.measured not in (None, "none"):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rethink_tf import console
 from rethink_tf.config import fields
-from rethink_tf.config.command_line import CommandLine
+from rethink_tf.config.command_line import CommandLine, Parsed
 from rethink_tf.errors import ExitCode, RequestError
 from rethink_tf.report import measured
 from rethink_tf.report.collection import Run, collect, read_folder
@@ -38,38 +38,37 @@ LINE = CommandLine(
     "rethink-tf ship",
     "Adds finished runs to the results that are shipped with the package.",
     (Flags,),
-    words="RUN [RUN ...]",
-    word_help="RUN: the folder of a finished run, or of runs",
+    positionals="RUN [RUN ...]",
+    least=1,
+    positionals_help="RUN: the folder of a finished run, or of runs",
 )
 
 
-def _found(folder: Path) -> list[Run]:
+def _runs_of(folder: Path) -> list[Run]:
     """The run of a folder, or the DONE ones of a folder of runs."""
     run = read_folder(folder)
     if run is None:
         there = collect(folder, [])
-        found = [run for run in there.runs if run.status == results.DONE]
-        if not found:
+        finished = [run for run in there.runs if run.status == results.DONE]
+        if not finished:
             raise RequestError(
                 f"{folder}: expected a finished run or a folder of some; found neither"
             )
         left = [run.run_id for run in there.runs if run.status != results.DONE]
         for name in [*left, *there.unfinished, *there.broken]:
             console.say(f"{folder / name}: not DONE, left out")
-        return found
+        return finished
     return [run]
 
 
 def main(argv: list[str]) -> int:
     """The command."""
-    parsed = LINE.parse(argv)
-    if parsed is None:
-        console.say(LINE.help())
-        return ExitCode.DONE
-    if not parsed.words:
-        raise RequestError("expected folders of finished runs, received none")
+    return LINE.run(argv, _ship)
+
+
+def _ship(parsed: Parsed) -> int:
     asked = parsed[Flags]
-    runs = [run for name in parsed.words for run in _found(Path(name))]
+    runs = [run for name in parsed.positionals for run in _runs_of(Path(name))]
     for path in measured.add(runs, Path(asked.out), asked.machine):
         console.say(f"{path}: {path.stat().st_size:,} bytes")
     return ExitCode.DONE

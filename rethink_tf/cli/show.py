@@ -14,7 +14,7 @@ import numpy as np
 
 from rethink_tf import console
 from rethink_tf.config import fields
-from rethink_tf.config.command_line import CommandLine
+from rethink_tf.config.command_line import CommandLine, Parsed
 from rethink_tf.config.flags import RUN, Options, refuse_fields, wanted
 from rethink_tf.config.run_config import RunConfig
 from rethink_tf.data.registry import DATASETS
@@ -123,18 +123,18 @@ LINE = CommandLine(
     epoch.
     """,
     (Flags, RUN, Options),
-    words="[RUN ...]",
-    word_help="RUN: the folder of a run",
+    positionals="[RUN ...]",
+    positionals_help="RUN: the folder of a run",
 )
 
 
 def main(argv: list[str]) -> int:
     """The command: a grid of a configuration's examples, or the curves of runs."""
-    parsed = LINE.parse(argv)
-    if parsed is None:
-        console.say(LINE.help())
-        return ExitCode.DONE
-    flags, folders = parsed[Flags], [Path(word) for word in parsed.words]
+    return LINE.run(argv, _draw)
+
+
+def _draw(parsed: Parsed) -> int:
+    flags, folders = parsed[Flags], [Path(word) for word in parsed.positionals]
     out = Path(flags.out or (CURVES if folders else results.SAMPLES))
     if out.suffix != ".png":
         raise RequestError(f"--out: expected a name that ends in .png, received {out}")

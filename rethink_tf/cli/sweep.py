@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rethink_tf import environment
 from rethink_tf.config import fields
-from rethink_tf.config.command_line import CommandLine
+from rethink_tf.config.command_line import CommandLine, Parsed
 from rethink_tf.config.run_config import PRECISIONS, check_field
 from rethink_tf.console import counted, duration, say
 from rethink_tf.data import registry as datasets
@@ -178,24 +178,24 @@ LINE = CommandLine(
     seconds.
     """,
     (Flags,),
-    words="[EXPERIMENT ...]",
-    word_help="EXPERIMENT: such as table1; --list names them",
+    positionals="[EXPERIMENT ...]",
+    positionals_help="EXPERIMENT: such as table1; --list names them",
 )
 
 
 def main(argv: list[str]) -> int:
     """The command; returns its exit code."""
-    parsed = LINE.parse(argv)
-    if parsed is None:
-        say(LINE.help())
-        return ExitCode.DONE
+    return LINE.run(argv, _sweep)
+
+
+def _sweep(parsed: Parsed) -> int:
     asked = parsed[Flags]
     if asked.list:
-        for name in parsed.words:
+        for name in parsed.positionals:
             experiment(name)  # refuses a name that is none
         say(listing())
         return ExitCode.DONE
-    jobs = _jobs(parsed.words, asked)
+    jobs = _jobs(parsed.positionals, asked)
     if asked.dry_run:
         say(states(jobs, asked))
         return ExitCode.DONE

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from rethink_tf import console
-from rethink_tf.config.command_line import CommandLine, FlagSet
+from rethink_tf.config.command_line import CommandLine, FlagSet, Parsed
 from rethink_tf.config.flags import Options
 from rethink_tf.errors import ExitCode, RequestError
 from rethink_tf.printable import printable
@@ -22,10 +22,10 @@ LINE = CommandLine(
 
 def main(argv: list[str]) -> int:
     """The command."""
-    parsed = LINE.parse(argv)
-    if parsed is None:
-        console.say(LINE.help())
-        return ExitCode.DONE
+    return LINE.run(argv, _write)
+
+
+def _write(parsed: Parsed) -> int:
     asked = parsed[Options]
     found = collect(asked.runs_dir, [])
     runs = [run for run in tensorboard.trained(found) if found.readable(run)]

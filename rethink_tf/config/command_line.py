@@ -12,13 +12,14 @@ import difflib
 import io
 import os
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from absl import flags
 
+from rethink_tf import console
 from rethink_tf.config import fields
-from rethink_tf.errors import RequestError
+from rethink_tf.errors import ExitCode, RequestError
 
 WIDTH = 98  # characters of a line of --help
 NAME_WIDTH = 24  # of a flag's name there
@@ -53,12 +54,12 @@ class Parsed:
     """What a command line asks for.
 
     Attributes:
-        words: the positional arguments, in their order.
+        positionals: the positional arguments, in their order.
         typed: flag: value, of the flags that were typed or stood in a flagfile.
         values: dataclass: its instance.
     """
 
-    words: tuple[str, ...]
+    positionals: tuple[str, ...]
     typed: dict[str, Any]
     values: dict[type, Any]
 
@@ -74,20 +75,40 @@ class CommandLine:
         command: as it is typed, such as `rethink-tf sweep`.
         about: what it does, for --help; paragraphs are separated by blank lines.
         sets: dataclasses of its flags, or FlagSets.
-        words: its positional arguments as --help shows them, such as `RUN [RUN ...]`; none where
-            it is empty.
-        word_help: what they are.
+        positionals: its positional arguments as --help shows them, such as `RUN [RUN ...]`; none
+            where it is empty.
+        positionals_help: what they are.
+        least: how many there must be.
+        most: how many there may be; None for any number.
     """
 
     command: str
     about: str
     sets: tuple[type | FlagSet, ...]
-    words: str = ""
-    word_help: str = ""
+    positionals: str = ""
+    positionals_help: str = ""
+    least: int = 0
+    most: int | None = None
 
     def flag_sets(self) -> tuple[FlagSet, ...]:
         """The sets, each as a FlagSet."""
         return tuple(s if isinstance(s, FlagSet) else FlagSet(s) for s in self.sets)
+
+    def run(self, argv: Sequence[str], body: Callable[[Parsed], int]) -> int:
+        """A command from its arguments to its exit code; prints the help where they ask for it.
+
+        Args:
+            argv: arguments without the program's name.
+            body: does what the parsed arguments ask for; returns the exit code.
+
+        Raises:
+            RequestError: see `parse`; what `body` raises.
+        """
+        parsed = self.parse(argv)
+        if parsed is None:
+            console.say(self.help())
+            return ExitCode.DONE
+        return body(parsed)
 
     def parse(self, argv: Sequence[str]) -> Parsed | None:
         """What the arguments ask for; None where they ask for help.
@@ -97,13 +118,13 @@ class CommandLine:
 
         Raises:
             RequestError: an unknown flag, a value that is no value of its flag, a flagfile that is
-                not there or includes itself, an argument where none is taken.
+                not there or includes itself, too many or too few positional arguments.
         """
         sets = self.flag_sets()
         known = {name: field for one in sets for name, field in one.fields().items()}
         values = _define(known)
         words = _read(values, list(argv), [*known, "flagfile", "help"])
-        if words and not self.words:
+        if words and not self.positionals:
             raise RequestError(f"expected flags only (--name=value), received {words[0]!r}")
         if _switch("help", values["help"].value):
             return None
@@ -114,16 +135,33 @@ class CommandLine:
         }
         _check_texts(typed | dict(enumerate(words)))
         made = {one.kind: _instance(one, typed) for one in sets}
+        self._check_number(words)
         return Parsed(tuple(words), typed, made)
+
+    def _check_number(self, words: list[str]) -> None:
+        """Refuses too few or too many positional arguments."""
+        most = len(words) if self.most is None else self.most
+        if self.least <= len(words) <= most:
+            return
+        name = self.positionals.strip("[]").partition(" ")[0]
+        if self.most is None:
+            expected = f"at least {'one' if self.least == 1 else self.least} {name}"
+        else:
+            few = "" if self.least == most else f"{self.least} to "
+            expected = f"{few}{'one' if most == 1 else most} {name}"
+        raise RequestError(
+            f"expected {expected}, received {len(words) or 'none'}; {self.command} --help "
+            "explains it"
+        )
 
     def help(self) -> str:
         """The text of --help: the flags in their groups, each with its default in brackets."""
-        words = f" {self.words}" if self.words else ""
-        lines = [f"{self.command}{words} [--flagfile=FILE] [--name=value ...]", ""]
+        shown = f" {self.positionals}" if self.positionals else ""
+        lines = [f"{self.command}{shown} [--flagfile=FILE] [--name=value ...]", ""]
         for paragraph in self.about.strip().split("\n\n"):
             lines += [*textwrap.wrap(" ".join(paragraph.split()), WIDTH), ""]
-        if self.word_help:
-            lines += textwrap.wrap(self.word_help, WIDTH, subsequent_indent="  ")
+        if self.positionals_help:
+            lines += textwrap.wrap(self.positionals_help, WIDTH, subsequent_indent="  ")
         groups: dict[str, list[str]] = {}
         for one in self.flag_sets():
             for name, field in one.fields().items():

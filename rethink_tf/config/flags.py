@@ -159,8 +159,3 @@ def refuse_fields(parsed: Parsed, expected: str) -> None:
     for name in parsed.typed:
         if name in names:
             raise RequestError(f"--{name}: expected {expected}")
-
-
-def usage() -> str:
-    """The text of --help of the main command."""
-    return LINE.help()

@@ -42,7 +42,7 @@ def test_it_is_a_list_by_group_without_tensorflow():
 
 @pytest.mark.parametrize("word", ["randomisation-test", "randomisation_test"])
 def test_hyphens_and_underscores_are_one(word):
-    assert app.find_command(word) is app.COMMANDS["randomisation-test"]
+    assert app.command_named(word) is app.COMMANDS["randomisation-test"]
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,7 @@ import sys
 import pytest
 
 from rethink_tf.cli import app
-from rethink_tf.config import command_line, flags
-from rethink_tf.experiments.kernels import task
-from rethink_tf.experiments.studies import expressivity, implicit, measures, rademacher
+from rethink_tf.config import command_line
 
 OF_EVERY_COMMAND = ["flagfile", "help"]
 DEFAULT = re.compile(r"\[[^\[\]]+\]$")
@@ -119,9 +117,7 @@ def test_it_has_no_docstring_of_the_inside(name, help_of):
 
 def line_of(name):
     """The CommandLine of a command."""
-    studies = {one.STUDY.name: one.LINE for one in (expressivity, implicit, measures, rademacher)}
-    lines = {"train": flags.LINE, "kernels": task.LINE, **studies}
-    return lines.get(name) or importlib.import_module(app.COMMANDS[name].module).LINE
+    return importlib.import_module(app.COMMANDS[name].module).LINE
 
 
 @pytest.mark.parametrize("name", app.COMMANDS)

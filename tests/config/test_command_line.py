@@ -230,7 +230,7 @@ def test_help_is_asked_for():
 
 
 def test_help_lists_our_flags_once_each_and_nobody_elses():
-    text = command_line.usage()
+    text = command_line.LINE.help()
     listed = re.findall(r"^  --(\w+)", text, re.MULTILINE)
     assert sorted(listed) == sorted([*TYPED, *OPTIONS, "flagfile", "help"])
     for name in FIELDS:
@@ -238,7 +238,7 @@ def test_help_lists_our_flags_once_each_and_nobody_elses():
 
 
 def test_help_fits_and_is_grouped():
-    lines = command_line.usage().splitlines()
+    lines = command_line.LINE.help().splitlines()
     assert max(map(len, lines)) <= 100
     assert not [line for line in lines if line != line.rstrip()]
     groups = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
@@ -255,7 +255,7 @@ def test_help_fits_and_is_grouped():
 
 
 def test_help_states_defaults_and_choices():
-    words = " ".join(command_line.usage().split())
+    words = " ".join(command_line.LINE.help().split())
     for phrase in (
         "also any wrn_DEPTH_WIDTH; one of inception, inception_no_bn, alexnet,",
         "[cifar10 if it is on disk or can be downloaded, else digits]",
@@ -273,7 +273,7 @@ def test_help_states_defaults_and_choices():
 
 
 def test_every_entry_of_help_has_one_style():
-    words = " ".join(command_line.usage().split("What is trained:")[1].split())
+    words = " ".join(command_line.LINE.help().split("What is trained:")[1].split())
     entries = re.split(r" --(?=\w+ (?!alone))", words)
     texts = dict(entry.split(" ", 1) for entry in entries if entry.split(" ", 1)[0] in OPTIONS)
     assert sorted(texts) == sorted(OPTIONS)
@@ -325,7 +325,7 @@ Does something.
 Then something else.
 """
 WITH_WORDS = CommandLine(
-    "small", ABOUT, (Small,), words="FILE [FILE ...]", word_help="FILE: a file"
+    "small", ABOUT, (Small,), positionals="FILE [FILE ...]", positionals_help="FILE: a file"
 )
 NO_WORDS = CommandLine("small", ABOUT, (Small, FlagSet(Other, ("place",), {"place": "there"})))
 
@@ -342,20 +342,20 @@ NO_WORDS = CommandLine("small", ABOUT, (Small, FlagSet(Other, ("place",), {"plac
 )
 def test_positional_arguments_stand_anywhere(argv):
     parsed = WITH_WORDS.parse(argv)
-    assert parsed.words == ("a", "b")
+    assert parsed.positionals == ("a", "b")
     assert parsed.typed == {"count": 5, "fast": True}
     assert parsed[Small] == Small(count=5, fast=True)
 
 
 def test_after_two_hyphens_all_are_positional():
-    assert WITH_WORDS.parse(["a", "--", "--count=5", "-"]).words == ("a", "--count=5", "-")
+    assert WITH_WORDS.parse(["a", "--", "--count=5", "-"]).positionals == ("a", "--count=5", "-")
 
 
 def test_a_flagfile_stands_beside_positional_arguments(tmp_path):
     (tmp_path / "f").write_text("--count=5\n# a comment\n--stops=3,1\n")
     for argv in (["a", f"--flagfile={tmp_path}/f"], [f"--flagfile={tmp_path}/f", "a"]):
         parsed = WITH_WORDS.parse(argv)
-        assert parsed.words == ("a",) and parsed[Small] == Small(count=5, stops=(1, 3))
+        assert parsed.positionals == ("a",) and parsed[Small] == Small(count=5, stops=(1, 3))
 
 
 def test_values_are_in_their_own_types():
@@ -373,7 +373,7 @@ def test_values_are_in_their_own_types():
 
 def test_what_is_not_typed_is_the_default():
     parsed = NO_WORDS.parse([])
-    assert (parsed.words, parsed.typed) == ((), {})
+    assert (parsed.positionals, parsed.typed) == ((), {})
     assert parsed[Small] == Small() and parsed[Other] == Other()
 
 

@@ -1,13 +1,13 @@
 """The bandwidth is chosen on a held-out part of the training set, never on the test set."""
 
-import json
-
 import numpy as np
 import pytest
 
 from rethink_tf.cli import bandwidth as bandwidth_choice
 from rethink_tf.cli.app import guarded
 from rethink_tf.errors import RequestError
+from rethink_tf.experiments.kernels.bandwidth import held_out_of
+from rethink_tf.runs import results
 from rethink_tf.theory.kernels import bandwidth
 from rethink_tf.theory.kernels import interpolate as kernels
 
@@ -51,31 +51,39 @@ def test_a_bandwidth_that_cannot_be_solved_does_not_end_the_choice(
 
     monkeypatch.setattr(bandwidth.errors, "__kwdefaults__", {"interpolate": interpolate})
     argv = ["--dataset=digits", "--examples=200", "--held_out=50", "--gammas=0.001,0.02"]
+    argv.append(f"--runs_dir={offline}")
     bound = [0.01]
     assert guarded(bandwidth_choice.main, argv) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert " 0.001 0 - (not positive definite in this precision) 0.02 0 " in out
     assert "best on the held-out part: --gamma=0.02 " in out
     bound[0] = 1.0
-    assert guarded(bandwidth_choice.main, argv) == 2
+    assert guarded(bandwidth_choice.main, [*argv, "--seed=1"]) == 2
     assert "--gammas: expected larger ones, or --dtype=float64" in capsys.readouterr().err
 
 
-def test_the_command_names_the_best_and_writes_all(tensorflow, own_signals, capsys, offline):
-    path = offline / "out.json"
+def test_the_command_is_a_run_that_names_the_best_and_holds_all(
+    tensorflow, own_signals, capsys, offline
+):
     argv = [
         "--dataset=digits",
         "--examples=300",
         "--held_out=100",
         "--gammas=0.0001,0.02,5",
-        f"--json={path}",
+        f"--runs_dir={offline}/runs",
         "--threads=2",
     ]
     assert guarded(bandwidth_choice.main, argv) == 0
     out = capsys.readouterr().out
-    tried = json.loads(path.read_text())["tried"]
+    (folder,) = (offline / "runs").iterdir()
+    assert out.endswith(f"{folder}/summary.json\n") and folder.name.startswith("bandwidth-")
+    summary = results.read_summary(folder)
+    tried = summary["tried"]
     best = min(tried, key=lambda row: row["error"])
     assert [row["gamma"] for row in tried] == [0.0001, 0.02, 5] and best["gamma"] == 0.02
+    assert (summary["gamma"], summary["held_out_error"]) == (0.02, best["error"])
+    assert guarded(bandwidth_choice.main, argv) == 0
+    assert capsys.readouterr().out == f"finished before: {folder}, DONE\n"
     assert "best on the held-out part: --gamma=0.02 --ridge=0 " in out
     assert "200 examples to solve, 100 of the training set held out" in out
     marked = [line.split()[0] for line in out.splitlines() if "not solved to --tol" in line]
@@ -83,6 +91,7 @@ def test_the_command_names_the_best_and_writes_all(tensorflow, own_signals, caps
     wrong = {
         "--features=random_conv": "expected pixels or gabor",
         "--held_out=300": "--held_out: expected less than the 300",
+        "--gamma=0.1": "--gamma: expected none, since it is what is chosen",
     }
     for more, message in wrong.items():
         assert guarded(bandwidth_choice.main, [*argv, more]) == 2
@@ -90,12 +99,12 @@ def test_the_command_names_the_best_and_writes_all(tensorflow, own_signals, caps
 
 
 def test_a_third_is_held_out_unless_asked_otherwise(tensorflow, own_signals, capsys, offline):
-    argv = ["--dataset=digits", "--gammas=0.02", "--threads=2"]
+    argv = ["--dataset=digits", "--gammas=0.02", "--threads=2", f"--runs_dir={offline}"]
     assert guarded(bandwidth_choice.main, argv) == 0
     out = capsys.readouterr().out
     assert "digits: 1,000 examples to solve, 500 of the training set held out" in out
     for examples, count in ((1500, 500), (6000, 2000), (10_000, 2000)):
-        assert bandwidth_choice._held_out(None, examples) == count
+        assert held_out_of(None, examples) == count
     assert guarded(bandwidth_choice.main, [*argv, "--examples=29"]) == 2
     assert "--examples: expected at least 30, a third of which" in capsys.readouterr().err
     assert guarded(bandwidth_choice.main, [*argv, "--held_out=1500"]) == 2
@@ -104,6 +113,7 @@ def test_a_third_is_held_out_unless_asked_otherwise(tensorflow, own_signals, cap
 
 def test_what_is_not_solved_is_said(tensorflow, own_signals, capsys, offline):
     argv = ["--dataset=digits", "--examples=300", "--gammas=0.02", "--threads=2"]
+    argv.append(f"--runs_dir={offline}")
     assert guarded(bandwidth_choice.main, [*argv, "--refinements=0", "--tolerance=1e-12"]) == 0
     out = capsys.readouterr().out
     assert "  (not solved to --tolerance)\n" in out
@@ -114,7 +124,7 @@ def test_images_that_are_mostly_equal_have_no_bandwidth_of_their_own(
     tensorflow, own_signals, capsys, offline, monkeypatch
 ):
     monkeypatch.setattr(bandwidth, "median_squared_distance", lambda x: 0.0)
-    argv = ["--dataset=digits", "--examples=300", "--threads=2"]
+    argv = ["--dataset=digits", "--examples=300", "--threads=2", f"--runs_dir={offline}"]
     assert guarded(bandwidth_choice.main, argv) == 2
     assert "--gammas: expected some, since the median distance" in capsys.readouterr().err
     assert guarded(bandwidth_choice.main, [*argv, "--gammas=0.02"]) == 0

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from rethink_tf.cli import bandwidth as bandwidth_choice
+from rethink_tf.cli import implicit as implicit_command
 from rethink_tf.cli import kernels as kernels_command
 from rethink_tf.cli.app import guarded
 from rethink_tf.config.run_config import RunConfig
@@ -51,7 +52,7 @@ def test_a_set_of_ones_own_is_solved(tensorflow, own, own_signals, capsys, tmp_p
     (found,) = json.loads(path.read_text())["solutions"]
     assert found["solved"] and found["train_error"] < 0.5
     few = class_folders.arrays()[0].shape[0] // 3
-    argv = [f"--dataset={own[0]}", "--gammas=0.05", "--ridge=0.1"]
+    argv = [f"--dataset={own[0]}", "--gammas=0.05", "--ridge=0.1", f"--runs_dir={tmp_path}"]
     assert guarded(bandwidth_choice.main, argv) == 0
     assert f"examples to solve, {few} of the training set held out" in capsys.readouterr().out
 
@@ -75,7 +76,7 @@ def test_what_is_wrong_with_it_is_one_line(own, own_signals, capsys, tmp_path):
         ),
         (kernels_command.main, f"npz:{tmp_path}/none.npz", "none.npz"),
         (bandwidth_choice.main, f"npz:{tmp_path}/none.npz", "none.npz"),
-        (implicit.main, f"npz:{tmp_path}/none.npz", "none.npz"),
+        (implicit_command.main, f"npz:{tmp_path}/none.npz", "none.npz"),
     ):
         assert guarded(main, [f"--dataset={name}"]) == 2
         err = capsys.readouterr().err

@@ -4,7 +4,8 @@ import csv
 
 import pytest
 
-from rethink_tf.cli import report
+from rethink_tf.cli import app, report
+from rethink_tf.cli import measures as measures_command
 from rethink_tf.cli.app import guarded
 from rethink_tf.errors import RequestError
 from rethink_tf.experiments import plan as experiments
@@ -86,7 +87,7 @@ def test_what_cannot_be_meant_is_refused(study, more, message):
 @pytest.mark.parametrize("name", STUDIES)
 def test_each_is_done_once(name, tensorflow, own_signals, offline, capsys, tmp_path):
     line = argv(name, f"--runs_dir={tmp_path}", "--threads=2")
-    assert guarded(STUDIES[name].main, line) == 0
+    assert guarded(app.main, [name, *line]) == 0
     values, named = STUDIES[name].identify(line)
     folder = tmp_path / named
     assert capsys.readouterr().out.endswith(f"{folder}/summary.json\n")
@@ -101,7 +102,7 @@ def test_each_is_done_once(name, tensorflow, own_signals, offline, capsys, tmp_p
         assert all(fit["errors"] == 0 for fit in summary["fits"])
     else:
         assert summary["sgd"]["zero"]["steps"][-1] == 50
-    assert guarded(STUDIES[name].main, line) == 0
+    assert guarded(app.main, [name, *line]) == 0
     assert capsys.readouterr().out == f"finished before: {folder}, DONE\n"
 
 
@@ -205,17 +206,17 @@ def test_measures_are_of_runs_that_are_trained_first(tmp_path):
 
 def test_measures_of_a_run_that_is_not_there_are_refused(tmp_path, own_signals, capsys):
     argv = ["--of=some", f"--runs_dir={tmp_path}"]
-    assert guarded(measures.main, argv) == 2
+    assert guarded(measures_command.main, argv) == 2
     assert capsys.readouterr().err == (
         f"rethink_tf: some: there is no finished run in {tmp_path}/some\n"
     )
     with pytest.raises(RequestError, match="expected one run, or --of=RUN; received 0"):
         measures.identify(argv[1:])
-    assert guarded(measures.main, argv[1:]) == 2
+    assert guarded(measures_command.main, argv[1:]) == 2
     assert "expected 1 to 100 folders or ids of finished runs, received 0" in (
         capsys.readouterr().err
     )
-    assert guarded(measures.main, ["some", *argv[1:]]) == 2
+    assert guarded(measures_command.main, ["some", *argv[1:]]) == 2
     assert f"some: expected a finished run; {tmp_path}/some is not" in capsys.readouterr().err
 
 

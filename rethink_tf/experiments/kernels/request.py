@@ -27,15 +27,19 @@ OF_A_RUN = (
 # What may differ among the solutions of one run.
 FREE = ("ridge", "filters", "data_dir", "cache_dir", "threads")
 FEATURES = ("pixels", "gabor", "random_conv")
-# Of exp(-gamma |x - y|^2); where there is none, --gamma must say it.
+# (data set, features): gamma of exp(-gamma |x - y|^2), and where it is from. For others --gamma
+# must be typed.
 GAMMAS = {
     ("mnist", "pixels"): (0.02, "the paper's first author"),
     ("fashion_mnist", "pixels"): (0.02, "MNIST's, of the paper's first author; not chosen anew"),
     ("digits", "pixels"): (0.02, "MNIST's, of the paper's first author; not chosen anew"),
-    ("cifar10", "pixels"): (0.008, "theory.bandwidth: 4,000 training examples, 2,000 held out"),
+    ("cifar10", "pixels"): (
+        0.008,
+        "chosen by rethink-tf bandwidth: 4,000 training examples, 2,000 held out",
+    ),
     ("fashion_mnist", "gabor"): (
         0.002,
-        "theory.bandwidth: 3,000 training examples, 1,000 held out",
+        "chosen by rethink-tf bandwidth: 3,000 training examples, 1,000 held out",
     ),
     ("mnist", "gabor"): (0.002, "Fashion-MNIST's, on held-out training examples"),
 }
@@ -229,15 +233,15 @@ def numbers(name: str, text: str, low: float = 0, high: float = 1e12, kind=float
         RequestError: none, not numbers, or one that is not from `low` to `high`.
     """
     try:
-        found = [kind(part) for part in text.split(",")]
+        values = [kind(part) for part in text.split(",")]
     except ValueError:
-        found = []
-    if not found or not all(low <= number <= high for number in found):
+        values = []
+    if not values or not all(low <= number <= high for number in values):
         kind = "whole numbers" if kind is int else "numbers"
         raise RequestError(
             f"--{name}: expected {kind} from {low:g} to {high:g} with commas, received {text}"
         )
-    return found
+    return values
 
 
 def kernel_of(settings: Settings, dataset: str) -> tuple[str, float | None, str]:

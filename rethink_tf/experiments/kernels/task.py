@@ -1,4 +1,4 @@
-"""The command of Table 3: `rethink-tf kernels`."""
+"""The kernel interpolants of Table 3 as runs."""
 
 import contextlib
 import dataclasses
@@ -10,10 +10,11 @@ from typing import Any
 from rethink_tf import __version__, console, environment
 from rethink_tf.audit import label_checks
 from rethink_tf.config import fields, paper
+from rethink_tf.config.command_line import Parsed
 from rethink_tf.console import StageProgress
 from rethink_tf.corruptions import checksum
 from rethink_tf.data import registry as datasets
-from rethink_tf.errors import ExitCode, RequestError
+from rethink_tf.errors import RequestError
 from rethink_tf.experiments.kernels import (
     data as kernel_data,
 )
@@ -71,12 +72,16 @@ def identify(argv: Sequence[str]) -> tuple[dict[str, Any], str]:
     return values, tasks.run_id(KIND, values)
 
 
-def main(argv: Sequence[str]) -> int:
-    """Solves what a command line asks for as a run; returns the exit code."""
-    parsed = LINE.parse(argv)
-    if parsed is None:
-        console.say(LINE.help())
-        return ExitCode.DONE
+def carry_out(parsed: Parsed, argv: Sequence[str]) -> int:
+    """Solves what a command line asks for as a run.
+
+    Args:
+        parsed: of `LINE`.
+        argv: the command line, recorded.
+
+    Returns:
+        The exit code.
+    """
     settings, runs_dir = parsed[Settings], parsed[Flags].runs_dir
     kernel_solutions.steps(settings)  # refuses what is no number before any data is read
     kernel_solutions.feature_options(settings)
@@ -221,9 +226,9 @@ def say_solution(values: dict[str, Any]) -> None:
     """One solution in lines."""
     seconds, norms = values["seconds"], values["norms"]
     rate = f" at {values['gflops']:.3g} GFLOP/s" if values["gflops"] > 0 else " (kept before)"
-    of = f"{values['filters']:,} filters, " if values["filters"] else ""
+    filters = f"{values['filters']:,} filters, " if values["filters"] else ""
     console.say(
-        f"{of}ridge {values['ridge']:g}: train error {100 * values['train_error']:.2f}%, "
+        f"{filters}ridge {values['ridge']:g}: train error {100 * values['train_error']:.2f}%, "
         f"test error {100 * values['test_error']:.2f}%"
     )
     console.say(

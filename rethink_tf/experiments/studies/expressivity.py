@@ -78,11 +78,11 @@ def plan(parsed: Parsed) -> Task:
     return Task(values, compute, _figures)
 
 
-def _figures(found: dict[str, Any]) -> dict[str, Any]:
+def _figures(result: dict[str, Any]) -> dict[str, Any]:
     from rethink_tf.plotting import theory_figures
 
-    return {"expressivity_float64": theory_figures.precision(found)}
+    return {"expressivity_float64": theory_figures.precision(result)}
 
 
 STUDY = Study("expressivity", LINE, plan)
-identify, main = STUDY.identify, STUDY.main
+identify = STUDY.identify

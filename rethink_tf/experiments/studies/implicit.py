@@ -86,15 +86,15 @@ def plan(parsed: Parsed) -> Task:
     return Task(values, compute, _figures)
 
 
-def _figures(found: dict[str, Any]) -> dict[str, Any]:
+def _figures(result: dict[str, Any]) -> dict[str, Any]:
     from rethink_tf.plotting import theory_figures
     from rethink_tf.theory.norm_choices import EXACT
 
     return {
-        "implicit_sgd": theory_figures.descent(found["sgd"]),
-        "implicit_norm": theory_figures.norms(found, EXACT),
+        "implicit_sgd": theory_figures.descent(result["sgd"]),
+        "implicit_norm": theory_figures.norms(result, EXACT),
     }
 
 
 STUDY = Study("implicit", LINE, plan)
-identify, main = STUDY.identify, STUDY.main
+identify = STUDY.identify

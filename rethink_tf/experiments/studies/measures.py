@@ -1,7 +1,6 @@
 """Norms, margins and sharpness of finished runs as a study: a run for each that is measured."""
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +10,13 @@ from rethink_tf.config import fields
 from rethink_tf.config.command_line import CommandLine, FlagSet, Parsed
 from rethink_tf.config.flags import Options
 from rethink_tf.config.run_config import RunConfig
-from rethink_tf.errors import ExitCode, RequestError, StorageError
+from rethink_tf.errors import RequestError, StorageError
 from rethink_tf.experiments.studies.study import WHERE, Study, Task
-from rethink_tf.narrowing import present
 from rethink_tf.runs import pretrained, results
 from rethink_tf.runs import task as tasks
 from rethink_tf.storage.paths import absolute
 from rethink_tf.training.devices import setup as devices
 
-MOST_RUNS = 100
 _GROUP = "This study"
 
 
@@ -65,22 +62,23 @@ LINE = CommandLine(
     "Norms, margins, distance from initialisation and sharpness of finished runs, side by side. "
     f"Each run that is measured becomes RUNS_DIR/<run id>/{results.SUMMARY}.",
     (Flags, FlagSet(RunConfig, only=("seed",)), WHERE),
-    words="RUN [RUN ...]",
-    word_help="RUN: the folder or the id of a finished run, or the flagfile that trains it",
+    positionals="RUN [RUN ...]",
+    positionals_help="RUN: the folder or the id of a finished run, or the flagfile that trains it",
 )
 
 
 def plan(parsed: Parsed) -> Task:
     """What a command line asks for that names one run."""
-    named = [*parsed.words, *([parsed[Flags].of] if parsed[Flags].of else [])]
+    named = [*parsed.positionals, *([parsed[Flags].of] if parsed[Flags].of else [])]
     if len(named) != 1:
         raise RequestError(f"expected one run, or --of=RUN; received {len(named)}")
-    return _task(named[0], parsed)
+    return task_of(named[0], parsed)
 
 
-def _task(named: str, parsed: Parsed) -> Task:
+def task_of(named: str, parsed: Parsed) -> Task:
+    """The task of measuring one run, which is named by its folder, its id or its flagfile."""
     flags, options = parsed[Flags], parsed[Options]
-    folder = _folder(named, Path(options.runs_dir))
+    folder = folder_of(named, Path(options.runs_dir))
     settings = {
         "examples": flags.sharpness_examples,
         "draws": flags.sharpness_draws,
@@ -97,8 +95,8 @@ def _task(named: str, parsed: Parsed) -> Task:
         devices.start(options.threads)
         places = {"data_dir": options.data_dir, "cache_dir": options.cache_dir}
         progress = console.StageProgress()
-        found = measures.of_run(folder, **settings, **places, progress=progress)
-        return {key: value for key, value in found.items() if key != "run_dir"}
+        values = measures.measure_run(folder, **settings, **places, progress=progress)
+        return {key: value for key, value in values.items() if key != "run_dir"}
 
     return Task(values, compute)
 
@@ -112,13 +110,13 @@ def _run_id(folder: Path) -> str:
     return str(record.get("run_id") or folder.name)
 
 
-def _refuse_other_weights(named: str, runs_dir: Path, values: dict[str, Any]) -> None:
+def refuse_other_weights(named: str, runs_dir: Path, values: dict[str, Any]) -> None:
     """Refuses finished measures of a run of the same id that ended with other weights.
 
     Another machine, or other threads, give the same configuration other bits.
     """
     measured = results.read_summary(runs_dir / tasks.run_id(STUDY.name, values)) or {}
-    known, run = measured.get("weights_hash"), results.read_summary(_folder(named, runs_dir))
+    known, run = measured.get("weights_hash"), results.read_summary(folder_of(named, runs_dir))
     if known is not None and run is not None and run.get("weights_hash") != known:
         raise StorageError(
             f"{named}: expected weights of hash {known}, of which {measured['run_id']} in "
@@ -126,46 +124,12 @@ def _refuse_other_weights(named: str, runs_dir: Path, values: dict[str, Any]) ->
         )
 
 
-def _folder(named: str, runs_dir: Path) -> Path:
+def folder_of(named: str, runs_dir: Path) -> Path:
     """A run's folder, by its path, its id below the folder of the runs, or its flagfile."""
     for folder in (absolute(named), absolute(runs_dir / named)):
         if (folder / results.CONFIG).is_file():
             return folder
     return pretrained.folder_of(named, runs_dir)
-
-
-def main(argv: Sequence[str]) -> int:
-    """Measures the runs that are named, each as a run, and prints them side by side."""
-    parsed = LINE.parse(argv)
-    if parsed is None:
-        console.say(LINE.help())
-        return ExitCode.DONE
-    runs_dir = absolute(parsed[Options].runs_dir)
-    if (of := parsed[Flags].of) is not None:
-        task = plan(parsed)
-        _refuse_other_weights(of, runs_dir, task.values)
-        return STUDY.carry_out(task, parsed[Options], argv)
-    if not 1 <= len(parsed.words) <= MOST_RUNS:
-        raise RequestError(
-            f"expected 1 to {MOST_RUNS} folders or ids of finished runs, received "
-            f"{len(parsed.words)}"
-        )
-    planned = [_task(named, parsed) for named in parsed.words]
-    for named, task in zip(parsed.words, planned, strict=True):
-        folder = _folder(named, runs_dir)
-        if results.read_summary(folder) is None:
-            below = folder.parent == runs_dir
-            shown = Path(parsed[Options].runs_dir) / folder.name if below else folder
-            raise RequestError(f"{named}: expected a finished run; {shown} is not finished")
-        _refuse_other_weights(named, runs_dir, task.values)
-        console.say(f"{named}: measuring")
-        STUDY.carry_out(task, parsed[Options], argv)
-    ids = [tasks.run_id(STUDY.name, task.values) for task in planned]
-    summaries = [
-        present(results.read_summary(runs_dir / run_id), f"summary of {run_id}") for run_id in ids
-    ]
-    console.say(measures.table(summaries, list(parsed.words)))
-    return ExitCode.DONE
 
 
 STUDY = Study("measures", LINE, plan)

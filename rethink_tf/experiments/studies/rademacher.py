@@ -60,12 +60,12 @@ def plan(parsed: Parsed) -> Task:
         places = {"data_dir": options.data_dir, "cache_dir": options.cache_dir}
         return rademacher.run(run, draws=draws, **places, progress=console.StageProgress())
 
-    return Task(values, compute, words=_words)
+    return Task(values, compute, message=_message)
 
 
-def _words(found: dict[str, Any]) -> str:
-    return f"empirical Rademacher complexity at least {found['complexity']:.4f}"
+def _message(result: dict[str, Any]) -> str:
+    return f"empirical Rademacher complexity at least {result['complexity']:.4f}"
 
 
 STUDY = Study("rademacher", LINE, plan)
-identify, main = STUDY.identify, STUDY.main
+identify = STUDY.identify

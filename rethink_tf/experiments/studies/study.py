@@ -11,7 +11,7 @@ from rethink_tf.config.flags import PLACES, Options
 from rethink_tf.config.run_config import RunConfig, check_field
 from rethink_tf.data import registry as datasets
 from rethink_tf.data.types import Split
-from rethink_tf.errors import ExitCode, RequestError
+from rethink_tf.errors import RequestError
 from rethink_tf.plotting import style
 from rethink_tf.runs import task as tasks
 from rethink_tf.storage import files
@@ -21,7 +21,7 @@ WHERE = FlagSet(Options, only=PLACES)
 DATA = FlagSet(RunConfig, only=("dataset", "seed"))
 
 
-def no_figures(_found: dict[str, Any]) -> dict[str, Any]:
+def no_figures(_result: dict[str, Any]) -> dict[str, Any]:
     """Of a study that draws nothing."""
     return {}
 
@@ -34,13 +34,13 @@ class Task:
         values: its plain settings, which name the run.
         compute: computes it; returns what the summary says beyond what all runs have.
         figures: of what `compute` returned: title: matplotlib Figure, written beside the summary.
-        words: of what `compute` returned: what is printed.
+        message: of what `compute` returned: what is printed.
     """
 
     values: dict[str, Any]
     compute: Callable[[], dict[str, Any]]
     figures: Callable[[dict[str, Any]], dict[str, Any]] = no_figures
-    words: Callable[[dict[str, Any]], str] = lambda found: ""
+    message: Callable[[dict[str, Any]], str] = lambda result: ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,26 +65,27 @@ class Study:
         values = self.plan(parsed).values
         return values, tasks.run_id(self.name, values)
 
-    def main(self, argv: Sequence[str]) -> int:
-        """Carries a command line out and prints where its results lie; returns the exit code."""
-        parsed = self.line.parse(argv)
-        if parsed is None:
-            console.say(self.line.help())
-            return ExitCode.DONE
-        return self.carry_out(self.plan(parsed), parsed[Options], argv)
-
     def carry_out(self, task: Task, options: Options, argv: Sequence[str]) -> int:
-        """Does a task as a run, or reads it back where it is finished; returns the exit code."""
+        """Does a task as a run, or reads it back where it is finished, and prints where it lies.
+
+        Args:
+            task: of `plan`.
+            options: where the run lies, and its threads.
+            argv: the command line, recorded.
+
+        Returns:
+            The exit code.
+        """
 
         def compute(folder: Path) -> dict[str, Any]:
-            found = task.compute()
-            if words := task.words(found):
-                console.say(words)
-            for title, figure in task.figures(found).items():
+            result = task.compute()
+            if message := task.message(result):
+                console.say(message)
+            for title, figure in task.figures(result).items():
                 path = folder / f"{title}.png"
                 files.write_atomically(path, style.png(style.pixels_of(figure)))
                 console.say(str(path))
-            return {"audit": [], **found}
+            return {"audit": [], **result}
 
         return tasks.carry_out(
             options.runs_dir, self.name, task.values, compute, argv=argv, threads=options.threads
