@@ -1,24 +1,61 @@
-"""What is printed: lines, warnings, durations, how far a long computation is."""
+"""What is printed: lines, warnings, durations, and on a terminal or in a notebook one live line.
+
+Colour and the live line are for terminals alone: files and pipes get plain lines. `NO_COLOR` takes
+the colour away. In a notebook the live line is one bar, and the rows of a table that grows stand
+in it, each in place of the one before.
+"""
 
 import contextlib
+import html
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 from rethink_tf.errors import StorageError
 from rethink_tf.printable import printable
 
 SECONDS_BETWEEN_LINES = 15.0
+SECONDS_BETWEEN_DRAWINGS = 0.2  # of a live line
 FIRST_AFTER = 2.0  # seconds of a stage; what is over by then needs no line
+# On a terminal: what of a line looks how.
+STYLES = {
+    r"(?m)^ *epoch +loss .*$": "bold",  # titles of the columns
+    r"(?m)^(Run|Model|Data|Labels|Not default|Audit|Device|Conversions)(?=  )": "bold",
+    r"\b(INVALID|DIVERGED|FAILED|NOT SOLVED|NOT at chance|not memorised)\b": "bold red",
+    r"\bit memorised\b": "bold green",
+    r"(?m)^  (loss|train|train_running|clean|noisy|noisy>true|test|test_loss|rate)(?=  )": "bold",
+    r"(?m)^  (images/s|time)(?=  )": "bold",
+}
+
+
+class Row(str):
+    """A line of a table that grows by a row at a time; in a notebook only the last is shown."""
+
+    def __radd__(self, other: str) -> "Row":
+        return Row(str(other) + str(self))
+
+
+def in_notebook() -> bool:
+    """Whether this is the kernel of a notebook. Does not import IPython."""
+    module = sys.modules.get("IPython")
+    shell = module.get_ipython() if module is not None else None
+    return getattr(shell, "kernel", None) is not None
 
 
 def say(text: str = "") -> None:
     """One or more lines to standard output, at once; see `printable` for what is written."""
+    row = isinstance(text, Row)
     text = printable(text, lines=True)
+    if row and in_notebook():
+        _BAR.show(row=text)
+        return
     try:
+        _LIVE.clear()
         try:
-            print(text, flush=True)
+            _write(text)
         except UnicodeEncodeError:  # a terminal of few characters
             print(text.encode("ascii", "backslashreplace").decode(), flush=True)
     except BrokenPipeError:  # the reader has gone; the run has not
@@ -28,10 +65,115 @@ def say(text: str = "") -> None:
         raise StorageError(f"standard output: {error.strerror}") from None
 
 
+_say = say  # where a parameter has its name
+
+
+def _write(text: str) -> None:
+    if not coloured(sys.stdout):
+        print(text, flush=True)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    shown = Text(text)
+    for pattern, style in STYLES.items():
+        shown.highlight_regex(pattern, style)
+    Console(file=sys.stdout, highlight=False).print(shown, soft_wrap=True)
+    sys.stdout.flush()
+
+
+def coloured(stream: Any) -> bool:
+    """Whether a stream gets colour: a terminal that knows it, without NO_COLOR."""
+    wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM", "") not in ("", "dumb")
+    return wanted and stream.isatty()
+
+
 def warn(line: str) -> None:
     """A line to standard error, beside what a command prints."""
     with contextlib.suppress(OSError):  # where even this cannot be written, the exit code tells
-        print("rethink_tf:", printable(line, lines=True), file=sys.stderr)
+        _LIVE.clear()
+        name = "\033[1;31mrethink_tf:\033[0m" if coloured(sys.stderr) else "rethink_tf:"
+        print(name, printable(line, lines=True), file=sys.stderr)
+
+
+class _Live:
+    """The last line of a terminal, which is drawn anew in place."""
+
+    def __init__(self) -> None:
+        self.drawn = False
+
+    def show(self, text: str) -> None:
+        width = shutil.get_terminal_size().columns - 1  # a longer one would break, and stay
+        print(f"\r{printable(text)[:width]}", end="\033[K", flush=True)
+        self.drawn = True
+
+    def clear(self) -> None:
+        if self.drawn:
+            self.drawn = False
+            print("\r\033[K", end="", flush=True)
+
+
+class _Bar:
+    """The live line of a notebook: a bar with a text, below it titles and last row of a table."""
+
+    def __init__(self) -> None:
+        self.handle: Any = None
+        self.share, self.text, self.titles, self.row = 0.0, "", "", ""
+
+    def show(self, text: str | None = None, share: float | None = None, row: str = "") -> None:
+        """Draws it, with what is given in place of what was there."""
+        self.text = self.text if text is None else printable(text)
+        self.share = self.share if share is None else share
+        titles, _, last = row.rpartition("\n")  # the first row comes with its titles
+        self.titles, self.row = titles or self.titles, last or self.row
+        shown = "\n".join(line for line in (self.text, self.titles, self.row) if line)
+        content = {
+            "text/html": f"<progress value='{self.share:.4f}' max='1' style='width:100%'>"
+            f"</progress><pre>{html.escape(shown)}</pre>",
+            "text/plain": shown,
+        }
+        if self.handle is None:
+            from IPython.display import display
+
+            self.handle = display(content, raw=True, display_id=True)
+        else:
+            self.handle.update(content, raw=True)
+
+    def end(self) -> None:
+        """Leaves it as it is; the next one is new."""
+        self.__init__()  # type: ignore[misc]  # as it was
+
+
+_LIVE, _BAR = _Live(), _Bar()
+
+
+def is_live() -> bool:
+    """Whether there is a live line: on a terminal and in a notebook."""
+    return in_notebook() or (sys.stdout.isatty() and os.environ.get("TERM", "") != "dumb")
+
+
+def show_live(text: str, share: float) -> None:
+    """Draws the live line anew; nothing where there is none.
+
+    Args:
+        text: a line.
+        share: of the whole that is done, 0 to 1.
+    """
+    if in_notebook():
+        _BAR.show(text, share)
+    elif is_live():
+        _LIVE.show(text)
+
+
+def clear_live() -> None:
+    """Takes the live line of a terminal away."""
+    _LIVE.clear()
+
+
+def end_live() -> None:
+    """Ends the live line; in a notebook what it showed last stays."""
+    _LIVE.clear()
+    _BAR.end()
 
 
 def duration(seconds: float) -> str:
@@ -47,10 +189,12 @@ def counted(number: int, word: str) -> str:
 
 
 class StageProgress:
-    """Says how far a stage is and how long it will still take: after 2 s, then every 15 s.
+    """Shows how far a stage is and how long it will still take.
+
+    Where there is a live line, in it; elsewhere by a line after 2 s, then every 15 s.
 
     Args:
-        say: takes a line.
+        say: takes a line; with another than `say` there is no live line.
         clock: seconds.
         interval: seconds between two lines of a stage.
     """
@@ -59,9 +203,12 @@ class StageProgress:
         self,
         say: Callable[[str], None] = say,
         clock: Callable[[], float] = time.monotonic,
-        interval: float = SECONDS_BETWEEN_LINES,
+        interval: float | None = None,
     ) -> None:
-        self.say, self.clock, self.interval = say, clock, interval
+        self.live = say is _say and is_live()
+        usual = SECONDS_BETWEEN_DRAWINGS if self.live else SECONDS_BETWEEN_LINES
+        self.interval = usual if interval is None else interval
+        self.say, self.clock = say, clock
         self.stage: str | None = None
         self.began, self.first, self.last, self.before = 0.0, 0.0, 0.0, 0.0
 
@@ -75,5 +222,11 @@ class StageProgress:
             self.last = now - self.interval + min(FIRST_AFTER, self.interval)
         elif now - self.last >= self.interval and self.first < share < 1:
             left = (now - self.began) * (1 - share) / (share - self.first)
-            self.say(f"  {stage}: {100 * share:.0f}%, {duration(left)} left")
+            line = f"{stage}: {100 * share:.0f}%, {duration(left)} left"
+            if self.live:
+                show_live(line, share)
+            else:
+                self.say(f"  {line}")
             self.last = now
+        if share >= 1 and self.live:
+            clear_live()

@@ -1,5 +1,6 @@
 """What hangs on the loop of a run: console, files of the run, TensorBoard, profile, signals."""
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -118,7 +119,7 @@ class Console(Callback):
 
     def __init__(self, context: RunContext, say: Callable[[str], None], xla: bool):
         self.context, self.say, self.xla = context, say, xla
-        self.progress = messages.Progress(context.train.num_examples, shown=context.workers.chief)
+        self.progress = messages.Progress(context.train.num_examples, context.config.epochs, say)
         self.titles = messages.header() + "\n"  # above the first row, with nothing between
         self.estimated = False
 
@@ -153,12 +154,17 @@ class Console(Callback):
         self.titles = ""
 
     def _say_estimate(self, state: TrainingState, seconds_per_step: float) -> None:
-        """The time of a run from one step's: an evaluation costs about 0.4 of a training pass."""
-        config, steps = self.context.config, self.context.steps
-        count = (config.epochs - state.epoch) * steps.steps_per_epoch
+        """The time of a run from one step's, with its evaluations of training and test set."""
+        config, steps, test = self.context.config, self.context.steps, self.context.test
+        left = config.epochs - state.epoch
+        count = left * steps.steps_per_epoch
         if state.resumed:  # a fresh run is told of as a whole
             count -= state.step
-        seconds = count * seconds_per_step * (1 + 0.4 / config.eval_every)
+        evaluations = math.ceil(left / config.eval_every)
+        evaluated = self.context.train.num_examples + (test.num_examples if test else 0)
+        seconds = messages.seconds_of(
+            count, seconds_per_step, steps.batch_size, evaluations, evaluated
+        )
         on_cpu = not tf.config.list_logical_devices("GPU")
         rate = steps.batch_size / seconds_per_step
         self.say(messages.estimate(seconds, rate, on_cpu, state.resumed))

@@ -12,6 +12,7 @@ import sys
 import threading
 from typing import Any
 
+from rethink_tf import console
 from rethink_tf.errors import ExitCode, RethinkError
 
 GRACE_SECONDS = 1.5  # and the rest of the two seconds for a busy machine
@@ -33,11 +34,13 @@ class StoppedError(RethinkError):
 class Stop:
     """Whether a signal asked this run to stop; use as a context manager round the run.
 
-    Does nothing outside of the main thread, where Python delivers no signals.
+    Does nothing outside of the main thread, where Python delivers no signals. In a notebook the
+    process is never ended: before the first step the signal raises StoppedError.
     """
 
     def __init__(self) -> None:
         self.signum: int | None = None
+        self._in_notebook = console.in_notebook()
         self._answered = threading.Event()
         self._grace = 0.0
 
@@ -77,6 +80,8 @@ class Stop:
 
     def _note(self, signum: Any, _frame: Any) -> None:
         self.signum = self.signum or signum
+        if self._in_notebook and not self._grace:
+            raise StoppedError(f"stopped{BEFORE_THE_FIRST_STEP}", signum)
 
     def _watch(self) -> None:
         while True:
@@ -86,7 +91,7 @@ class Stop:
             if received[0] in _CODES:
                 break
         grace = self._grace
-        if not self._answered.wait(grace):
+        if not self._in_notebook and not self._answered.wait(grace):
             how = "; the same command resumes from the last checkpoint"
             line = "rethink_tf: stopped" + (how if grace else BEFORE_THE_FIRST_STEP)
             # Raw writes: the main thread may hold the lock of a stream.

@@ -490,23 +490,27 @@ def _introduction(
     checks, train, test = data.audited.checks, data.learner.train, data.learner.test
     passed = sum(check.passed is True for check in checks)
     replicas = f", {facts['replicas']} replicas" if facts["replicas"] > 1 else ""
+    untested = len(checks) - passed
     lines = {
-        "Parameters": f"{facts['parameters']:,} trainable",
-        "Examples": f"{train.num_examples:,} for training, {test.num_examples:,} for testing, "
+        "Model": f"{facts['parameters']:,} trainable parameters",
+        "Data": f"{train.num_examples:,} examples for training, {test.num_examples:,} for testing, "
         f"{train.num_classes} classes",
-        "Changed labels": f"{100 * facts['changed_fraction']:.2f}%, hash {facts['labels_hash']}",
-        "Audit": f"{passed} checks of what the pipeline yields passed, "
-        f"{len(checks) - passed} not testable",
-        "Computed on": f"{', '.join(environment['devices'])}, {environment['threads']} threads"
+        "Labels": f"{100 * facts['changed_fraction']:.2f}% of the training labels are not the true "
+        f"ones, hash {facts['labels_hash']}",
+        "Audit": f"{passed} checks of the data that enter the training passed"
+        + (f", {untested} could not be tested" if untested else ""),
+        "Device": f"{', '.join(environment['devices'])}, {environment['threads']} threads"
         + replicas
         + (", XLA" if environment["xla"] else ""),
     }
-    if tf.config.list_logical_devices("GPU"):
-        capabilities = devices.capabilities()
-        lines["On GPUs"] = devices.gpu_settings(config.precision, environment["xla"], capabilities)
-    for number, words in enumerate(facts["arrivals"]):
-        lines["Conversions" if number == 0 else " " * number] = printable(words)
+    if facts["arrivals"]:
+        lines["Conversions"] = printable("; ".join(facts["arrivals"]))
     if options.verbose:
+        if tf.config.list_logical_devices("GPU"):
+            capabilities = devices.capabilities()
+            lines["On GPUs"] = devices.gpu_settings(
+                config.precision, environment["xla"], capabilities
+            )
         return messages.configuration(config, facts["run_id"], lines)
     return messages.introduction(config, facts["run_id"], lines, _usual(config, options))
 

@@ -2,6 +2,8 @@
 
 import dataclasses
 import io
+import re
+import sys
 
 import pytest
 
@@ -37,6 +39,49 @@ NULLS = (
 class Terminal(io.StringIO):
     def isatty(self):
         return True
+
+
+@pytest.fixture
+def open_terminal(monkeypatch):
+    """Makes standard output a terminal of 100 columns that knows colour."""
+
+    def opened():
+        stream = Terminal()
+        monkeypatch.setattr("sys.stdout", stream)
+        monkeypatch.setenv("TERM", "xterm-256color")
+        monkeypatch.setenv("COLUMNS", "100")
+        monkeypatch.delenv("NO_COLOR", raising=False)
+        return stream
+
+    yield opened
+    console.end_live()
+
+
+class Kernel:
+    """What IPython shows in a notebook, in place of IPython: all that was displayed, in order."""
+
+    def __init__(self):
+        self.kernel, self.shown = self, []
+
+    def get_ipython(self):
+        return self
+
+    def display(self, content, **_):
+        self.shown.append(content["text/plain"])
+        return self
+
+    def update(self, content, raw):
+        self.shown[-1] = content["text/plain"]
+
+
+@pytest.fixture
+def notebook(monkeypatch):
+    """The kernel of a notebook."""
+    kernel = Kernel()
+    monkeypatch.setitem(sys.modules, "IPython", kernel)
+    monkeypatch.setitem(sys.modules, "IPython.display", kernel)
+    yield kernel
+    console.end_live()
 
 
 def test_the_header():
@@ -130,40 +175,104 @@ def test_the_configuration_in_one_block():
 def test_the_introduction_names_what_differs_from_the_defaults():
     usual = resolve(RunConfig(model="mlp_1x512", dataset="digits"))
     config = resolve(RunConfig(model="mlp_1x512", dataset="digits", corrupt=0.5, seed=3))
-    text = messages.introduction(config, "ID", {"Audit": "17 checks passed"}, usual)
+    facts = {"Data": "297 for testing", "Audit": "17 checks passed"}
+    text = messages.introduction(config, "ID", facts, usual)
     assert text.splitlines() == [
         "Run            ID",
-        "Trained        mlp_1x512 on digits, 150 epochs",
+        "Model          mlp_1x512, 150 epochs",
+        "Data           digits, 297 for testing",
         "Not default    corrupt 0.5, seed 3",
         "Audit          17 checks passed",
     ]
     assert "Not default    nothing" in messages.introduction(usual, "ID", {}, usual)
 
 
-def test_the_legend_has_a_line_for_each_accuracy():
-    titles = messages.header().split()
+def test_the_legend_has_a_line_for_each_column_but_the_epoch():
     explained = [line.split()[0] for line in messages.LEGEND.splitlines()[2:]]
-    assert explained == [t for t in titles if t in explained]
-    assert {"train_running", "noisy", "noisy>true", "test"} < set(explained)
+    assert explained == messages.header().split()[1:]
+    assert max(map(len, messages.LEGEND.splitlines())) <= 100
 
 
-def test_the_bar_is_drawn_on_a_terminal_and_taken_away(monkeypatch):
-    terminal = Terminal()
-    monkeypatch.setattr("sys.stdout", terminal)
-    progress = messages.Progress(200)
-    progress.update(3, 100, {"seen": 100, "loss_sum": 250.0, "correct": 25})
-    assert terminal.getvalue() == (
-        f"\r    3  [{'=' * 15}{' ' * 15}] 100/200  loss 2.5000  train_running 25.00%\033[K"
-    )
-    progress.update(3, 0, {"seen": 0, "loss_sum": 0.0, "correct": 0})
+RUNNING = {"seen": 100, "loss_sum": 250.0, "correct": 25}
+BAR = f"[{'=' * 6}{' ' * 6}]"
+DRAWN = f"\repoch 3/9 {BAR} 100/200  loss 2.5000  train_running 25.00\033[K"
+
+
+def test_the_bar_is_drawn_on_a_terminal_and_taken_away(open_terminal):
+    terminal = open_terminal()
+    progress = messages.Progress(200, 9)
+    progress.update(3, 100, RUNNING)
+    assert terminal.getvalue() == DRAWN
     progress.clear()
-    assert terminal.getvalue().endswith("0/200  loss 0.0000  train_running 0.00%\033[K\r\033[K")
+    progress.clear()
+    assert terminal.getvalue() == DRAWN + "\r\033[K", "it is taken away once"
+    progress.update(3, 0, {"seen": 0, "loss_sum": 0.0, "correct": 0})
+    assert terminal.getvalue().endswith("0/200  loss 0.0000  train_running 0.00\033[K")
 
 
-def test_a_terminal_says_why_it_waits_and_everyone_how_long(monkeypatch):
-    terminal = Terminal()
-    monkeypatch.setattr("sys.stdout", terminal)
-    messages.Progress(200).compiling()
+def test_a_line_takes_the_place_of_the_bar(open_terminal):
+    terminal = open_terminal()
+    messages.Progress(200, 9).update(3, 100, RUNNING)
+    console.say("a line")
+    assert terminal.getvalue() == DRAWN + "\r\033[Ka line\n"
+
+
+def test_the_bar_fits_the_terminal(open_terminal, monkeypatch):
+    terminal = open_terminal()
+    monkeypatch.setenv("COLUMNS", "30")
+    messages.Progress(200, 9).update(3, 100, RUNNING)
+    assert terminal.getvalue() == DRAWN[:30] + "\033[K"
+
+
+def test_there_is_no_bar_where_another_takes_the_lines(open_terminal, notebook):
+    terminal = open_terminal()
+    messages.Progress(200, 9, lambda line: None).update(3, 100, RUNNING)
+    assert terminal.getvalue() == "" and notebook.shown == []
+
+
+def test_a_notebook_shows_one_bar_and_the_last_row(notebook, capsys):
+    for _ in range(2):  # runs, of which each has its own
+        progress = messages.Progress(200, 9)
+        for epoch in (1, 2):
+            progress.update(epoch, 100, RUNNING)
+            progress.clear()
+            titles = messages.header() + "\n" if epoch == 1 else ""
+            console.say(titles + messages.epoch_line(LINE | {"epoch": epoch}))
+        console.say("the end")
+    assert capsys.readouterr().out == "the end\n" * 2, "rows are no lines of their own"
+    assert len(notebook.shown) == 2
+    for shown in notebook.shown:
+        first, titles, row = shown.splitlines()
+        assert first.startswith("epoch 2/9") and titles == messages.header()
+        assert row == messages.epoch_line(LINE | {"epoch": 2})
+
+
+def test_a_terminal_has_colour_unless_no_color_says_otherwise(open_terminal, monkeypatch):
+    terminal = open_terminal()
+    line = f"{messages.header()}\nINVALID: why, a text of more than 100 characters {'x' * 80}"
+    console.say(line)
+    coloured = terminal.getvalue()
+    assert "\033[1m" in coloured and "\033[1;31mINVALID\033[0m" in coloured
+    plain = re.sub("\033\\[[0-9;]*m", "", coloured)
+    assert plain == f"{line}\n", "and it is not broken into lines"
+    monkeypatch.setenv("NO_COLOR", "1")
+    console.say(line)
+    assert terminal.getvalue() == f"{coloured}{line}\n"
+    monkeypatch.delenv("NO_COLOR")
+    monkeypatch.setenv("TERM", "dumb")
+    console.say(line)
+    assert terminal.getvalue() == f"{coloured}{line}\n{line}\n"
+
+
+def test_the_time_of_a_run_counts_every_example_that_is_evaluated():
+    # 100 steps of 10 examples and 0.5 s; 4 evaluations of 600 examples, each at a third of that.
+    assert messages.seconds_of(100, 0.5, 10, 4, 600) == pytest.approx(50 + 4 * 600 * 0.05 / 3)
+    assert messages.seconds_of(100, 0.5, 10, 0, 600) == 50
+
+
+def test_a_terminal_says_why_it_waits_and_everyone_how_long(open_terminal):
+    terminal = open_terminal()
+    messages.Progress(200, 9).compiling()
     assert terminal.getvalue() == "\rcompiling the first step ...\033[K"
     assert messages.compiled(8.27, False) == "compiling the first step: 8.3 s"
 
@@ -171,7 +280,7 @@ def test_a_terminal_says_why_it_waits_and_everyone_how_long(monkeypatch):
 def test_nothing_but_lines_where_the_output_is_piped(monkeypatch):
     piped = io.StringIO()
     monkeypatch.setattr("sys.stdout", piped)
-    progress = messages.Progress(200)
+    progress = messages.Progress(200, 9)
     progress.compiling()
     progress.update(3, 100, {"seen": 100, "loss_sum": 250.0, "correct": 25})
     progress.clear()

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from short_runs import signal_after, timeless
@@ -92,3 +93,17 @@ def test_without_a_signal_nothing_is_asked():
     with Stop() as stop:
         assert not stop.requested
     assert not stop.requested
+
+
+def test_a_signal_in_a_notebook_ends_the_cell_and_not_the_process(monkeypatch):
+    monkeypatch.setattr("rethink_tf.console.in_notebook", lambda: True)
+    monkeypatch.setattr("rethink_tf.training.preemption.GRACE_SECONDS", 0.0)
+    with pytest.raises(StoppedError, match="before its first step") as stopped, Stop():
+        signal.raise_signal(signal.SIGINT)
+    assert stopped.value.exit_code == 130
+    monkeypatch.setattr("rethink_tf.training.preemption.GRACE_SECONDS", 0.01)
+    with Stop() as stop:
+        stop.trained()
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(0.1)  # in which a process that is no notebook's would be ended
+        assert stop.signum == signal.SIGINT

@@ -1,7 +1,6 @@
 """What a run prints: its configuration, a line an epoch, an estimate of time, a verdict."""
 
-import sys
-import time
+from collections.abc import Callable
 from typing import Any
 
 from rethink_tf import console
@@ -25,17 +24,22 @@ _COLUMNS = (
     ("test_loss", "test_loss", 9, ".4f"),
     ("rate", "learning_rate", 8, ".5f"),
 )
-LEGEND = """\
-accuracies in %: the first two columns are of the batches while training, all others are measured
-after the epoch, on every example:
-  loss           mean training loss of the epoch's batches, while training
-  train_running  accuracy on the epoch's batches, while training
-  train          training set, labels as given
-  clean          training examples whose label was not changed
-  noisy          training examples whose label was changed, against the given label
-  noisy>true     the same examples, against their true label
-  test           test set, true labels; test_loss is its mean loss"""
+LEGEND = """
+Columns of the table, accuracies in %:
+  loss           mean loss of the epoch's batches, measured while the weights change
+  train_running  accuracy on the same batches
+  train          accuracy on the training set after the epoch, against the labels trained on
+  clean          the same, only examples whose label is the true one
+  noisy          the same, only examples whose label is a wrong one, against this wrong label
+  noisy>true     the same noisy examples, against their true label
+  test           accuracy on the test set, against its true labels
+  test_loss      mean loss on the test set
+  rate           learning rate of the epoch
+  images/s       training examples per second
+  time           seconds of the epoch: training and evaluation"""
+FORWARD = 1 / 3  # of a training step, which passes backwards too, at twice the cost
 
+_BAR_WIDTH = 12
 _CHANCE = {True: "at chance", False: "NOT at chance", None: "(chance could not be tested)"}
 
 
@@ -59,7 +63,7 @@ def introduction(config: RunConfig, run_id: str, facts: dict[str, Any], usual: R
     Args:
         config: resolved.
         run_id: its own.
-        facts: words by name, a line each.
+        facts: text by name, a line each; `Model` and `Data` begin by the names of these.
         usual: the resolved defaults of the same model and data set.
     """
     differing = [
@@ -67,12 +71,16 @@ def introduction(config: RunConfig, run_id: str, facts: dict[str, Any], usual: R
         for name in FIELDS
         if getattr(config, name) != getattr(usual, name)
     ]
-    dataset = content_hash.shown(config.dataset)
     lines = {
         "Run": run_id,
-        "Trained": f"{content_hash.shown(config.model)} on {dataset}, {config.epochs} epochs",
+        "Model": f"{content_hash.shown(config.model)}, {config.epochs} epochs",
+        "Data": content_hash.shown(config.dataset),
         "Not default": ", ".join(differing) or "nothing",
     }
+    for name in ("Model", "Data"):
+        if name in facts:
+            lines[name] += f", {facts[name]}"
+    facts = {name: value for name, value in facts.items() if name not in lines}
     return "\n".join(f"{name:<14} {printable(str(v))}" for name, v in (lines | facts).items())
 
 
@@ -81,8 +89,8 @@ def header() -> str:
     return "  ".join(f"{title:>{width}}" for title, _, width, _ in _COLUMNS) + "  images/s    time"
 
 
-def epoch_line(line: dict[str, Any]) -> str:
-    """One object of history.jsonl as a fixed-width line."""
+def epoch_line(line: dict[str, Any]) -> console.Row:
+    """One object of history.jsonl as a fixed-width row of the table of epochs."""
     cells = []
     for _, key, width, form in _COLUMNS:
         value = line.get(key)
@@ -97,7 +105,23 @@ def epoch_line(line: dict[str, Any]) -> str:
     rate, seconds = timing["images_per_second"], timing["train_seconds"] + timing["eval_seconds"]
     speed = "-" if rate is None else f"{rate:.0f}"
     lasted = f"{seconds:.{0 if seconds >= 999.5 else 1}f}"
-    return "  ".join(cells) + f"  {speed:>8}  {lasted:>5}s"
+    return console.Row("  ".join(cells) + f"  {speed:>8}  {lasted:>5}s")
+
+
+def seconds_of(
+    steps: int, seconds_per_step: float, batch_size: int, evaluations: int, evaluated: int
+) -> float:
+    """The time that training steps and evaluations take.
+
+    Args:
+        steps: of training.
+        seconds_per_step: of one of them.
+        batch_size: training examples of a step.
+        evaluations: how often everything is evaluated.
+        evaluated: examples of an evaluation: of the training and of the test set.
+    """
+    forward = FORWARD * seconds_per_step / batch_size
+    return steps * seconds_per_step + evaluations * evaluated * forward
 
 
 def estimate(seconds: float, rate: float, on_cpu: bool, resumed: bool = False) -> str:
@@ -125,36 +149,44 @@ def compiled(seconds: float, xla: bool) -> str:
 
 
 class Progress:
-    """A bar within the epoch on a terminal; nothing where the output is piped."""
+    """The live line of a run: how far the epoch is; in a notebook how far the run is.
 
-    def __init__(self, total: int, shown: bool = True):
-        self.total = total
-        self.shown = shown and sys.stdout.isatty()
-        self.started = time.monotonic()
+    Nothing where the output is no terminal, or where the lines go to another place than
+    `console.say`.
+
+    Args:
+        total: training examples of an epoch.
+        epochs: of the run.
+        say: takes the lines of the run.
+    """
+
+    def __init__(self, total: int, epochs: int, say: Callable[[str], None] = console.say):
+        self.total, self.epochs = total, epochs
+        self.shown = say is console.say and console.is_live()
+        console.end_live()  # of a run before this one
 
     def update(self, epoch: int, done: int, running: dict[str, float]) -> None:
-        """Redraws the bar: examples done of this epoch, with the running means so far."""
+        """Draws it anew: examples done of this epoch, with the running means so far."""
         if not self.shown:
             return
-        filled = 30 * done // self.total
         seen = max(running["seen"], 1)
-        print(
-            f"\r{epoch:5d}  [{'=' * filled}{' ' * (30 - filled)}] {done}/{self.total}  "
+        filled = _BAR_WIDTH * done // self.total
+        bar = "" if console.in_notebook() else f"[{'=' * filled:<{_BAR_WIDTH}}]"
+        console.show_live(
+            f"epoch {epoch}/{self.epochs} {bar} {done:,}/{self.total:,}  "
             f"loss {running['loss_sum'] / seen:.4f}  "
-            f"train_running {100 * running['correct'] / seen:.2f}%",
-            end="\033[K",
-            flush=True,
+            f"train_running {100 * running['correct'] / seen:.2f}",
+            (epoch - 1 + done / self.total) / self.epochs,
         )
 
     def compiling(self) -> None:
         """Says why nothing moves yet."""
         if self.shown:
-            print("\rcompiling the first step ...", end="\033[K", flush=True)
+            console.show_live("compiling the first step ...", 0.0)
 
     def clear(self) -> None:
-        """Takes the bar away."""
-        if self.shown:
-            print("\r\033[K", end="", flush=True)
+        """Takes the line away; the bar of a notebook stays."""
+        console.clear_live()
 
 
 def _percent(value: float | None) -> str:
@@ -187,13 +219,13 @@ def _table2(row: paper.Table2Row, summary: dict[str, Any], config: RunConfig) ->
     """Top-1 and top-5 of a row of Table 2 and of a run, with the best so far in parentheses."""
 
     def cells(value: Any) -> str:
-        found = []
+        parts = []
         for part in ("train", "test"):
             for kind in ("", "top5_"):
                 one, best = value(f"{part}_{kind}accuracy"), value(f"best_{part}_{kind}accuracy")
                 text = "-" if one is None else f"{100 * one:.2f}%"
-                found.append(text + ("" if best is None else f" ({100 * best:.2f}%)"))
-        return "train {}, top-5 {}; test {}, top-5 {}".format(*found)
+                parts.append(text + ("" if best is None else f" ({100 * best:.2f}%)"))
+        return "train {}, top-5 {}; test {}, top-5 {}".format(*parts)
 
     theirs = cells(lambda key: getattr(row, key, None))
     examples = summary.get("train_examples") or 0
@@ -207,15 +239,15 @@ def _table2(row: paper.Table2Row, summary: dict[str, Any], config: RunConfig) ->
 def verdict(summary: dict[str, Any], config: RunConfig) -> str:
     """What the run showed, in words that need no paper."""
     if summary["status"] == results.DONE:
-        words = _shown(summary, config)
+        text = _shown(summary, config)
     else:
-        words = f"{summary['status']}: {summary['reason']}"
+        text = f"{summary['status']}: {summary['reason']}"
     if summary.get("exact") is False:
-        words += (
+        text += (
             "\n  not exact, an uninterrupted run may end otherwise: it was resumed with "
             "--resume=anyway " + ", and ".join(summary["differed"])
         )
-    return words
+    return text
 
 
 def _shown(summary: dict[str, Any], config: RunConfig) -> str:
@@ -224,12 +256,12 @@ def _shown(summary: dict[str, Any], config: RunConfig) -> str:
     where = _CHANCE[check.at_chance(summary)]
     if config.corrupt == 1 and config.label_noise == "uniform":
         memorised = "it memorised" if train >= 0.9 else f"not memorised within {_epochs(summary)}"
-        words = (
+        text = (
             f"fits {_percent(train)} of labels drawn at random; predicts true test labels "
             f"{where} ({_percent(test)}): {memorised}"
         )
     elif changed:
-        words = (
+        text = (
             f"{_percent(changed)} of the labels are wrong; fits "
             f"{_percent(summary['clean_accuracy'])} of the clean and "
             f"{_percent(summary['corrupted_accuracy'])} of the noisy ones; predicts "
@@ -237,30 +269,30 @@ def _shown(summary: dict[str, Any], config: RunConfig) -> str:
             f"{_percent(summary['best_test_accuracy'])})"
         )
     else:
-        words = (
+        text = (
             f"fits {_percent(train)} of the true labels; predicts {_percent(test)} of the test "
             f"labels: a gap of {100 * (train - test):.1f} points"
         )
     if config.pixels != "original":
-        words = f"on {_pixels(config)}: {words}"
-    found = paper.table1_row(config)
-    if found:
-        row, full = found
+        text = f"on {_pixels(config)}: {text}"
+    first = paper.table1_row(config)
+    if first:
+        row, full = first
         note = "" if full else ", at all 50,000 examples and full length"
-        words += (
+        text += (
             f"\n  paper, Table 1{note}: train {_percent(row.train_accuracy)}, "
             f"test {100 * row.test_accuracy:.2f}%"
             f"; ours: train {_percent(train)}, test {100 * test:.2f}%"
         )
     second = paper.table2_row(config)
     if second is not None:
-        words += _table2(second, summary, config)
+        text += _table2(second, summary, config)
     fourth = paper.table4_row(config)
     if fourth is not None:
         expected = paper.FAILED if fourth.accuracy is None else _percent(fourth.accuracy)
-        words += (
+        text += (
             f"\n  paper, Table 4, running accuracy on the training batches: {expected}; "
             f"ours: {_percent(summary['accuracy'])} after {_epochs(summary)}"
         )
-        words += "" if config.examples is None else f" on {config.examples:,} examples"
-    return words
+        text += "" if config.examples is None else f" on {config.examples:,} examples"
+    return text
