@@ -1,12 +1,13 @@
 """What distinguishes a network that learnt from one that memorised? Measures of finished runs.
 
-    rethink-tf measures RUN [RUN ...] [--out=measures.json]
+    rethink-tf measures RUN [RUN ...]
 
 Norms, margins, distance from initialisation, sharpness and, with --signs, the empirical Rademacher
 complexity of each run's network, side by side: for example of a run on true labels and one on
 random labels. Every number is measured now, from the weights that the run ended with.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ from rethink_tf.storage.paths import absolute
 
 EXAMPLES, DRAWS = 1000, 5  # of sharpness
 MARGIN = 10  # percentile, as in Jiang et al. (2020)
-# key: words of the table, and how a number is written there.
+# key: its row in the table, and how a number is written there.
 ROWS = {
     "train_accuracy": ("training accuracy, labels as given (%)", "percent"),
     "test_accuracy": ("test accuracy (%)", "percent"),
@@ -55,8 +56,12 @@ def margins(logits: np.ndarray, given: np.ndarray) -> np.ndarray:
     return own - logits.max(axis=1)
 
 
-def of_margins(found: np.ndarray, norms: dict[str, Any]) -> dict[str, float | None]:
-    """What is said of margins float64 [N], given the norms of `weight_norms.of`.
+def margin_statistics(margin: np.ndarray, norms: dict[str, Any]) -> dict[str, float | None]:
+    """Percentiles of margins, and these over norms of the weights.
+
+    Args:
+        margin: float64 [N], of `margins`.
+        norms: of `weight_norms.all_norms`.
 
     Returns:
         `margin_min`, `margin_p10`, `margin_median`, `margin_max`; `margin_over_spectral` and
@@ -65,13 +70,13 @@ def of_margins(found: np.ndarray, norms: dict[str, Any]) -> dict[str, float | No
         Prod s^2 * Sum ||W - W0||_F^2 / s^2 over the squared 10th percentile (Neyshabur et al.,
         2018, without its constants), None where the percentile is not positive.
     """
-    low = float(np.percentile(found, MARGIN))
+    low = float(np.percentile(margin, MARGIN))
     complexity = norms["log10_spectral_distance"] - 2 * math.log10(low) if low > 0 else None
     return {
-        "margin_min": float(found.min()),
+        "margin_min": float(margin.min()),
         "margin_p10": low,
-        "margin_median": float(np.median(found)),
-        "margin_max": float(found.max()),
+        "margin_median": float(np.median(margin)),
+        "margin_max": float(margin.max()),
         "margin_over_spectral": _over(low, norms["log10_spectral_product"]),
         "margin_over_path": _over(low, norms["log10_path"]),
         "log10_spectral_complexity": complexity,
@@ -80,11 +85,11 @@ def of_margins(found: np.ndarray, norms: dict[str, Any]) -> dict[str, float | No
 
 def _over(margin: float, log10: float) -> float | None:
     """margin / 10**log10; None where float64 does not hold it."""
-    found = margin * 10.0**-log10 if abs(log10) < 300 else math.nan
-    return found if math.isfinite(found) else None
+    ratio = margin * 10.0**-log10 if abs(log10) < 300 else math.nan
+    return ratio if math.isfinite(ratio) else None
 
 
-def of_run(
+def measure_run(
     run_dir: Path | str,
     *,
     examples: int = EXAMPLES,
@@ -107,49 +112,26 @@ def of_run(
         progress: gets a stage and the share of it that is done.
 
     Returns:
-        Plain values: the keys of ROWS and of `weight_norms.of`, `of_margins` and `sharpness.of`,
-        and `run_id`, `weights_hash`, `name`, `run_dir`, `changed_fraction`,
+        Plain values: the keys of ROWS and of `weight_norms.all_norms`, `margin_statistics` and
+        `sharpness.measure`, and `run_id`, `weights_hash`, `name`, `run_dir`, `changed_fraction`,
         `recorded_train_accuracy`.
 
     Raises:
         RequestError, StorageError: see `restore.read`; a layer's norm is not known.
     """
-    import dataclasses
-
-    from rethink_tf.analysis import rademacher, sharpness, weight_norms
+    from rethink_tf.analysis import weight_norms
     from rethink_tf.training import restore
 
     places = {"data_dir": data_dir, "cache_dir": cache_dir, "say": say}
     run = restore.read(run_dir, **places)
     try:
-        norms = weight_norms.of(run.model, run.initial, run.input_shape)
+        norms = weight_norms.all_norms(run.model, run.initial, run.input_shape)
     except NotImplementedError as error:
         raise RequestError(f"{run_dir}: {run.config.model}: {error}") from None
     whole = run.forward(progress=lambda share: progress("all training examples", share))
     logits, given = whole(), run.given()
-    forward, some = run.forward(examples), run.given(examples)
-    variables = run.model.trainable_variables
-    weights = [v.numpy() for v in variables]
-
-    def accuracy(values):
-        for variable, value in zip(variables, values, strict=True):
-            variable.assign(value)
-        return float(np.mean(forward().argmax(axis=1) == some))
-
-    sharp = sharpness.of(
-        weights,
-        accuracy,
-        draws=draws,
-        seed=run.config.seed,
-        progress=lambda share: progress("sharpness", share),
-    )
-    complexity = None
-    if signs:
-        plain: dict[str, Any] = {name: FIELDS[name].default for name in rademacher.LABELS}
-        config = dataclasses.replace(run.config, **plain)
-        epochs = run.summary["epochs"]
-        drawn = rademacher.run(config, draws=signs, epochs=epochs, **places, progress=progress)
-        complexity = drawn["complexity"]
+    sharp = _sharpness(run, examples, draws, progress)
+    complexity = _complexity(run, signs, progress, **places) if signs else None
     return {
         "run_id": run.summary["run_id"],
         "weights_hash": run.summary["weights_hash"],
@@ -160,12 +142,44 @@ def of_run(
         "recorded_train_accuracy": run.summary["train_accuracy"],
         "test_accuracy": run.summary["test_accuracy"],
         **norms,
-        **of_margins(margins(logits, given), norms),
+        **margin_statistics(margins(logits, given), norms),
         **sharp,
-        "sharpness_examples": len(some),
+        "sharpness_examples": len(run.given(examples)),
         "sharpness_draws": draws,
         "rademacher": complexity,
     }
+
+
+def _sharpness(run, examples: int, draws: int, progress) -> dict[str, Any]:
+    """The sharpness of a run's weights on some of its training examples."""
+    from rethink_tf.analysis import sharpness
+
+    forward, given = run.forward(examples), run.given(examples)
+    variables = run.model.trainable_variables
+
+    def accuracy(values):
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+        return float(np.mean(forward().argmax(axis=1) == given))
+
+    return sharpness.measure(
+        [variable.numpy() for variable in variables],
+        accuracy,
+        draws=draws,
+        seed=run.config.seed,
+        progress=lambda share: progress("sharpness", share),
+    )
+
+
+def _complexity(run, signs: int, progress, **places) -> float:
+    """The correlation that a run's network reaches with random signs, in as many epochs."""
+    from rethink_tf.analysis import rademacher
+
+    plain: dict[str, Any] = {name: FIELDS[name].default for name in rademacher.LABELS}
+    config = dataclasses.replace(run.config, **plain)
+    epochs = run.summary["epochs"]
+    drawn = rademacher.run(config, draws=signs, epochs=epochs, **places, progress=progress)
+    return drawn["complexity"]
 
 
 def _written(value, kind: str) -> str:
@@ -180,7 +194,7 @@ def table(runs: Sequence[dict[str, Any]], places: Sequence[str]) -> str:
     """The measures as text, a row each and a column for every run.
 
     Args:
-        runs: what `of_run` returned of each.
+        runs: what `measure_run` returned of each.
         places: where each run lies, as it was typed.
     """
     columns = [[_written(run[key], kind) for key, (_, kind) in ROWS.items()] for run in runs]

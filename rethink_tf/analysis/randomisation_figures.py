@@ -40,7 +40,7 @@ def spread(values: list[float]) -> dict[str, float | int | None]:
     return {"mean": statistics.fmean(values), "std": std, "n": len(values)}
 
 
-def of_case(name: str, runs: list[Run], threshold: float) -> dict[str, Any]:
+def case_figures(name: str, runs: list[Run], threshold: float) -> dict[str, Any]:
     """The figures of the runs of one case, over its seeds.
 
     Returns:
@@ -95,7 +95,7 @@ def verdict(true: dict, random: dict, *, num_classes: int, threshold: float) -> 
     """What the test says of the model on these data, in a sentence or two.
 
     Args:
-        true, random: `of_case` of the runs on true and on random labels.
+        true, random: `case_figures` of the runs on true and on random labels.
         num_classes: K of the data set.
         threshold: of training accuracy, that counts as fitted.
     """

@@ -1,4 +1,4 @@
-"""The page of a randomisation test: report.md, report.png and report.html, from its figures.
+"""The page of a randomisation test: report.md, .png, .html and .json, from its figures.
 
 The HTML holds its pictures and asks for nothing from outside; it follows the reader's choice of a
 light or a dark look. Imports no TensorFlow.
@@ -6,12 +6,14 @@ light or a dark look. Imports no TensorFlow.
 
 import base64
 import html
+import itertools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rethink_tf.analysis.randomisation_figures import Run, number
+from rethink_tf.errors import StorageError
 from rethink_tf.plotting import style as pictures
 from rethink_tf.printable import markdown as marked
 from rethink_tf.printable import printable
@@ -37,12 +39,65 @@ _MEMORISED = (
 _COLUMNS = ("", "fitted in", "epochs to {threshold}", "times true", "train", "test", "gap")
 
 
-def write(out: Path, figures: dict[str, Any], runs: list[Run]) -> list[str]:
-    """Writes the three files into a folder; returns their paths.
+class TestResult(dict[str, Any]):
+    """The figures of a randomisation test; a notebook shows its page.
+
+    Attributes:
+        folder: where the report lies.
+    """
+
+    def __init__(self, figures: dict[str, Any], folder: Path, html_page: str) -> None:
+        super().__init__(figures)
+        self.folder, self._page = folder, html_page
+
+    def _repr_html_(self) -> str:
+        # In a frame: its style must not reach the notebook.
+        return (
+            f'<iframe srcdoc="{html.escape(self._page)}" '
+            'style="width:100%;height:60rem;border:0"></iframe>'
+        )
+
+
+def report_folder(out: Path, test: dict[str, Any]) -> Path:
+    """The first of OUT, OUT-2, OUT-3, ... without the report of another test.
+
+    Args:
+        out: the folder that was asked for.
+        test: what names the test, as `report.json` holds it.
+    """
+    for count in itertools.count(1):
+        folder = out if count == 1 else out.with_name(f"{out.name}-{count}")
+        place = paths.absolute(folder)
+        if not (place / f"{REPORT}.md").exists():
+            return folder
+        try:
+            known = files.read_json(place / f"{REPORT}.json") or {}
+        except StorageError:
+            continue  # it can say nothing of its test
+        if isinstance(known, dict) and known.get("test") == test:
+            return folder
+    raise AssertionError("unreachable: the numbers do not end")
+
+
+def write(out: Path, figures: dict[str, Any], runs: list[Run], planned: list[str]) -> TestResult:
+    """Writes the report into the first folder without another test's.
+
+    Args:
+        out: the folder that was asked for; see `report_folder`.
+        figures: of `randomisation_test.run`.
+        runs: those that ended well.
+        planned: run ids of all runs of the test.
+
+    Returns:
+        The figures with `files`, the paths of the report for a reader.
 
     Raises:
-        StorageError: they cannot be written.
+        StorageError: it cannot be written.
     """
+    test = {"runs": planned, "threshold": figures["threshold"]}
+    folder = report_folder(out, test)
+    with files.storage(folder):
+        paths.absolute(folder).mkdir(parents=True, exist_ok=True)
     light, dark = (pictures.png(picture(figures, runs, look, "")) for look in (_LIGHT, _DARK))
     own = pictures.png(picture(figures, runs, _LIGHT, title(figures)))
     pages = {
@@ -51,8 +106,10 @@ def write(out: Path, figures: dict[str, Any], runs: list[Run]) -> list[str]:
         f"{REPORT}.html": page(figures, light, dark).encode(),
     }
     for name, content in pages.items():
-        files.write_atomically(paths.absolute(out / name), content)
-    return [str(out / name) for name in pages]
+        files.write_atomically(paths.absolute(folder / name), content)
+    files.write_json(paths.absolute(folder / f"{REPORT}.json"), {"test": test, **figures})
+    figures = figures | {"files": [str(folder / name) for name in pages]}
+    return TestResult(figures, folder, pages[f"{REPORT}.html"].decode())
 
 
 def title(figures: dict[str, Any]) -> str:

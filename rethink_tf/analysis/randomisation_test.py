@@ -4,8 +4,8 @@
         --dataset=folder:PATH
 
 Trains on true labels, on random labels, and where asked on corrupted pixels, over several seeds,
-as ordinary runs: finished ones are read back and an interrupted test goes on. Writes report.md,
-report.png and report.html, and ends with a verdict in words.
+as ordinary runs: finished ones are read back, and an interrupted test resumes. Writes report.md,
+report.png, report.html and report.json, and ends with a verdict.
 """
 
 import dataclasses
@@ -79,7 +79,7 @@ def run(
     options: Options | None = None,
     say: Callable[[str], None] = console.say,
     **fields,
-) -> dict[str, Any]:
+) -> page.TestResult:
     """Runs the test and writes its page.
 
     Args:
@@ -87,25 +87,53 @@ def run(
             used).
         dataset: a name as for --dataset, or arrays (x_train, y_train, x_test, y_test). Images are
             kept as uint8: integers, or floats that are whole, from 0 to 255 as they are; floats
-            from 0 to 1 times 255 and rounded, which is said; any other range is refused.
+            from 0 to 1 times 255 and rounded, which is printed; any other range is refused.
         seeds: how many, from the field `seed` on.
         pixels: further cases: some of "shuffled", "random", "gaussian".
         threshold: training accuracy that counts as fitted, above 0 to 1.
-        out: folder of the report, and of what a model or arrays are saved to.
+        out: folder of the report, and of what a model or arrays are saved to. Where it holds the
+            report of another test, this one goes to OUT-2, OUT-3, ..., which is printed.
         options: where runs and data lie, and on which devices of this machine is trained.
         say: takes the lines for the reader.
         **fields: of RunConfig, for all runs: epochs, learning_rate, seed, ...
 
     Returns:
-        The figures: `model`, `dataset`, `classes`, `train_examples`, `test_examples`, `threshold`,
-        `cases` (see `randomisation_figures.of_case`), `verdict`, `reasons`, `limits`, `left_out`,
-        `notes`, `files`.
+        The figures, a dict that a notebook shows as the page: `model`, `dataset`, `classes`,
+        `train_examples`, `test_examples`, `threshold`, `cases` (see
+        `randomisation_figures.case_figures`), `verdict`, `reasons`, `limits`, `left_out`, `notes`,
+        `files`.
 
     Raises:
         RequestError: see `cases`; no run on true or none on random labels ended well.
         StoppedError: a signal came; the same call resumes.
     """
     options, out = options or Options(), Path(out)
+    _refuse_request(options, threshold, fields)
+    with files.storage(out):
+        out.mkdir(parents=True, exist_ok=True)
+    dataset_name, notes = _stored(dataset, out)
+    for line in notes:
+        say(line)
+    wanted = RunConfig(model=_named(model, out), dataset=dataset_name, **fields)
+    where = options.data_dir, options.cache_dir, say
+    planned = [
+        (case, run_config.resolve(each, *where))
+        for case, each in cases(wanted, tuple(pixels), seeds)
+    ]
+    if note := run_config.smaller_batch(wanted, planned[0][1]):
+        say(note)
+    runs, left_out = _train(planned, options, say)
+    figures = _figures(planned, runs, left_out, threshold, options)
+    figures["notes"] = [*notes, *figures["notes"]]
+    result = page.write(out, figures, runs, [run_config.run_id(each) for _, each in planned])
+    if result.folder != out:
+        say(f"{out} holds the report of another test; this one is in {result.folder}")
+    say(f"\n{result['verdict']}\n" + "\n".join(result["files"]))
+    return result
+
+
+def _refuse_request(options: Options, threshold: float, fields: dict[str, Any]) -> None:
+    """Refuses what no test can be of, before anything is read."""
     if options.strategy == "multi_worker":
         raise RequestError(
             "--strategy: expected auto, one_device or mirrored: the test trains several runs in "
@@ -117,20 +145,14 @@ def run(
     unknown = [name for name in fields if name not in run_config.FIELDS]
     if unknown:
         raise RequestError(f"expected fields of RunConfig, received {', '.join(unknown)}")
-    with files.storage(out):
-        out.mkdir(parents=True, exist_ok=True)
-    name, notes = _stored(dataset, out)
-    for note in notes:
-        say(note)
-    wanted = RunConfig(model=_named(model, out), dataset=name, **fields)
-    where = options.data_dir, options.cache_dir, say
-    planned = [
-        (case, run_config.resolve(each, *where))
-        for case, each in cases(wanted, tuple(pixels), seeds)
-    ]
-    if words := run_config.smaller_batch(wanted, planned[0][1]):
-        say(words)
-    runs, left_out = [], []
+
+
+def _train(
+    planned: list[tuple[str, RunConfig]], options: Options, say: Callable[[str], None]
+) -> tuple[list[Run], list[str]]:
+    """Trains all runs of a test; returns those that ended well, and why the others did not."""
+    runs: list[Run] = []
+    left_out: list[str] = []
     for position, (case, each) in enumerate(planned):
         say(f"\n{case}, seed {each.seed} ({position + 1} of {len(planned)})")
         run_dir = Path(options.runs_dir) / run_config.run_id(each)
@@ -141,11 +163,7 @@ def run(
             continue
         history = results.read_history(paths.absolute(run_dir))
         runs.append(Run(case, each.seed, summary, history))
-    figures = _figures(planned, runs, left_out, threshold, options)
-    figures["notes"] = [*notes, *figures["notes"]]
-    figures["files"] = page.write(out, figures, runs)
-    say(f"\n{figures['verdict']}\n" + "\n".join(figures["files"]))
-    return figures
+    return runs, left_out
 
 
 def _figures(planned, runs: list[Run], left_out, threshold: float, options) -> dict[str, Any]:
@@ -154,8 +172,8 @@ def _figures(planned, runs: list[Run], left_out, threshold: float, options) -> d
         if not by_case[case]:
             raise RequestError(f"no run on {case} ended well: {'; '.join(left_out)}")
     first = planned[0][1]
-    found = [
-        randomisation_figures.of_case(case, part, threshold)
+    figures = [
+        randomisation_figures.case_figures(case, part, threshold)
         for case, part in by_case.items()
         if part
     ]
@@ -183,11 +201,13 @@ def _figures(planned, runs: list[Run], left_out, threshold: float, options) -> d
         "test_examples": info.num_test,
         "threshold": threshold,
         "recipe": recipe,
-        "cases": [case | {"ratio": randomisation_figures.ratio(case, found[0])} for case in found],
-        "verdict": randomisation_figures.verdict(found[0], found[1], **about),
-        "reasons": randomisation_figures.reasons(found, **about),
+        "cases": [
+            case | {"ratio": randomisation_figures.ratio(case, figures[0])} for case in figures
+        ],
+        "verdict": randomisation_figures.verdict(figures[0], figures[1], **about),
+        "reasons": randomisation_figures.reasons(figures, **about),
         "limits": randomisation_figures.limits(
-            found,
+            figures,
             num_classes=info.num_classes,
             num_test=info.num_test,
             recipe=recipe,

@@ -69,7 +69,7 @@ def _half(progress, half: int, share: float) -> None:
     progress((half + share) / 2)
 
 
-def of(weights, accuracy, *, draws: int, seed: int, progress=lambda share: None) -> dict:
+def measure(weights, accuracy, *, draws: int, seed: int, progress=lambda share: None) -> dict:
     """`sigma` and `sigma_relative`, and `sharpness` and `sharpness_relative`, 1 over them."""
     found = {}
     for half, (name, relative) in enumerate((("", False), ("_relative", True))):

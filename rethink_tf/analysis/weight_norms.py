@@ -162,7 +162,7 @@ class Affine(keras.layers.Layer):
         return x * self.factor + self.offset
 
 
-def of(model, initial: list[np.ndarray], input_shape) -> dict:
+def all_norms(model, initial: list[np.ndarray], input_shape) -> dict:
     """All norms of a trained network.
 
     Args:

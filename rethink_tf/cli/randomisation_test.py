@@ -5,10 +5,11 @@ import dataclasses
 from rethink_tf import console
 from rethink_tf.analysis import randomisation_test
 from rethink_tf.config import fields, run_config
-from rethink_tf.config.command_line import CommandLine, Parsed
-from rethink_tf.config.flags import RUN, Options, wanted
+from rethink_tf.config.command_line import CommandLine, FlagSet, Parsed
+from rethink_tf.config.flags import Options, wanted
+from rethink_tf.config.run_config import RunConfig
 from rethink_tf.data import registry as datasets
-from rethink_tf.errors import ExitCode
+from rethink_tf.errors import ExitCode, RequestError
 from rethink_tf.runs.request import prepare
 
 _GROUP = "This command"
@@ -43,7 +44,7 @@ LINE = CommandLine(
     "The test of the paper on a model and data of your own: trains on true labels, on random "
     "labels, and with --pixels=shuffled,random,gaussian on corrupted pixels; writes report.html "
     "and a verdict. Finished runs are read back. Takes the flags of a run.",
-    (Flags, RUN, Options),
+    (Flags, FlagSet(RunConfig, defaults={"model": "required"}, checked=False), Options),
 )
 
 
@@ -53,6 +54,11 @@ def main(argv: list[str]) -> int:
 
 
 def _test(parsed: Parsed) -> int:
+    if "model" not in parsed.typed:
+        raise RequestError(
+            "--model: expected the model to test, such as --model=mine:net (a function in "
+            "mine.py) or --model=mlp_1x512; received none"
+        )
     asked, options, flags = wanted(parsed), parsed[Options], parsed[Flags]
     listed = "" if asked.pixels == run_config.FIELDS["pixels"].default else asked.pixels
     pixels = tuple(kind.strip() for kind in listed.split(",") if kind.strip())

@@ -159,7 +159,7 @@ def heading(runs: Collection, asked) -> str:
     if shipped:
         words.append(f"measured by this project and shipped with it ({table.MARK}): {shipped}")
     if old := sum(run.before_seals for run in whole):
-        words.append(f"{BEFORE_SEALS} (of versions that wrote no digests): {old}")
+        words.append(f"{counted(old, 'record')} {BEFORE_SEALS}, and could be checked less")
     if asked.seeds is None and (beyond := runs.beyond()):
         words.append(f"of seeds from {MOST_SEEDS} on, in tables with --seeds alone: {beyond}")
     return f"{'; '.join(words)}."

@@ -332,14 +332,14 @@ def states(jobs: list[Job], asked) -> str:
         found[state] += 1
     total = clock.left(jobs)
     for job in jobs:
-        left = None if job.stage == ENDED else clock.of(job)
+        left = None if job.stage == ENDED else clock.seconds_of(job)
         parent = job.plan.parent
         named = job.plan.run_id or f"(waits for {present(parent, 'a parent').run_id})"
         shown = "-" if left is None else duration(left)
         lines.append(f"{job.state():<10} {shown:>7}  {named:<28} {job.name}")
     parts = [", ".join(f"{number} {state}" for state, number in found.items())] if jobs else []
     place = f"{counted(count, 'slot')}{' of this machine' * (asked.executor == 'ray')}"
-    parts.append(f"{display.words(*total)} on {place}")
+    parts.append(f"{display.time_left(*total)} on {place}")
     lines.append(f"{counted(len(jobs), 'run')} at scale {asked.scale}: {'; '.join(parts)}")
     return "\n".join(lines)
 

@@ -231,6 +231,31 @@ def _records(lines: list[str]) -> list[str]:
     return records
 
 
+def _check_cells(path: Path, rows: list[str], names: list[str], places: dict[str, int]) -> None:
+    """Refuses rows with more or fewer fields than there are names, and text in place of numbers.
+
+    Args:
+        path: for the message.
+        rows: without the names and comments.
+        names: of all columns.
+        places: of the columns that are read: their position.
+    """
+    for number, cells in enumerate(csv.reader(rows), 1):
+        if len(cells) != len(names):
+            raise RequestError(
+                f"{path}: row {number}: expected {len(names)} fields ({','.join(names)}), received "
+                f"{len(cells)}"
+            )
+        for name, place in places.items():
+            try:
+                float(cells[place])
+            except ValueError:
+                raise RequestError(
+                    f"{path}: row {number}: expected a whole number in the column {name}, received "
+                    f"{cells[place]!r:.60}; number the classes from 0, the same in true and given"
+                ) from None
+
+
 def _read_csv(path: Path) -> dict[str, Any]:
     lines = path.read_text(encoding="utf-8-sig").splitlines()
     comments = [line[1:].strip() for line in lines if line.startswith("#") and "=" in line]
@@ -245,6 +270,8 @@ def _read_csv(path: Path) -> dict[str, Any]:
         raise RequestError(f"{path}: expected a first line with the names {','.join(COLUMNS)}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # NumPy's warning of no rows; `as_labels` refuses these
+        places = {name: names.index(name) for name in used}
+        _check_cells(path, rows[1:], names, places)
         table = np.loadtxt(
             rows[1:],
             delimiter=",",
@@ -252,7 +279,7 @@ def _read_csv(path: Path) -> dict[str, Any]:
             ndmin=2,
             quotechar='"',
             comments=None,
-            usecols=[names.index(name) for name in used],
+            usecols=list(places.values()),
         )
     if (large := table[np.abs(table) >= 2**53]).size:  # not every whole number from there on
         raise RequestError(f"{path}: expected numbers below 2**53, found {large[0]:.0f}")

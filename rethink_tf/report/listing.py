@@ -143,7 +143,7 @@ def _facts(run: Run, line: dict[str, Any]) -> dict[str, Any]:
     fields = run.summary.get("config") or {}
     facts: dict[str, Any] = {"status": run.status}
     if run.before_seals:
-        facts["record"] = f"{BEFORE_SEALS}: of a version that wrote no digests"
+        facts["record"] = f"{BEFORE_SEALS}, so it could be checked less"
     if run.summary.get("reason"):
         facts["reason"] = run.summary["reason"]
     facts |= {name: line.get(name) for name in ("data", "examples", "epochs")} | {

@@ -30,7 +30,7 @@ from rethink_tf.runs import results
 from rethink_tf.runs import schema as records
 from rethink_tf.storage import files
 
-BEFORE_SEALS = "before seals"
+BEFORE_SEALS = "written before checksums of the files existed"
 ANEW = (
     "nothing is read from this run: move its folder away, and the command that trained it trains "
     "it anew"
@@ -124,7 +124,7 @@ def before_seals(summary: dict[str, Any]) -> bool:
 
 def digest_note(summary: dict[str, Any]) -> str:
     """What is printed beside a run that was read: nothing, or that it could be checked less."""
-    return f" ({BEFORE_SEALS}: without digests)" if before_seals(summary) else ""
+    return f" ({BEFORE_SEALS})" if before_seals(summary) else ""
 
 
 def load_runs(runs_dir: Path | str, left_out: dict[str, str] | None = None) -> list[dict[str, Any]]:

@@ -69,5 +69,5 @@ def run_name(run_dir: Path) -> str:
     if summary is None or summary["status"] != results.DONE:
         words.append("unfinished" if summary is None else summary["status"])
     if summary is not None and agreement.before_seals(summary):
-        words.append(agreement.BEFORE_SEALS)
+        words.append("older record")
     return ", ".join(words)

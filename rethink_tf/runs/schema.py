@@ -235,11 +235,14 @@ def check_numbers(path: Path, values: dict[str, Any]) -> None:
     """Refuses figures that are no finite number nor null, and accuracies that are no fraction."""
     for key in (*NUMBERS, *LATER_NUMBERS):
         value = values.get(key)
-        good = value is None or _is_number(value)
-        if good and value is not None and key.endswith("accuracy"):
-            good = 0 <= value <= 1
-        if not good:
-            raise StorageError(f"{path}: damaged: expected a number in {key}, found {value!s:.40}")
+        expected = "a number" if value is not None and not _is_number(value) else ""
+        if not expected and value is not None and key.endswith("accuracy"):
+            expected = "" if 0 <= value <= 1 else "a fraction from 0 to 1"
+        if expected:
+            raise StorageError(
+                f"{path}: damaged: expected {expected} in {key}, found {value!s:.40}; delete the "
+                "folder and train the run again"
+            )
 
 
 def check_history(path: Path, lines: list[Any]) -> None:

@@ -121,16 +121,7 @@ def run(
     Raises:
         RequestError: n out of range, or equal images.
     """
-    if max(counts) > train.num_examples:
-        raise RequestError(
-            f"--counts: expected at most the {train.num_examples} training images, received "
-            f"{max(counts)}"
-        )
-    if max(depths) > min(counts) + 1:
-        raise RequestError(
-            f"--depths: expected at most n + 1 = {min(counts) + 1} for n = {min(counts)} points, "
-            f"received {max(depths)}"
-        )
+    _check_sizes(train.num_examples, counts, depths)
     fits, conditions = [], []
     for n in counts:
         part = datasets.take(train, n, seed=seed)
@@ -162,3 +153,16 @@ def run(
         "conditioning": conditions,
         "float64": limits(largest=largest, seed=seed, say=say),
     }
+
+
+def _check_sizes(num_train: int, counts: Sequence[int], depths: Sequence[int]) -> None:
+    """Refuses more points than there are images, and more layers than points allow."""
+    if max(counts) > num_train:
+        raise RequestError(
+            f"--counts: expected at most the {num_train} training images, received {max(counts)}"
+        )
+    if max(depths) > min(counts) + 1:
+        raise RequestError(
+            f"--depths: expected at most n + 1 = {min(counts) + 1} for n = {min(counts)} points, "
+            f"received {max(depths)}"
+        )

@@ -100,35 +100,48 @@ def choices(
         part.labels, part.index, corrupt=1.0, num_classes=part.num_classes, seed=seed
     )
     targets, drawn = (one_hot(labels, part.num_classes) for labels in (part.labels, given))
-    found = []
+    measured = []
     for name, function in preprocessing.CHOICES.items():
         shown = {"progress": functools.partial(progress, name)}
         shown = shown if name in preprocessing.LONG else {}
         x, seen = function(part.images, test.images, seed, **shown)
-        scale = np.sqrt(np.square(x).sum(axis=1).mean())
-        x, seen = x / scale, seen / scale
-        spectrum = _spectrum(x)  # one for both kinds of labels
-        alpha, norm, residual = _on_span(*spectrum, targets)
-        w = x.T @ alpha
-        errors = [
-            float(np.mean((inputs @ w).argmax(axis=1) != labels))
-            for inputs, labels in ((x, part.labels), (seen, test.labels))
-        ]
-        found.append(
-            {
-                "name": name,
-                "dimensions": x.shape[1],
-                "norm": norm,
-                "norm_random": _on_span(*spectrum, drawn)[1],
-                "norm_unscaled": norm / float(scale),
-                "test_error": errors[1],
-                "train_error": errors[0],
-                "residual": residual,
-            }
-        )
+        choice = {"name": name, **_solved(x, seen, part.labels, test.labels, targets, drawn)}
+        measured.append(choice)
+        residual = choice["residual"]
         note = "" if residual < EXACT else f"; does not interpolate, residual {residual:.2g}"
-        say(f"{name}: norm {norm:.1f}, test error {100 * errors[1]:.2f}%{note}")
-    return found
+        say(
+            f"{name}: norm {choice['norm']:.1f}, test error {100 * choice['test_error']:.2f}%{note}"
+        )
+    return measured
+
+
+def _solved(
+    x: np.ndarray,
+    seen: np.ndarray,
+    labels: np.ndarray,
+    test_labels: np.ndarray,
+    targets: np.ndarray,
+    drawn: np.ndarray,
+) -> dict[str, Any]:
+    """What `choices` says of features [n, d] and [m, d], for true and for random targets [n, k]."""
+    scale = np.sqrt(np.square(x).sum(axis=1).mean())
+    x, seen = x / scale, seen / scale
+    spectrum = _spectrum(x)  # one for both kinds of labels
+    alpha, norm, residual = _on_span(*spectrum, targets)
+    w = x.T @ alpha
+    errors = [
+        float(np.mean((inputs @ w).argmax(axis=1) != known))
+        for inputs, known in ((x, labels), (seen, test_labels))
+    ]
+    return {
+        "dimensions": x.shape[1],
+        "norm": norm,
+        "norm_random": _on_span(*spectrum, drawn)[1],
+        "norm_unscaled": norm / float(scale),
+        "test_error": errors[1],
+        "train_error": errors[0],
+        "residual": residual,
+    }
 
 
 def _memory(n: int, m: int, image_shape) -> dict[str, int]:

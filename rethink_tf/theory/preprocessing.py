@@ -58,12 +58,12 @@ def _whitened(train, test, seed):
 def _edges(train, test, seed):
     """Absolute differences of neighbouring pixels, across and down."""
 
-    def of(images):
+    def differences(images):
         images = images.astype(np.float64) / 255
         parts = (np.abs(np.diff(images, axis=axis)) for axis in (1, 2))
         return np.hstack([part.reshape(len(images), -1) for part in parts])
 
-    return of(train), of(test)
+    return differences(train), differences(test)
 
 
 def _random_relu(train, test, seed):
@@ -81,16 +81,16 @@ def _random_patches(train, test, seed, progress=lambda share: None):
     chosen = [draw.integers(limit, size=PATCHES) for limit in (count, down, across)]
     filters = _contrast(windows[tuple(chosen)].reshape(PATCHES, -1)).T
 
-    def of(images, before):
-        windows, found = _windows(standardised(images).reshape(images.shape)), []
+    def responses(images, before):
+        windows, pooled = _windows(standardised(images).reshape(images.shape)), []
         for window in windows:
-            found.append(_pooled(window, filters))
-            progress((before + len(found)) / (len(train) + len(test)))
-        return np.stack(found)
+            pooled.append(_pooled(window, filters))
+            progress((before + len(pooled)) / (len(train) + len(test)))
+        return np.stack(pooled)
 
     # An image's products are so small that BLAS's threads would mostly wait for each other.
     with threadpool_limits(1, "blas"):
-        return of(train, 0), of(test, len(train))
+        return responses(train, 0), responses(test, len(train))
 
 
 def _windows(images: np.ndarray) -> np.ndarray:

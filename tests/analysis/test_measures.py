@@ -27,21 +27,21 @@ def test_margins():
     assert logits[0, 0] == 3, "the logits stay as they were"
 
 
-def test_of_margins():
+def test_margin_statistics():
     norms = {"log10_spectral_product": 2.0, "log10_path": -1.0, "log10_spectral_distance": 5.0}
-    found = measures.of_margins(np.arange(1.0, 12.0), norms)
+    found = measures.margin_statistics(np.arange(1.0, 12.0), norms)
     assert (found["margin_min"], found["margin_median"], found["margin_max"]) == (1, 6, 11)
     assert found["margin_p10"] == 2
     assert found["margin_over_spectral"] == pytest.approx(0.02)
     assert found["margin_over_path"] == pytest.approx(20)
     assert found["log10_spectral_complexity"] == pytest.approx(5 - 2 * np.log10(2))
-    unfitted = measures.of_margins(np.arange(-3.0, 3.0), norms)
+    unfitted = measures.margin_statistics(np.arange(-3.0, 3.0), norms)
     assert unfitted["log10_spectral_complexity"] is None and unfitted["margin_p10"] == -2.5
 
 
 def test_a_product_that_no_float_holds_is_no_ratio():
     deep = {"log10_spectral_product": 309.0, "log10_path": np.inf, "log10_spectral_distance": 700.0}
-    found = measures.of_margins(np.arange(1.0, 12.0), deep)
+    found = measures.margin_statistics(np.arange(1.0, 12.0), deep)
     assert found["margin_over_spectral"] is None and found["margin_over_path"] is None
     assert found["log10_spectral_complexity"] == pytest.approx(700 - 2 * np.log10(2))
 
@@ -55,20 +55,20 @@ def test_sharpness_finds_the_noise_that_costs_a_tenth():
         return float(np.mean(weights[0] > 0))
 
     weights = [np.full(20_000, 2.0, np.float32)]
-    found = sharpness.of(weights, accuracy, draws=2, seed=0)
+    found = sharpness.measure(weights, accuracy, draws=2, seed=0)
     # P(2 + sigma z < 0) = 0.1 at sigma = 2 / 1.2816; relative noise is sigma * 2.
     assert found["sigma"] == pytest.approx(2 / 1.2816, rel=0.02)
     assert found["sigma_relative"] == pytest.approx(1 / 1.2816, rel=0.02)
     assert found["sharpness"] == pytest.approx(1 / found["sigma"])
     assert (weights[0] == 2).all() and set(map(tuple, seen)) == {(np.dtype(np.float32),)}
     shares = []
-    assert sharpness.of(weights, accuracy, draws=2, seed=0, progress=shares.append) == found
+    assert sharpness.measure(weights, accuracy, draws=2, seed=0, progress=shares.append) == found
     assert len(shares) == 2 * 2 * 13 and shares == sorted(shares) and shares[-1] == 1
-    assert sharpness.of(weights, lambda _: 0.3, draws=1, seed=0)["sigma"] == sharpness.HIGHEST
+    assert sharpness.measure(weights, lambda _: 0.3, draws=1, seed=0)["sigma"] == sharpness.HIGHEST
 
 
 def test_a_run_measured(tiny):
-    found = measures.of_run(tiny.run_dir, examples=100, draws=2, say=quiet)
+    found = measures.measure_run(tiny.run_dir, examples=100, draws=2, say=quiet)
     summary = results.read_summary(tiny.run_dir)
     assert found["run_id"] == tiny.run_id and found["name"].startswith("mlp_1x512, digits, 300")
     assert found["train_accuracy"] == summary["train_accuracy"]

@@ -1,5 +1,6 @@
 """The randomisation test from end to end on a drawn folder, its figures, verdicts and page."""
 
+import html
 import re
 import sys
 import types
@@ -77,6 +78,33 @@ def test_finished_runs_are_read_back(tested, no_training):
     assert test_command.main(tested.argv) == 0
     assert sum("finished already" in line for line in tested.said) == 4
     assert (tested.folder / "report" / "report.md").read_bytes() == before
+
+
+def test_a_report_is_not_overwritten_by_that_of_another_test(tested, no_training):
+    kept = {p.name: p.read_bytes() for p in (tested.folder / "report").iterdir()}
+    tested.said.clear()
+    assert test_command.main([*tested.argv, "--threshold=0.9"]) == 0
+    assert "report holds the report of another test; this one is in report-2" in tested.said
+    assert {p.name for p in (tested.folder / "report-2").iterdir()} == {
+        f"report.{ending}" for ending in ("md", "png", "html", "json")
+    }
+    assert {p.name: p.read_bytes() for p in (tested.folder / "report").iterdir()} == kept
+    assert test_command.main(tested.argv) == 0, "the same test has its own folder"
+    assert not (tested.folder / "report-3").exists()
+
+
+def test_a_notebook_shows_the_page(tested, no_training):
+    result = randomisation_test.run(
+        "five_lines:dense", "folder:shapes", seeds=2, out="report", **RECIPE
+    )
+    page = html.unescape(result._repr_html_())
+    assert (tested.folder / "report" / "report.html").read_text() in page
+    assert page.startswith("<iframe srcdoc=")
+
+
+def test_a_test_without_a_model_is_refused(own_signals, capsys, no_training):
+    assert app.guarded(test_command.main, ["--dataset=digits"]) == 2
+    assert "--model: expected the model to test" in capsys.readouterr().err
 
 
 def test_an_invalid_run_is_left_out_and_named(tested, monkeypatch):
@@ -173,7 +201,7 @@ def case(train, test, reached, name="true labels"):
         ]
         summary = {"train_accuracy": train, "test_accuracy": test, "epochs": 20, "run_id": "id"}
         runs.append(Run(name, seed, summary, history))
-    return randomisation_figures.of_case(name, runs, 0.99)
+    return randomisation_figures.case_figures(name, runs, 0.99)
 
 
 @pytest.mark.parametrize(
@@ -326,6 +354,6 @@ def test_names_of_other_bytes_than_utf8_reach_the_page(tmp_path, monkeypatch):
         "limits": [],
         "notes": ["class caf\udce9"],
     }
-    randomisation_page.write(tmp_path, figures, [])
+    randomisation_page.write(tmp_path, figures, [], [])
     for ending in ("md", "html"):
         assert "class caf\\udce9" in (tmp_path / f"report.{ending}").read_text()

@@ -158,11 +158,11 @@ def test_all_norms_of_a_network(tensorflow):
 
     model = models.build("mlp_1x512", (4, 4, 1), 3, seed=0)
     initial = [v.numpy() for v in model.trainable_variables]
-    same = weight_norms.of(model, initial, (4, 4, 1))
+    same = weight_norms.all_norms(model, initial, (4, 4, 1))
     assert (same["distance"], same["relative_distance"]) == (0, 0)
     assert same["l2"] == same["l2_initial"] and same["parameters"] == 512 * 17 + 3 * 513
     model.trainable_variables[0].assign_add(np.full([16, 512], 0.5, np.float32))
-    found = weight_norms.of(model, initial, (4, 4, 1))
+    found = weight_norms.all_norms(model, initial, (4, 4, 1))
     assert found["distance"] == pytest.approx(0.5 * np.sqrt(16 * 512), rel=1e-6)
     first, second = (model.trainable_variables[i].numpy().astype(float) for i in (0, 2))
     spectral = [np.linalg.norm(w, 2) for w in (first, second)]

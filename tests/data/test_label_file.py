@@ -140,7 +140,7 @@ def files(tmp_path):
         (["lacking.npz"], 2, "found no true"),
         (["objects.npy"], 2, "Python objects"),
         (["damaged.npz"], 2, "cannot be read"),
-        (["damaged.csv"], 2, "cannot be read"),
+        (["damaged.csv"], 2, "row 1: expected a whole number in the column given, received 'cat'"),
         (["empty.csv"], 2, "received none"),
         (["nameless.csv"], 2, "index,true,given"),
         (["labels.txt"], 2, "expected a file .npz, .npy or .csv"),
@@ -237,4 +237,4 @@ def test_quoted_columns_are_read(tmp_path):
     path.write_text('index,path,true,given\n0,"open,3,4\n')
     with pytest.raises(RequestError) as error:
         label_file.read_labels(path)
-    assert "cannot be read" in str(error.value) and "\n" not in str(error.value)
+    assert "row 1: expected 4 fields" in str(error.value) and "\n" not in str(error.value)

@@ -122,8 +122,15 @@ WRONG = {
     "header.npz": (as_npz(header=np.array("{")), "expected a header of JSON, found '{'"),
     "no_names.csv": (b"3,0,0\n5,1,2\n", "expected a first line with the names index,true,given"),
     "no_true.csv": (b"index,given\n3,0\n", "expected columns index, true, given as CSV or .npz, "),
-    "ragged.csv": (LABELS + b"3,0,0\n5,1\n", "cannot be read: invalid column index 2 at row 2"),
-    "words.csv": (LABELS + b"3,cat,dog\n", "cannot be read: could not convert string 'cat' to"),
+    "ragged.csv": (
+        LABELS + b"3,0,0\n5,1\n",
+        "row 2: expected 3 fields (index,true,given), received 2",
+    ),
+    "wide.csv": (LABELS + b"3,0,0,9\n", "row 1: expected 3 fields (index,true,given), received 4"),
+    "words.csv": (
+        LABELS + b"3,cat,dog\n",
+        "row 1: expected a whole number in the column true, received 'cat'; number the classes",
+    ),
     "floats.csv": (LABELS + b"3,0,0.7\n", "given: expected whole numbers, found 0.7 at position 0"),
     "floats.npz": (as_npz(given=GIVEN / 2), "given: expected whole numbers, found 0.5 at position"),
     "nan.npz": (

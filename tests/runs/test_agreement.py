@@ -313,7 +313,7 @@ def test_the_verdict_says_it_from_the_number(old):
 def test_main_answers_from_a_run_before_digests_and_says_so(old):
     done = call(main.main, [*ARGV, f"--runs_dir={old.parent}"])
     assert done.code == 0 and done.err == ""
-    first = f"{old}: finished already; this is its summary (before seals: without digests)"
+    first = f"{old}: finished already; this is its summary ({agreement.BEFORE_SEALS})"
     assert done.out.splitlines()[0] == first
 
 
@@ -329,7 +329,7 @@ def test_main_refuses_and_says_how_to_train_anew(old):
 def test_show_refuses_and_marks(old, tmp_path):
     out = f"--out={tmp_path / 'curves.png'}"
     assert call(show.main, [str(old), out]).code == 0
-    assert show.run_name(old).endswith(", before seals")
+    assert show.run_name(old).endswith(", older record")
     edit(old / results.SUMMARY, lambda s: s.update(test_accuracy=0.11))
     done = call(show.main, [str(old), out])
     assert done.code == 6 and "does not agree with history.jsonl" in done.err
@@ -352,10 +352,11 @@ def test_tensorboard_leaves_it_out_and_counts(old, new, monkeypatch):
     monkeypatch.setattr(tensorboard, "write", lambda *_: None)
     monkeypatch.setattr("rethink_tf.training.devices.setup.start", lambda *_: 1)
     done = call(tensorboard_command.main, [f"--runs_dir={new.parent}"])
-    assert "2 runs, 1 of them before seals; tensorboard" in done.out
+    assert f"2 runs, 1 of them {agreement.BEFORE_SEALS}; tensorboard" in done.out
     edit(new / results.SUMMARY, lambda s: s.update(test_accuracy=0.11))
     done = call(tensorboard_command.main, [f"--runs_dir={new.parent}"])
-    assert "1 run, 1 of them before seals, 1 cannot be read; tensorboard" in done.out
+    known = f"1 run, 1 of them {agreement.BEFORE_SEALS}"
+    assert f"{known}, 1 cannot be read; tensorboard" in done.out
     assert f"left out: {new.name} cannot be read: summary.json: does not agree with" in done.out
 
 
@@ -397,10 +398,10 @@ def test_strict_does_not_fail_for_a_run_before_digests_which_is_counted(report, 
     edit(folder / results.SUMMARY, lambda s: s.pop("sha256"))
     done, text = report(*ROW, "--strict")
     assert done.code == 0
-    assert "before seals (of versions that wrote no digests): 1" in text
-    assert "1 run, 1 seed; 1 before seals." in text
+    assert f"1 record {agreement.BEFORE_SEALS}, and could be checked less" in text
+    assert "1 run, 1 seed; 1 written before checksums of the files existed." in text
     page = (tmp_path / "out" / "report.html").read_text()
-    assert '"record":"before seals: of a version that wrote no digests"' in page
+    assert f'"record":"{agreement.BEFORE_SEALS}, so it could be checked less"' in page
 
 
 def test_what_is_no_training_agrees_by_its_digests(tmp_path):

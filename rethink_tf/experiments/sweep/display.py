@@ -36,19 +36,19 @@ class Clock:
             self.rates = rates.measure(self.runs_dir, self.models, self.threads)
             self.measured_at = time.monotonic()
         open_jobs = [job for job in jobs if job.stage != ENDED]
-        times = [self.of(job) for job in open_jobs]
+        times = [self.seconds_of(job) for job in open_jobs]
         known = [seconds for seconds in times if seconds is not None]
         # No run is on two slots.
         seconds = max([sum(known) / self.slots, *known], default=0.0)
         return seconds, len(times) - len(known)
 
-    def of(self, job: Job) -> float | None:
+    def seconds_of(self, job: Job) -> float | None:
         """Seconds that one job still takes by itself; None: no such run was measured."""
         return rates.seconds_left(job.plan.config, self.rates, job.epochs_done())
 
 
-def words(seconds: float, unknown: int) -> str:
-    """The time left in words."""
+def time_left(seconds: float, unknown: int) -> str:
+    """The time left as text."""
     if not unknown:
         return f"about {duration(seconds)} left"
     them = f"{counted(unknown, 'run')} of kinds not measured here yet"
@@ -105,7 +105,7 @@ class Plain:
         self.said_at = time.monotonic()
         self.say(
             f"{counted(len(jobs), 'run')}: {before} ended before, {len(self.jobs)} to do; "
-            f"{executor.words}; {words(*self.clock.left(jobs))}"
+            f"{executor.description}; {time_left(*self.clock.left(jobs))}"
         )
 
     def _place(self, job: Job) -> str:
@@ -135,7 +135,7 @@ class Plain:
         running = [job for job in jobs if job.stage == STARTED]
         at = ", ".join(f"{job.name}{_epoch(job, ': epoch ')}" for job in running)
         ended = sum(job.stage == ENDED for job in jobs)
-        parts = [f"{ended} of {len(jobs)} ended", at, words(*self.clock.left(jobs))]
+        parts = [f"{ended} of {len(jobs)} ended", at, time_left(*self.clock.left(jobs))]
         self.say("; ".join(part for part in parts if part))
 
     def usual_epoch(self, job: Job) -> float | None:
@@ -143,7 +143,7 @@ class Plain:
         epochs = getattr(job.plan.config, "epochs", None)
         if not epochs:
             return None
-        left = self.clock.of(job)
+        left = self.clock.seconds_of(job)
         return None if left is None else left / max(1, epochs - job.epochs_done())
 
     def silent(self, job: Job, seconds: float, usual: float, pid: int | None) -> None:
@@ -198,7 +198,7 @@ class Live(Plain):
         ended = sum(job.stage == ENDED for job in jobs)
         failed = sum(job.failed for job in jobs)
         title = f"{ended} of {len(jobs)} ended" + (f", {failed} failed" if failed else "")
-        table = Table(title=f"{title}; {words(*self.clock.left(jobs))}", title_justify="left")
+        table = Table(title=f"{title}; {time_left(*self.clock.left(jobs))}", title_justify="left")
         table.add_column("run")
         for name in ("epoch", "loss", "running", "test", "images/s", "left"):
             table.add_column(name, justify="right")
@@ -208,7 +208,7 @@ class Live(Plain):
         return table
 
     def _cells(self, job: Job) -> list[str]:
-        line, left = last_line(job), self.clock.of(job)
+        line, left = last_line(job), self.clock.seconds_of(job)
         epochs = getattr(job.plan.config, "epochs", None)
         timing = line.get("timing") or {}
         cells = [(_epoch(job, "") or None, f"{{}}/{epochs}")]

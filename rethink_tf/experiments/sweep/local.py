@@ -56,7 +56,7 @@ class Slots:
         self.running: dict[int, tuple] = {}
         runs = count / len(gpus) if gpus else 0
         share = f", {runs:g} run{'s'[: runs != 1]} a GPU" if gpus else ""
-        self.words = f"{counted(count, 'slot')} of {counted(self.threads, 'thread')}{share}"
+        self.description = f"{counted(count, 'slot')} of {counted(self.threads, 'thread')}{share}"
         self.count = count
 
     def free(self) -> int:

@@ -136,7 +136,7 @@ class RayTasks:
         self.count = max(1, int(cpus // threads))
         share = f" and {fraction:g} GPU{'s'[: fraction != 1]}" if fraction else ""
         there = f"{counted(nodes, 'node')}, {counted(int(cpus), 'CPU')}"
-        self.words = f"Ray, {there}; {counted(threads, 'thread')}{share} a run"
+        self.description = f"Ray, {there}; {counted(threads, 'thread')}{share} a run"
 
     def free(self) -> int:
         """How many more runs Ray is given now; it queues what does not fit."""

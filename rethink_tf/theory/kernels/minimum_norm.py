@@ -106,8 +106,6 @@ def solve(
     Raises:
         RequestError: K has no inverse and ridge is 0, or K is not positive definite.
     """
-    from rethink_tf.theory.kernels import refinement
-
     n = matrix.n
     if targets.ndim != 2 or len(targets) != n:
         raise ValueError(f"targets: expected [{n}, k], got {list(targets.shape)}")
@@ -119,33 +117,11 @@ def solve(
     rows = rows or cholesky.block_rows(n, block)
     kept = _Kept(cache, report)
     began = time.perf_counter()
-    try:
-        factor, shift = cholesky.factorise(
-            rows,
-            lambda i: gram.block_row(matrix, rows, i, DTYPES[dtype], ridge),
-            eliminate=eliminate,
-            load=kept.load,
-            keep=kept.keep,
-            progress=lambda flops: progress("factor", flops / max(1, n**3 // 3)),
-        )
-    except cholesky.NotPositiveDefinite:
-        raise RequestError(
-            f"--ridge: the kernel matrix is not positive definite in {dtype} (features that "
-            "overflow, or far fewer directions than examples); type --ridge=1 or --dtype=float64"
-        ) from None
+    factor, shift = _factor(matrix, rows, dtype, ridge, eliminate, kept, progress)
     seconds = {"factor": time.perf_counter() - began}
-
-    def times(x):
-        share = lambda done: progress("residual", done)  # noqa: E731
-        return gram.times(matrix, rows, x, share) + ridge * x
-
     began = time.perf_counter()
-    alpha, residual, history = refinement.refine(
-        times,
-        lambda right: cholesky.solve(factor, right),
-        targets,
-        tolerance=tolerance,
-        most=refinements,
+    alpha, residual, history = _refined(
+        matrix, rows, factor, targets, ridge, tolerance, refinements, progress
     )
     seconds["refine"] = time.perf_counter() - began
     began = time.perf_counter()
@@ -154,6 +130,44 @@ def solve(
     fitted = targets - residual - ridge * alpha
     flops = (n**3 - kept.cubes) // 3
     return Solution(alpha, fitted, predicted, ridge, history, shift, seconds, flops)
+
+
+def _factor(matrix: Gram, rows, dtype: str, ridge: float, eliminate, kept: "_Kept", progress):
+    """The Cholesky factor of K + ridge I by block rows, and the largest shift that it took."""
+    whole = max(1, matrix.n**3 // 3)
+    try:
+        return cholesky.factorise(
+            rows,
+            lambda i: gram.block_row(matrix, rows, i, DTYPES[dtype], ridge),
+            eliminate=eliminate,
+            load=kept.load,
+            keep=kept.keep,
+            progress=lambda flops: progress("factor", flops / whole),
+        )
+    except cholesky.NotPositiveDefinite:
+        raise RequestError(
+            f"--ridge: the kernel matrix is not positive definite in {dtype} (features that "
+            "overflow, or far fewer directions than examples); type --ridge=1 or --dtype=float64"
+        ) from None
+
+
+def _refined(
+    matrix: Gram, rows, factor, targets: np.ndarray, ridge: float, tolerance, refinements, progress
+):
+    """Coefficients, last residual and its history, of the system itself and not of the factor."""
+    from rethink_tf.theory.kernels import refinement
+
+    def times(x):
+        share = lambda done: progress("residual", done)  # noqa: E731
+        return gram.times(matrix, rows, x, share) + ridge * x
+
+    return refinement.refine(
+        times,
+        lambda right: cholesky.solve(factor, right),
+        targets,
+        tolerance=tolerance,
+        most=refinements,
+    )
 
 
 class _Kept:
@@ -186,7 +200,7 @@ class _Kept:
             array_cache.store(self.folder / f"row_{i:04d}", {"row": row, "shift": np.array(shift)})
         except OSError as error:
             self.report(
-                f"cannot keep the factor in {self.folder} ({error}); going on without: an "
+                f"cannot keep the factor in {self.folder} ({error}); without it an "
                 "interrupted solve starts over; type --cache_dir=DIR with room for it"
             )
             self.folder = None

@@ -123,6 +123,49 @@ def pooling(image_shape: tuple[int, int, int], layout: Layout) -> np.ndarray:
     return (cells / cells.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
+class _HostWorker:
+    """What one thread needs to compute features image by image: buffers, and views of them.
+
+    Args:
+        layout: the Layout.
+        image_shape: (height, width, channels).
+        chunks: (first filter, filters [p + 1, up to CHUNK]).
+        pool: of `pooling`.
+    """
+
+    def __init__(self, layout: Layout, image_shape, chunks, pool: np.ndarray) -> None:
+        # Positions run fastest, so that whatever is done to all patches runs through memory.
+        rows, columns = layout.positions(image_shape)
+        self.shape, self.pool = (rows, columns), pool
+        self.patches = np.ones((len(chunks[0][1]), rows * columns), np.float32)
+        self.inside = self.patches[:-1]
+        self.windows = self.inside.reshape(layout.patch, layout.patch, -1, rows, columns)
+        buffer = np.empty(rows * columns * CHUNK, np.float32)
+        # NumPy compares with an array twice as fast as with a number.
+        low = np.full(columns * CHUNK, -2 * np.float32(layout.bias))
+        zero = np.zeros(columns * CHUNK, np.float32)
+        self.plan = []  # views are made once: making them holds the interpreter's lock
+        for start, chunk in chunks:
+            wide = chunk.shape[1]
+            z = buffer[: rows * columns * wide].reshape(rows, -1)
+            ends = zero[: columns * wide], low[: columns * wide]
+            self.plan.append((chunk, slice(start, start + wide), z, z.reshape(-1, wide), *ends))
+
+    def write_features(self, image: np.ndarray, out: np.ndarray) -> None:
+        """Writes the features of an image [h, w, c] to float32 [2, cells, filters]."""
+        pool, patches = self.pool, self.patches
+        self.windows[:] = sliding_window_view(image.astype(np.float32), self.shape, axis=(0, 1))
+        normalised(self.inside.T)
+        pooled = pool @ patches.T
+        for chunk, here, z, by_position, zeros, lows in self.plan:
+            np.matmul(patches.T, chunk, out=by_position)
+            # z has the bias taken off: max(0, -z - 2 bias) is max(z, -2 bias) - z.
+            np.maximum(z, lows, out=z)
+            np.subtract(pool @ by_position, pooled @ chunk, out=out[1, :, here])
+            np.maximum(z, zeros, out=z)
+            np.matmul(pool, by_position, out=out[0, :, here])
+
+
 def on_host(
     images: np.ndarray,
     weights: np.ndarray,
@@ -142,44 +185,20 @@ def on_host(
     Returns:
         float32 [n, 2 * cells**2 * filters]: all positive parts, then all negative parts.
     """
-    pool, bias = pooling(images.shape[1:], layout), np.float32(layout.bias)
+    pool = pooling(images.shape[1:], layout)
     count, cells = weights.shape[1], len(pool)
     out = np.empty((len(images), 2, cells, count), np.float32)
     threads = threads or blas_threads()
     starts = range(0, count, CHUNK)
     chunks = [(s, np.ascontiguousarray(weights[:, s : s + CHUNK])) for s in starts]
-
     ended, done = threading.Event(), [0] * threads
 
     def work(number, part):
-        # Positions run fastest, so that whatever is done to all patches runs through memory.
-        rows, columns = layout.positions(images.shape[1:])
-        patches = np.ones((len(weights), rows * columns), np.float32)
-        inside = patches[:-1]
-        windows = inside.reshape(layout.patch, layout.patch, -1, rows, columns)
-        buffer = np.empty(rows * columns * CHUNK, np.float32)
-        # NumPy compares with an array twice as fast as with a number.
-        zero, low = np.zeros(columns * CHUNK, np.float32), np.full(columns * CHUNK, -2 * bias)
-        plan = []  # views are made once: making them holds the interpreter's lock
-        for start, chunk in chunks:
-            wide = chunk.shape[1]
-            z = buffer[: rows * columns * wide].reshape(rows, -1)
-            ends = zero[: columns * wide], low[: columns * wide]
-            plan.append((chunk, slice(start, start + wide), z, z.reshape(-1, wide), *ends))
+        worker = _HostWorker(layout, images.shape[1:], chunks, pool)
         for i in part:
             if ended.is_set():
                 return
-            image = images[i].astype(np.float32)
-            windows[:] = sliding_window_view(image, (rows, columns), axis=(0, 1))
-            normalised(inside.T)
-            pooled = pool @ patches.T
-            for chunk, here, z, by_position, zeros, lows in plan:
-                np.matmul(patches.T, chunk, out=by_position)
-                # z has the bias taken off: max(0, -z - 2 bias) is max(z, -2 bias) - z.
-                np.maximum(z, lows, out=z)
-                np.subtract(pool @ by_position, pooled @ chunk, out=out[i, 1, :, here])
-                np.maximum(z, zeros, out=z)
-                np.matmul(pool, by_position, out=out[i, 0, :, here])
+            worker.write_features(images[i], out[i])
             done[number] += 1
 
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as workers:
@@ -212,7 +231,7 @@ def on_device(
     width, count = weights.shape[0] - 1, weights.shape[1]
 
     @tf.function
-    def of_batch(batch):
+    def batch_features(batch):
         x = tf.image.extract_patches(
             tf.cast(batch, tf.float32), [1, size, size, 1], [1] * 4, [1] * 4, "VALID"
         )
@@ -227,6 +246,6 @@ def on_device(
     with tf.device(device):
         for start in range(0, len(images), DEVICE_BATCH):
             part = slice(start, start + DEVICE_BATCH)
-            out[part] = of_batch(images[part]).numpy().reshape(-1, out.shape[1])
+            out[part] = batch_features(images[part]).numpy().reshape(-1, out.shape[1])
             progress(min(part.stop, len(images)))
     return out

@@ -35,9 +35,7 @@ def refine(
     scale = np.linalg.norm(right) or 1.0
 
     def step_from(residual):
-        size = np.linalg.norm(residual, axis=0)
-        size[size == 0] = 1.0  # float32 would lose what is small
-        return np.asarray(precondition(residual / size), np.float64) * size
+        return _scaled(precondition, residual)
 
     x = step_from(right)
     residual = right - times(x)
@@ -72,3 +70,10 @@ def refine(
         residual = right - times(x)
         history.append(float(np.linalg.norm(residual) / scale))
     return x, residual, history
+
+
+def _scaled(precondition: Callable[[np.ndarray], np.ndarray], residual: np.ndarray) -> np.ndarray:
+    """`precondition` of columns brought to length 1, since float32 would lose what is small."""
+    size = np.linalg.norm(residual, axis=0)
+    size[size == 0] = 1.0
+    return np.asarray(precondition(residual / size), np.float64) * size

@@ -194,16 +194,9 @@ def accumulate(
                 for past, images in ((0, train), (len(train), test))
             ]
             standardise(*blocks)
-            of_train, of_test = blocks
-            add(
-                sums,
-                of_train,
-                of_test,
-                more,
-                add_products,
-                lambda part: share(made + (1 - made) * part),
-            )
-            del blocks, of_train, of_test
+            left = lambda part: share(made + (1 - made) * part)  # noqa: E731
+            add(sums, blocks[0], blocks[1], more, add_products, left)
+            del blocks
             if kept:
                 kept.keep(sums, at_once=sums.filters == target)
         yield sums
