@@ -98,10 +98,8 @@ def run(
         **fields: of RunConfig, for all runs: epochs, learning_rate, seed, ...
 
     Returns:
-        The figures, a dict that a notebook shows as the page: `model`, `dataset`, `classes`,
-        `train_examples`, `test_examples`, `threshold`, `cases` (see
-        `randomisation_figures.case_figures`), `verdict`, `reasons`, `limits`, `left_out`, `notes`,
-        `files`.
+        The figures, a dict that a notebook shows as the page: `model`, `dataset`, `verdict`,
+        `cases` (see `randomisation_figures.case_figures`), `files` and what else the page states.
 
     Raises:
         RequestError: see `cases`; no run on true or none on random labels ended well.
@@ -115,9 +113,8 @@ def run(
     for line in notes:
         say(line)
     wanted = RunConfig(model=_named(model, out), dataset=dataset_name, **fields)
-    where = options.data_dir, options.cache_dir, say
     planned = [
-        (case, run_config.resolve(each, *where))
+        (case, run_config.resolve(each, options.data_dir, options.cache_dir, say))
         for case, each in cases(wanted, tuple(pixels), seeds)
     ]
     if note := run_config.smaller_batch(wanted, planned[0][1]):

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from rethink_tf import console
 from rethink_tf.config import fields
-from rethink_tf.config.command_line import CommandLine
+from rethink_tf.config.command_line import CommandLine, Parsed
 from rethink_tf.config.flags import Options
-from rethink_tf.errors import ExitCode, RequestError
+from rethink_tf.errors import ExitCode
 from rethink_tf.runs import results
 from rethink_tf.storage.paths import absolute
 from rethink_tf.training.devices import setup as devices
@@ -39,21 +39,20 @@ LINE = CommandLine(
     Each result is also written to RUN/corrupted_test.json.
     """,
     (Flags, Options),
-    words="RUN [RUN ...]",
-    word_help="RUN: the folder or the id of a finished run, with its checkpoint",
+    positionals="RUN [RUN ...]",
+    least=1,
+    positionals_help="RUN: the folder or the id of a finished run, with its checkpoint",
 )
 
 
 def main(argv: list[str]) -> int:
     """The command: one line for each run."""
-    parsed = LINE.parse(argv)
-    if parsed is None:
-        console.say(LINE.help())
-        return ExitCode.DONE
-    if not parsed.words:
-        raise RequestError("expected folders of finished runs, received none")
+    return LINE.run(argv, _measure)
+
+
+def _measure(parsed: Parsed) -> int:
     options = parsed[Options]
-    places = [(Path(word), Path(options.runs_dir) / word) for word in parsed.words]
+    places = [(Path(word), Path(options.runs_dir) / word) for word in parsed.positionals]
     folders = [own if (own / results.CONFIG).is_file() else below for own, below in places]
     devices.start(options.threads)
     from rethink_tf.analysis import corrupted_test

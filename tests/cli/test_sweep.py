@@ -109,8 +109,8 @@ def test_data_are_not_asked_for_where_nothing_is_to_be_trained(call, offline):
 
 
 def test_one_is_told_as_one(tmp_path):
-    assert display.words(0, 1) == "time unknown: 1 run of kinds not measured here yet"
-    assert display.words(60, 2) == "about 60 s left, and 2 runs of kinds not measured here yet"
+    assert display.time_left(0, 1) == "time unknown: 1 run of kinds not measured here yet"
+    assert display.time_left(60, 2) == "about 60 s left, and 2 runs of kinds not measured here yet"
     said = []
     view = display.Plain(tmp_path, said.append)
     jobs = jobs_of([p for p in planned("figure2b", "smoke") if p.row == "inception"], tmp_path)

@@ -84,7 +84,7 @@ def test_gpus_as_the_driver_lists_them(monkeypatch, tmp_path):
 def test_gpus_are_shared_by_slots():
     executor = Slots(4, 1, ["0", "1"])
     assert executor.gpus == ["0", "1", "0", "1"]
-    assert executor.words == "4 slots of 1 thread, 2 runs a GPU"
+    assert executor.description == "4 slots of 1 thread, 2 runs a GPU"
 
 
 def test_runs_side_by_side(trial, tmp_path):

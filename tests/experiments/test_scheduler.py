@@ -23,7 +23,7 @@ class Told:
 
     def __init__(self, codes=(), slots=2, on_start=lambda job: None):
         self.codes, self.count, self.on_start = dict(codes), slots, on_start
-        self.threads, self.words = 1, "told"
+        self.threads, self.description = 1, "told"
         self.running, self.events, self.stopped = [], [], None
         self.side_by_side = 0
 
