@@ -49,9 +49,11 @@ def say(text: str = "") -> None:
     """One or more lines to standard output, at once; see `printable` for what is written."""
     row = isinstance(text, Row)
     text = printable(text, lines=True)
-    if row and in_notebook():
-        _BAR.show(row=text)
-        return
+    if in_notebook():
+        if row:
+            _BAR.show(row=text)
+            return
+        _BAR.draw()  # what came since the last drawing
     try:
         _LIVE.clear()
         try:
@@ -118,14 +120,24 @@ class _Bar:
 
     def __init__(self) -> None:
         self.handle: Any = None
+        self.drawn_at, self.drawn = float("-inf"), True
         self.share, self.text, self.titles, self.row = 0.0, "", "", ""
 
     def show(self, text: str | None = None, share: float | None = None, row: str = "") -> None:
-        """Draws it, with what is given in place of what was there."""
+        """Takes what is given in place of what was there; draws it now and then."""
         self.text = self.text if text is None else printable(text)
         self.share = self.share if share is None else share
         titles, _, last = row.rpartition("\n")  # the first row comes with its titles
         self.titles, self.row = titles or self.titles, last or self.row
+        self.drawn = False
+        if time.monotonic() - self.drawn_at >= SECONDS_BETWEEN_DRAWINGS:
+            self.draw()
+
+    def draw(self) -> None:
+        """Draws it as it is now, where it has changed."""
+        if self.drawn:
+            return
+        self.drawn_at, self.drawn = time.monotonic(), True
         shown = "\n".join(line for line in (self.text, self.titles, self.row) if line)
         content = {
             "text/html": f"<progress value='{self.share:.4f}' max='1' style='width:100%'>"
@@ -141,6 +153,7 @@ class _Bar:
 
     def end(self) -> None:
         """Leaves it as it is; the next one is new."""
+        self.draw()
         self.__init__()  # type: ignore[misc]  # as it was
 
 

@@ -144,7 +144,7 @@ def verdict(true: dict, random: dict, *, num_classes: int, threshold: float) -> 
 
 def reasons(cases: list[dict], *, num_classes: int, threshold: float) -> list[str]:
     """What the verdict rests on, a sentence for each case."""
-    said, goal = [], f"{100 * threshold:g}%"
+    lines, goal = [], f"{100 * threshold:g}%"
     true = cases[0]
     for case in cases:
         fitted, n = case["reached"], len(case["seeds"])
@@ -158,18 +158,18 @@ def reasons(cases: list[dict], *, num_classes: int, threshold: float) -> list[st
                 f"reached {goal} in {fitted} of {n} runs within {case['budget']} "
                 f"epochs and ended at {number(case['train'], 100, '%')}"
             )
-        said.append(
+        lines.append(
             f"{case['name']}: {words}; test accuracy {number(case['test'], 100, '%')}, "
             f"chance {percent(1 / num_classes, 1)}"
         )
-    return said
+    return lines
 
 
 def limits(
     cases: list[dict], *, num_classes: int, num_test: int, recipe: str, eval_every: int = 1
 ) -> list[str]:
     """What the test does not show, as far as it applies to these runs."""
-    said = [
+    lines = [
         f"It holds for this training recipe ({recipe}) and this number of examples: with other "
         "settings or more data a network may fit less or more.",
         "That a network can memorise does not say that it does so on the true labels; it says that "
@@ -177,25 +177,25 @@ def limits(
     ]
     seeds = len(cases[0]["seeds"])
     if seeds == 1:
-        said.append("One seed: how much the figures scatter is not known; type --seeds=3.")
+        lines.append("One seed: how much the figures scatter is not known; type --seeds=3.")
     if eval_every > 1:
-        said.append(f"Evaluated every {eval_every} epochs: epochs are known to within that only.")
+        lines.append(f"Evaluated every {eval_every} epochs: epochs are known to within that only.")
     if num_classes < FEW_CLASSES:
-        said.append(
+        lines.append(
             f"With {num_classes} classes the audit cannot tell test accuracy at chance from true "
             "labels that leaked: its test needs 7."
         )
     if num_test < FEW_TEST:
-        said.append(
+        lines.append(
             f"{num_test} test images: an accuracy of one half is known to "
             f"{100 / num_test**0.5:.0f} points (two deviations of chance) only."
         )
     if cases[0]["budget"] and any(c["reached"] < len(c["seeds"]) for c in cases):
-        said.append(
+        lines.append(
             "Not reached means within the epochs given; the learning rate falls with the epochs, "
             "so a longer run is another one, with --lr_decay nearer to 1."
         )
-    return said
+    return lines
 
 
 def number(found: dict, scale: float = 1, unit: str = "") -> str:

@@ -154,7 +154,7 @@ def sections(figures: dict[str, Any]) -> dict[str, list[str]]:
         "Reasons": figures["reasons"],
         "Limits": figures["limits"],
         "Left out": figures["left_out"],
-        "Model and data on arrival": figures["notes"],
+        "What was converted": figures["notes"],
         f"Runs ({seeds} {'seeds' if seeds > 1 else 'seed'}, mean ± standard deviation)": runs,
     }
     return {heading: lines for heading, lines in found.items() if lines}

@@ -7,6 +7,7 @@ misaligned labels all train without an error; here each has a name. Imports no T
 """
 
 import dataclasses
+import html
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,9 @@ class Verdict:
         )
         lines = [self.kind + asked, self.message, "", numbers]
         return "\n".join(lines + [f"  {check}" for check in self.checks])
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
 
 
 def labels(

@@ -208,9 +208,17 @@ def _read(values: flags.FlagValues, argv: list[str], known: list[str]) -> list[s
         hint = f"did you mean --{near[0]}?" if near else "--help lists the flags"
         raise RequestError(f"unknown flag --{error.flagname}; {hint}") from None
     except flags.CantOpenFlagFileError as error:
+        cause = error.__cause__ or error.__context__
+        if isinstance(cause, OSError) and cause.filename is not None:
+            told = f"{cause.filename}: expected a file of flags; {cause.strerror}"
+            raise RequestError(f"--flagfile={told}") from None
         raise RequestError(f"--flagfile: {str(error).removeprefix('ERROR:: ')}") from None
     except flags.Error as error:
-        raise RequestError(" ".join(str(error).split())) from None
+        told = " ".join(str(error).split())
+        name = told.removeprefix("Missing value for flag --")
+        if name != told:
+            told = f"--{name}: expected a value, as in --{name}=VALUE; received none"
+        raise RequestError(told) from None
     except (OSError, ValueError) as error:  # a folder, no text, a null character in its name
         raise RequestError(f"--flagfile: cannot be read: {error}") from None
     except RecursionError:  # absl seeks the names nearest to an unknown one, letter by letter

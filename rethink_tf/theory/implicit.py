@@ -20,7 +20,7 @@ from rethink_tf.theory import norm_choices, preprocessing
 
 RECORDED = 60  # points of a curve, evenly spaced in log steps
 RANK = 1e-10  # singular values below this part of the largest count as zero
-FITTED = 1e-2  # relative residual of SGD above which it is said that it did not fit
+FITTED = 1e-2  # relative residual of SGD above which it did not fit, which is printed
 # Matrices of few examples are so small that BLAS's threads would mostly wait for each other.
 _one_thread = threadpool_limits.wrap(limits=1, user_api="blas")
 

@@ -1,5 +1,7 @@
 """The stand-alone audit names planted defects, and honest noise for what it is."""
 
+import html
+
 import numpy as np
 import pytest
 from label_cases import noisy, true_labels
@@ -8,6 +10,11 @@ from rethink_tf import audit
 from rethink_tf.audit import verdict as label_audit
 
 SIZES = [(2000, 10), (50_000, 10), (5000, 100)]
+
+
+def test_a_notebook_shows_the_verdict_as_it_is_printed():
+    verdict = audit.labels([0, 1, 2, 1], [0, 2, 2, 1])
+    assert html.unescape(verdict._repr_html_()) == f"<pre>{verdict}</pre>"
 
 
 def renamed(true, k, rng):

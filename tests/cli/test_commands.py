@@ -1,8 +1,10 @@
 """rethink-tf: every command is listed by group and found by its name; a typo is one line."""
 
 import importlib
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -69,6 +71,34 @@ def test_help_is_the_list(argv, capsys, own_signals):
 def test_train_is_the_main_command(capsys, own_signals):
     assert app.main(["train", "--epochs=0"]) == 2
     assert "--epochs: expected a whole number" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argv", [["--version"], ["trian"], ["audit"]])
+def test_afterwards_the_handler_of_signals_is_that_of_before(argv, capsys, own_signals):
+    def own(*_):
+        """A handler of the caller's."""
+
+    signal.signal(signal.SIGTERM, own)
+    app.main(argv)
+    assert signal.getsignal(signal.SIGTERM) is own
+
+
+def test_within_a_command_sigterm_ends_it(own_signals):
+    def command(argv):
+        signal.raise_signal(signal.SIGTERM)
+        return 0
+
+    with pytest.raises(SystemExit) as ended:
+        app.guarded(command, [])
+    assert ended.value.code == 143
+
+
+def test_a_command_may_run_in_a_thread(capsys):
+    codes = []
+    thread = threading.Thread(target=lambda: codes.append(app.main(["--version"])))
+    thread.start()
+    thread.join()
+    assert codes == [0]
 
 
 def test_the_version_is_printed(capsys, own_signals):

@@ -118,7 +118,7 @@ def test_a_switch_needs_no_value():
         (["--corrupt=half"], "--corrupt: expected a number from 0.0 to 1.0, received 'half'"),
         (["--dry_run=maybe"], "--dry_run: expected true or false, received 'maybe'"),
         (["--dry_run=a: b"], "--dry_run: expected true or false, received 'a: b'"),
-        (["--model"], "Missing value for flag --model"),
+        (["--model"], "--model: expected a value, as in --model=VALUE; received none"),
         (["--seed="], "--seed: expected a whole number from 0 to 4294967295, received ''"),
         (["inception"], "expected flags only (--name=value), received 'inception'"),
         (["--seed=1", "--", "--epochs=2"], "expected flags only (--name=value), received '--epoch"),
@@ -131,7 +131,10 @@ def test_a_switch_needs_no_value():
         (["--keep_epochs=1,x"], "--keep_epochs: expected epochs such as 1,5,20, received 1,x"),
         (["--keep_epochs=-1"], "--keep_epochs: expected epochs such as 1,5,20, received -1"),
         (["--resume=anyhow"], "received anyhow; did you mean --resume=anyway?"),
-        (["--flagfile=/no/such.flags"], "/no/such.flags"),
+        (
+            ["--flagfile=/no/such.flags"],
+            "--flagfile=/no/such.flags: expected a file of flags; No such file or directory",
+        ),
         (["--flagfile=/"], "Is a directory"),
         (["--flagfile"], "--flagfile"),
     ],
@@ -454,12 +457,12 @@ def test_positional_arguments_that_can_name_no_file_are_refused():
     [
         ("--count=0\n", "--count: expected a whole number of at least 1, received 0"),
         ("--coutn=1\n", "unknown flag --coutn; did you mean --count?"),
-        ("--count\n", "Missing value for flag --count"),
+        ("--count\n", "--count: expected a value, as in --count=VALUE; received none"),
         (
             "--flagfile=FOLDER/own\n",
             "--flagfile=FOLDER/own: expected a file that does not include it",
         ),
-        ("--flagfile=FOLDER/none\n", "--flagfile: "),
+        ("--flagfile=FOLDER/none\n", "--flagfile=FOLDER/none: expected a file of flags; No such"),
         ("word\n", "expected flags only (--name=value), received 'word'"),
         ("--name=a\0b\n", "--name: expected text without null characters"),
     ],
@@ -485,7 +488,8 @@ def test_a_flagfile_that_is_none_is_one_line(make, tmp_path):
     make(tmp_path / "own")
     with pytest.raises(RequestError) as error:
         NO_WORDS.parse([f"--flagfile={tmp_path}/own"])
-    assert str(error.value).startswith("--flagfile: ") and "\n" not in str(error.value)
+    told = str(error.value)
+    assert told.startswith(("--flagfile: ", f"--flagfile={tmp_path}/own: ")) and "\n" not in told
 
 
 def test_help_comes_before_the_values():
@@ -494,6 +498,43 @@ def test_help_comes_before_the_values():
     assert NO_WORDS.parse(["--nohelp"]) is not None
     with pytest.raises(RequestError, match="unknown flag"):
         NO_WORDS.parse(["--help", "--coutn=0"])
+
+
+def test_a_command_prints_its_help_or_does_what_is_asked(capsys):
+    asked = []
+
+    def body(parsed):
+        asked.append(parsed[Small].count)
+        return 3
+
+    assert NO_WORDS.run(["--count=5"], body) == 3
+    assert asked == [5] and capsys.readouterr().out == ""
+    assert NO_WORDS.run(["--count=5", "--help"], body) == 0
+    assert asked == [5] and capsys.readouterr().out == NO_WORDS.help() + "\n"
+    with pytest.raises(RequestError, match="--count: expected"):
+        NO_WORDS.run(["--count=0"], body)
+
+
+@pytest.mark.parametrize(
+    "least, most, argv, told",
+    [
+        (1, 1, [], "expected one FILE, received none; small --help explains it"),
+        (1, 1, ["a", "b"], "expected one FILE, received 2; small --help explains it"),
+        (0, 1, ["a", "b"], "expected 0 to one FILE, received 2; small --help explains it"),
+        (1, None, [], "expected at least one FILE, received none; small --help explains it"),
+        (2, 3, ["a"], "expected 2 to 3 FILE, received 1; small --help explains it"),
+    ],
+)
+def test_too_many_or_too_few_positional_arguments_are_refused(least, most, argv, told):
+    line = CommandLine("small", ABOUT, (Small,), "[FILE ...]", "FILE: a file", least, most)
+    with pytest.raises(RequestError) as error:
+        line.parse(argv)
+    assert str(error.value) == told
+    assert line.parse(["--help"]) is None, "help needs none of them"
+    with pytest.raises(RequestError, match="--count: expected"):
+        line.parse(["--count=0"])
+    right = [str(number) for number in range(least)]
+    assert line.parse(right).positionals == tuple(right)
 
 
 def test_help_to_the_letter():

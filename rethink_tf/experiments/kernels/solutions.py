@@ -53,30 +53,30 @@ def steps(settings: Settings) -> list[tuple[int, float]]:
 def possible(
     settings: Settings, kernel: Kernel, wanted: list[tuple[int, float]], n: int, image_shape
 ) -> list[tuple[int, float]]:
-    """Those of `wanted` that have a solution; the others are said.
+    """Those of `wanted` that have a solution; the others are printed.
 
     Raises:
         RequestError: none has: a linear kernel of fewer features than examples, without ridge.
     """
-    found, said = [], ""
+    solvable, message = [], ""
     for count, ridge in wanted:
         if count:
             d = layout_of(settings).features(count) + 1  # and the constant one
         else:
             d = features.dimensions(settings.features, image_shape, **feature_options(settings))
         if kernel.name != "linear" or ridge > 0 or d >= n:
-            found.append((count, ridge))
+            solvable.append((count, ridge))
             continue
-        of = f" of {count:,} filters" if count else ""
-        said = (
-            f"--ridge: expected more than 0, since {d:,} features{of} cannot interpolate {n:,} "
-            f"examples; type --ridge=0.001, or --examples={d}"
+        filters = f" of {count:,} filters" if count else ""
+        message = (
+            f"--ridge: expected more than 0, since {d:,} features{filters} cannot interpolate "
+            f"{n:,} examples; type --ridge=0.001, or --examples={d}"
         )
         if len(wanted) > 1:
-            console.say(f"left out: {said}")
-    if wanted and not found:
-        raise RequestError(said)
-    return found
+            console.say(f"left out: {message}")
+    if wanted and not solvable:
+        raise RequestError(message)
+    return solvable
 
 
 def memory_of(settings: Settings, n: int, m: int, image_shape, dtype: str) -> dict[str, int]:
@@ -92,7 +92,7 @@ def memory_of(settings: Settings, n: int, m: int, image_shape, dtype: str) -> di
 
 
 def require_memory(settings: Settings, data: Data) -> None:
-    """Says what will be taken and what there is.
+    """Prints the memory that will be taken and that is free.
 
     Raises:
         RequestError: it does not fit; the message says what would.

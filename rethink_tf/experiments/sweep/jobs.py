@@ -68,7 +68,7 @@ class Job:
 
     @property
     def log(self) -> Path:
-        """What the run said. Each sweep has logs of its own: another may start the same run."""
+        """What the run printed. Each sweep has logs of its own: another may start the same run."""
         own = f"{temporaries.machine()}-{os.getpid()}"
         return self.runs_dir / LOGS / f"{self.plan.run_id}.{own}.log"
 

@@ -32,14 +32,14 @@ class Watch:
         self._seen: dict[int, _Seen] = {}
 
     def silent(self, job: Any, expected: Callable[[], float | None]) -> tuple[float, float] | None:
-        """Whether a running job has stopped answering; said once for each silence.
+        """Whether a running job has stopped answering; told once for each silence.
 
         Args:
             job: a `jobs.Job` that was started.
             expected: seconds of one of its epochs by runs of its kind; None: not measured.
 
         Returns:
-            Seconds without progress, and seconds of its usual epoch; None: it goes on, it has not
+            Seconds without progress, and seconds of its usual epoch; None: it answers, it has not
             begun, or nothing is known of its epochs.
         """
         now, mark = time.monotonic(), _mark(job)
