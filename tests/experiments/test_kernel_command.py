@@ -115,7 +115,7 @@ def test_random_filters_are_a_curve_that_goes_on_from_what_is_kept(run, tmp_path
     assert first[1]["test_error"] < 0.1 and first[1]["train_error"] == 0
     code, out, _ = run(*argv, "--filters=96", "--runs_dir=b")
     assert code == 0
-    assert "going on from the kept kernel matrix of 64 filters" in out
+    assert "resumes from the kept kernel matrix of 64 filters" in out
     assert [found["filters"] for found in record_of("b")["solutions"]] == [96]
 
 

@@ -95,7 +95,7 @@ def test_an_interrupted_factor_of_random_filters_goes_on_and_the_last_is_kept(
     assert run(*argv)[0] == 130
     assert rows == [0, 1, 2, 3, 0, 1, 2]
     code, out, _ = run(*argv, "--ridge=0")
-    assert code == 0 and "going on from the kept kernel matrix of 64 filters" in out
+    assert code == 0 and "resumes from the kept kernel matrix of 64 filters" in out
     assert rows[7:] == [2, 3]
     assert len(list(tmp_path.glob("gram-*/factor-*"))) == 1
     assert run(*argv, "--ridge=0", "--corrupt=1")[0] == 0

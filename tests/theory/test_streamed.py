@@ -102,7 +102,7 @@ def test_an_interrupted_stream_goes_on_and_ends_as_an_undisturbed_one(images, tm
     again = sums_at(images, [20], responses=responses, kept=kept(tmp_path, images, said))
     (sums,) = again
     assert made == [8, 8, 4, 4]
-    assert said == ["going on from the kept kernel matrix of 8 filters"]
+    assert said == ["resumes from the kept kernel matrix of 8 filters"]
     (undisturbed,) = sums_at(images, [20])
     for one, other in zip(
         sums.train + sums.test, undisturbed.train + undisturbed.test, strict=True

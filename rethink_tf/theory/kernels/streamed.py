@@ -247,7 +247,7 @@ class Kept:
             train = [arrays[name] for name in sorted(arrays) if name.startswith("train")]
             test = [arrays[name] for name in sorted(arrays) if name.startswith("test_0")]
             bounds = [(row.shape[1] - len(row), row.shape[1]) for row in train]
-            self.report(f"going on from the kept kernel matrix of {filters:,} filters")
+            self.report(f"resumes from the kept kernel matrix of {filters:,} filters")
             features = int(arrays["features"])
             return Sums(bounds, train, test, arrays["squares"], filters, features)
         return None
@@ -273,7 +273,7 @@ class Kept:
         try:
             array_cache.store(path, arrays)
         except OSError as error:
-            self.report(f"cannot keep the kernel matrix in {self.folder} ({error}); going on")
+            self.report(f"cannot keep the kernel matrix in {self.folder} ({error})")
         else:
             for filters, old in before:
                 if filters < sums.filters:
