@@ -230,6 +230,17 @@ def test_there_is_no_bar_where_another_takes_the_lines(open_terminal, notebook):
     assert terminal.getvalue() == "" and notebook.shown == []
 
 
+def test_a_stage_is_shown_in_the_live_line_and_taken_away(open_terminal):
+    terminal, now = open_terminal(), [0.0]
+    progress = console.StageProgress(clock=lambda: now[0])
+    for tenth in range(1, 11):
+        progress("factor", tenth / 10)
+        now[0] += 1.0
+    drawn = terminal.getvalue().split("\r")
+    assert "factor: 50%, 5 s left\033[K" in drawn
+    assert drawn[-1] == "\033[K" and "\n" not in terminal.getvalue()
+
+
 def test_a_notebook_shows_one_bar_and_the_last_row(notebook, capsys):
     for _ in range(2):  # runs, of which each has its own
         progress = messages.Progress(200, 9)

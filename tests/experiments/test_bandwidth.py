@@ -91,7 +91,7 @@ def test_the_command_is_a_run_that_names_the_best_and_holds_all(
     wrong = {
         "--features=random_conv": "expected pixels or gabor",
         "--held_out=300": "--held_out: expected less than the 300",
-        "--gamma=0.1": "--gamma: expected none, since it is what is chosen",
+        "--gamma=0.1": "unknown flag --gamma; did you mean --gammas?",
     }
     for more, message in wrong.items():
         assert guarded(bandwidth_choice.main, [*argv, more]) == 2

@@ -57,6 +57,7 @@ LINE = request.line(
     ABOUT,
     Flags,
     {"examples": f"{EXAMPLES:,}, or all where there are fewer"},
+    left_out=("gamma",),  # which is what is sought
 )
 
 
@@ -109,8 +110,6 @@ def plan(parsed: Parsed) -> Choice:
             "--features: expected pixels or gabor, and the gaussian kernel; others have no "
             "bandwidth to choose"
         )
-    if settings.gamma is not None:
-        raise RequestError("--gamma: expected none, since it is what is chosen; type --gammas")
     ridges = request.numbers("ridge", settings.ridge)
     gammas = request.numbers("gammas", asked.gammas, 1e-12) if asked.gammas else None
     places = {"data_dir": settings.data_dir, "cache_dir": settings.cache_dir}

@@ -206,7 +206,11 @@ class Settings:
 
 
 def line(
-    command: str, about: str, more: type, defaults: Mapping[str, str] | None = None
+    command: str,
+    about: str,
+    more: type,
+    defaults: Mapping[str, str] | None = None,
+    left_out: tuple[str, ...] = (),
 ) -> CommandLine:
     """The command line of a kernel command.
 
@@ -215,9 +219,12 @@ def line(
         about: a paragraph of its help.
         more: dataclass of the flags of this command alone.
         defaults: words for defaults of the data that are not a run's.
+        left_out: fields of Settings that are no flags of this command.
     """
     shown = {"input_size": "whole images", **(defaults or {})}
-    return CommandLine(command, about, (FlagSet(RunConfig, OF_A_RUN, shown), Settings, more))
+    names = tuple(f.name for f in dataclasses.fields(Settings) if f.name not in left_out)
+    sets = FlagSet(RunConfig, OF_A_RUN, shown), FlagSet(Settings, names), more
+    return CommandLine(command, about, sets)
 
 
 def data_of(parsed: Parsed) -> RunConfig:
