@@ -107,7 +107,8 @@ def build_model(
 
     Args:
         name: a key of `rt.MODELS`, any `wrn_DEPTH_WIDTH`, or a model of your own,
-            `package.module:function` or FILE.keras.
+            `package.module:function` or FILE.keras; or `keras:NAME`, such as keras:ResNet50V2, of
+            the networks of `keras.applications`.
         input_shape: (height, width, channels) of the images it gets, standardised.
         num_classes: number of logits.
         **settings: `weight_decay`, `dropout`, `precision`, `sync_batch_norm`, `seed`; see

@@ -10,7 +10,8 @@ from rethink_tf.data.registry import DATASETS
 from rethink_tf.data.sources import image_folder
 from rethink_tf.data.types import DatasetInfo
 from rethink_tf.errors import RequestError
-from rethink_tf.models import find_spec
+from rethink_tf.models import find_spec, smallest_input
+from rethink_tf.models.custom import applications
 from rethink_tf.models.custom import name as custom_models
 from rethink_tf.models.registry import RATE_WITHOUT_BATCH_NORM
 from rethink_tf.storage import content_hash
@@ -35,9 +36,11 @@ def defaults(
 ) -> dict[str, Any]:
     """What the fields left open become for a model on a data set."""
     dataset, custom = info.name, custom_models.is_custom(model)
-    spec = find_spec(model)
+    spec, size = find_spec(model), input_size(info, augment)
+    if applications.is_application(model):  # smaller images are resized whole
+        size = max(size, smallest_input(model))
     settings = {
-        "input_size": input_size(info, augment),
+        "input_size": size,
         "batch_size": 128,
         "learning_rate": spec.learning_rate if spec else RATE_WITHOUT_BATCH_NORM,
         "lr_decay": 0.95 if lr_schedule == "exponential" else 0.1,
@@ -70,10 +73,10 @@ def check_schedule(values: dict[str, Any]) -> None:
 def check_sizes(values: dict[str, Any], info: types.DatasetInfo) -> None:
     """Refuses inputs larger than the images, and more examples than there are."""
     size, smallest = values["input_size"], min(info.image_shape[:2])
-    spec = find_spec(values["model"])
-    if spec and size < spec.smallest_input:
+    least = smallest_input(values["model"])
+    if size < least:
         raise RequestError(
-            f"--input_size: expected at least {spec.smallest_input} with "
+            f"--input_size: expected at least {least} with "
             f"--model={values['model']}, received {size}"
         )
     if (values["augment"] == "inception") != info.streamed and values["augment"] != "none":
@@ -81,16 +84,22 @@ def check_sizes(values: dict[str, Any], info: types.DatasetInfo) -> None:
         raise RequestError(
             f"--augment: expected {kinds} with --dataset={info.name}, received {values['augment']}"
         )
-    # A parent's input size is met by resizing, as a streamed set's is.
-    if size > smallest and not info.streamed and values["init_from"] is None:
+    # A parent's input size is met by resizing, as a streamed set's and an application's are.
+    resized = (
+        info.streamed
+        or values["init_from"] is not None
+        or applications.is_application(values["model"])
+    )
+    if size > smallest and not resized:
         raise RequestError(
             f"--input_size: expected at most {smallest}, the size of {info.name}'s images, "
             f"received {size}"
         )
     if values["augment"] == "crop" and size >= smallest:
+        way = f"--input_size={smallest - 4}" if smallest - 4 >= least else "--augment=none"
         raise RequestError(
             f"--augment=crop: expected images larger than the input; {info.name}'s are "
-            f"{smallest}x{smallest} and --input_size is {size}; type --input_size={smallest - 4}"
+            f"{smallest}x{smallest} and --input_size is {size}; type {way}"
         )
     if values["examples"] is not None and values["examples"] > info.num_train:
         raise RequestError(

@@ -45,7 +45,7 @@ class RunConfig:
         "inception",
         str,
         "the network, by the paper's name, or your own, package.module:function "
-        "or FILE.keras; also any wrn_DEPTH_WIDTH",
+        "or FILE.keras; also any wrn_DEPTH_WIDTH, and keras:NAME of keras.applications",
         group="What is trained",
         choices=tuple(MODELS),
         accepts=accepts_model,

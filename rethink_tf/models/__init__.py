@@ -9,9 +9,9 @@ import functools
 import importlib
 from typing import Any
 
+from rethink_tf.models.custom import applications, rescaling
 from rethink_tf.models.custom import build as custom_network
 from rethink_tf.models.custom import name as custom_models
-from rethink_tf.models.custom import rescaling
 from rethink_tf.models.nested import layers_of
 from rethink_tf.models.registry import MODELS, ModelSpec, find_spec
 
@@ -19,11 +19,12 @@ __all__ = [
     "MODELS",
     "ModelSpec",
     "accepts",
-    "arrival",
     "build",
+    "conversions",
     "count_trainable",
     "find_spec",
     "layers_of",
+    "smallest_input",
 ]
 
 
@@ -83,12 +84,23 @@ def accepts(name: str) -> bool:
     """Whether `build` can be asked for a name, once it is resolved.
 
     Raises:
-        RequestError: it names a file or folder of another kind than FILE.keras.
+        RequestError: it names a file or folder of another kind than FILE.keras, or `keras:NAME` of
+            no application of Keras.
     """
+    if applications.is_application(name):
+        applications.refuse_unknown(name)
     if find_spec(name) is not None or custom_models.is_custom(name):
         return True
     custom_models.refuse_other_files(name)
     return False
+
+
+def smallest_input(name: str) -> int:
+    """Height and width in pixels of the smallest images that a network accepts; 0: any."""
+    if applications.is_application(name):
+        return applications.smallest_input(name)
+    spec = find_spec(name)
+    return spec.smallest_input if spec else 0
 
 
 def conversions(model, preprocess: str) -> list[str]:

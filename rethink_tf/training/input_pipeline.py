@@ -184,6 +184,9 @@ def arrivals(source: Source, known: types.DatasetInfo, model: list[str]) -> list
         model: what was made of the model (`models.conversions`).
     """
     sentences = list(model)
+    (height, width), size = known.image_shape[:2], source.train.images.shape[1]
+    if min(height, width) < size and not known.streamed:
+        sentences.append(f"images of {height}x{width} are resized whole to {size}x{size}")
     if known.content:
         sentences += known.notes
         sentences += custom_data.describe(source.train, source.test, known.class_names)
@@ -191,14 +194,16 @@ def arrivals(source: Source, known: types.DatasetInfo, model: list[str]) -> list
 
 
 def _window(images: Any, config: RunConfig, parent: Parent | None) -> Any:
-    """The part of the images that is resident; of a size that the parent did not see, resized.
+    """The part of the images that is resident; resized whole where they are smaller than the input,
+    or of a size that the parent did not see.
 
     Images that are streamed are brought to the size as they are read.
     """
     streamed = not isinstance(images, np.ndarray)
-    if parent is None or streamed or images.shape[1:3] == parent.image_shape[:2]:
+    as_known = parent is None or images.shape[1:3] == parent.image_shape[:2]
+    if streamed or (as_known and min(images.shape[1:3]) >= config.input_size):
         return pipeline.window(images, config.input_size, config.augment)
-    if config.augment == "crop":
+    if parent is not None and config.augment == "crop":
         raise RequestError(
             f"--augment=crop: expected images of {parent.image_shape[0]}x{parent.image_shape[1]}, "
             f"as the parent's; {content_hash.shown(config.dataset)}'s are resized to "

@@ -13,7 +13,13 @@ import sys
 import numpy as np
 
 from rethink_tf.errors import RequestError
-from rethink_tf.models.custom import keras_file, last_activation, rescaling, user_code
+from rethink_tf.models.custom import (
+    applications,
+    keras_file,
+    last_activation,
+    rescaling,
+    user_code,
+)
 from rethink_tf.models.custom import name as custom_models
 from rethink_tf.narrowing import present
 from rethink_tf.storage import content_hash, paths
@@ -48,6 +54,9 @@ def build(
     Raises:
         RequestError: it is not what a run needs; says what was expected and what came.
     """
+    if applications.is_application(spec):
+        settings = {"weight_decay": weight_decay, "dropout": dropout}
+        return applications.build(spec, input_shape, num_classes, **settings)
     ref = content_hash.ContentRef.parse(spec)
     name, known = ref.path, ref.sha256
     if custom_models.content_hash(name) != known:

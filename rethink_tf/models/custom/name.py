@@ -1,4 +1,5 @@
-"""Names of anyone's network: `package.module:function` or FILE.keras, by what is in them.
+"""Names of anyone's network: `package.module:function` or FILE.keras, by what is in them, and
+`keras:NAME`, an application of Keras, by the name alone.
 
 `build` builds what they name. Imports no TensorFlow.
 """
@@ -11,7 +12,7 @@ import sys
 from pathlib import Path
 
 from rethink_tf.errors import RequestError
-from rethink_tf.models.custom import user_code
+from rethink_tf.models.custom import applications, user_code
 from rethink_tf.narrowing import present
 from rethink_tf.storage import content_hash as contents
 from rethink_tf.storage import paths
@@ -21,8 +22,10 @@ _FUNCTION = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*)")
 
 
 def is_custom(spec: str) -> bool:
-    """Whether a model's name is `package.module:function` or FILE.keras."""
+    """Whether a model's name is `package.module:function`, FILE.keras or `keras:NAME`."""
     name = contents.shown(str(spec))
+    if applications.is_application(name):
+        return True
     return name.endswith(".keras") or _FUNCTION.fullmatch(name) is not None
 
 
@@ -50,22 +53,31 @@ def refuse_other_files(name) -> None:
 def resolved(spec: str) -> str:
     """The name with the hash of its content: of FILE.keras, or of the function's source file.
 
+    An application of Keras stays as it is.
+
     Raises:
         RequestError: there is no such file or module.
     """
     ref = ContentRef.parse(spec)
-    return spec if ref.sha256 else str(ContentRef(ref.path, content_hash(ref.path)))
+    if ref.sha256 or applications.is_application(spec):
+        return spec
+    return str(ContentRef(ref.path, content_hash(ref.path)))
 
 
 def identity(spec: str) -> str:
-    """What of a resolved name counts: the content, and which function of it; never the path."""
+    """What of a resolved name counts: the content, and which function of it; never the path.
+
+    Of an application of Keras its name.
+    """
+    if applications.is_application(spec):
+        return spec
     ref = ContentRef.parse(spec)
     function = "" if ref.path.endswith(".keras") else ref.path.partition(":")[2]
     return str(ContentRef(function, ref.sha256))
 
 
 def folder_name(spec: str) -> str:
-    """A short name, fit for a folder: that of the function, or of the file."""
+    """A short name, fit for a folder: that of the function, of the file, or of the application."""
     name = contents.shown(spec)
     return contents.folder_name(
         Path(name).stem if name.endswith(".keras") else name.partition(":")[2]
