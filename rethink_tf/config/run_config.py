@@ -45,7 +45,7 @@ class RunConfig:
         "inception",
         str,
         "the network, by the paper's name, or your own, package.module:function "
-        "or FILE.keras; also any wrn_DEPTH_WIDTH, and keras:NAME of keras.applications",
+        "or FILE.keras, or keras:NAME of keras.applications; also any wrn_DEPTH_WIDTH",
         group="What is trained",
         choices=tuple(MODELS),
         accepts=accepts_model,

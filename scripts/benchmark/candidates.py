@@ -1,114 +1,86 @@
 """What is timed: candidates, each a process of its own that waits while others compute.
 
-A candidate is made by a function of plain values that returns (run, facts): run(count) does `count`
-units of work and returns the seconds, facts are plain values. TensorFlow and PyTorch are thus never
-in one process, and a candidate that crashes takes no other with it.
+A candidate is made by a function that returns (run, facts): run(count) does `count` units of work
+and returns the seconds, facts are plain values. TensorFlow and PyTorch are thus never in one
+process, and a candidate that crashes takes no other with it.
 """
 
 import importlib
-import json
 import math
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
-import tempfile
-import weakref
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
 ROUNDS = 3
-_SERVE = "import sys; from benchmark import candidates; candidates.serve(*sys.argv[1:])"
 
 
 class LeftOut(Exception):
     """Something cannot be measured; says why, in a line."""
 
 
-def environment() -> dict[str, str]:
-    """The environment of a process that imports rethink_tf and these scripts."""
-    path = (str(ROOT), str(ROOT / "scripts"), os.environ.get("PYTHONPATH"))
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}
-
-
 class Candidate:
     """A process that was started for one candidate; call it with a count for the seconds.
 
-    `make` is `module:function`, its arguments plain values, `facts` what it says of its candidate.
-    LeftOut where it cannot be made; later, by a call, where it cannot run.
+    `make` is `module:function`, `facts` what that says of its candidate. LeftOut where it cannot be
+    made; later, by a call, where it cannot run.
     """
 
     def __init__(self, make: str, **arguments):
-        self._errors = tempfile.TemporaryFile()
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _SERVE, make, json.dumps(arguments)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-            env=environment(),
-        )
-        # Also where a caller forgets it: the process ends with this object.
-        self.close = weakref.finalize(self, _end, self._process)
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, make, arguments), daemon=True)
+        self._process.start()
+        theirs.close()  # so that its end is seen
         try:
-            self.facts = self._answer()["facts"]
-        except BaseException:
+            self.facts = self._answer()
+        except LeftOut:
             self.close()
             raise
 
     def __call__(self, count: int) -> float:
-        """Runs `count` steps; returns the seconds that they took."""
+        """Runs `count` units; returns the seconds that they took."""
         try:
-            self._process.stdin.write(f"{count}\n")
-            self._process.stdin.flush()
+            self._pipe.send(count)
         except OSError:
             pass  # it has ended; its answer says how
-        return self._answer()["seconds"]
+        return self._answer()
 
-    def _answer(self) -> dict:
-        line = self._process.stdout.readline()
-        if not line.endswith("\n"):
-            raise LeftOut(self._how_it_ended())
-        answer = json.loads(line)
-        if "left_out" in answer:
-            raise LeftOut(answer["left_out"])
+    def close(self) -> None:
+        """Ends the process."""
+        self._process.kill()
+        self._process.join()
+
+    def _answer(self):
+        try:
+            answer = self._pipe.recv()
+        except (EOFError, OSError):
+            self._process.join()
+            code = self._process.exitcode
+            how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended: {code}"
+            raise LeftOut(f"its process {how}") from None
+        if isinstance(answer, LeftOut):
+            raise answer
         return answer
 
-    def _how_it_ended(self) -> str:
-        code = self._process.wait()
-        self._errors.seek(0)
-        said = self._errors.read().decode(errors="replace").strip().splitlines()
-        if code < 0:
-            return f"its process was killed by {signal.Signals(-code).name}"
-        return f"its process ended with code {code}: {(said or ['it said nothing'])[-1]}"[:200]
 
-
-def _end(process: subprocess.Popen) -> None:
-    process.kill()
-    process.wait()
-    for stream in (process.stdin, process.stdout):
-        try:
-            stream.close()
-        except OSError:
-            pass  # a line that nobody read
-
-
-def serve(make: str, arguments: str) -> None:
-    """The candidate's side: a line of JSON with its facts, then one for each count on stdin."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print is no answer
-
-    def answer(**values):
-        print(json.dumps(values), file=answers, flush=True)
-
+def _serve(pipe, make: str, arguments: dict) -> None:
+    """The candidate's side: sends its facts, then the seconds of each count that it receives."""
+    quiet = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):  # what libraries print is no answer
+        os.dup2(quiet, stream)
     module, _, name = make.partition(":")
     try:
-        run, facts = getattr(importlib.import_module(module), name)(**json.loads(arguments))
-        answer(facts=facts)
-        for line in sys.stdin:
-            answer(seconds=run(int(line)))
+        run, facts = getattr(importlib.import_module(module), name)(**arguments)
+        pipe.send(facts)
+        while True:
+            pipe.send(run(pipe.recv()))
+    except EOFError:
+        pass  # nobody asks any more
     except LeftOut as why:
-        answer(left_out=str(why))
+        pipe.send(why)
+    except BaseException as error:  # whatever a framework raises
+        first = (str(error).splitlines() or [""])[0]
+        pipe.send(LeftOut(f"{type(error).__name__}: {first}"[:200]))
 
 
 class Race:
@@ -118,9 +90,9 @@ class Race:
     a process of its own.
     """
 
-    def __init__(self, start=None):
+    def __init__(self, start=Candidate):
         self.running, self.left_out = {}, {}
-        self._start = start or Candidate
+        self._start = start
 
     def enter(self, name: str, make: str, /, **arguments) -> None:
         """Starts a candidate under a name; see `Candidate`."""
@@ -149,13 +121,7 @@ class Race:
                 best[name] = min(took / counts[name], best.get(name, math.inf))
         return {name: value for name, value in best.items() if name in self.running}
 
-    def again(self, name: str, seconds: float) -> float:
-        """Seconds per unit of one candidate, once more; LeftOut where it no longer runs."""
-        if name in self.running and (found := self.best(seconds, 1, [name])):
-            return found[name]
-        raise LeftOut(self.left_out[name])
-
-    def close(self, but: str = "") -> None:
-        """Ends all candidates but one."""
-        for name in set(self.running) - {but}:
-            self.running.pop(name).close()
+    def close(self) -> None:
+        """Ends all candidates."""
+        while self.running:
+            self.running.popitem()[1].close()

@@ -14,15 +14,14 @@ from rethink_tf.runs.request import prepare
 from rethink_tf.training.devices import setup as devices
 
 TURNS = 3
-_GROUP = "This command"
 
 
 @dataclasses.dataclass(frozen=True)
 class Flags:
     """What is measured, and what it is compared with."""
 
-    gpu_rate: int = flag(1000, "images per second that a GPU trains", group=_GROUP, low=1)
-    images: int = flag(4000, "images of one measurement", group=_GROUP, low=1)
+    gpu_rate: int = flag(1000, "images per second that a GPU trains", group="This command", low=1)
+    images: int = flag(4000, "images of one measurement", group="This command", low=1)
 
 
 LINE = CommandLine(
@@ -35,16 +34,6 @@ LINE = CommandLine(
     """,
     (Flags, RUN, Options),
 )
-
-
-def rate(batches, count: int) -> float:
-    """Images per second until `count` have come."""
-    seen, started = 0, time.perf_counter()
-    for batch in batches:
-        seen += len(batch)
-        if seen >= count:
-            break
-    return seen / (time.perf_counter() - started)
 
 
 def measure(source, config, count: int) -> tuple[float, float]:
@@ -60,34 +49,38 @@ def measure(source, config, count: int) -> tuple[float, float]:
     images = split.images.corrupted(source.corruption, source.moments)
     table = types.Table(split.index, images, split.labels, split.labels, split.num_classes)
     strategy = tf.distribute.OneDeviceStrategy(pixels.accelerator())
-    drawn = {"augment": config.augment, "seed": config.seed}
+    drawn = {"augment": config.augment, "seed": config.seed, "batch_size": config.batch_size}
     rows = np.resize(np.arange(split.num_examples), count)
     files = [data.numpy() for _, data, _ in split.images.jpegs(rows)]
-    best = [0.0, 0.0]
-    for turn in range(1 + TURNS):  # the first is not counted
-        order = np.resize(pipeline.order(config.seed, turn + 1, split.num_examples), count)
-        in_memory = tf.data.Dataset.from_tensor_slices(files[: len(order)])
-        decoded = in_memory.map(
+
+    def alone(_epoch):
+        decoded = tf.data.Dataset.from_tensor_slices(files).map(
             lambda data: jpeg.central(data, config.input_size),
             num_parallel_calls=streaming.threads(),
         )
-        alone = streaming.read(decoded.batch(config.batch_size))
-        feed = Feed(strategy, table, batch_size=config.batch_size, **drawn)
-        steps = -(-count // config.batch_size)
-        whole = (feed.training(turn + 1, order, step)[0] for step in range(steps))
-        rates = [rate(batches, count) for batches in (alone, whole)]
-        if turn:
-            best = [max(pair) for pair in zip(best, rates, strict=True)]
-    return tuple(best)
+        return streaming.read(decoded.batch(config.batch_size))
+
+    def whole(epoch):
+        order = np.resize(pipeline.order(config.seed, epoch, split.num_examples), count)
+        feed, steps = Feed(strategy, table, **drawn), -(-count // config.batch_size)
+        return (feed.training(epoch, order, step)[0] for step in range(steps))
+
+    best = {alone: 0.0, whole: 0.0}
+    for turn in range(1 + TURNS):  # the first is not counted
+        for way in best:
+            batches, started = way(turn + 1), time.perf_counter()
+            seen = sum(len(batch) for batch in batches)
+            rate = seen / (time.perf_counter() - started)
+            best[way] = max(best[way], rate if turn else 0.0)
+    return best[alone], best[whole]
 
 
 def report(alone: float, whole: float, gpu_rate: int, cores: int) -> str:
     """The measured numbers in words."""
-    needed = gpu_rate / whole * cores
     return (
         f"decode and resize alone: {alone:,.0f} images/s on {cores} cores\n"
         f"the whole input:         {whole:,.0f} images/s, {100 * whole / alone:.0f}% of that\n"
-        f"a GPU that trains {gpu_rate:,} images/s needs {needed:.1f} such cores"
+        f"a GPU that trains {gpu_rate:,} images/s needs {gpu_rate / whole * cores:.1f} such cores"
     )
 
 
@@ -107,6 +100,5 @@ def run(argv: list[str]) -> int:
     source = input_pipeline.load(config, data_dir=options.data_dir, cache_dir=options.cache_dir)
     if not source.train.streamed:
         raise RequestError(f"--dataset: expected a streamed set, received {config.dataset}")
-    measured = measure(source, config, flags.images)
-    console.say(report(*measured, flags.gpu_rate, environment.cores()))
+    console.say(report(*measure(source, config, flags.images), flags.gpu_rate, environment.cores()))
     return 0

@@ -4,12 +4,63 @@ import math
 import time
 
 import numpy as np
+import tensorflow as tf
 
 from benchmark import task
+from benchmark.candidates import LeftOut
+from rethink_tf.data.types import Table
 from rethink_tf.models import build, count_trainable
 from rethink_tf.training.devices import setup as devices
+from rethink_tf.training.train_step import Steps
+from rethink_tf.training.trainer import compile_with_xla
 
-REPLICAS = 2
+SHUFFLED, PREFETCHED = 10_000, 2
+
+
+class UnsealedSteps(Steps):
+    """Steps that take no checksum of images and show nothing of what the model gets."""
+
+    def _shown_rows(self) -> int:
+        return 0
+
+    def words_of(self, images, index, step, every_word=False, less=None):
+        """Nothing; see `Steps.words_of`."""
+        return tf.zeros([], tf.int64)
+
+
+class StreamedSteps(Steps):
+    """Steps whose batches come from the host, shuffled there, in an order of tf.data's own."""
+
+    def place(self, table):
+        """An endless iterator of batches (images, index, given) in place of resident tensors."""
+        arrays = (table.images, table.index, table.given.astype("int64"))
+        dataset = tf.data.Dataset.from_tensor_slices(arrays).shuffle(SHUFFLED, seed=self.seed)
+        dataset = dataset.repeat().batch(self.batch_size, drop_remainder=True).prefetch(PREFETCHED)
+        options = tf.data.Options()
+        options.autotune.enabled = False  # its thread stretches what is measured
+        return iter(dataset.with_options(options))
+
+    def own_rows(self, data, order, step, rows, epoch, every_word=False):
+        """The next batch; see `Steps.own_rows`."""
+        return *next(data), tf.zeros([], tf.int64)
+
+
+KINDS = {kind.__name__: kind for kind in (Steps, UnsealedSteps, StreamedSteps)}
+
+
+def start(options) -> str:
+    """Starts TensorFlow; the device that computes, `cpu` or `gpu`. LeftOut: it is not there."""
+    devices.start(options.threads)
+    found = "gpu" if tf.config.list_logical_devices("GPU") else "cpu"
+    if options.device == "gpu" != found:
+        raise LeftOut("TensorFlow sees no GPU")
+    return found
+
+
+def platform(options):
+    """A candidate that runs nothing; its facts are the names of the devices."""
+    start(options)
+    return float, devices.describe()
 
 
 def flops_per_image(model) -> int:
@@ -18,48 +69,37 @@ def flops_per_image(model) -> int:
     A multiply-add is two. Forward, weight gradient and input gradient cost the same; the first
     layer has no input gradient. Padding counts as work, everything else as none.
     """
-    import keras
+    from keras import layers
 
     forward = []
     for layer in model.layers:
-        if isinstance(layer, (keras.layers.Conv2D, keras.layers.Dense)):
+        if isinstance(layer, (layers.Conv2D, layers.Dense)):
             places = math.prod(layer.output.shape[1:-1])
             forward.append(2 * places * math.prod(layer.kernel.shape))
     return 3 * sum(forward) - forward[0]
 
 
-def make_steps(name, precision, options, jit, kind="", strategy=None):
-    """The steps of a model on a resident table of noise; `kind` is a class of kinds.py, or ours."""
-    from rethink_tf.data.types import Table
-    from rethink_tf.training.train_step import Steps
-
-    if kind:
-        from benchmark import kinds
-    images, labels = task.noise(options)
-    shape = (options.input_size, options.input_size, task.CHANNELS)
-    return (getattr(kinds, kind) if kind else Steps)(
-        lambda: build(name, shape, task.CLASSES, precision=precision),
-        strategy or devices.strategy("one_device"),
+def make_steps(name, precision, options, jit, kind="Steps"):
+    """The steps of a model on a resident table of noise, of one of KINDS."""
+    images, labels = task.noise(options.examples, options.input_size)
+    return KINDS[kind](
+        lambda: build(name, images.shape[1:], task.CLASSES, precision=precision),
+        devices.strategy("one_device"),
         Table(np.arange(options.examples), images, labels, labels.copy(), task.CLASSES),
         batch_size=options.batch_size,
         input_size=options.input_size,
-        augment=options.augment,
+        augment="none",
         momentum=task.MOMENTUM,
         seed=0,
         jit=jit,
     )
 
 
-def ours(name, precision, options, jit, kind="", replicas=0):
-    """A candidate: training steps, without an epoch's begin; see `make_steps`.
-
-    With `replicas` they are so many, of REPLICAS logical devices.
-    """
-    options, strategy = task.read_options(options), None
-    devices.start(options.threads, REPLICAS if replicas else 0)
-    if replicas > 1:
-        strategy = devices.strategy("mirrored", replicas)
-    steps = make_steps(name, precision, options, jit, kind, strategy)
+def ours(name, precision, options, kind="Steps"):
+    """A candidate: training steps, without an epoch's begin; see `make_steps`."""
+    device = start(options)
+    jit = compile_with_xla(name, options.threads)
+    steps = make_steps(name, precision, options, jit, kind)
     steps.begin_epoch(1, task.LEARNING_RATE)
     whole, position = options.examples // options.batch_size, 0
 
@@ -73,15 +113,13 @@ def ours(name, precision, options, jit, kind="", replicas=0):
             raise FloatingPointError(f"{name}: the loss became NaN or infinite")
         return time.monotonic() - started
 
-    facts = {"parameters": count_trainable(steps.model)}
+    facts = {"parameters": count_trainable(steps.model), "device": device, "xla": jit}
     return run, facts | {"flops_per_image": flops_per_image(steps.model)}
 
 
 def matmul(precision, options, size):
     """A candidate: products of square matrices."""
-    devices.start(task.read_options(options).threads)
-    import tensorflow as tf
-
+    start(options)
     dtype = tf.float32 if precision == "float32" else tf.bfloat16
     a = tf.cast(tf.random.normal([size, size]), dtype)
 
@@ -89,7 +127,7 @@ def matmul(precision, options, size):
         started = time.monotonic()
         for _ in range(count):
             product = tf.matmul(a, a)
-        float(product[0, 0])
+        float(product[0, 0])  # waits for the device
         return time.monotonic() - started
 
     return run, {}

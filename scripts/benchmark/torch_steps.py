@@ -1,7 +1,7 @@
 """The same networks and the same training step in PyTorch, which is optional.
 
-Twins in size and work, not in weights: PyTorch pads strided convolutions on both sides, and
-BatchNorm2d's scale, which FusedBatchNorm has not, is frozen at one.
+They are the same in size and work, not in weights: PyTorch pads strided convolutions on both sides,
+and BatchNorm2d's scale, which FusedBatchNorm has not, is frozen at one.
 """
 
 import itertools
@@ -18,7 +18,7 @@ except ImportError:
 
 
 def network(name: str, input_size: int, channels: int, num_classes: int):
-    """(nn.Module to features, nn.Linear to logits, which stays in float32) of one of TWINS.
+    """(nn.Module to features, nn.Linear to logits, which stays in float32) of one of task.MODELS.
 
     The input size is a multiple of 4.
     """
@@ -156,32 +156,18 @@ def count_trainable(*modules) -> int:
     return sum(p.numel() for m in modules for p in m.parameters() if p.requires_grad)
 
 
-def why_not(run) -> str | None:
-    """Why a compiled step does not run here, in words; None where it does. Compiles it."""
-    try:
-        run(1)
-    except FloatingPointError:
-        raise
-    except Exception as error:  # whatever the compiler, or what it calls, finds wrong
-        text = str(error)
-        if "C++ compiler" in text or "CppCompile" in type(error).__name__:
-            return "torch.compile: no C++ compiler works here"
-        return f"torch.compile: {type(error).__name__}: {(text.splitlines() or [''])[0]}"[:200]
-    return None
-
-
 def candidate(name, precision, options, channels_last=False, compiled=False):
-    """A candidate: steps on a resident table that gather, crop, standardise and train.
+    """A candidate: steps on a resident table that gather, standardise and train.
 
-    `mixed_bfloat16` is autocast. LeftOut where PyTorch is not here or cannot compile the step.
+    `mixed_bfloat16` is autocast. LeftOut where PyTorch is not here.
     """
     if torch is None:
         raise LeftOut("PyTorch is not installed")
-    options = task.read_options(options)
     torch.set_num_threads(options.threads)
     torch.set_flush_denormal(True)  # as TensorFlow does
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    images, labels = (torch.tensor(array).to(device) for array in task.noise(options))
+    arrays = task.noise(options.examples, options.input_size)
+    images, labels = (torch.tensor(array).to(device) for array in arrays)
     labels, size, channels = labels.long(), options.input_size, images.shape[-1]
     batch_size, whole = options.batch_size, options.examples // options.batch_size
     order = torch.randperm(options.examples, device=device)
@@ -192,16 +178,8 @@ def candidate(name, precision, options, channels_last=False, compiled=False):
     optimizer = torch.optim.SGD(parameters, task.LEARNING_RATE, momentum=task.MOMENTUM, fused=True)
     loss_sum, correct = torch.zeros([], device=device), torch.zeros([], device=device)
 
-    def gather(chosen):
-        if options.augment != "crop":
-            return images.index_select(0, chosen)
-        room = images.shape[1] - size + 1
-        pixels = torch.arange(size, device=device)
-        top, left = (torch.randint(room, (batch_size, 1), device=device) + pixels for _ in range(2))
-        return images[chosen[:, None, None], top[:, :, None], left[:, None, :]]
-
     def loss_and_hits(chosen):
-        x = gather(chosen).flatten(1).float()
+        x = images.index_select(0, chosen).flatten(1).float()
         x = x - x.mean(1, keepdim=True)
         x = x / x.square().mean(1, keepdim=True).sqrt().clamp(min=x.shape[1] ** -0.5)
         if not name.startswith("mlp"):  # [B, H, W, C] in memory is PyTorch's channels_last
@@ -233,7 +211,4 @@ def candidate(name, precision, options, channels_last=False, compiled=False):
         return time.monotonic() - started
 
     body.train()
-    reason = why_not(run) if compiled else None
-    if reason is not None:
-        raise LeftOut(reason)
     return run, {"parameters": count_trainable(body, head)}

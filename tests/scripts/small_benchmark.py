@@ -1,20 +1,21 @@
-"""What the tests of scripts/benchmark.py share: options that take no time, own candidates."""
+"""What the tests of scripts/benchmark.py share: options that take no time, candidates in here."""
 
 import dataclasses
 import importlib
+import importlib.util
 
 import pytest
-from benchmark import command, task
+from benchmark import command
 
-TINY = ["--input_size=8", "--batch_size=4", "--examples=8", "--seconds=0", "--no_torch_compile"]
+TINY = ["--input_size=8", "--batch_size=4", "--examples=8", "--seconds=0", "--threads=1"]
 needs_torch = pytest.mark.skipif(
-    task.torch_version() is None, reason="PyTorch is not installed (it is optional)"
+    importlib.util.find_spec("torch") is None, reason="PyTorch is not installed (it is optional)"
 )
 
 
 def tiny_options(**changes):
     """The options of a tiny benchmark without PyTorch, as the command has them."""
-    return dataclasses.replace(command.read(TINY), **{"threads": 1, "no_torch": True, **changes})
+    return dataclasses.replace(command.read(TINY), **{"no_torch": True, **changes})
 
 
 def in_this_process(make, **arguments):

@@ -6,98 +6,71 @@ import sys
 from pathlib import Path
 
 import pytest
-from benchmark import candidates, command, runs, steps
+from benchmark import candidates, command, runs, steps, tables
 from benchmark.candidates import LeftOut
 from small_benchmark import TINY, in_this_process
 
 from rethink_tf.errors import ExitCode
 
-FLAGS = ["--models=mlp_1x512", "--threads=1", "--no_torch", *TINY]
+FLAGS = ["--models=mlp_1x512", "--no_torch", *TINY]
+ROW = {"images/s": 100.0, "XLA": "on", "of peak": 0.5, "left out": {}}
 pytestmark = pytest.mark.usefixtures("own_signals")
 
 
-def test_a_whole_run_writes_json(tmp_path, capsys, monkeypatch, tensorflow):
-    of_its_own = candidates.Candidate
+@pytest.fixture
+def no_processes(monkeypatch, tensorflow):
+    monkeypatch.setattr(command, "Candidate", in_this_process)
+    monkeypatch.setattr(command, "Race", lambda: candidates.Race(in_this_process))
+    monkeypatch.setattr(steps, "MATMUL_SIZES", {"cpu": (32,)})
 
-    def start(make, **arguments):  # a process for each takes seconds; replicas need one
-        place = of_its_own if "replicas" in arguments else in_this_process
-        return place(make, **arguments)
 
-    monkeypatch.setattr(candidates, "Candidate", start)
-    monkeypatch.setattr(steps, "MATMUL_SIZES", (32,))
+def test_a_benchmark_writes_json(tmp_path, capsys, no_processes):
     path = tmp_path / "figures.json"
-    argv = [*FLAGS, "--parts=step,loop,replicas,streamed", "--epoch_seconds=1e-6"]
-    assert command.main([*argv, f"--json={path}"]) == ExitCode.DONE
+    assert command.main([*FLAGS, "--parts=step", f"--json={path}"]) == ExitCode.DONE
     text, report = capsys.readouterr().out, json.loads(path.read_text())
-    assert all(len(line) <= 100 for line in text.splitlines()) and "matmul peak" in text
-    assert {"cpu", "cores", "threads", "versions"} <= set(report["machine"])
-    assert report["matmul_gflops"].keys() == {"float32"}
-    (row,) = report["loop"]
-    assert row["examples"] == 8 and row["epoch_images_per_second"] > 0
-    assert row["peak_bytes"] > 1e8, "TensorFlow alone takes more"
-    (row,) = report["replicas"]
-    assert set(row["replicas"]) == {"1", "2"} and min(row["replicas"].values()) > 0
-    assert report["steps"][0]["streamed"] > 0 and report["checkpoint"] == []
-    cost = report["steps"][0]["seals"]
-    assert f"Seals, of a step without them: mlp_1x512 float32 {cost:.1%}" in text.splitlines()
+    assert {"cpu", "cores", "load", "versions", "devices"} <= set(report["machine"])
+    (row,) = report["step"]
+    assert min(row["images/s"], row["GFLOP/s peak"], row["of peak"]) > 0
+    assert row["PyTorch"] is row["ratio"] is None and row["left out"] == {}
+    assert row["seals"] > -1 and row["input"] < 1
+    assert report["loop"] == [] and text.count("\nmlp_1x512  float32") == 1
 
 
-@pytest.mark.parametrize("parts", command.PARTS)
-def test_each_part_alone(parts, capsys, monkeypatch, tensorflow):
+@pytest.mark.parametrize("part", command.PARTS)
+def test_each_part_alone(part, capsys, monkeypatch, no_processes):
     called = []
 
-    def step(*_):
-        called.append("steps")
-        row = {"default": "XLA on", "streamed": 50.0, "flops_per_image": 10**9}
-        row |= {"ours": {"XLA on": 100.0}, "torch": {}, "left_out": {}, "parameters": 1}
-        return {**row, "matmul_gflops": 200.0}
+    def measured(name):
+        def measure(*_):
+            called.append(name)
+            if name == "loop":
+                raise LeftOut("no loop here")
+            return ROW
 
-    def failing(part):
-        def measured(*_):
-            called.append(part)
-            raise LeftOut(f"no {part} here")
+        return measure
 
-        return measured
-
-    monkeypatch.setattr(steps, "measure", step)
-    monkeypatch.setattr(runs, "loop", failing("loop"))
-    monkeypatch.setattr(steps, "replicas", failing("replicas"))
-    monkeypatch.setattr(runs, "checkpoint", failing("checkpoint"))
-    assert command.main([*FLAGS, f"--parts={parts}"]) == ExitCode.DONE
+    monkeypatch.setattr(steps, "measure", measured("step"))
+    monkeypatch.setattr(runs, "loop", measured("loop"))
+    assert command.main([*FLAGS, f"--parts={part}"]) == ExitCode.DONE
     text = capsys.readouterr().out
-    expected = {
-        "step": ["steps"],
-        "streamed": ["steps"],
-        "replicas": ["replicas"],
-        "loop": ["steps", "loop"],
-        "checkpoint": ["steps", "checkpoint"],
-    }
-    assert called == expected[parts]
-    titles = {
-        "step": "The pure training step:",
-        "loop": "The real loop:",
-        "replicas": "Replicas:",
-        "streamed": "Data:",
-        "checkpoint": "Checkpoints of",
-    }
-    assert [part for part, title in titles.items() if title in text] == [parts]
-    assert (f"no {parts} here" in text) == (parts in ("loop", "replicas", "checkpoint"))
+    assert called == {"step": ["step"], "loop": ["step", "loop"]}[part]
+    assert [p for p in command.PARTS if tables.TITLES[p][:20] in text] == [part]
+    assert ("mlp_1x512 float32: no loop here" in text) == (part == "loop")
 
 
-def test_a_model_whose_step_cannot_run_is_named_in_every_part(capsys, monkeypatch, tensorflow):
+def test_a_model_whose_step_cannot_run_is_named_in_every_part(capsys, monkeypatch, no_processes):
     def step(*_):
         raise LeftOut("no step here")
 
     monkeypatch.setattr(steps, "measure", step)
-    assert command.main([*FLAGS, "--parts=step,loop,streamed,checkpoint"]) == ExitCode.DONE
-    text = capsys.readouterr().out
-    assert text.count("mlp_1x512       float32         no step here") == 4
+    assert command.main(FLAGS) == ExitCode.DONE
+    assert capsys.readouterr().out.count("mlp_1x512 float32: no step here") == 2
 
 
-def test_both_precisions_of_the_inceptions_by_default(monkeypatch, capsys, tensorflow):
+def test_both_precisions_of_the_inceptions_by_default(monkeypatch, no_processes):
     measured = []
     monkeypatch.setattr(command, "measure", lambda *given: measured.append(given[:2]))
-    argv = ["--models=inception,alexnet", "--parts=replicas", *TINY]
+    argv = ["--models=inception,alexnet", *TINY]
     assert command.main(argv) == 0
     assert measured == [
         ("inception", "float32"),
@@ -109,12 +82,31 @@ def test_both_precisions_of_the_inceptions_by_default(monkeypatch, capsys, tenso
     assert [precision for _, precision in measured] == ["mixed_bfloat16"] * 2
 
 
+def test_a_device_that_is_not_there_is_refused(no_processes, tensorflow, capsys):
+    if tensorflow.config.list_physical_devices("GPU"):
+        pytest.skip("there is a GPU")
+    assert command.main([*FLAGS, "--device=gpu"]) == ExitCode.WRONG_REQUEST
+    assert "received gpu: TensorFlow sees no GPU" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("device, hidden", [("cpu", "-1"), ("auto", None)])
+def test_gpus_are_hidden_from_a_benchmark_of_the_cpu(device, hidden, monkeypatch, no_processes):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # so that it is put back
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    seen = []
+    monkeypatch.setattr(
+        command, "measure", lambda *_: seen.append(command.os.environ.get("CUDA_VISIBLE_DEVICES"))
+    )
+    assert command.main([*FLAGS, f"--device={device}"]) == ExitCode.DONE
+    assert seen == [hidden]
+
+
 def test_defaults():
     options = command.read([])
-    assert options.parts == ("step", "loop", "replicas", "streamed", "checkpoint")
+    assert options.parts == ("step", "loop") and options.device == "auto"
     assert options.models == ("inception", "inception_no_bn", "alexnet", "mlp_3x512", "mlp_1x512")
-    assert not options.no_torch and not options.no_torch_compile
     assert command.read(["--parts=loop,step"]).parts == ("loop", "step")
+    assert options.threads >= 1 and command.read(["--threads=3"]).threads == 3
 
 
 @pytest.mark.parametrize(
@@ -123,22 +115,20 @@ def test_defaults():
         "--models=vgg",
         "--seconds=x",
         "--seconds=-1",
-        "--xla=maybe",
         "--unknown",
         "--input_size=10",
         "--json=/no/such/folder/x",
-        "--data_dir=/no/such/folder",
         "--examples=5",
         "--parts=all",
         "--parts=",
         "--epoch_seconds=0",
-        "--augment=crop --input_size=32",
+        "--device=tpu",
         "--precisions=float16",
         "--threads=-1",
     ],
 )
 def test_a_bad_flag_is_one_line_and_exit_code_2(flag, capsys):
-    assert command.main(flag.split()) == ExitCode.WRONG_REQUEST == 2
+    assert command.main([flag]) == ExitCode.WRONG_REQUEST == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and flag.split("=")[0] in error
 
@@ -147,13 +137,44 @@ def test_help_lists_the_flags_with_their_defaults(capsys):
     assert command.main(["--help"]) == ExitCode.DONE
     told = capsys.readouterr().out
     assert told.startswith("python scripts/benchmark.py [--flagfile=FILE] [--name=value ...]")
-    assert "[step,loop,replicas,streamed,checkpoint]" in told and "--input_only" in told
-    assert max(map(len, told.splitlines())) <= 100
+    assert "[step,loop]" in told and "--input_only" in told and "--device" in told
 
 
-def test_the_command_is_the_file_beside_the_package():
+def test_the_command_is_the_file_beside_the_package_and_starts_no_framework():
     script = Path(command.__file__).parents[1] / "benchmark.py"
     done = subprocess.run([sys.executable, script, "--seconds=-1"], capture_output=True, text=True)
     assert done.returncode == ExitCode.WRONG_REQUEST
     expected = "rethink_tf: --seconds: expected a number of at least 0, received -1.0"
     assert done.stderr.splitlines()[-1] == expected
+    code = (
+        "import sys; from benchmark import command; print({'tensorflow', 'torch'} & {*sys.modules})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=script.parent
+    )
+    assert done.stdout == "set()\n", "a candidate's process imports what it needs"
+
+
+# The report
+
+
+def test_a_table_has_a_line_for_each_row_and_says_what_failed():
+    who = {"model": "inception_no_bn", "precision": "mixed_bfloat16"}
+    first = {**who, "images/s": 474.44, "of peak": 0.374, "PyTorch": None, "left out": {"a": "b"}}
+    failed = {"model": "alexnet", "precision": "float32", "failed": "no such step"}
+    large = {**who, "model": "mlp", "images/s": 29_849.6, "of peak": 0.5, "PyTorch": 1.25}
+    head, *lines = tables.table([first, failed, large])
+    assert head.split() == ["model", "precision", "images/s", "of", "peak", "PyTorch"]
+    assert lines[0].split() == [*who.values(), "474.4", "37.4%", "-"]
+    assert lines[1] == "alexnet float32: no such step"
+    assert lines[2].split() == ["mlp", "mixed_bfloat16", "29,850", "50.0%", "1.25"]
+    assert tables.table([failed])[1:] == ["alexnet float32: no such step"]
+
+
+def test_what_is_left_out_is_named_once_with_its_reason():
+    left = {f"PyTorch {name} compiled": "no compiler" for name in ("channels_last", "contiguous")}
+    rows = [{"model": "inception", "left out": left}, {"model": "alexnet", "left out": left}]
+    assert tables.left_out(rows) == [
+        "left out for inception, alexnet: PyTorch channels_last compiled: no compiler",
+        "left out for inception, alexnet: PyTorch contiguous compiled: no compiler",
+    ]

@@ -1,13 +1,12 @@
-"""The pure step of scripts/benchmark.py: operations, turns, PyTorch's copies, rows."""
+"""The pure step of scripts/benchmark.py: operations, PyTorch's networks, kinds, rows."""
 
 import numpy as np
 import pytest
-from benchmark import steps, tables, task, tensorflow_steps, torch_steps
+from benchmark import steps, task, tensorflow_steps, torch_steps
 from benchmark.candidates import LeftOut, Race
 from small_benchmark import Here, in_this_process, needs_torch, tiny_options
 
 from rethink_tf import models
-from rethink_tf.training.trainer import compile_with_xla
 
 # Forward multiply-adds at 28x28x3 and 10 classes: of the whole network, of its first layer.
 MULTIPLY_ADDS = {
@@ -36,7 +35,7 @@ def test_flops_of_the_small_inception():
 
 @needs_torch
 @pytest.mark.parametrize("size", [8, 28])
-@pytest.mark.parametrize("name", task.TWINS)
+@pytest.mark.parametrize("name", task.MODELS)
 def test_references_in_pytorch_have_our_trainable_parameters(name, size):
     reference = torch_steps.network(name, size, 3, 10)
     ours = models.count_trainable(models.build(name, (size, size, 3), 10))
@@ -65,59 +64,46 @@ def test_references_in_pytorch_give_our_logits(name):
     np.testing.assert_allclose(head(body(x)).detach(), model(images), atol=1e-5)
 
 
-@pytest.mark.parametrize("augment", ["none", "crop"])
-def test_a_row_of_the_step_table(monkeypatch, tensorflow, augment):
-    monkeypatch.setattr(steps, "MATMUL_SIZES", (32,))
-    options = tiny_options(xla="both", augment=augment, parts=("step", "streamed"))
+def test_a_row_of_the_step_table(monkeypatch, tensorflow):
+    monkeypatch.setattr(steps, "MATMUL_SIZES", {"cpu": (32,)})
     race = Race(in_this_process)
-    row = steps.measure("mlp_1x512", "float32", options, race)
-    assert row["parameters"] == 192 * 512 + 512 + 5130
-    assert row["default"] == "XLA off" and set(row["ours"]) == {"XLA off", "XLA on"}
-    assert row["torch"] == {} and row["left_out"] == {}
-    assert race.again(row["default"], 0.0) > 0 and list(race.running) == [row["default"]]
-    assert row["matmul_gflops"] > 0 and row["streamed"] > 0 and -1 < row["seals"] < 10
-    lines = step_table(row, False)
-    assert len(lines) == 2 and len(lines[0]) <= 100 and "ratio" not in lines[0]
+    row = steps.measure("mlp_1x512", "float32", tiny_options(parts=("step",)), race)
+    assert row["XLA"] == "off", "one thread"
+    assert min(row["images/s"], row["GFLOP/s peak"], row["of peak"]) > 0
+    assert row["seals"] > -1 and row["input"] < 1 and row["PyTorch"] is None
+    assert row["left out"] == {} and list(race.running) == [steps.STEP]
 
 
-def step_table(row, torch):
-    rows = [{"model": "mlp_1x512", "precision": "float32", **row}]
-    return tables.table(tables.step_columns(rows, torch), rows) + tables.left_out(rows)
+def test_only_the_step_is_measured_for_a_run(tensorflow):
+    start = Pretended()
+    row = steps.measure("mlp_1x512", "float32", tiny_options(parts=("loop",)), Race(start))
+    assert row["images/s"] == 4 and row["of peak"] is row["seals"] is row["input"] is None
+    assert len(start.made) == 1
 
 
-def test_only_the_parts_asked_for_are_measured(tensorflow):
-    race = Race(in_this_process)
-    row = steps.measure("mlp_1x512", "float32", tiny_options(parts=("loop",)), race)
-    assert row["torch"] == {} and not {"streamed", "matmul_gflops", "seals"} & set(row)
-
-
-def trained(kind, **changes):
+def trained(kind):
     """Steps of a kind that have trained on two batches, the whole table; the weights before."""
-    made = tensorflow_steps.make_steps(
-        "mlp_1x512", "float32", tiny_options(**changes), jit=False, kind=kind
-    )
+    made = tensorflow_steps.make_steps("mlp_1x512", "float32", tiny_options(), False, kind)
     before = [w.copy() for w in made.model.get_weights()]
     made.begin_epoch(1, 0.1)
     assert made.advance(0, 2) == 2
     return made, before
 
 
-@pytest.mark.parametrize("augment", ["none", "crop"])
-def test_streamed_steps_train_on_every_example_of_the_table(tensorflow, augment):
+def test_streamed_steps_train_on_every_example_of_the_table(tensorflow):
     from rethink_tf.corruptions import checksum
 
-    options = tiny_options(augment=augment)
-    made, before = trained("StreamedSteps", augment=augment)
+    made, before = trained("StreamedSteps")
     running = made.running()  # the whole of a table of 8, whatever its order
     assert running["seen"] == 8
-    _, given = task.noise(options)
+    _, given = task.noise(8, 8)
     assert running["checksum"] == checksum.label_checksum(np.arange(8), given)
     after = made.model.get_weights()
     assert any((a != b).any() for a, b in zip(after, before, strict=True))
 
 
-def test_unsealed_steps_train_alike_and_take_no_words(tensorflow):
-    sealed, _ = trained("")
+def test_unsealed_steps_train_alike_and_take_no_checksum(tensorflow):
+    sealed, _ = trained("Steps")
     unsealed, _ = trained("UnsealedSteps")
     assert sealed.running() == unsealed.running()
     assert sealed.image_checksum() != 0 == unsealed.image_checksum()
@@ -125,65 +111,23 @@ def test_unsealed_steps_train_alike_and_take_no_words(tensorflow):
     assert sum(len(rows) for rows, *_ in unsealed.got()) == 0
 
 
-def test_the_seals_cost_what_a_step_takes_longer_than_one_without_them():
-    start = Pretended({"UnsealedSteps": 0.8})
-    row = steps.measure("mlp_1x512", "float32", tiny_options(), Race(start))
-    assert row["seals"] == pytest.approx(0.25)
-    start = Pretended(fails={"UnsealedSteps": "no unsealed steps"})
-    row = steps.measure("mlp_1x512", "float32", tiny_options(), Race(start))
-    assert "seals" not in row and row["left_out"] == {"unsealed": "no unsealed steps"}
-
-
-def test_the_seals_are_compared_in_the_same_way_of_compiling():
-    default = compile_with_xla("inception", 1)
-    start = Pretended(fails={f"jit={default} kind=''": "not this way"})
-    row = steps.measure("inception", "float32", tiny_options(xla="both"), Race(start))
-    assert row["default"] == f"XLA {'off' if default else 'on'}" and "seals" not in row
-
-
-# torch.compile
-
-
-class InvalidCxxCompiler(RuntimeError):
-    pass
-
-
-class CppCompileError(RuntimeError):
-    pass
-
-
-@pytest.mark.parametrize(
-    "error, reason",
-    [
-        (
-            InvalidCxxCompiler("No working C++ compiler found in g++\nand more"),
-            "torch.compile: no C++ compiler works here",
-        ),
-        (CppCompileError("g++: fatal error"), "torch.compile: no C++ compiler works here"),
-        (
-            NotImplementedError("not this one\nand more"),
-            "torch.compile: NotImplementedError: not this one",
-        ),
-        (RuntimeError(), "torch.compile: RuntimeError: "),
-    ],
-)
-def test_why_a_compiled_step_does_not_run(error, reason):
-    def run(count):
-        assert count == 1
-        raise error
-
-    assert torch_steps.why_not(run) == reason
-
-
-def test_a_compiled_step_that_runs():
-    assert torch_steps.why_not(lambda count: 0.5) is None
-    with pytest.raises(FloatingPointError):
-        torch_steps.why_not(lambda count: (_ for _ in ()).throw(FloatingPointError("NaN")))
-
-
-def test_settings_worth_trying():
-    assert task.torch_settings("mlp_3x512") == {"plain": {}}
-    assert set(task.torch_settings("alexnet")) == {"channels_last", "contiguous"}
+def test_the_columns_of_a_row_by_hand():
+    facts = {"xla": True, "flops_per_image": 5 * 10**9}
+    best = {"our step": 0.5, "UnsealedSteps": 0.4, "StreamedSteps": 1.0}
+    best |= {"PyTorch contiguous": 1.0, "PyTorch channels_last compiled": 0.8}
+    best |= {"matmul 1000": 0.02, "matmul 2000": 0.1}
+    row = steps.row(facts, best, 4)
+    assert row == pytest.approx({
+        "images/s": 8.0,
+        "XLA": "on",
+        "GFLOP/s peak": 160.0,
+        "of peak": 0.25,
+        "seals": 0.25,
+        "input": 0.5,
+        "PyTorch": 5.0,
+        "ratio": 1.6,
+        "setting": "channels_last compiled",
+    })  # fmt: skip
 
 
 class Pretended:
@@ -200,8 +144,7 @@ class Pretended:
         self.made = []
 
     def __call__(self, make, **arguments):
-        words = {"kind": "", **arguments}
-        text = " ".join([make, *(f"{k}={words[k]!r}" for k in sorted(words, key=str))])
+        text = " ".join([make, *(f"{k}={arguments[k]!r}" for k in sorted(arguments))])
         self.made.append(text)
         for word, why in self.fails.items():
             if word in text:
@@ -215,71 +158,54 @@ class Pretended:
                     raise LeftOut(f"{word} broke")
             return count * next((t for word, t in self.times.items() if word in text), 1.0)
 
-        return Here(run, {"parameters": 7, "flops_per_image": 10})
+        facts = {"parameters": 7, "flops_per_image": 10, "device": "gpu", "xla": True}
+        return Here(run, facts)
 
 
-def torch_race(start, options, parameters=7):
+def torch_race(start, parameters=7, name="alexnet"):
     """Names of PyTorch's candidates that run, and why others do not."""
-    race = Race(start)
-    same = {"precision": "float32", "options": vars(options)}
-    steps.enter_torch("alexnet", same, options, parameters, race)
+    race, options = Race(start), tiny_options()
+    same = {"name": name, "precision": "float32", "options": options}
+    steps.enter_torch(same, options, parameters, race)
     return [name.removeprefix("PyTorch ") for name in race.running], race.left_out
 
 
 def test_the_fastest_setting_is_compiled_too():
     start = Pretended({"channels_last": 2.0})
-    found, left_out = torch_race(start, tiny_options(no_torch_compile=False))
-    assert found == ["channels_last", "contiguous", "contiguous compiled"] and left_out == {}
+    found, left_out = torch_race(start)
+    assert found == ["contiguous", "channels_last", "contiguous compiled"] and left_out == {}
     assert ["compiled=True" in made for made in start.made] == [False, False, True]
-    found, _ = torch_race(start, tiny_options())
-    assert found == ["channels_last", "contiguous"]
+    assert torch_race(Pretended(), name="mlp_1x512")[0] == ["contiguous", "contiguous compiled"]
 
 
 def test_a_setting_that_fails_is_left_out_with_its_reason():
-    options = tiny_options(no_torch_compile=False)
-    start = Pretended(fails={"compiled": "torch.compile: no C++ compiler works here"})
-    found, left_out = torch_race(start, options)
-    assert found == ["channels_last", "contiguous"]
-    reason = "torch.compile: no C++ compiler works here"
-    assert left_out == {"PyTorch channels_last compiled": reason}
-    found, left_out = torch_race(Pretended(breaks={"channels_last": 2}), options)
+    found, left_out = torch_race(Pretended(fails={"compiled": "no C++ compiler"}))
+    assert found == ["contiguous", "channels_last"]
+    assert left_out == {"PyTorch contiguous compiled": "no C++ compiler"}
+    found, left_out = torch_race(Pretended(breaks={"channels_last": 2}))
     assert found == ["contiguous", "contiguous compiled"]
     assert left_out == {"PyTorch channels_last": "channels_last broke"}
     with pytest.raises(ValueError, match="8 parameters, but 7 in PyTorch"):
-        torch_race(start, options, parameters=8)
+        torch_race(Pretended(), parameters=8)
 
 
 def test_a_row_names_what_cannot_run():
-    options = tiny_options(xla="both", no_torch=False, parts=("step", "streamed"))
+    options = tiny_options(no_torch=False, parts=("step",))
     start = Pretended(
-        fails={"torch_steps": "killed", "StreamedSteps": "no"}, breaks={"size=4096": 3}
+        fails={"torch_steps": "killed", "StreamedSteps": "no"}, breaks={"size=16384": 3}
     )
     race = Race(start)
     row = steps.measure("mlp_1x512", "float32", options, race)
-    assert set(row["ours"]) == {"XLA on", "XLA off"} and "streamed" not in row
-    assert race.again(row["default"], 1.0) == 1.0
-    assert row["left_out"] == {
-        "PyTorch plain": "killed",
-        "streamed": "no",
-        "matmul 4096": "size=4096 broke",
+    assert row["input"] is row["PyTorch"] is None and row["GFLOP/s peak"] > 0
+    assert row["left out"] == {
+        "PyTorch contiguous": "killed",
+        "StreamedSteps": "no",
+        "matmul 16384": "size=16384 broke",
     }
-    lines = step_table(row, True)
-    assert len(lines) == 5 and lines[1].endswith("left out")
-    assert "left out for mlp_1x512: PyTorch plain: killed" in lines
-    who = {"model": "mlp_1x512", "precision": "float32"}
-    assert tables.table(tables.STREAMED, [who | row])[1].split()[-2:] == ["-", "-"]
-
-
-def test_a_row_of_our_step_alone_that_cannot_run():
-    options = tiny_options(xla="both", parts=("step", "streamed"))
-    start = Pretended(fails={"jit=True": "no XLA", "size=": "no"})
-    row = steps.measure("mlp_1x512", "float32", options, Race(start))
-    assert row["default"] == "XLA off" and "matmul_gflops" not in row
-    assert step_table(row, False)[1].endswith("  off        -")
 
 
 @pytest.mark.parametrize("failure", ["fails", "breaks"])
 def test_a_model_whose_step_cannot_run_at_all_says_why(failure):
     start = Pretended(**{failure: {":ours": "no TensorFlow" if failure == "fails" else 3}})
     with pytest.raises(LeftOut, match="^no TensorFlow$" if failure == "fails" else "^:ours broke$"):
-        steps.measure("mlp_1x512", "float32", tiny_options(xla="both"), Race(start))
+        steps.measure("mlp_1x512", "float32", tiny_options(), Race(start))
