@@ -16,7 +16,6 @@ from typing import NoReturn
 from rethink_tf import __version__, console
 from rethink_tf.cli import leaving
 from rethink_tf.errors import ExitCode, RequestError, RethinkError
-from rethink_tf.models.custom import user_code
 from rethink_tf.storage import paths
 
 PROGRAM = "rethink-tf"
@@ -125,6 +124,8 @@ def guarded(
     except (Exception, SystemExit):  # a bug, with its traceback; the end after SIGTERM
         raise
     except BaseException as error:  # of code that is not this package's
+        from rethink_tf.models.custom import user_code  # brings NumPy, which --help needs not
+
         console.warn(f"ended by {user_code.described(error)}, which is no Exception")
         return int(ExitCode.BUG)
     finally:

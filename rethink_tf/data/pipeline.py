@@ -44,6 +44,8 @@ def corrupted(
     training = split.name == "train"
     part = SplitId.TRAIN if training else SplitId.TEST
 
+    # Nothing here depends on a tensor's value: AutoGraph would only read the sources, for a second.
+    @tf.autograph.experimental.do_not_convert
     def corrupt(index, images, labels, learnt):
         with tf.device(accelerator()):
             if training and corruption.corrupt > 0:

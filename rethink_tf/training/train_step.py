@@ -266,6 +266,8 @@ class Steps:
         )
         self.first_bad.assign(tf.minimum(self.first_bad, bad))
 
+    # Nothing in it depends on a tensor's value: AutoGraph would only read the sources.
+    @tf.autograph.experimental.do_not_convert
     def own_rows(
         self, data: Any, order: Any, step: Any, rows: Any, epoch: Any, every_word: bool = False
     ) -> Any:
