@@ -78,6 +78,8 @@ def _mlp(name: str, digits: DigitsRecipe) -> ModelSpec:
     )
 
 
+# Besides these: any wrn_DEPTH_WIDTH (`find_spec`), and the names of `custom/name.py`, among them
+# keras:NAME for the networks of keras.applications.
 MODELS: dict[str, ModelSpec] = {
     spec.name: spec
     for spec in (
