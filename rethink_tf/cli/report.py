@@ -10,7 +10,7 @@ from rethink_tf.console import counted
 from rethink_tf.errors import ExitCode, RequestError
 from rethink_tf.experiments import plan
 from rethink_tf.printable import markdown, printable
-from rethink_tf.report import derived, drawing, html, measured, table
+from rethink_tf.report import derived, drawing, html, measured, parallel, table
 from rethink_tf.report.collection import MEASURED, MOST_SEEDS, Collection, collect
 from rethink_tf.report.sections import build as sections
 from rethink_tf.runs import results
@@ -121,9 +121,11 @@ def _report(parsed: Parsed) -> int:
         )
         for name in names
     ]
-    top = heading(runs, asked)
+    top = heading(runs, asked, asked.runs_dir)
     console.say(top)
-    _write(Path(asked.out), made, runs, top)
+    # The page is passed on: where the runs lie on this machine says nothing to its readers.
+    shown = heading(runs, asked, Path(asked.runs_dir).resolve().name)
+    _write(Path(asked.out), made, runs, top, shown)
     missing = [f"{s.name}: {words}" for s in made for words in s.gathered.missing]
     missing += [f"{s.name}: {s.gathered.why_none}" for s in made if s.gathered.why_none]
     out = [run for section in made for run in section.gathered.left_out]
@@ -147,13 +149,13 @@ def _report(parsed: Parsed) -> int:
     return ExitCode.DONE
 
 
-def heading(runs: Collection, asked) -> str:
-    """What a report was made of, in a line."""
+def heading(runs: Collection, asked: Flags, folder: str) -> str:
+    """What a report was made of, in a line; `folder` is what the folder of the runs is called."""
     whole = [run for run in runs.runs if run.run_id not in runs.broken]
     own = sum(run.source != MEASURED for run in whole)
     shipped = len(whole) - own
     there = "" if Path(asked.runs_dir).exists() else " (which is not there)"
-    words = [f"Scale {asked.scale}. Finished runs in {asked.runs_dir}{there}: {own}"]
+    words = [f"Scale {asked.scale}. Finished runs in {folder}{there}: {own}"]
     words += [f"unfinished: {len(runs.unfinished)}"] if runs.unfinished else []
     words += [f"cannot be read: {len(runs.broken)}"] if runs.broken else []
     if shipped:
@@ -165,24 +167,34 @@ def heading(runs: Collection, asked) -> str:
     return f"{'; '.join(words)}."
 
 
-def _write(out: Path, made: list[sections.Section], runs: Collection, top: str) -> None:
-    """All files of a report."""
+def _write(
+    out: Path, made: list[sections.Section], runs: Collection, top: str, shown: str
+) -> None:
+    """All files of a report; `top` is its heading, `shown` that of the page."""
     with files.storage(out):
         out.mkdir(parents=True, exist_ok=True)
     text = [f"# Paper and ours\n\n{markdown(top)}\n"]
+    figures = [figure for section in made for figure in section.figures]
+    svgs = {}
+    for figure, (drawn, svg) in zip(figures, parallel.mapped(_drawn, figures), strict=True):
+        svgs[figure.name] = svg
+        for ending, content in drawn.items():
+            files.write_atomically(out / f"{figure.name}.{ending}", content)
     for section in made:
         text.append(_markdown(section))
         for one in section.tables:
             files.write_atomically(out / f"{one.name}.csv", table.csv_text(one).encode())
-        for figure in section.figures:
-            for ending, content in drawing.files(figure).items():
-                files.write_atomically(out / f"{figure.name}.{ending}", content)
     if runs.broken:
         lines = [f"- {markdown(name)}: {markdown(why)}" for name, why in runs.broken.items()]
         text.append("\n".join(["## What cannot be read", "", *lines]) + "\n")
     files.write_atomically(out / "report.md", "\n".join(text).encode())
-    page = html.page(made, runs, top)
+    page = html.page(made, runs, shown, svgs)
     files.write_atomically(out / "report.html", page.encode())
+
+
+def _drawn(figure: drawing.Figure) -> tuple[dict[str, bytes], str]:
+    """A figure's files, and as the page shows it."""
+    return drawing.files(figure), drawing.svg(figure)
 
 
 def _markdown(section: sections.Section) -> str:

@@ -10,7 +10,6 @@ from rethink_tf.printable import printable
 from rethink_tf.report import tensorboard
 from rethink_tf.report.collection import collect
 from rethink_tf.runs import agreement, results
-from rethink_tf.training.devices import setup as devices
 
 LINE = CommandLine(
     "rethink-tf tensorboard",
@@ -37,7 +36,6 @@ def _write(parsed: Parsed) -> int:
         console.say(f"left out: {printable(name)} cannot be read: {printable(why)}")
     if not runs:
         raise RequestError(f"--runs_dir={asked.runs_dir}: expected finished runs, found none")
-    devices.start()
     folder = Path(asked.runs_dir) / tensorboard.FOLDER
     tensorboard.write(folder, runs)
     count = console.counted(len(runs), "run")

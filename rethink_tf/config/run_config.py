@@ -357,7 +357,7 @@ def identity(config: RunConfig) -> dict[str, Any]:
     A field left at a fixed default is omitted, so a field added later renames nothing; a field
     that resolves from others never is, so a changed resolution cannot pass for the old run.
     """
-    values = dataclasses.asdict(config)
+    values = {name: getattr(config, name) for name in FIELDS}
     if config.labels_from is not None:  # the content counts, not the path
         values["labels_from"] = ContentRef.parse(config.labels_from).sha256
     if config.init_from is not None:  # which run it is, not where it lies

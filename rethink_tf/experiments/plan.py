@@ -209,7 +209,7 @@ def _plan(
         wanted, waits = pretrained.adopt_later(
             wanted, parent.config, runs_dir / present(parent.run_id, "the run id of a parent")
         )
-    resolved = run_config.resolve(wanted)
+    resolved = _resolved(wanted)
     run_id = run_config.run_id(resolved) if waits is None else None
     return Planned(
         **common,
@@ -225,6 +225,15 @@ def _plan(
 def _shown(path: Path) -> str:
     """A flagfile as it is typed where the commands are run, else its whole path."""
     return str(path.relative_to(ROOT) if Path.cwd() == ROOT else path)
+
+
+def _resolved(wanted: run_config.RunConfig) -> run_config.RunConfig:
+    """As `run_config.resolve`, which nothing but the seed is asked of again for another seed."""
+    first = _resolved_first(dataclasses.replace(wanted, seed=0))
+    return dataclasses.replace(first, seed=wanted.seed)
+
+
+_resolved_first = functools.lru_cache(maxsize=4096)(run_config.resolve)
 
 
 @functools.cache
@@ -274,4 +283,9 @@ def _parent(named: str | None, seed: int, scale: str, runs_dir: Path) -> Planned
 
 
 def _paths(found: Experiment) -> list[Path]:
-    return [path for pattern in found.rows for path in sorted(FLAGFILES.glob(pattern))]
+    return _flagfiles(FLAGFILES, found.rows)
+
+
+@functools.cache
+def _flagfiles(folder: Path, patterns: tuple[str, ...]) -> list[Path]:
+    return [path for pattern in patterns for path in sorted(folder.glob(pattern))]

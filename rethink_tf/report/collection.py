@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,15 @@ from rethink_tf.data.registry import DATASETS
 from rethink_tf.data.sources.tfrecord_index import MOST_UNREADABLE
 from rethink_tf.errors import RequestError, StorageError
 from rethink_tf.experiments import plan
-from rethink_tf.report import plain_summaries
-from rethink_tf.runs import agreement, results
+from rethink_tf.report import parallel, plain_summaries
+from rethink_tf.report.history import History
+from rethink_tf.runs import agreement, description, results
 from rethink_tf.runs import status as run_progress
 from rethink_tf.storage import files
 
 OWN, MEASURED = "runs", "measured"
 MOST_SEEDS = 50  # tables and figures are made of seeds below this
+MANY = 200  # folders that are worth reading on all cores
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,17 +30,17 @@ class Run:
     """A finished run: DONE, INVALID or DIVERGED.
 
     `config` is a RunConfig; of what is no training, such as a kernel's solution, the plain fields.
-    `source` is OWN for a run of the folder, MEASURED for one that is shipped; `history` gives the
-    lines of its history (of a shipped run of more than 100 epochs some of them); `machine` says
-    where it was trained, as far as that is recorded; `before_seals`, that it is of a version that
-    wrote no digests.
+    `source` is OWN for a run of the folder, MEASURED for one that is shipped; `lines` are those of
+    its history (of a shipped run of more than 100 epochs some of them); `machine` says where it was
+    trained, as far as that is recorded; `before_seals`, that it is of a version that wrote no
+    digests.
     """
 
     run_id: str
     config: Any
     summary: dict[str, Any]
     source: str
-    history: Callable[[], list[dict[str, Any]]]
+    lines: History
     machine: dict[str, Any]
     place: Path | None = None
     before_seals: bool = False
@@ -48,13 +50,34 @@ class Run:
         """How the run ended, as its summary says."""
         return self.summary["status"]
 
+    def history(self) -> History:
+        """Its history by column; the history of what has no epochs is empty."""
+        return self.lines
+
+
+@dataclasses.dataclass(frozen=True)
+class Unfinished:
+    """A run that has not ended.
+
+    Attributes:
+        progress: `12 of 70 epochs, in training now`.
+        config: a RunConfig; None where it cannot be told, and of what has no epochs.
+        lines: of its history so far.
+        running: whether a living process trains it.
+    """
+
+    progress: str
+    config: configuration.RunConfig | None
+    lines: History
+    running: bool
+
 
 @dataclasses.dataclass
 class Collection:
-    """What was found; `broken` names what could not be read, and why."""
+    """The runs that there are; `broken` names what could not be read, and why."""
 
     runs: list[Run] = dataclasses.field(default_factory=list)
-    unfinished: dict[str, str] = dataclasses.field(default_factory=dict)
+    unfinished: dict[str, Unfinished] = dataclasses.field(default_factory=dict)
     broken: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
@@ -89,26 +112,38 @@ class Collection:
             self.broken[run.run_id] = why  # its folder may have another name, as a link
         return not why
 
-    def _seeds(self) -> list[int]:
-        return [plan.setting(run.config, "seed") or 0 for run in self.runs]
+    def number_of_seeds(self, configs: Iterable[Any]) -> int:
+        """As many seeds as there are of such networks and data sets: the largest one and one more.
 
-    def seeds(self) -> int:
-        """As many seeds as there are: the largest one and one more."""
-        return 1 + max((seed for seed in self._seeds() if seed < MOST_SEEDS), default=0)
+        Args:
+            configs: of the runs that are asked for, any of their seeds.
+        """
+        groups = {_group(config) for config in configs}
+        there = (seed_of(run) for run in self.runs if _group(run.config) in groups)
+        return 1 + max((seed for seed in there if seed < MOST_SEEDS), default=0)
 
     def beyond(self) -> int:
         """The runs whose seed is too large to count unless it is asked for."""
-        return sum(seed >= MOST_SEEDS for seed in self._seeds())
+        return sum(seed_of(run) >= MOST_SEEDS for run in self.runs)
+
+
+def seed_of(run: Run) -> int:
+    """The seed of a run; 0 of what has none."""
+    return plan.setting(run.config, "seed") or 0
+
+
+def _group(config: Any) -> tuple[Any, ...]:
+    """What runs that differ in their seeds alone share, and few others."""
+    if isinstance(config, configuration.RunConfig):
+        return config.model, config.dataset
+    return ()
 
 
 def lacks(run: Run) -> str:
     """Why a run's history is not there as a whole; empty where it is, and of what has no epochs."""
     if not isinstance(run.config, configuration.RunConfig):
         return ""
-    try:
-        lines = run.history()
-    except StorageError as error:
-        return str(error).removeprefix(f"{run.place}/")
+    lines = run.history()
     last = lines[-1]["epoch"] if lines else 0  # 0: it diverged in its first epoch
     epochs = run.summary.get("epochs", last)
     until, there = (f" up to {epochs}", f"those up to {last}") if last else ("", "none")
@@ -179,18 +214,26 @@ def changes_words(config: Any, run: Run) -> list[str]:
     return words
 
 
-def as_run(path, run_id, summary, source, history, machine, place=None, before_seals=False) -> Run:
+def as_run(
+    path: Path,
+    summary: dict[str, Any],
+    source: str,
+    lines: History,
+    machine: dict[str, Any],
+    place: Path | None = None,
+    before_seals: bool = False,
+) -> Run:
     """A Run of a summary, its configuration checked against its id.
 
     Raises:
         StorageError: names `path`: the configuration is missing, damaged or another run's.
     """
-    stored = summary.get("config")
+    run_id, stored = summary["run_id"], summary.get("config")
     if not isinstance(stored, dict):
         raise StorageError(f"{path}: damaged: expected a config, found {stored!s:.40}")
     if "model" not in stored:
         plain_summaries.check(path, run_id, summary)
-        return Run(run_id, stored, summary, source, history, machine, place, before_seals)
+        return Run(run_id, stored, summary, source, lines, machine, place, before_seals)
     try:
         config = from_stored(configuration.RunConfig, stored)
         known = configuration.run_id(config)
@@ -205,7 +248,7 @@ def as_run(path, run_id, summary, source, history, machine, place=None, before_s
     whole = epochs == wanted or config.stop_at_train_accuracy is not None
     if summary["status"] == results.DONE and not whole:
         raise StorageError(f"{path}: damaged: expected all {wanted} epochs, found {epochs}")
-    return Run(run_id, config, summary, source, history, machine, place, before_seals)
+    return Run(run_id, config, summary, source, lines, machine, place, before_seals)
 
 
 def _machine(record: dict[str, Any]) -> dict[str, Any]:
@@ -222,30 +265,35 @@ def read_folder(folder: Path) -> Run | None:
     found = agreement.read(folder, folder.resolve().name)
     if found is None:
         return None
-    path, summary = folder / results.SUMMARY, found.summary
     return as_run(
-        path,
-        summary["run_id"],
-        summary,
+        folder / results.SUMMARY,
+        found.summary,
         OWN,
-        lambda: found.history,
+        History(found.history),
         _machine(found.record),
         folder,
-        agreement.before_seals(summary),
+        agreement.before_seals(found.summary),
     )
 
 
-def _progress(folder: Path) -> str | None:
-    """How far an unfinished run is, None for a folder that is no run's."""
+def _read_unfinished(folder: Path) -> Unfinished | None:
+    """A run that has not ended, None for a folder that is no run's."""
     record = results.read_config(folder)
     if record is None:
         return None
     stored = record.get("config")
     total = stored.get("epochs") if isinstance(stored, dict) else None
-    done = len(results.read_history(folder))
-    words = f"{done} of {total} epochs" if isinstance(total, int) else f"{done} epochs"
+    lines = results.read_history(folder)
+    whole = isinstance(total, int)
+    progress = f"{len(lines)} of {total} epochs" if whole else f"{len(lines)} epochs"
     running = run_progress.state(folder) == run_progress.RUNNING
-    return f"{words}, in training now" if running else words
+    if running:
+        progress += ", in training now"
+    try:
+        config = description.stored_config(folder)
+    except (StorageError, TypeError, AttributeError):
+        config = None
+    return Unfinished(progress, config, History(lines), running)
 
 
 def collect(runs_dir: Path | str | None, measured: list[Run]) -> Collection:
@@ -258,28 +306,38 @@ def collect(runs_dir: Path | str | None, measured: list[Run]) -> Collection:
     Raises:
         StorageError: the folder cannot be listed.
     """
-    found, unfinished, broken = [], {}, {}
+    collection = Collection()
+    paths = [path for path in _folders(runs_dir) if not _is_other_name(path)]
+    for path, content in zip(paths, parallel.mapped(_content, paths, at_least=MANY), strict=True):
+        if isinstance(content, Run):
+            collection.runs.append(content)
+        elif isinstance(content, Unfinished):
+            collection.unfinished[path.name] = content
+        elif content is not None:  # by its own name, which that of a link need not be
+            collection.broken[path.resolve().name] = content
+    own = {run.run_id for run in collection.runs}
+    shipped = [run for run in measured if run.run_id not in own]
+    return dataclasses.replace(collection, runs=collection.runs + shipped)
+
+
+def _content(folder: Path) -> Run | Unfinished | str | None:
+    """The run of a folder; text: why it cannot be read; None for a folder of no run."""
+    try:
+        run = read_folder(folder) or _read_unfinished(folder)
+    except StorageError as error:
+        return str(error).removeprefix(f"{folder}/")
+    if run is None and (folder / results.HISTORY).exists():
+        return f"has a {results.HISTORY} but no {results.CONFIG}"
+    return run
+
+
+def _is_other_name(path: Path) -> bool:
+    """Whether a folder is another name of a run beside it."""
+    return path.is_symlink() and path.resolve().parent == path.parent.resolve()
+
+
+def _folders(runs_dir: Path | str | None) -> list[Path]:
     folder = Path(runs_dir) if runs_dir is not None else None
-    for path in _folders(folder):
-        if folder and path.is_symlink() and path.resolve().parent == folder.resolve():
-            continue  # another name of a run that is here
-        try:
-            run = read_folder(path)
-            if run is not None:
-                found.append(run)
-            elif progress := _progress(path):
-                unfinished[path.name] = progress
-            elif (path / results.HISTORY).exists():
-                broken[path.name] = f"has a {results.HISTORY} but no {results.CONFIG}"
-        except StorageError as error:
-            # Its own name, which that of a link need not be.
-            broken[path.resolve().name] = str(error).removeprefix(f"{path}/")
-    own = {run.run_id for run in found}
-    found += [run for run in measured if run.run_id not in own]
-    return Collection(found, unfinished, broken)
-
-
-def _folders(folder: Path | None) -> list[Path]:
     if folder is None or not folder.exists():
         return []
     with files.storage(folder):

@@ -3,10 +3,11 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from rethink_tf.config import paper
+from rethink_tf.report.history import column
 
 # Figure 1b's own threshold is nowhere stated; 0.05 is the one that gives its ratios from the curves
 # of Figure 1a.
@@ -51,9 +52,12 @@ def thresholds(first: float = LOSSES[0]) -> tuple[Threshold, ...]:
     return (loss(first), *(loss(v) for v in LOSSES if v != first), accuracy(ACCURACY))
 
 
-def reached(history: Iterable[dict[str, Any]], threshold: Threshold) -> int | None:
+def reached(history: Sequence[dict[str, Any]], threshold: Threshold) -> int | None:
     """The first epoch whose online mean meets a threshold; None: not reached."""
-    return next((x["epoch"] for x in history if threshold.met(x.get(threshold.key))), None)
+    values = column(history, threshold.key)
+    met = (place for place, value in enumerate(values) if threshold.met(value))
+    first = next(met, None)
+    return None if first is None else column(history, "epoch")[first]
 
 
 def best_so_far(values: Sequence[float | None]) -> list[float | None]:
@@ -102,9 +106,10 @@ def band(series: Sequence[Sequence[tuple[float, float]]]) -> list[tuple[float, f
     return [(x, mean(ys), std(ys) or 0.0, len(ys)) for x, ys in sorted(at.items())]
 
 
-def points(history: Iterable[dict[str, Any]], key: str, scale: float = 1.0):
+def points(history: Sequence[dict[str, Any]], key: str, scale: float = 1.0):
     """The (epoch, value) pairs of a key where it is not null."""
-    return [(x["epoch"], scale * x[key]) for x in history if x.get(key) is not None]
+    pairs = zip(column(history, "epoch"), column(history, key), strict=True)
+    return [(epoch, scale * value) for epoch, value in pairs if value is not None]
 
 
 @functools.cache

@@ -1,10 +1,12 @@
 """What all figures of a report share: series with bands over the paper's curve, and their files."""
 
+import csv
 import dataclasses
 import html
 import io
 import re
 import textwrap
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,6 +20,11 @@ MARKERS = "osD^vPX*<>p"
 INK, GRID = "#202020", "#DDDDDD"
 WIDTH = 8.0  # inches
 MARKERS_A_CURVE = 12
+PAPERS = "_paper"  # a label that matplotlib leaves out of its own legends
+DOTTED: dict[str, Any] = {"linestyle": (0, (1, 1.2)), "linewidth": 2.4, "alpha": 0.55}
+Point = tuple[float, float, float, int]  # x, mean, deviation, number of seeds
+# What the panels show, by axes: curves and their points.
+_recorded: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +47,22 @@ class Series:
     colour: int = 0
     dashed: bool = False
 
+    @property
+    def ink(self) -> str:
+        """Its colour."""
+        return COLOURS[self.colour % len(COLOURS)]
+
+    @property
+    def look(self) -> dict[str, Any]:
+        """Colour, line style and marker, as matplotlib takes them."""
+        return {
+            "color": self.ink,
+            "linestyle": "--" if self.dashed else "-",
+            "marker": MARKERS[self.colour % len(MARKERS)],
+            "markersize": 4.5,
+            "markerfacecolor": "none" if self.dashed else self.ink,
+        }
+
 
 def axes_grid(down: int, across: int, height: float, **more):
     """A matplotlib Figure and its axes, a list row by row."""
@@ -57,44 +80,86 @@ def axes_grid(down: int, across: int, height: float, **more):
 def draw_series(axes, series: Sequence[Series], *, empty: str = "no run yet") -> None:
     """Draws curves: the paper's behind, dotted and pale; ours with a band of one deviation.
 
-    Where there is neither, the panel says so in the words of `empty`.
+    The number of seeds stands above the panel where it is the same for all points, else beside
+    them. Where there is no curve, the panel says so in the words of `empty`.
     """
     if empty and not any(one.paper or any(one.seeds) for one in series):
         note(axes, empty)
-    for number, one in enumerate(series):
-        colour = COLOURS[one.colour % len(COLOURS)]
+    bands = [derived.band(one.seeds) for one in series]
+    counts = {count for points in bands for *_, count in points}
+    if len(counts) == 1:
+        axes.set_title(f"n = {counts.pop()}", loc="right", fontsize=7, color=INK)
+    several = len(counts) > 1
+    for number, (one, points) in enumerate(zip(series, bands, strict=True)):
         if one.paper:
             axes.plot(
-                *zip(*one.paper, strict=True),
-                color=colour,
-                linestyle=(0, (1, 1.2)),
-                linewidth=2.4,
-                alpha=0.55,
-                zorder=1.5,
-                label="_paper",
+                *zip(*one.paper, strict=True), color=one.ink, zorder=1.5, label=PAPERS, **DOTTED
             )
-        points = derived.band(one.seeds)
-        if not points:
-            continue
-        x, y, spread, count = zip(*points, strict=True)
-        step = max(1, -(-len(x) // MARKERS_A_CURVE))
-        axes.plot(
-            x,
-            y,
-            color=colour,
-            linestyle="--" if one.dashed else "-",
-            linewidth=1.7,
-            zorder=3,
-            marker=MARKERS[one.colour % len(MARKERS)],
-            markersize=4.5,
-            label=one.label,
-            markevery=(number * step // len(series) if step > 1 else 0, step),
-            markerfacecolor="none" if one.dashed else colour,
-        )
-        if max(count) > 1:
-            low = [v - s for v, s in zip(y, spread, strict=True)]
-            high = [v + s for v, s in zip(y, spread, strict=True)]
-            axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0, zorder=2)
+        record(axes, f"{one.label}, the paper's", [(x, y, 0.0, 0) for x, y in one.paper])
+        record(axes, one.label, points)
+        if points:
+            step = max(1, -(-len(points) // MARKERS_A_CURVE))
+            shift = number * step // len(series) if step > 1 else 0
+            _draw_band(axes, one, points, (shift, step))
+            if several:
+                _state_counts(axes, one, points[shift::step], above=number % 2 == 0)
+
+
+def _draw_band(axes, one: Series, points: Sequence[Point], markers: tuple[int, int]) -> None:
+    """Draws the means of a curve, and one deviation to both sides where there are several seeds."""
+    x, y, spread, count = zip(*points, strict=True)
+    axes.plot(x, y, linewidth=1.7, zorder=3, label=one.label, markevery=markers, **one.look)
+    if max(count) > 1:
+        low = [v - s for v, s in zip(y, spread, strict=True)]
+        high = [v + s for v, s in zip(y, spread, strict=True)]
+        axes.fill_between(x, low, high, color=one.ink, alpha=0.18, linewidth=0, zorder=2)
+
+
+def _state_counts(axes, one: Series, points: Sequence[Point], *, above: bool) -> None:
+    """Writes the number of seeds beside the points at which it changes."""
+    last = None
+    for x, y, _, count in points:
+        if count != last:
+            axes.annotate(
+                f"n={count}" if last is None else str(count),
+                (x, y),
+                xytext=(3, 4 if above else -9),
+                textcoords="offset points",
+                fontsize=6,
+                color=one.ink,
+                zorder=5,
+            )
+        last = count
+
+
+def record(axes, curve: str, points: Sequence[Point]) -> None:
+    """Notes the numbers of a curve for those who save the figure with its data."""
+    if points:
+        _recorded.setdefault(axes, []).append((curve, points))
+
+
+def data(figure) -> str:
+    """The numbers that a matplotlib Figure shows, as CSV: panel, curve, x, y, std, n.
+
+    Of a curve that no Series was made of, x and y alone.
+    """
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(("panel", "curve", "x", "y", "std", "n"))
+    for axes in figure.axes:
+        curves: list = list(_recorded.get(axes, ()))
+        if not curves:
+            curves = [(_name(line), list(zip(*line.get_data(), strict=True))) for line in axes.lines]
+        for curve, points in curves:
+            for point in points:
+                numbers = [f"{v:.6g}" if isinstance(v, float) else v for v in point]
+                writer.writerow((axes.get_title(), curve, *numbers))
+    return out.getvalue()
+
+
+def _name(line) -> str:
+    label = str(line.get_label())
+    return "" if label.startswith("_") else label
 
 
 def note(axes, words: str) -> None:
@@ -119,44 +184,28 @@ def remove_rest(every, used: int) -> None:
 
 
 def legend(figure, series: Sequence[Series], *, ncols: int = 3) -> None:
-    """One legend of all curves below the axes, and what the line styles mean."""
+    """One legend below the axes of the curves that are drawn, and what the line styles mean."""
     from matplotlib.lines import Line2D
 
-    entries = []
-    seen = set()
+    lines = [line for axes in figure.axes for line in axes.lines]
+    dotted = {line.get_color() for line in lines if line.get_alpha() == DOTTED["alpha"]}
+    solid = {
+        (line.get_color(), line.get_markerfacecolor() == "none")
+        for line in lines
+        if line.get_alpha() is None
+    }
+    entries = {}
     for one in series:
-        if one.label in seen or not (one.seeds or one.paper):
-            continue
-        seen.add(one.label)
-        colour = COLOURS[one.colour % len(COLOURS)]
-        entries.append(
-            Line2D(
-                [],
-                [],
-                color=colour,
-                linestyle="--" if one.dashed else "-",
-                label=one.label,
-                marker=MARKERS[one.colour % len(MARKERS)],
-                markersize=4.5,
-                markerfacecolor="none" if one.dashed else colour,
-            )
-        )
-    if any(one.paper for one in series):
-        entries.append(
-            Line2D(
-                [],
-                [],
-                color=INK,
-                linestyle=(0, (1, 1.2)),
-                linewidth=2.4,
-                alpha=0.55,
-                label="the paper's curve",
-            )
-        )
+        if (one.ink, one.dashed) in solid:
+            entries[one.label] = Line2D([], [], label=one.label, **one.look)
+        elif one.ink in dotted and not one.dashed:
+            entries.setdefault(one.label, Line2D([], [], color=one.ink, label=one.label, **DOTTED))
+    if dotted:
+        entries[PAPERS] = Line2D([], [], color=INK, label="the paper's curve", **DOTTED)
     if entries:
         with own_style():
             figure.legend(
-                handles=entries,
+                handles=list(entries.values()),
                 loc="outside lower center",
                 frameon=False,
                 ncols=ncols,
@@ -205,6 +254,7 @@ def svg(figure: Figure) -> str:
     with own_style(), matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": figure.name}):
         drawn = figure.draw()
         drawn.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+        numbers = html.escape(data(drawn))
     text = buffer.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.S)
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
@@ -215,4 +265,6 @@ def svg(figure: Figure) -> str:
     # A black fill is written as none at all: on a dark screen it would stay black.
     label = html.escape(figure.title, quote=True)
     look = f'role="img" class="figure" aria-label="{label}" style="fill:var(--series-4)"'
-    return text.replace("<svg ", f"<svg {look} ", 1)
+    text = text.replace("<svg ", f"<svg {look} ", 1)
+    end = text.index(">") + 1
+    return f"{text[:end]}<metadata>{numbers}</metadata>{text[end:]}"

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rethink_tf.console import counted
@@ -29,12 +29,14 @@ class Found:
         runs: those that are DONE, in the order of their seeds, all from one source.
         left_out: INVALID and DIVERGED ones.
         missing: seeds asked for of which there is no run.
+        progress: seed: how far its run is, of those that have begun.
     """
 
     plan: experiments.Planned
     runs: tuple[Run, ...]
     left_out: tuple[Run, ...]
     missing: tuple[int, ...]
+    progress: Mapping[int, str] = dataclasses.field(default_factory=dict)
 
     @property
     def source(self) -> str:
@@ -86,7 +88,12 @@ class Gathered:
     @property
     def missing(self) -> list[str]:
         """The runs that are not there, in words."""
-        return [f"{label(row.plan)} seed {seed}" for row in self.found for seed in row.missing]
+        lines = []
+        for row in self.found:
+            for seed in row.missing:
+                begun = f" ({row.progress[seed]})" if seed in row.progress else ""
+                lines.append(f"{label(row.plan)} seed {seed}{begun}")
+        return lines
 
 
 def counted_statuses(runs: Iterable[Run]) -> str:
@@ -126,9 +133,13 @@ def gather(
         RequestError: unknown name, scale, number of seeds.
     """
     title = experiments.experiment(name).title
-    many = collection.seeds() if seeds is None else seeds
+    many = 1 if seeds is None else seeds
     try:
         plans = experiments.planned(name, scale, many, runs_dir=runs_dir, only=only)
+        if seeds is None:
+            many = collection.number_of_seeds(plan.config for plan in plans)
+        if many > 1 and seeds is None:
+            plans = experiments.planned(name, scale, many, runs_dir=runs_dir, only=only)
     except RequestError as error:
         if str(error).startswith("--"):
             raise
@@ -157,6 +168,11 @@ def _find(plans, collection: Collection, needed: int) -> Found:
         tuple(run for run in there if run.status == results.DONE),
         tuple(run for run in there if run.status != results.DONE),
         tuple(seed for seed in wanted if seed < needed),
+        {
+            plan.seed: collection.unfinished[plan.run_id].progress
+            for plan in plans
+            if plan.run_id in collection.unfinished
+        },
     )
 
 

@@ -1,16 +1,24 @@
 """The report as one page that needs nothing else: no request leaves it."""
 
+import base64
+import gzip
 import html
 import importlib.resources
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from rethink_tf.console import counted
 from rethink_tf.printable import printable
 from rethink_tf.report import listing, table
 from rethink_tf.report.collection import Collection
-from rethink_tf.report.drawing import svg
+from rethink_tf.report.drawing import Figure
 from rethink_tf.report.sections.build import Section
 
+MOST_LINKS, FEW_LINKS = 20, 5  # to the runs of a row; as many stand in one line
+PARTS = ("paper", "ours", "difference")
+MOST_COLUMNS = 16  # that a page 1,200 pixels wide has room for
+NBSP = "\N{NO-BREAK SPACE}"
 # Whatever slipped in, a browser would fetch nothing for it.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 
@@ -24,83 +32,113 @@ def _file(name: str) -> str:
 
 
 def table_html(one: table.Table) -> str:
-    """A table; numbers to the right, and the runs of each row linked to their curves."""
+    """A table; numbers to the right, and the runs of each row linked to their curves.
+
+    Rows without a run are folded into one line where other rows have runs. A table that would be
+    wider than a page leaves its differences to its CSV file.
+    """
+    linked = any(row.run_ids for row in one.rows)
+    parts = PARTS if len(table.heads(one)) <= MOST_COLUMNS else PARTS[:2]
+    measured, empty = [], []
+    for row in one.rows:
+        (measured if row.run_ids or not linked else empty).append(_row(one, row, parts, linked))
+    columns = len(one.labels) + linked
+    columns += sum(len(parts) if one.compared(name) else 1 for name in one.quantities)
+    folded = (
+        f'<tbody class="fold"><tr><td colspan="{columns}"><button type="button" '
+        f'aria-expanded="false">{counted(len(empty), "row")} without a run</button></td></tr>'
+        f'</tbody><tbody class="empty" hidden>{"".join(empty)}</tbody>'
+        if empty
+        else ""
+    )
+    lines = table.footnotes(one)
+    lines += [] if parts == PARTS else [f"Differences are in {one.name}.csv."]
+    notes = "".join(f'<p class="note">{_text(line)}</p>' for line in lines)
+    return (
+        f'<h3>{_text(one.title)}</h3><p class="caption">{_text(one.caption)}</p>'
+        f'<div class="scroll"><table id="table-{_text(one.name)}"><thead>'
+        f"{_heads(one, parts, linked)}</thead>"
+        f"<tbody>{''.join(measured)}</tbody>{folded}</table></div>{notes}"
+    )
+
+
+def _heads(one: table.Table, parts: Sequence[str], linked: bool) -> str:
+    """The two lines of titles: of the quantities, and of paper, ours and difference below."""
     groups, heads = [], []
     for name in one.labels:
         groups.append("<th></th>")
         heads.append(f"<th>{_text(name)}</th>")
     for name in one.quantities:
-        compared = one.compared(name)
-        groups.append(f'<th class="quantity" colspan="{3 if compared else 1}">{_text(name)}</th>')
-        titles = ("paper", "ours", "difference") if compared else ("ours",)
+        titles = parts if one.compared(name) else ("ours",)
+        groups.append(f'<th class="quantity" colspan="{len(titles)}">{_text(name)}</th>')
         for place, title in enumerate(titles):
             heads.append(f'<th class="number{"" if place else " first"}">{title}</th>')
-    linked = any(row.run_ids for row in one.rows)
     if linked:
         groups.append("<th></th>")
         heads.append("<th>runs</th>")
-    lines, starts = [], _starts(one)
-    for row, cells in zip(one.rows, table.texts(one), strict=True):
-        found = []
-        for place, cell in enumerate(cells):
-            kind = "number first" if place in starts else "number"
-            kind = kind if place >= len(one.labels) else ""
-            found.append(f'<td class="{kind}">{_text(cell)}</td>')
-        if linked:
-            links = (f'<a href="#run-{_text(run)}">{n}</a>' for n, run in enumerate(row.run_ids, 1))
-            found.append(f"<td>{' '.join(links)}</td>")
-        lines.append(f"<tr>{''.join(found)}</tr>")
-    notes = "".join(f'<p class="note">{_text(n)}</p>' for n in table.footnotes(one))
+    return f'<tr class="groups">{"".join(groups)}</tr><tr>{"".join(heads)}</tr>'
+
+
+def _row(one: table.Table, row: table.Row, parts: Sequence[str], linked: bool) -> str:
+    cells = [f"<td>{_text(getattr(label, 'text', label))}</td>" for label in row.labels]
+    for name in one.quantities:
+        texts = table.cell_texts(one, row, name)[: len(parts)]
+        for place, text in enumerate(texts):
+            cells.append(f'<td class="number{"" if place else " first"}">{_number(text)}</td>')
+    if linked:
+        links = [f'<a href="#run-{_text(run)}">{n}</a>' for n, run in enumerate(row.run_ids, 1)]
+        more = len(links) - MOST_LINKS
+        shown = " ".join(links[:MOST_LINKS]) + (f" and {more} more" if more > 0 else "")
+        cells.append(f'<td class="{"links" if len(links) > FEW_LINKS else "few"}">{shown}</td>')
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _number(text: str) -> str:
+    """A cell that breaks, where it is too long, before its number of seeds alone."""
+    return _text(text.replace(" ", NBSP).replace(f"{NBSP}(", " ("))
+
+
+def _figure(figure: Figure, svg: str) -> str:
+    name, title = _text(figure.name), _text(figure.title)
     return (
-        f'<h3>{_text(one.title)}</h3><p class="caption">{_text(one.caption)}</p>'
-        f'<div class="scroll"><table id="table-{_text(one.name)}"><thead>'
-        f'<tr class="groups">{"".join(groups)}</tr><tr>{"".join(heads)}</tr></thead>'
-        f"<tbody>{''.join(lines)}</tbody></table></div>{notes}"
+        f'<figure id="figure-{name}"><div class="drawing">{svg}</div>'
+        f"<figcaption>{title}. {_text(figure.caption)}</figcaption></figure>"
     )
 
 
-def _starts(one: table.Table) -> set[int]:
-    """The places of the first column of each quantity."""
-    places, place = set(), len(one.labels)
-    for name in one.quantities:
-        places.add(place)
-        place += 3 if one.compared(name) else 1
-    return places
-
-
-def _section(section: Section) -> str:
+def _section(section: Section, svgs: Mapping[str, str]) -> str:
     parts = [
         f'<section id="{_text(section.name)}"><h2>{_text(section.gathered.title)}</h2>',
     ]
     if not section.tables and not section.figures:
         parts.append(f'<p class="caption">{_text(section.caption)}</p>')
-    parts += [f'<p class="note warning">{_text(note)}</p>' for note in section.notes]
-    for figure in section.figures:
-        parts.append(
-            f'<figure id="figure-{_text(figure.name)}"><div class="scroll">{svg(figure)}</div>'
-            f"<figcaption>{_text(figure.title)}. {_text(figure.caption)}</figcaption></figure>"
-        )
+    parts += [f'<p class="note warning">{_text(line)}</p>' for line in section.warnings]
+    parts += [_figure(figure, svgs[figure.name]) for figure in section.figures]
     parts += [table_html(one) for one in section.tables]
+    for line in section.missing:
+        short, colon, names = line.partition(": ")
+        parts.append(
+            f'<details class="note"><summary>{_text(short)}</summary>{_text(names)}</details>'
+            if colon
+            else f'<p class="note">{_text(line)}</p>'
+        )
     return "".join(parts) + "</section>"
 
 
-def _data(collection: Collection, sections: Sequence[Section]) -> dict:
-    of: dict[str, list[str]] = {}
+def _experiments(sections: Sequence[Section]) -> dict[str, list[str]]:
+    """Run id: names of the experiments that it is part of."""
+    names: dict[str, list[str]] = {}
     for section in sections:
         for run in [*section.gathered.runs, *section.gathered.left_out]:
-            if section.name not in of.setdefault(run.run_id, []):
-                of[run.run_id].append(section.name)
-    return {
-        "runs": listing.listed(collection, of),
-        "columns": [dict(zip(("key", "title", "kind"), c, strict=True)) for c in listing.COLUMNS],
-        "charts": listing.CHARTS,
-    }
+            if section.name not in names.setdefault(run.run_id, []):
+                names[run.run_id].append(section.name)
+    return names
 
 
 def _filters(lines) -> str:
     parts = ['<input id="search" type="search" placeholder="Search runs" aria-label="Search runs">']
+    titles = {key: title for key, title, _ in listing.COLUMNS} | {"experiment": "experiment"}
     for key in listing.FILTERS:
-        titles = {k: t for k, t, _ in listing.COLUMNS} | {"experiment": "experiment"}
         options = "".join(
             f'<option value="{_text(v)}">{_text(v)}</option>' for v in listing.choices(lines, key)
         )
@@ -112,32 +150,80 @@ def _filters(lines) -> str:
     return "".join(parts)
 
 
-def page(sections: Sequence[Section], collection: Collection, heading: str) -> str:
-    """The whole page.
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _compressed(value: Any) -> str:
+    """JSON, compressed, as text: most curves are never looked at."""
+    content = json.dumps(value, separators=(",", ":")).encode()
+    return base64.b64encode(gzip.compress(content, mtime=0)).decode()
+
+
+def _running(collection: Collection) -> str:
+    """A line for what is being trained, since the report of a sweep shows what is there so far."""
+    running = {name: run for name, run in collection.unfinished.items() if run.running}
+    if not running:
+        return ""
+    links = ", ".join(
+        f'<a href="#run-{_text(name)}">{_text(name)}</a> ({_text(run.progress.partition(",")[0])})'
+        for name, run in running.items()
+    )
+    return f'<p class="note">In training now: {links}.</p>'
+
+
+def _unmeasured(sections: Sequence[Section], svgs: Mapping[str, str]) -> str:
+    """All experiments of which there is no run, behind one line."""
+    if not sections:
+        return ""
+    names = ", ".join(section.name for section in sections)
+    return (
+        f'<details id="unmeasured"><summary>Not measured yet: {_text(names)}</summary>'
+        f"{''.join(_section(section, svgs) for section in sections)}</details>"
+    )
+
+
+def page(
+    sections: Sequence[Section], collection: Collection, heading: str, svgs: Mapping[str, str]
+) -> str:
+    """The whole page: what was measured, then all runs, then what was not.
 
     Args:
-        sections: in the order in which they stand.
+        sections: in the order of the paper.
         collection: all runs, also those that no section uses.
-        heading: a line below the title: scale and folder.
+        heading: a line below the title: scale and numbers of runs.
+        svgs: the drawing of each figure by its name (`drawing.svg`).
     """
-    data = _data(collection, sections)
-    links = "".join(f'<a href="#{_text(s.name)}">{_text(s.name)}</a>' for s in sections)
+    measured = [section for section in sections if section.gathered.runs]
+    rest = [section for section in sections if not section.gathered.runs]
+    lines = listing.listed(collection, _experiments(sections))
+    data = {
+        "runs": listing.by_column(lines),
+        "columns": [dict(zip(("key", "title", "kind"), c, strict=True)) for c in listing.COLUMNS],
+        "hidden": listing.IN_PANEL,
+        "charts": listing.CHARTS,
+    }
+    links = "".join(f'<a href="#{_text(s.name)}">{_text(s.name)}</a>' for s in measured)
+    links += '<a href="#all">all runs</a>'
+    links += '<a href="#unmeasured">not measured yet</a>' if rest else ""
     broken = "".join(
         f'<p class="note warning">{_text(name)} cannot be read: {_text(why)}</p>'
         for name, why in collection.broken.items()
     )
-    shown = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<link rel="icon" href="data:,">'
         f"<title>rethink_tf: paper and ours</title><style>{_file('page.css')}</style></head><body>"
-        f'<h1>Paper and ours</h1><p class="caption">{_text(heading)}</p>'
-        f'<nav>{links}<a href="#all">all runs</a></nav>{"".join(map(_section, sections))}'
-        f'<section id="all"><h2>All runs</h2>{broken}<div class="filters">{_filters(data["runs"])}'
+        f'<h1>Paper and ours</h1><p class="caption">{_text(heading)}</p>{_running(collection)}'
+        f"<nav>{links}</nav>{''.join(_section(section, svgs) for section in measured)}"
+        f'<section id="all"><h2>All runs</h2>{broken}<div class="filters">{_filters(lines)}'
         '<span id="count" class="note"></span></div><div id="panel" hidden></div>'
         '<div class="scroll"><table id="runs"><thead></thead><tbody></tbody></table></div>'
-        f'</section><script type="application/json" id="data">{shown}</script>'
-        f"<script>{_file('page.js')}</script></body></html>\n"
+        f'<button type="button" id="more" hidden></button></section>{_unmeasured(rest, svgs)}'
+        "<dialog id=\"large\"></dialog>"
+        f'<script type="application/json" id="data">{_json(data)}</script>'
+        f'<script type="text/plain" id="histories">{_compressed(listing.curves(collection))}'
+        f"</script><script>{_file('page.js')}</script></body></html>\n"
     )

@@ -1,17 +1,31 @@
 """The table of all runs as data: what the page lists, filters and draws."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rethink_tf.config.parent_ref import ParentRef, is_parent_ref
 from rethink_tf.config.run_config import RunConfig
-from rethink_tf.errors import StorageError
-from rethink_tf.report.collection import Collection, Run
-from rethink_tf.report.measured import hours, kept_lines
+from rethink_tf.report.collection import OWN, Collection, Run, Unfinished
+from rethink_tf.report.history import History
+from rethink_tf.report.measured import MOST_EPOCHS, hours, kept_places
 from rethink_tf.runs.agreement import BEFORE_SEALS
+from rethink_tf.storage import content_hash
 
 COMMIT = 7  # digits of a commit that are shown
-MOST_CURVES = 2000  # a page of more would be slow to open
+DIGITS = 4  # significant ones of a number in the page
+# Lines of histories that a page holds, so that one of 5,000 runs stays below 3 MB, but of no run
+# fewer than it takes to see a curve.
+MOST_LINES, FEWEST_LINES = 60_000, 10
+RUNNING, UNFINISHED, BROKEN = "running", "unfinished", "broken"
+# Settings in the panel of a run that are no column.
+FACTS = (
+    "learning_rate",
+    "lr_decay",
+    "batch_size",
+    "weight_decay",
+    "precision",
+    "eval_every",
+)
 COLUMNS = (
     # key, title, kind
     ("id", "run", "text"),
@@ -28,12 +42,13 @@ COLUMNS = (
     ("examples", "examples", "number"),
     ("epochs", "epochs", "number"),
     ("seed", "seed", "number"),
-    ("experiments", "of", "text"),
-    ("source", "source", "text"),
+    ("experiments", "part of", "text"),
     ("hours", "hours", "hours"),
+    ("source", "source", "text"),
     ("machine", "machine", "text"),
     ("commit", "commit", "text"),
 )
+IN_PANEL = ("hours", "source", "machine", "commit")  # columns that the table has no room for
 FILTERS = ("status", "model", "dataset", "source", "experiment")
 # A curve's key, title and colour, the same in both charts.
 CHARTS: tuple[dict[str, Any], ...] = (
@@ -64,42 +79,55 @@ CHARTS: tuple[dict[str, Any], ...] = (
 )
 
 
-def data_words(config: RunConfig) -> str:
-    """The training data of a run in words."""
-    words = []
+def training_data(config: RunConfig) -> str:
+    """The training data of a run: `labels p = 0.5; shuffled pixels`."""
+    parts = []
     if config.labels_from is not None:
-        words.append("labels from a file")
+        parts.append("labels from a file")
     elif config.corrupt:
         kind = "" if config.label_noise == "uniform" else f", {config.label_noise}"
-        words.append(f"labels p = {config.corrupt:g}{kind}")
+        parts.append(f"labels p = {config.corrupt:g}{kind}")
     degree = {"gaussian": config.pixel_mix}.get(config.pixels, config.shuffle_fraction)
     if config.pixels != "original":
-        words.append(f"{config.pixels} pixels" + (f" {degree:g}" if degree != 1 else ""))
+        parts.append(f"{config.pixels} pixels" + (f" {degree:g}" if degree != 1 else ""))
     if config.init_from is not None:
-        words.append(
+        parts.append(
             f"from {ParentRef.parse(config.init_from).run_id}"
             if is_parent_ref(config.init_from)
             else f"from {config.init_from}"
         )
-    return "; ".join(words) or "true labels"
+    return "; ".join(parts) or "true labels"
 
 
-def regulariser_words(config: RunConfig) -> str:
-    """Augmentation, weight decay and dropout of a run in words; empty where there is none."""
-    words = [config.augment] if config.augment != "none" else []
-    words += [f"weight decay {config.weight_decay:g}"] if config.weight_decay else []
-    words += [f"dropout {config.dropout:g}"] if config.dropout else []
-    return ", ".join(words)
+def regularisers(config: RunConfig) -> str:
+    """Augmentation, weight decay and dropout of a run; empty where there is none."""
+    parts = [config.augment] if config.augment != "none" else []
+    parts += [f"weight decay {config.weight_decay:g}"] if config.weight_decay else []
+    parts += [f"dropout {config.dropout:g}"] if config.dropout else []
+    return ", ".join(parts)
 
 
-def _finished(run: Run, of: list[str], with_curves: bool) -> dict[str, Any]:
+def _settings(config: RunConfig) -> dict[str, Any]:
+    """The columns of a training that its configuration says."""
+    return {
+        "model": content_hash.shown(config.model),
+        "dataset": content_hash.shown(config.dataset),
+        "data": training_data(config),
+        "examples": config.examples or "all",
+        "seed": config.seed,
+        "regularisers": regularisers(config),
+    }
+
+
+def _finished(run: Run, experiments: list[str]) -> dict[str, Any]:
+    """The columns and facts of a finished run."""
     summary, config = run.summary, run.config
     line = {
         "id": run.run_id,
         "status": run.status,
         "source": run.source,
-        "experiment": of,
-        "experiments": ", ".join(of),
+        "experiment": experiments,
+        "experiments": ", ".join(experiments),
         "online": summary.get("accuracy"),
         "train": summary.get("train_accuracy"),
         "test": summary.get("test_accuracy"),
@@ -111,25 +139,30 @@ def _finished(run: Run, of: list[str], with_curves: bool) -> dict[str, Any]:
         "commit": (run.machine.get("git_commit") or "")[:COMMIT],
     }
     if isinstance(config, RunConfig):
-        line |= {
-            "model": config.model,
-            "dataset": config.dataset,
-            "data": data_words(config),
-            "examples": config.examples or "all",
-            "seed": config.seed,
-            "regularisers": regulariser_words(config),
-        }
+        line |= _settings(config)
     else:
         own = {"model": summary.get("kind"), "examples": config.get("examples") or "all"}
         line |= own | {name: config.get(name) for name in ("dataset", "seed")}
-    line["facts"] = _facts(run, line)
-    if with_curves:
-        try:
-            line["curves"] = _curves(run)
-        except StorageError as error:
-            line["why"] = f"Its history cannot be read: {error}"
-    else:
-        line["why"] = f"Curves are kept of the first {MOST_CURVES} runs."
+    return line | {"facts": _facts(run)}
+
+
+def _unfinished(name: str, run: Unfinished) -> dict[str, Any]:
+    """The columns of a run that has not ended, as of its last epoch."""
+    line = {
+        "id": name,
+        "status": RUNNING if run.running else UNFINISHED,
+        "source": OWN,
+        "experiment": [],
+        "facts": {"progress": run.progress},
+        "epochs": len(run.lines),
+    }
+    if run.config is not None:
+        line |= _settings(run.config)
+    if run.lines:
+        last = run.lines[-1]
+        line |= {"online": last.get("accuracy"), "loss": last.get("loss")}
+        line |= {"train": last.get("train_accuracy"), "test": last.get("test_accuracy")}
+        line["best"] = last.get("best_test_accuracy")
     return line
 
 
@@ -138,88 +171,104 @@ def _machine(run: Run) -> str:
     return run.machine.get("name") or ", ".join(run.machine.get("devices") or ())
 
 
-def _facts(run: Run, line: dict[str, Any]) -> dict[str, Any]:
-    """What the panel of a run says above its curves."""
+def _facts(run: Run) -> dict[str, Any]:
+    """What the panel of a run shows beyond the columns."""
     fields = run.summary.get("config") or {}
-    facts: dict[str, Any] = {"status": run.status}
+    facts: dict[str, Any] = {}
     if run.before_seals:
         facts["record"] = f"{BEFORE_SEALS}, so it could be checked less"
     if run.summary.get("reason"):
         facts["reason"] = run.summary["reason"]
-    facts |= {name: line.get(name) for name in ("data", "examples", "epochs")} | {
-        name: fields[name]
-        for name in (
-            "dataset",
-            "learning_rate",
-            "lr_decay",
-            "batch_size",
-            "weight_decay",
-            "seed",
-            "precision",
-            "eval_every",
-        )
-        if name in fields
-    }
+    facts |= {name: fields[name] for name in FACTS if name in fields}
     changed = run.summary.get("changed_fraction")
     facts |= {"changed labels": f"{100 * changed:.2f}%"} if isinstance(changed, float) else {}
-    for name in ("name", "devices", "threads", "versions"):
+    for name in ("devices", "threads", "versions"):
         value = run.machine.get(name)
         if isinstance(value, dict):
             value = ", ".join(f"{k} {v}" for k, v in value.items())
-        if value:
-            facts[name if name != "name" else "machine"] = (
-                ", ".join(map(str, value)) if isinstance(value, list) else value
-            )
+        facts[name] = ", ".join(map(str, value)) if isinstance(value, list) else value
     return {key: value for key, value in facts.items() if value not in ("", None)}
 
 
-def _curves(run: Run) -> dict[str, list] | None:
-    """The columns of a run's history that the page draws, shortened."""
-    lines = kept_lines(run.history())
-    if not lines:
-        return None
-    found = {"epoch": [line["epoch"] for line in lines]}
-    for key in (key for chart in CHARTS for key, *_ in chart["curves"]):
-        values = [line.get(key) for line in lines]
-        if any(v is not None for v in values):
-            found[key] = [None if v is None else float(f"{v:.4g}") for v in values]
-    return found
-
-
-def listed(collection: Collection, of: dict[str, list[str]]) -> list[dict[str, Any]]:
-    """Every run that was found, in the page's keys; `text` is what a search looks through.
+def listed(collection: Collection, experiments: dict[str, list[str]]) -> list[dict[str, Any]]:
+    """Every run of a collection, in the page's keys.
 
     Args:
         collection: all runs.
-        of: run id: names of the experiments that it is part of.
+        experiments: run id: names of the experiments that it is part of.
     """
     lines = [
-        _finished(run, of.get(run.run_id, []), number < MOST_CURVES)
-        for number, run in enumerate(sorted(collection.runs, key=lambda r: r.run_id))
+        _finished(run, experiments.get(run.run_id, []))
+        for run in sorted(collection.runs, key=lambda r: r.run_id)
         if run.run_id not in collection.broken
     ]
-    for status, found in (("unfinished", collection.unfinished), ("broken", collection.broken)):
-        for name, why in found.items():
-            lines.append(
-                {
-                    "id": name,
-                    "status": status,
-                    "source": "runs",
-                    "experiment": [],
-                    "why": why,
-                    "facts": {"status": status, "why": why},
-                }
-            )
-    for line in lines:
-        values = [line.get(key) for key, _, kind in COLUMNS if kind == "text" or key == "examples"]
-        line["text"] = " ".join(str(v) for v in values if v).lower()
+    lines += [_unfinished(name, run) for name, run in collection.unfinished.items()]
+    for name, reason in collection.broken.items():
+        line = {"id": name, "status": BROKEN, "source": OWN, "experiment": []}
+        lines.append(line | {"facts": {"reason": reason}})
     return lines
+
+
+def by_column(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Objects with the same keys in few bytes: of each key the values, or places among them.
+
+    Args:
+        lines: as `listed` gives them; `facts` become columns of their own.
+
+    Returns:
+        key: a list of the values of all lines; or {"of": distinct values, "at": their places}.
+    """
+    flat = [
+        {key: value for key, value in line.items() if key != "facts"}
+        | {f"facts.{key}": value for key, value in line["facts"].items()}
+        for line in lines
+    ]
+    packed: dict[str, Any] = {}
+    for key in dict.fromkeys(key for line in flat for key in line):
+        values = [_short(line.get(key)) for line in flat]
+        places: dict[str, int] = {}
+        at = [places.setdefault(repr(value), len(places)) for value in values]
+        if len(places) > len(values) / 4:
+            packed[key] = values
+        else:
+            distinct = {place: value for value, place in zip(values, at, strict=True)}
+            packed[key] = {"of": [distinct[place] for place in range(len(places))], "at": at}
+    return packed
+
+
+def _short(value: Any) -> Any:
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
+
+
+def curves(collection: Collection) -> dict[str, dict[str, list]]:
+    """The columns of every history that the page draws, by run id, thinned where there are many."""
+    histories = {
+        run.run_id: run.history() for run in collection.runs if run.run_id not in collection.broken
+    }
+    histories |= {name: run.lines for name, run in collection.unfinished.items()}
+    most = max(FEWEST_LINES, min(MOST_EPOCHS, MOST_LINES // max(1, len(histories))))
+    keys = [key for chart in CHARTS for key, *_ in chart["curves"]]
+    return {
+        name: _thinned(history, keys, most) for name, history in histories.items() if len(history)
+    }
+
+
+def _thinned(history: History, keys: Sequence[str], most: int) -> dict[str, list]:
+    places = kept_places(history, most)
+    epochs = history.column("epoch")
+    thinned: dict[str, list] = {"epoch": [epochs[place] for place in places]}
+    for key in keys:
+        column = history.column(key)
+        values = [column[place] for place in places]
+        if any(value is not None for value in values):
+            thinned[key] = [None if v is None else float(f"{v:.{DIGITS}g}") for v in values]
+    return thinned
 
 
 def choices(lines: Iterable[dict[str, Any]], key: str) -> list[str]:
     """The values of a key among the runs, for a filter."""
-    found = set()
+    values = set()
     for line in lines:
         value = line.get(key)
-        found |= set(value) if isinstance(value, list) else {value}
-    return sorted(str(v) for v in found if v not in (None, ""))
+        values |= set(value) if isinstance(value, list) else {value}
+    return sorted(str(v) for v in values if v not in (None, ""))

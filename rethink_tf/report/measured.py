@@ -8,6 +8,7 @@ it is of a version that wrote no digests, and a digest over all of that. Paths a
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from rethink_tf.config.run_config import RunConfig
 from rethink_tf.errors import RequestError, StorageError
 from rethink_tf.report import derived
 from rethink_tf.report.collection import MEASURED, Run, as_run, lacks, part_of
+from rethink_tf.report.history import History, column
 from rethink_tf.runs import agreement, results
 from rethink_tf.runs import schema as records
 from rethink_tf.storage import files
@@ -46,17 +48,27 @@ def _rounded(value: Any) -> Any:
     return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
 
 
-def kept_lines(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """At most about 100 lines: evenly spaced, the last, the best, and where a threshold fell."""
-    if len(history) <= MOST_EPOCHS:
-        return history
-    step = -(-len(history) // MOST_EPOCHS)
-    kept = {1, len(history), *range(step, len(history) + 1, step)}
-    kept |= {derived.reached(history, threshold) for threshold in derived.thresholds()}
-    tested = [x for x in history if x.get("test_accuracy") is not None]
-    if tested:
-        kept.add(max(tested, key=lambda x: x["test_accuracy"])["epoch"])
-    return [x for x in history if x["epoch"] in kept]
+def kept_places(history: Sequence[dict[str, Any]], most: int = MOST_EPOCHS) -> list[int]:
+    """Where about `most` lines of a history are: evenly spaced, the last, the best test accuracy,
+    and those at which a threshold was reached first."""
+    count = len(history)
+    if count <= most:
+        return list(range(count))
+    step = -(-count // most)
+    kept = {0, count - 1, *range(step - 1, count, step)}
+    epochs = column(history, "epoch")
+    reached = {derived.reached(history, threshold) for threshold in derived.thresholds()}
+    kept |= {place for place, epoch in enumerate(epochs) if epoch in reached}
+    tested = [-1.0 if x is None else x for x in column(history, "test_accuracy")]
+    if max(tested) >= 0:
+        kept.add(tested.index(max(tested)))
+    return sorted(kept)
+
+
+def kept_lines(history: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """At most about MOST_EPOCHS lines of a history, see `kept_places`."""
+    lines = list(history)
+    return [lines[place] for place in kept_places(lines)]
 
 
 def record(run: Run, machine: str | None) -> dict[str, Any]:
@@ -108,12 +120,11 @@ def _times(run: Run) -> dict[str, Any]:
     """What a run took by its own record: `train_seconds`, and `hours` of training and evaluation,
     or of a kernel's solutions; not the start, nor the reading of data.
     """
-    timings = [line.get("timing") or {} for line in run.history()]
-    train = sum(timing.get("train_seconds") or 0 for timing in timings)
-    seconds = train + sum(timing.get("eval_seconds") or 0 for timing in timings)
+    history = run.history()
+    seconds = history.train_seconds + history.eval_seconds
     for solution in run.summary.get("solutions") or ():
         seconds += sum((solution.get("seconds") or {}).values())
-    return {"train_seconds": round(train), "hours": _rounded(seconds / 3600)}
+    return {"train_seconds": round(history.train_seconds), "hours": _rounded(seconds / 3600)}
 
 
 def hours(run: Run) -> float | None:
@@ -146,18 +157,16 @@ def _as_run(path: Path, entry: Any) -> Run:
     if len({len(column) for column in columns.values()}) > 1:
         raise StorageError(f"{path}: damaged: expected columns of equal length")
     lines = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    run_id = summary["run_id"]
     run = as_run(
         path,
-        run_id,
         summary,
         MEASURED,
-        lambda: lines,
+        History(lines),
         entry["machine"],
         before_seals=bool(entry.get("before_seals")),
     )
     if isinstance(run.config, RunConfig):
-        named = Path(f"{path}: {run_id}")
+        named = Path(f"{path}: {run.run_id}")
         agreement.check_history(named, Path("its history"), summary, lines, whole=False)
     if entry.get(records.DIGESTS) != sealed(entry)[records.DIGESTS]:
         has = "is another" if records.DIGESTS in entry else "is missing"

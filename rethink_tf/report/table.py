@@ -133,15 +133,18 @@ def texts(table: Table) -> list[list["str | Link"]]:
     for row in table.rows:
         line = list(row.labels)
         for name in table.quantities:
-            cell = row.cells.get(name, Cell())
-            marked = row.marked or cell.marked
-            ours = cell.ours_text() + (f" {MARK}" if marked and cell.values else "")
-            if table.compared(name):
-                line += [cell.paper_text(), ours, cell.difference_text()]
-            else:
-                line.append(ours)
+            line += cell_texts(table, row, name)
         lines.append(line)
     return lines
+
+
+def cell_texts(table: Table, row: Row, quantity: str) -> list[str]:
+    """A quantity of a row as text: paper, ours and difference, or ours where there is no paper's."""
+    cell = row.cells.get(quantity, Cell())
+    ours = cell.ours_text() + (f" {MARK}" if (row.marked or cell.marked) and cell.values else "")
+    if table.compared(quantity):
+        return [cell.paper_text(), ours, cell.difference_text()]
+    return [ours]
 
 
 def footnotes(table: Table) -> list[str]:

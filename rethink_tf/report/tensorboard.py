@@ -6,15 +6,27 @@ seeds. Then: tensorboard --logdir RUNS_DIR
 """
 
 import dataclasses
+import os
 import shutil
+import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
+
+from tensorboard.compat.proto import event_pb2, summary_pb2
+from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.custom_scalar import metadata as custom_scalars
+from tensorboard.plugins.hparams import summary_v2 as hparams  # its `api` imports TensorFlow
+from tensorboard.plugins.scalar.summary_v2 import scalar_pb
+from tensorboard.summary.writer.record_writer import RecordWriter
+from tensorboard.util import tensor_util
 
 from rethink_tf.config.run_config import FIELDS, RunConfig
 from rethink_tf.report import derived
 from rethink_tf.report.collection import Collection, Run
-from rethink_tf.report.listing import regulariser_words
+from rethink_tf.report.listing import regularisers
 from rethink_tf.runs import results
+from rethink_tf.runs.description import shown_value
 from rethink_tf.storage import files
 
 FOLDER = "tensorboard"
@@ -60,7 +72,7 @@ def families(runs: Iterable[Run]) -> dict[str, dict[float, list[Run]]]:
     named: dict[str, dict[float, list[Run]]] = {}
     for config, levels in found.items():
         if len(levels) > 1:
-            words = [config.model, config.dataset, regulariser_words(config)]
+            words = [config.model, config.dataset, regularisers(config)]
             words += [f"{config.pixels} pixels"] if config.pixels != "original" else []
             words += [config.label_noise] if config.label_noise != "uniform" else []
             words += [f"{config.examples} examples"] if config.examples else []
@@ -72,8 +84,6 @@ def families(runs: Iterable[Run]) -> dict[str, dict[float, list[Run]]]:
 
 def hyperparameters(runs: list[Run]) -> dict[str, list]:
     """The columns of the HParams table, each with its values: what differs between the runs."""
-    from rethink_tf.training.recording.tensorboard import shown_value
-
     values = {
         name: {shown_value(name, getattr(run.config, name)) for run in runs} for name in FIELDS
     }
@@ -88,27 +98,53 @@ def write(folder: Path, runs: list[Run]) -> None:
     """Writes all events, in place of what the folder had.
 
     Args:
-        folder: of the events.
+        folder: of the events, beside the runs.
         runs: finished trainings.
 
     Raises:
         StorageError: it cannot be written.
     """
-    import tensorflow as tf
-    from tensorboard.plugins.custom_scalar import layout_pb2
-    from tensorboard.plugins.custom_scalar import summary as custom_scalar
-    from tensorboard.plugins.hparams import api as hparams
-
-    from rethink_tf.training.recording.tensorboard import storage
-
     with files.storage(folder):
         if folder.exists():
             shutil.rmtree(folder)
+        with EventFile(folder) as events:
+            events.add(_layout())
+            events.add(_columns(runs))
+        for name, levels in families(runs).items():
+            _write_family(folder / name, levels)
 
-    def domain(values):
-        kinds = {type(value) for value in values}
-        return hparams.Discrete(values) if len(kinds) == 1 else None
 
+class EventFile:
+    """A file of TensorBoard events, written without TensorFlow, whose import takes 600 MB."""
+
+    def __init__(self, folder: Path):
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"events.out.tfevents.{int(time.time()):010d}.rethink_tf.{os.getpid()}"
+        self._file = open(folder / name, "wb")
+        self._records = RecordWriter(self._file)
+        self._add(file_version="brain.Event:2")
+
+    def __enter__(self) -> "EventFile":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._file.close()
+
+    def add(self, summary: Any, step: int = 0) -> None:
+        """Adds a summary, a TensorBoard protocol buffer."""
+        self._add(summary=summary, step=step)
+
+    def scalar(self, tag: str, value: float, step: int) -> None:
+        """Adds a point of a curve."""
+        self.add(scalar_pb(tag, value), step)
+
+    def _add(self, **content: Any) -> None:
+        event = event_pb2.Event(wall_time=time.time(), **content)
+        self._records.write(event.SerializeToString())
+
+
+def _layout() -> Any:
+    """The cards of Custom Scalars as a summary."""
     categories = [
         layout_pb2.Category(
             title=title,
@@ -121,43 +157,51 @@ def write(folder: Path, runs: list[Run]) -> None:
         )
         for title, cards in LAYOUT.items()
     ]
-    with storage(folder):
-        with tf.summary.create_file_writer(str(folder)).as_default(step=0):
-            layout = custom_scalar.pb(layout_pb2.Layout(category=categories))
-            tf.summary.experimental.write_raw_pb(layout.SerializeToString())
-            hparams.hparams_config(
-                hparams=[
-                    hparams.HParam(name, domain(values))
-                    for name, values in hyperparameters(runs).items()
-                ],
-                metrics=[
-                    hparams.Metric(tag, group=group or None, display_name=words)
-                    for (group, tag), words in METRICS.items()
-                ],
-            )
-        for name, levels in families(runs).items():
-            _write_family(tf, folder / name, levels)
+    layout = layout_pb2.Layout(category=categories)
+    summary = summary_pb2.Summary()
+    # Not `custom_scalar.summary.pb`, which imports TensorFlow.
+    summary.value.add(
+        tag=custom_scalars.CONFIG_SUMMARY_TAG,
+        metadata=custom_scalars.create_summary_metadata(),
+        tensor=tensor_util.make_tensor_proto(layout.SerializeToString()),
+    )
+    return summary
 
 
-def _write_family(tf, folder: Path, levels: dict[float, list[Run]]) -> None:
+def _columns(runs: list[Run]) -> Any:
+    """The columns of the HParams table as a summary."""
+
+    def domain(values):
+        types = {type(value) for value in values}
+        return hparams.Discrete(values) if len(types) == 1 else None
+
+    return hparams.hparams_config_pb(
+        hparams=[
+            hparams.HParam(name, domain(values)) for name, values in hyperparameters(runs).items()
+        ],
+        metrics=[
+            hparams.Metric(tag, group=group or None, display_name=title)
+            for (group, tag), title in METRICS.items()
+        ],
+    )
+
+
+def _write_family(folder: Path, levels: dict[float, list[Run]]) -> None:
     """The curves of one family, by epoch and by corruption."""
-    ends = {name: tf.summary.create_file_writer(str(folder / name)) for name in ("train", "test")}
     for corrupt, runs in levels.items():
-        histories = [run.history() for run in runs]
-        with tf.summary.create_file_writer(str(folder / f"p={corrupt:g}")).as_default():
+        with EventFile(folder / f"p={corrupt:g}") as events:
             for tag, key in BY_EPOCH.items():
-                for epoch, value, _, _ in derived.band([derived.points(h, key) for h in histories]):
-                    tf.summary.scalar(tag, value, step=epoch)
-        for name, writer in ends.items():
-            with writer.as_default(step=round(100 * corrupt)):
-                losses = _last(runs, f"{name}_loss")
-                if losses:
-                    tf.summary.scalar("loss_by_corruption", derived.mean(losses))
-                accuracies = _last(runs, f"{name}_accuracy")
-                if accuracies:
-                    tf.summary.scalar("error_by_corruption", 1 - derived.mean(accuracies))
-    for writer in ends.values():
-        writer.close()
+                curves = [derived.points(run.history(), key) for run in runs]
+                for epoch, value, _, _ in derived.band(curves):
+                    events.scalar(tag, value, round(epoch))
+    for part in ("train", "test"):
+        with EventFile(folder / part) as events:
+            for corrupt, runs in levels.items():
+                step = round(100 * corrupt)
+                if losses := _last(runs, f"{part}_loss"):
+                    events.scalar("loss_by_corruption", derived.mean(losses), step)
+                if accuracies := _last(runs, f"{part}_accuracy"):
+                    events.scalar("error_by_corruption", 1 - derived.mean(accuracies), step)
 
 
 def _last(runs: list[Run], key: str) -> list[float]:

@@ -1,6 +1,7 @@
 """What a run was, in words: its network, data, corruption and seed."""
 
 from pathlib import Path
+from typing import Any
 
 from rethink_tf.config.fields import from_stored
 from rethink_tf.config.run_config import RunConfig
@@ -39,6 +40,11 @@ def labels_in_words(config: RunConfig, noisy: bool) -> list[str]:
         return ["labels from a file"]
     kind = "" if config.label_noise == "uniform" else f", {config.label_noise}"
     return [f"labels at p = {config.corrupt:g}{kind}"]
+
+
+def shown_value(name: str, value: Any) -> Any:
+    """A field's value as a hyperparameter of TensorBoard, where null cannot be shown."""
+    return value if value is not None else "all" if name == "examples" else "none"
 
 
 def stored_config(run_dir: Path) -> RunConfig | None:

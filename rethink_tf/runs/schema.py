@@ -213,6 +213,7 @@ LATER_NUMBERS = (
     "train_examples",
     "test_examples",
 )
+_ALL_NUMBERS = tuple((key, key.endswith("accuracy")) for key in (*NUMBERS, *LATER_NUMBERS))
 # The key of a summary that holds the digests; the key and value of config.json that say that the
 # summary will have them.
 DIGESTS = "sha256"
@@ -233,11 +234,13 @@ def _is_number(value: Any) -> bool:
 
 def check_numbers(path: Path, values: dict[str, Any]) -> None:
     """Refuses figures that are no finite number nor null, and accuracies that are no fraction."""
-    for key in (*NUMBERS, *LATER_NUMBERS):
+    for key, is_fraction in _ALL_NUMBERS:
         value = values.get(key)
-        expected = "a number" if value is not None and not _is_number(value) else ""
-        if not expected and value is not None and key.endswith("accuracy"):
-            expected = "" if 0 <= value <= 1 else "a fraction from 0 to 1"
+        if value is None:
+            continue
+        expected = "" if _is_number(value) else "a number"
+        if not expected and is_fraction and not 0 <= value <= 1:
+            expected = "a fraction from 0 to 1"
         if expected:
             raise StorageError(
                 f"{path}: damaged: expected {expected} in {key}, found {value!s:.40}; delete the "

@@ -99,6 +99,9 @@ def parse(content: bytes | str) -> Any:
         value = json.loads(content)
     except RecursionError:
         raise ValueError("nested too deep") from None
+    opening = "{[" if isinstance(content, str) else (b"{", b"[")
+    if sum(content.count(sign) for sign in opening) < DEEPEST:  # type: ignore[arg-type]
+        return value  # as a line of a history: too few brackets to be deep
     level = [value]
     for _ in range(DEEPEST):
         level = [inner for v in level for inner in _parts(v)]

@@ -1,10 +1,42 @@
 "use strict";
 const DATA = JSON.parse(document.getElementById("data").textContent);
-const RUNS = DATA.runs;
+const COLUMNS = DATA.columns.filter((column) => !DATA.hidden.includes(column.key));
+const RUNS = unpacked(DATA.runs);
 const BY_ID = new Map(RUNS.map((run) => [run.id, run]));
+const PAGE = 500;  // rows that are made at once
+let histories = null, most = PAGE;
 const table = document.getElementById("runs");
 const SVG = "http://www.w3.org/2000/svg";
 let sorted = { key: null, down: false };
+
+// One object a run, out of columns: the values, or the distinct ones and their places.
+function unpacked(columns) {
+  const runs = [];
+  for (const [key, column] of Object.entries(columns)) {
+    const values = Array.isArray(column) ? column : column.at.map((place) => column.of[place]);
+    values.forEach((value, place) => {
+      const run = runs[place] = runs[place] || { facts: {} };
+      if (!key.startsWith("facts.")) run[key] = value;
+      else if (value !== null) run.facts[key.slice(6)] = value;
+    });
+  }
+  for (const run of runs) {
+    const parts = DATA.columns.filter((column) => column.kind === "text" || column.key === "examples");
+    run.text = parts.map((column) => run[column.key] || "").join(" ").toLowerCase();
+  }
+  return runs;
+}
+
+// The histories of all runs are unpacked when the first one is looked at.
+async function historyOf(id) {
+  if (!histories) {
+    const packed = atob(document.getElementById("histories").textContent);
+    const bytes = Uint8Array.from(packed, (letter) => letter.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    histories = await new Response(stream).json();
+  }
+  return histories[id];
+}
 
 function shown(column, value) {
   if (value === null || value === undefined || value === "") return "–";
@@ -42,9 +74,9 @@ function fill() {
   const rows = filtered();
   if (sorted.key) rows.sort(compare);
   const body = element("tbody");
-  for (const run of rows) {
+  for (const run of rows.slice(0, most)) {
     const line = element("tr");
-    for (const column of DATA.columns) {
+    for (const column of COLUMNS) {
       const numeric = column.kind !== "text";
       const cell = element("td", undefined, numeric ? "number" : "");
       if (column.key === "id") {
@@ -61,11 +93,14 @@ function fill() {
   }
   table.tBodies[0].replaceWith(body);
   document.getElementById("count").textContent = rows.length + " of " + RUNS.length + " runs";
+  const more = document.getElementById("more"), left = rows.length - most;
+  more.hidden = left <= 0;
+  more.textContent = "Show " + Math.min(left, PAGE) + " more";
 }
 
 function head() {
   const line = element("tr");
-  for (const column of DATA.columns) {
+  for (const column of COLUMNS) {
     const cell = element("th", undefined, column.kind === "text" ? "" : "number");
     const button = element("button", column.title);
     button.type = "button";
@@ -130,38 +165,111 @@ function chart(title, unit, curves, epochs, top) {
   return svg;
 }
 
-function panel(run) {
+async function panel(run) {
   const place = document.getElementById("panel");
   place.replaceChildren();
   place.hidden = !run;
   if (!run) return;
   place.append(element("h3", run.id));
   const facts = element("dl");
-  for (const [name, value] of Object.entries(run.facts)) {
+  const known = DATA.columns.filter((column) => !["id", "experiment"].includes(column.key))
+    .filter((column) => ![null, undefined, ""].includes(run[column.key]))
+    .map((column) => [column.title, shown(column, run[column.key])]);
+  for (const [name, value] of [...known, ...Object.entries(run.facts)]) {
     const pair = element("div");
     pair.append(element("dt", name), element("dd", String(value)));
     facts.append(pair);
   }
   place.append(facts);
-  const both = element("div");
+  const history = await historyOf(run.id), both = element("div");
   both.id = "curves";
-  if (run.curves) {
-    for (const one of DATA.charts) {
-      const curves = one.curves.filter(([key]) => run.curves[key])
-        .map(([key, title, colour]) => ({ title, colour, values: run.curves[key].map((v) => v === null ? null : v * one.factor) }));
-      const made = chart(one.title, one.unit, curves, run.curves.epoch, one.top);
-      if (made) both.append(made);
-    }
+  for (const one of history ? DATA.charts : []) {
+    const curves = one.curves.filter(([key]) => history[key])
+      .map(([key, title, colour]) => ({ title, colour, values: history[key].map((v) => v === null ? null : v * one.factor) }));
+    const made = chart(one.title, one.unit, curves, history.epoch, one.top);
+    if (!made) continue;
+    const numbers = [["epoch", ...curves.map((curve) => curve.title)],
+      ...history.epoch.map((epoch, i) => [epoch, ...curves.map((curve) => curve.values[i] ?? "")])];
+    made.prepend(drawn("metadata", {}, numbers.map((line) => line.map(quoted).join(",")).join("\n")));
+    const figure = element("figure");
+    figure.id = "figure-" + run.id + "-" + one.title.toLowerCase();
+    figure.append(made, element("figcaption"));
+    addTools(figure);
+    both.append(figure);
   }
-  place.append(both.childElementCount ? both : element("p", run.why || "No curves are kept of this run.", "note"));
+  place.append(both.childElementCount ? both : element("p", "It has no curves.", "note"));
   place.scrollIntoView({ block: "start" });
+}
+
+function quoted(value) {
+  const text = String(value);
+  return /[",\n]/.test(text) ? '"' + text.replaceAll('"', '""') + '"' : text;
+}
+
+// A drawing as a file of its own, in the colours of a light page, with its numbers as metadata.
+function standalone(svg) {
+  const copy = svg.cloneNode(true), light = document.styleSheets[0].cssRules[0].style;
+  const [, , wide, high] = copy.getAttribute("viewBox").split(" ");
+  copy.setAttribute("xmlns", SVG);
+  copy.setAttribute("width", wide);
+  copy.setAttribute("height", high);
+  copy.setAttribute("font-family", "DejaVu Sans, sans-serif");
+  const text = new XMLSerializer().serializeToString(copy);
+  return text.replace(/var\((--[\w-]+)\)/g, (_, name) => light.getPropertyValue(name).trim());
+}
+
+function save(name, kind, text) {
+  const link = element("a");
+  link.href = URL.createObjectURL(new Blob([text], { type: kind }));
+  link.download = name;
+  link.click();
+  URL.revokeObjectURL(link.href);
+}
+
+function addTools(figure) {
+  const tools = element("span", undefined, "tools"), name = figure.id.replace("figure-", "");
+  const svg = figure.querySelector("svg");
+  if (!svg) return;
+  const actions = {
+    "Enlarge": () => {
+      const large = document.getElementById("large"), close = element("button", "Close");
+      close.onclick = () => large.close();
+      large.replaceChildren(close, svg.cloneNode(true));
+      large.showModal();
+    },
+    "Save as SVG": () => save(name + ".svg", "image/svg+xml", standalone(svg)),
+    "Save its data": () => save(name + ".csv", "text/csv", svg.querySelector("metadata").textContent),
+  };
+  for (const [title, act] of Object.entries(actions)) {
+    const button = element("button", title);
+    button.type = "button";
+    button.onclick = act;
+    tools.append(button);
+  }
+  figure.querySelector("figcaption").append(tools);
 }
 
 function follow() {
   const id = decodeURIComponent(location.hash);
   panel(id.startsWith("#run-") ? BY_ID.get(id.slice(5)) : null);
+  const place = id.length > 1 && document.getElementById(id.slice(1));
+  const folded = place && place.closest("details");
+  if (folded) {
+    folded.open = true;
+    place.scrollIntoView();
+  }
 }
 
+for (const button of document.querySelectorAll(".fold button")) button.onclick = () => {
+  const rows = button.closest("tbody").nextElementSibling;
+  rows.hidden = !rows.hidden;
+  button.setAttribute("aria-expanded", String(!rows.hidden));
+};
+document.querySelectorAll("figure").forEach(addTools);
+document.getElementById("more").onclick = () => {
+  most += PAGE;
+  fill();
+};
 head();
 fill();
 for (const one of document.querySelectorAll(".filters input, .filters select")) one.oninput = fill;

@@ -44,13 +44,24 @@ PAPERS_CURVES = ("figure1a", "figure1b", "figure1c", "figure2a", "figure2b")
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """What a report says of an experiment."""
+    """What a report says of an experiment.
+
+    Attributes:
+        warnings: a line for each run that is left out or not exact.
+        missing: which runs are not there, and at which other scale some are.
+    """
 
     gathered: gather.Gathered
     caption: str
     tables: tuple[Table, ...]
     figures: tuple[Figure, ...]
-    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+    missing: tuple[str, ...]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Warnings and what is missing."""
+        return self.warnings + self.missing
 
     @property
     def name(self) -> str:
@@ -83,22 +94,23 @@ def build(
         name, collection, scale=scale, seeds=seeds, runs_dir=runs_dir, only=only
     )
     tables, figures = BUILDERS[name](gathered, threshold)
-    notes = gather.left_out_words(gathered) + gather.inexact_words(gathered)
+    warnings = gather.left_out_words(gathered) + gather.inexact_words(gathered)
+    missing: list[str] = []
     if gathered.why_none:
         caption = f"No run could be planned: {gathered.why_none}"
         tables = [table for table in tables if table.rows]
         figures = []
     else:
         caption = f"{gather.scale_words(gathered)} {gather.runs_words(gathered)}"
-        notes += _missing_words(gathered)
+        missing += _missing_words(gathered)
         if not any(run.source != MEASURED for run in gathered.runs):
-            notes += _other_scales(name, collection, scale, runs_dir, only)
+            missing += _other_scales(name, collection, scale, runs_dir, only)
     if not gathered.runs and name not in PAPERS_CURVES:
         figures = []
     tables = [dataclasses.replace(one, caption=caption, scale=scale) for one in tables]
     band = " Bands: one standard deviation over seeds." if _several_seeds(gathered) else ""
     figures = [dataclasses.replace(one, caption=caption + band) for one in figures]
-    return Section(gathered, caption, tuple(tables), tuple(figures), tuple(notes))
+    return Section(gathered, caption, tuple(tables), tuple(figures), tuple(warnings), tuple(missing))
 
 
 def _several_seeds(gathered: gather.Gathered) -> bool:

@@ -132,7 +132,8 @@ def figure1b(gathered: Gathered, first: float):
             drawing.draw_series(axes, series[threshold], empty="" if words else "no run yet")
             drawing.label_axes(axes, "Label corruption p", "Relative time", threshold.words)
             top = max(2.1, axes.get_ylim()[1])
-            axes.set_ylim(0.9, 0.9 + (top - 0.9) * (1.25 if words else 1))  # above the curves
+            room = 0.09 * (words.count("\n") + 1) if words else 0  # above the curves
+            axes.set_ylim(0.9, 0.9 + (top - 0.9) / (1 - room))
             axes.set_xlim(-0.02, 1.02)
             axes.set_xticks((0, 0.2, 0.4, 0.6, 0.8, 1), ("0", ".2", ".4", ".6", ".8", "1"))
             if words:

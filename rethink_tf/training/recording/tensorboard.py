@@ -11,6 +11,7 @@ import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
 from rethink_tf.errors import StorageError
+from rethink_tf.runs.description import shown_value
 
 # tag: the keys of history.jsonl drawn in that chart, by the writer (curve) they belong to.
 CHARTS = {
@@ -40,11 +41,6 @@ def storage(folder: Path | None) -> Iterator[Any]:
         words = re.sub(r"\{\{.*?\}\} ?| ?\[Op:.*", "", str(error)).strip()
         why = words.partition("\n")[0].removeprefix(f"{folder}/")
         raise StorageError(f"{folder}: {why}; nothing finished was lost") from None
-
-
-def shown_value(name: str, value: Any) -> Any:
-    """A field's value as a hyperparameter, where null cannot be shown."""
-    return value if value is not None else "all" if name == "examples" else "none"
 
 
 class TensorBoardLog:
