@@ -167,9 +167,7 @@ def heading(runs: Collection, asked: Flags, folder: str) -> str:
     return f"{'; '.join(words)}."
 
 
-def _write(
-    out: Path, made: list[sections.Section], runs: Collection, top: str, shown: str
-) -> None:
+def _write(out: Path, made: list[sections.Section], runs: Collection, top: str, shown: str) -> None:
     """All files of a report; `top` is its heading, `shown` that of the page."""
     with files.storage(out):
         out.mkdir(parents=True, exist_ok=True)

@@ -198,18 +198,20 @@ def _plan(
     asked = (f"--flagfile={_shown(path)}", *point)
     wanted = _parsed(asked)
     scaled = {**_scaled(found, scale, path.stem, wanted.model), **changes}
-    wanted = dataclasses.replace(wanted, seed=seed, **scaled)
     argv = asked + _scale_flags(scaled) + ((f"--seed={seed}",) if seed else ())
     kept = _epochs_to_keep(found.children).get(path) if found.children else None
     if kept:
         argv += (f"--keep_epochs={kept}",)
     parent, waits = _parent(wanted.init_from, seed, scale, runs_dir), None
-    if parent is not None:
+    if parent is None:
+        resolved = dataclasses.replace(_resolved(asked, tuple(scaled.items())), seed=seed)
+    else:
+        wanted = dataclasses.replace(wanted, seed=seed, **scaled)
         argv += (f"--init_from={parent.run_id}",)
         wanted, waits = pretrained.adopt_later(
             wanted, parent.config, runs_dir / present(parent.run_id, "the run id of a parent")
         )
-    resolved = _resolved(wanted)
+        resolved = run_config.resolve(wanted)
     run_id = run_config.run_id(resolved) if waits is None else None
     return Planned(
         **common,
@@ -227,13 +229,10 @@ def _shown(path: Path) -> str:
     return str(path.relative_to(ROOT) if Path.cwd() == ROOT else path)
 
 
-def _resolved(wanted: run_config.RunConfig) -> run_config.RunConfig:
-    """As `run_config.resolve`, which nothing but the seed is asked of again for another seed."""
-    first = _resolved_first(dataclasses.replace(wanted, seed=0))
-    return dataclasses.replace(first, seed=wanted.seed)
-
-
-_resolved_first = functools.lru_cache(maxsize=4096)(run_config.resolve)
+@functools.lru_cache(maxsize=4096)
+def _resolved(argv: tuple[str, ...], changes: tuple[tuple[str, Any], ...]) -> run_config.RunConfig:
+    """A row at a scale, resolved; seeds differ in nothing else."""
+    return run_config.resolve(dataclasses.replace(_parsed(argv), seed=0, **dict(changes)))
 
 
 @functools.cache

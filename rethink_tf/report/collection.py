@@ -222,8 +222,14 @@ def as_run(
     machine: dict[str, Any],
     place: Path | None = None,
     before_seals: bool = False,
+    config: configuration.RunConfig | None = None,
 ) -> Run:
     """A Run of a summary, its configuration checked against its id.
+
+    Args:
+        path: of the file, for messages.
+        summary, source, lines, machine, place, before_seals: see `Run`.
+        config: where it was checked already.
 
     Raises:
         StorageError: names `path`: the configuration is missing, damaged or another run's.
@@ -234,6 +240,16 @@ def as_run(
     if "model" not in stored:
         plain_summaries.check(path, run_id, summary)
         return Run(run_id, stored, summary, source, lines, machine, place, before_seals)
+    if config is None:
+        config = _checked_config(path, run_id, stored)
+    epochs, wanted = summary.get("epochs"), config.epochs
+    whole = epochs == wanted or config.stop_at_train_accuracy is not None
+    if summary["status"] == results.DONE and not whole:
+        raise StorageError(f"{path}: damaged: expected all {wanted} epochs, found {epochs}")
+    return Run(run_id, config, summary, source, lines, machine, place, before_seals)
+
+
+def _checked_config(path: Path, run_id: str, stored: dict[str, Any]) -> configuration.RunConfig:
     try:
         config = from_stored(configuration.RunConfig, stored)
         known = configuration.run_id(config)
@@ -244,11 +260,7 @@ def as_run(
             f"{path}: its settings are those of {known}, not of {run_id}: damaged, or written by "
             "another version"
         )
-    epochs, wanted = summary.get("epochs"), config.epochs
-    whole = epochs == wanted or config.stop_at_train_accuracy is not None
-    if summary["status"] == results.DONE and not whole:
-        raise StorageError(f"{path}: damaged: expected all {wanted} epochs, found {epochs}")
-    return Run(run_id, config, summary, source, lines, machine, place, before_seals)
+    return config
 
 
 def _machine(record: dict[str, Any]) -> dict[str, Any]:
@@ -273,6 +285,7 @@ def read_folder(folder: Path) -> Run | None:
         _machine(found.record),
         folder,
         agreement.before_seals(found.summary),
+        found.config,
     )
 
 

@@ -149,7 +149,9 @@ def data(figure) -> str:
     for axes in figure.axes:
         curves: list = list(_recorded.get(axes, ()))
         if not curves:
-            curves = [(_name(line), list(zip(*line.get_data(), strict=True))) for line in axes.lines]
+            curves = [
+                (_name(line), list(zip(*line.get_data(), strict=True))) for line in axes.lines
+            ]
         for curve, points in curves:
             for point in points:
                 numbers = [f"{v:.6g}" if isinstance(v, float) else v for v in point]

@@ -87,13 +87,16 @@ class Gathered:
 
     @property
     def missing(self) -> list[str]:
-        """The runs that are not there, in words."""
-        lines = []
+        """The runs that are not there, those that have begun first, with how far they are."""
+        begun, not_begun = [], []
         for row in self.found:
             for seed in row.missing:
-                begun = f" ({row.progress[seed]})" if seed in row.progress else ""
-                lines.append(f"{label(row.plan)} seed {seed}{begun}")
-        return lines
+                name = f"{label(row.plan)} seed {seed}"
+                if seed in row.progress:
+                    begun.append(f"{name} ({row.progress[seed]})")
+                else:
+                    not_begun.append(name)
+        return begun + not_begun
 
 
 def counted_statuses(runs: Iterable[Run]) -> str:

@@ -3,7 +3,7 @@
 import math
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Union, overload
+from typing import Any, overload
 
 EPOCH, TIMING = "epoch", "timing"
 Line = dict[str, Any]
@@ -42,7 +42,7 @@ class History(Sequence[Line]):
     def __getitem__(self, place: int) -> Line: ...
     @overload
     def __getitem__(self, place: slice) -> list[Line]: ...
-    def __getitem__(self, place: Union[int, slice]) -> Union[Line, list[Line]]:
+    def __getitem__(self, place: int | slice) -> Line | list[Line]:
         if isinstance(place, slice):
             return [self[number] for number in range(*place.indices(self._count))]
         if not -self._count <= place < self._count:
@@ -62,16 +62,16 @@ class _Constant:
         self.value = value
 
 
-def _packed(values: list[Any]) -> Union[array, _Constant, Sequence[Any]]:
+def _packed(values: list[Any]) -> array | _Constant | Sequence[Any]:
     """A column in its smallest form that gives back the same values."""
-    first = values[0]
-    if all(type(value) is type(first) and value == first for value in values):
-        return _Constant(first)
+    types = set(map(type, values))
+    if len(types) == 1 and values.count(values[0]) == len(values):
+        return _Constant(values[0])
     counted = range(1, len(values) + 1)
-    if all(type(value) is int and value == n for value, n in zip(values, counted, strict=True)):
+    if types == {int} and values == list(counted):
         return counted
     # JSON has no NaN, so that it can stand for null.
-    if all(value is None or type(value) is float for value in values):
+    if types <= {float, type(None)}:
         return array("d", [math.nan if value is None else value for value in values])
     return values
 

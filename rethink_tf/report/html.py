@@ -39,7 +39,8 @@ def table_html(one: table.Table) -> str:
     """
     linked = any(row.run_ids for row in one.rows)
     parts = PARTS if len(table.heads(one)) <= MOST_COLUMNS else PARTS[:2]
-    measured, empty = [], []
+    measured: list[str] = []
+    empty: list[str] = []
     for row in one.rows:
         (measured if row.run_ids or not linked else empty).append(_row(one, row, parts, linked))
     columns = len(one.labels) + linked
@@ -94,8 +95,10 @@ def _row(one: table.Table, row: table.Row, parts: Sequence[str], linked: bool) -
 
 
 def _number(text: str) -> str:
-    """A cell that breaks, where it is too long, before its number of seeds alone."""
-    return _text(text.replace(" ", NBSP).replace(f"{NBSP}(", " ("))
+    """A cell that does not break within a number, its deviation and its number of seeds."""
+    for part in (" ± ", "n = ", f" {table.MARK}"):
+        text = text.replace(part, part.replace(" ", NBSP))
+    return _text(text)
 
 
 def _figure(figure: Figure, svg: str) -> str:
@@ -157,7 +160,7 @@ def _json(value: Any) -> str:
 def _compressed(value: Any) -> str:
     """JSON, compressed, as text: most curves are never looked at."""
     content = json.dumps(value, separators=(",", ":")).encode()
-    return base64.b64encode(gzip.compress(content, mtime=0)).decode()
+    return base64.b64encode(gzip.compress(content, 6, mtime=0)).decode()
 
 
 def _running(collection: Collection) -> str:
@@ -222,7 +225,7 @@ def page(
         '<span id="count" class="note"></span></div><div id="panel" hidden></div>'
         '<div class="scroll"><table id="runs"><thead></thead><tbody></tbody></table></div>'
         f'<button type="button" id="more" hidden></button></section>{_unmeasured(rest, svgs)}'
-        "<dialog id=\"large\"></dialog>"
+        '<dialog id="large"></dialog>'
         f'<script type="application/json" id="data">{_json(data)}</script>'
         f'<script type="text/plain" id="histories">{_compressed(listing.curves(collection))}'
         f"</script><script>{_file('page.js')}</script></body></html>\n"

@@ -139,7 +139,7 @@ def texts(table: Table) -> list[list["str | Link"]]:
 
 
 def cell_texts(table: Table, row: Row, quantity: str) -> list[str]:
-    """A quantity of a row as text: paper, ours and difference, or ours where there is no paper's."""
+    """A quantity of a row as text: paper, ours, difference; ours alone where the paper has none."""
     cell = row.cells.get(quantity, Cell())
     ours = cell.ours_text() + (f" {MARK}" if (row.marked or cell.marked) and cell.values else "")
     if table.compared(quantity):

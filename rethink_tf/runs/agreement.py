@@ -62,11 +62,13 @@ class Finished:
         summary: of summary.json.
         history: the lines of history.jsonl; empty of what is no training.
         record: of config.json.
+        config: the settings of a training, checked against the run id.
     """
 
     summary: dict[str, Any]
     history: list[dict[str, Any]]
     record: dict[str, Any]
+    config: configuration.RunConfig | None = None
 
 
 def read_summary(run_dir: Path | str, run_id: str | None = None) -> dict[str, Any] | None:
@@ -97,24 +99,25 @@ def _read(run_dir: Path, run_id: str | None) -> Finished | None:
         return None
     path = run_dir / results.SUMMARY
     records.check_finished(path, run_id if run_id is not None else summary.get("run_id"), summary)
-    record = results.read_config(run_dir)
+    digests: dict[str, str] = {}  # of the files that are read here
+    record = results.read_config(run_dir, digests)
     if record is None:
         raise _disagree(run_dir, results.CONFIG, "is not there")
     _check_facts(path, summary, record)
-    lines = []
+    lines, config = [], None
     training = "model" in summary["config"]
     if training == ("kind" in summary):
         raise _disagree(run_dir, results.SUMMARY, "its settings are not of its kind")
     if training:
-        _check_run_id(path, summary)
-        lines = results.read_history(run_dir)
+        config = _checked_config(path, summary)
+        lines = results.read_history(run_dir, digests)
         check_history(path, run_dir / results.HISTORY, summary, lines)
         _check_checkpoint(run_dir, summary, lines)
         if before_seals(summary):
             _check_examples(run_dir, summary, lines)
     # Last, since the others say in what the files differ.
-    _check_digests(run_dir, summary, record)
-    return Finished(summary, lines, record)
+    _check_digests(run_dir, summary, record, digests)
+    return Finished(summary, lines, record, config)
 
 
 def before_seals(summary: dict[str, Any]) -> bool:
@@ -176,8 +179,15 @@ def _differ(path: Path, other: str, key: str, here: Any, there: Any) -> Disagree
     )
 
 
-def _check_digests(run_dir: Path, summary: dict[str, Any], record: dict[str, Any]) -> None:
-    """Compares the files with the digests in the summary."""
+def _check_digests(
+    run_dir: Path, summary: dict[str, Any], record: dict[str, Any], read: dict[str, str]
+) -> None:
+    """Compares the files with the digests in the summary.
+
+    Args:
+        run_dir, summary, record: of the run.
+        read: digests of files that were read already, by name.
+    """
     if before_seals(summary):
         if records.FORMAT in record:  # of a version that writes them
             raise _disagree(run_dir, results.SUMMARY, "its digests are missing")
@@ -190,7 +200,9 @@ def _check_digests(run_dir: Path, summary: dict[str, Any], record: dict[str, Any
             run_dir, results.SUMMARY, "is not as it was written: its own digest is another"
         )
     for name, digest in digests.items():
-        if name != results.SUMMARY and results.file_digest(run_dir, name) != digest:
+        if name == results.SUMMARY:
+            continue
+        if (read.get(name) or results.file_digest(run_dir, name)) != digest:
             there = (run_dir / name).exists()
             what = f"is not the one that {results.SUMMARY} has the digest of"
             raise _disagree(run_dir, name, what if there else "is not there")
@@ -208,10 +220,11 @@ def _check_facts(path: Path, summary: dict[str, Any], record: dict[str, Any]) ->
             raise _differ(path, results.CONFIG, key, here, there)
 
 
-def _check_run_id(path: Path, summary: dict[str, Any]) -> None:
-    """Refuses settings that are another run's than the id's."""
+def _checked_config(path: Path, summary: dict[str, Any]) -> configuration.RunConfig:
+    """The settings of a training; refused where they are another run's than the id's."""
     try:
-        known = configuration.run_id(stored_config(summary))
+        config = stored_config(summary)
+        known = configuration.run_id(config)
     except (RequestError, TypeError, AttributeError) as error:
         raise DisagreementError(f"{path}: damaged: {error}") from None
     if known != summary["run_id"]:
@@ -219,6 +232,7 @@ def _check_run_id(path: Path, summary: dict[str, Any]) -> None:
             f"{path}: its settings are those of {known}, not of {summary['run_id']}: damaged, or "
             "written by another version"
         )
+    return config
 
 
 def stored_config(summary: dict[str, Any]) -> configuration.RunConfig:

@@ -199,10 +199,13 @@ def finish(
     return summary
 
 
-def read_config(run_dir: Path) -> dict[str, Any] | None:
-    """config.json, or None where there is none; StorageError where it is damaged."""
+def read_config(run_dir: Path, digests: dict[str, str] | None = None) -> dict[str, Any] | None:
+    """config.json, or None where there is none; StorageError where it is damaged.
+
+    `digests` takes its digest, as `files.read_json` says.
+    """
     path = Path(run_dir) / CONFIG
-    config = files.read_json(path)
+    config = files.read_json(path, digests)
     if config is not None and not isinstance(config.get("resumed", []), list):
         raise StorageError(f"{path}: damaged: expected a list in resumed; delete it")
     return config
@@ -217,8 +220,10 @@ def read_summary(run_dir: Path) -> dict[str, Any] | None:
     return summary
 
 
-def read_history(run_dir: Path) -> list[dict[str, Any]]:
+def read_history(run_dir: Path, digests: dict[str, str] | None = None) -> list[dict[str, Any]]:
     """The epochs of a run; a last line cut short by a crash is left out.
+
+    `digests` takes the digest of the file, as `files.read_json` says.
 
     Raises:
         StorageError: it cannot be read, or a line is not the object of its epoch.
@@ -230,6 +235,8 @@ def read_history(run_dir: Path) -> list[dict[str, Any]]:
         return []
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}") from None
+    if digests is not None:
+        digests[HISTORY] = hashlib.sha256(content).hexdigest()
     try:
         lines = [files.parse(line) for line in content.split(b"\n")[:-1]]
     except ValueError:

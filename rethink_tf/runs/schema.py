@@ -218,6 +218,7 @@ _ALL_NUMBERS = tuple((key, key.endswith("accuracy")) for key in (*NUMBERS, *LATE
 # summary will have them.
 DIGESTS = "sha256"
 FORMAT, WITH_DIGESTS = "record_format", 2
+_NUMERIC = frozenset((int, float))  # not bool, which is an int too
 LARGEST = 1e40  # single precision ends below; a whole number in JSON may have any length
 
 
@@ -229,7 +230,7 @@ def digest(value: Any) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) < LARGEST
+    return type(value) in _NUMERIC and -LARGEST < value < LARGEST
 
 
 def check_numbers(path: Path, values: dict[str, Any]) -> None:

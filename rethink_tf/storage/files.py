@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import json
 import math
 import os
@@ -69,14 +70,22 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
     write_atomically(path, (json.dumps(without_nan(value), indent=1) + "\n").encode())
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
+def read_json(path: Path, digests: dict[str, str] | None = None) -> dict[str, Any] | None:
     """The JSON object of a file; None where there is no file.
+
+    Args:
+        path: of the file.
+        digests: takes the SHA-256 of what was read by the file's name, so that whoever compares it
+            need not read the file again.
 
     Raises:
         StorageError: it cannot be read, or holds something else.
     """
     try:
-        value = parse(path.read_bytes())
+        content = path.read_bytes()
+        if digests is not None:
+            digests[path.name] = hashlib.sha256(content).hexdigest()
+        value = parse(content)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except ValueError:
@@ -99,9 +108,12 @@ def parse(content: bytes | str) -> Any:
         value = json.loads(content)
     except RecursionError:
         raise ValueError("nested too deep") from None
-    opening = "{[" if isinstance(content, str) else (b"{", b"[")
-    if sum(content.count(sign) for sign in opening) < DEEPEST:  # type: ignore[arg-type]
-        return value  # as a line of a history: too few brackets to be deep
+    if isinstance(content, str):
+        opened = content.count("{") + content.count("[")
+    else:
+        opened = content.count(b"{") + content.count(b"[")
+    if opened < DEEPEST:  # as in a line of a history
+        return value
     level = [value]
     for _ in range(DEEPEST):
         level = [inner for v in level for inner in _parts(v)]

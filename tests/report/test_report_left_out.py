@@ -11,6 +11,7 @@ from rethink_tf.cli import report as command
 from rethink_tf.cli.app import guarded
 from rethink_tf.config import paper
 from rethink_tf.experiments import plan as experiments
+from rethink_tf.report import listing
 from rethink_tf.report.collection import MOST_SEEDS, collect
 from rethink_tf.runs import results
 from rethink_tf.storage import lock as run_lock
@@ -22,7 +23,7 @@ MLP = paper.row_config(paper.TABLE1["mlp_1x512_random"])
 def report(tmp_path, capsys, monkeypatch, own_signals):
     """Runs the command without drawing; (exit code, stdout and stderr, report.md)."""
     monkeypatch.setattr("rethink_tf.report.drawing.files", lambda _: {})  # which take seconds
-    monkeypatch.setattr("rethink_tf.report.html.svg", lambda _: "")
+    monkeypatch.setattr("rethink_tf.report.drawing.svg", lambda _: "")
 
     def run(*argv):
         folders = [f"--runs_dir={tmp_path / 'runs'}", f"--out={tmp_path / 'out'}"]
@@ -230,10 +231,17 @@ def test_a_run_in_use_is_unfinished_and_said_to_be_in_training(report, tmp_path)
     with run_lock.locked(folder):
         _, _said, text = report("table1")
     assert "unfinished: 1." in text and "| 10.61 | – | – |" in text
+    assert "mlp_1x512_random seed 0 (3 of 70 epochs, in training now)" in text
     page = (tmp_path / "out" / "report.html").read_text()
-    assert '"why":"3 of 70 epochs, in training now"' in page
-    report("table1")
-    assert '"why":"3 of 70 epochs"' in (tmp_path / "out" / "report.html").read_text()
+    link = f'<a href="#run-{folder.name}">{folder.name}</a>'
+    assert f"In training now: {link} (3 of 70 epochs)" in page
+    (line,) = listing.listed(collect(tmp_path / "runs", []), {})
+    assert (line["status"], line["model"], line["epochs"]) == ("unfinished", "mlp_1x512", 3)
+    assert line["loss"] == lines(MLP)[2]["loss"], "as far as it has come"
+    assert listing.curves(collect(tmp_path / "runs", []))[folder.name]["epoch"] == [1, 2, 3]
+    _, _, text = report("table1")
+    assert "(3 of 70 epochs)" in text
+    assert "In training now" not in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_a_folder_that_cannot_be_written_is_read_all_the_same(report, tmp_path):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+from xml.etree import ElementTree
 
 import browser
 import numpy as np
@@ -78,7 +79,8 @@ def test_it_opens_without_a_request_or_a_complaint(opened, report):
     assert opened.value("document.title") == "rethink_tf: paper and ours"
     assert opened.requests == [report.as_uri()]
     assert opened.complaints == []
-    assert opened.value("document.querySelectorAll('#table-table1 tbody tr').length") == 19
+    rows = "document.querySelectorAll('#table-table1 tbody:not(.fold):not(.empty) tr').length"
+    assert opened.value(rows) == 6, "the rows that have runs"
     assert opened.value("document.getElementById('count').textContent") == "14 of 14 runs"
 
 
@@ -122,7 +124,7 @@ def test_it_filters(opened):
 @needs_browser
 def test_a_run_is_linked_to_its_curves(opened, report):
     opened.value("document.querySelector('#table-table1 a[href^=\"#run-mlp_3x512\"]').click()")
-    opened.wait("!document.getElementById('panel').hidden")
+    opened.wait("!!document.querySelector('#curves svg')")
     heading = opened.value("document.querySelector('#panel h3').textContent")
     assert opened.value("location.hash") == f"#run-{heading}"
     titles = (
@@ -139,11 +141,48 @@ def test_a_run_is_linked_to_its_curves(opened, report):
     path = opened.value("document.querySelector('#curves path').getAttribute('d')")
     assert path.count("L") == 69, "70 epochs"
     opened.value("location.hash = '#run-broken'")
-    opened.wait("document.querySelector('#panel h3').textContent === 'broken'")
+    opened.wait("!!document.querySelector('#panel > p')")
+    assert opened.value("document.querySelector('#panel h3').textContent") == "broken"
     text = opened.value("document.getElementById('panel').textContent")
     assert "expected JSON, found something else" in text
     assert opened.requests == [report.as_uri()]
     assert opened.complaints == []
+
+
+@needs_browser
+def test_rows_without_a_run_are_folded_and_unfold(opened):
+    hidden = "document.querySelector('#table-table1 tbody.empty').hidden"
+    button = "document.querySelector('#table-table1 .fold button')"
+    assert opened.value(f"{button}.textContent") == "13 rows without a run"
+    assert opened.value(hidden) is True
+    opened.value(f"{button}.click()")
+    assert opened.value(hidden) is False
+    assert opened.value(f"{button}.getAttribute('aria-expanded')") == "true"
+    opened.value(f"{button}.click()")
+    assert opened.value(hidden) is True
+
+
+@needs_browser
+def test_a_chart_is_enlarged_and_saved_with_its_data(opened):
+    opened.value("document.querySelector('#table-table1 a[href^=\"#run-mlp_3x512\"]').click()")
+    opened.wait("!!document.querySelector('#curves svg')")
+    opened.value("document.querySelector('#curves .tools button').click()")
+    assert opened.value("document.querySelectorAll('#large[open] svg').length") == 1
+    opened.value("document.querySelector('#large button').click()")
+    assert opened.value("document.querySelectorAll('#large[open]').length") == 0
+    text = opened.value("standalone(document.querySelector('#curves svg'))")
+    assert "var(--" not in text, "a file of its own knows no colours of the page"
+    root = ElementTree.fromstring(text)
+    numbers = root.find("{*}metadata").text.splitlines()
+    assert numbers[0] == 'epoch,"training, running",training,test' and len(numbers) == 71
+
+
+@needs_browser
+def test_no_table_is_wider_than_a_page_of_1200_pixels(opened):
+    opened.size(1200, 900)
+    opened.value("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    wide = "[...document.querySelectorAll('.scroll')].filter((e) => e.scrollWidth > e.clientWidth)"
+    assert opened.value(f"{wide}.map((e) => e.querySelector('table').id)") == []
 
 
 @needs_browser
@@ -162,6 +201,7 @@ def test_it_is_read_on_a_phone_in_light_and_dark(opened, dark):
 
 def test_the_page_holds_no_address_of_elsewhere(report):
     text = report.read_text()
+    assert str(report.parents[1]) not in text, "where it was made is nobody's business"
     assert "{</script><b>" not in text
     assert "default-src 'none'" in text
     for part in ('src="http', "@import", "url(http", "fetch("):

@@ -23,7 +23,7 @@ ROW = ("table1", "--rows=mlp_1x512_random")
 def report(tmp_path, monkeypatch):
     """Runs the command without drawing; report.md."""
     monkeypatch.setattr("rethink_tf.report.drawing.files", lambda _: {})
-    monkeypatch.setattr("rethink_tf.report.html.svg", lambda _: "")
+    monkeypatch.setattr("rethink_tf.report.drawing.svg", lambda _: "")
 
     def run(*argv):
         folders = [f"--runs_dir={tmp_path / 'runs'}", f"--out={tmp_path / 'out'}"]

@@ -182,6 +182,7 @@ async function panel(run) {
   }
   place.append(facts);
   const history = await historyOf(run.id), both = element("div");
+  if (!facts.isConnected) return;  // another run was chosen meanwhile
   both.id = "curves";
   for (const one of history ? DATA.charts : []) {
     const curves = one.curves.filter(([key]) => history[key])

@@ -110,7 +110,9 @@ def build(
     tables = [dataclasses.replace(one, caption=caption, scale=scale) for one in tables]
     band = " Bands: one standard deviation over seeds." if _several_seeds(gathered) else ""
     figures = [dataclasses.replace(one, caption=caption + band) for one in figures]
-    return Section(gathered, caption, tuple(tables), tuple(figures), tuple(warnings), tuple(missing))
+    return Section(
+        gathered, caption, tuple(tables), tuple(figures), tuple(warnings), tuple(missing)
+    )
 
 
 def _several_seeds(gathered: gather.Gathered) -> bool:
