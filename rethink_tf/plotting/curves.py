@@ -66,17 +66,24 @@ def learning_curves(
         used |= _draw_run(axes, lines, style)
         if not overlaid or len(runs) == 1:
             axes.set_title(textwrap.fill(name, 90 if overlaid else 44 - 6 * (across - 2)))
-    chances = {1 / k for k in num_classes if k}
     for number, k in enumerate(num_classes):
         if k and (not overlaid or number == num_classes.index(k)):
             axes = every[0 if overlaid else number]
             used["chance"] = axes.axhline(100 / k, color=GREY, linestyle="-.", linewidth=1)
     for number, axes in enumerate(kept):
         _finish_axes(axes, below=number + across >= len(kept), beside=number % across == 0)
-    percents = ", ".join(f"{100 * c:.3g}%" for c in sorted(chances))
+    _add_legends(figure, used, num_classes, [name for name, _ in runs] if overlaid else [])
+    return figure
+
+
+def _add_legends(figure, used: dict[str, Any], num_classes, overlaid: list[str]) -> None:
+    """The quantities above the axes; below them the runs that lie over each other."""
+    from matplotlib.lines import Line2D
+
     entries = {CURVES[key][0]: used[key] for key in CURVES if key in used}
     if "chance" in used:
-        entries[f"chance ({percents})"] = used["chance"]
+        chances = sorted({1 / classes for classes in num_classes if classes})
+        entries[f"chance ({', '.join(f'{100 * c:.3g}%' for c in chances)})"] = used["chance"]
     figure.legend(
         entries.values(),
         entries.keys(),
@@ -86,20 +93,15 @@ def learning_curves(
         title="Accuracy by epoch",
         title_fontproperties={"weight": "bold", "size": 12},
     )
-    if overlaid and len(runs) > 1:
-        from matplotlib.lines import Line2D
-
+    if len(overlaid) > 1:
+        styles = LINE_STYLES[: len(overlaid)]
         figure.legend(
-            [
-                Line2D([], [], color="#404040", linestyle=style, linewidth=1.8)
-                for style in LINE_STYLES[: len(runs)]
-            ],
-            [name for name, _ in runs],
+            [Line2D([], [], color="#404040", linestyle=style, linewidth=1.8) for style in styles],
+            overlaid,
             loc="outside lower center",
             frameon=False,
             handlelength=4,
         )
-    return figure
 
 
 def _draw_run(axes, lines, style) -> dict:

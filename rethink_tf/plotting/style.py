@@ -81,33 +81,19 @@ def sample_grid(
     """
     from matplotlib.figure import Figure
 
-    def name(label):
-        return str(label) if class_names is None else printable(class_names[label])[:LONGEST]
-
-    def words(given, row):
-        before, after = name(int(true[row])), name(int(given[row]))
-        return (before, False) if given[row] == true[row] else (f"{before} → {after}", True)
-
     left, label, side, foot = 0.62, 0.27, 1.27, 0.38
     cell = (WIDTH - left - 0.1) / len(columns)
     side = min(side, 0.94 * cell)
     head = 0.12 + 0.17 * max(t.count("\n") + 1 for t in columns) + (0.3 if title else 0)
     height = head + len(true) * (side + label) + foot
-    texts = [[words(given, row) for _, given in columns.values()] for row in range(len(true))]
-    longest = max(len(text) for row in texts for text, _ in row)
+    texts = [_label_texts(true, given, class_names) for _, given in columns.values()]
+    changed = [given != true for _, given in columns.values()]
+    longest = max(len(text) for column in texts for text in column)
     size = min(9.0, 0.94 * cell * 72 / (0.66 * longest))  # points; bold glyphs are 0.66 em wide
     figure = Figure(figsize=(WIDTH, height), dpi=DPI)
     if title:
-        figure.text(
-            0.5,
-            1 - 0.1 / height,
-            printable(title),
-            ha="center",
-            va="top",
-            size=12,
-            weight="bold",
-            parse_math=False,
-        )
+        look: dict = {"ha": "center", "va": "top", "size": 12, "weight": "bold"}
+        figure.text(0.5, 1 - 0.1 / height, printable(title), parse_math=False, **look)
     for row in range(len(true)):
         top = height - head - row * (side + label)
         if index is not None:
@@ -117,24 +103,44 @@ def sample_grid(
             x = left + column * cell + (cell - side) / 2
             box = (x / WIDTH, (top - label - side) / height, side / WIDTH, side / height)
             axes = figure.add_axes(box, xticks=(), yticks=())
-            axes.set_axis_off()
-            scale, black = (255, 0.0) if plain else (2 * RANGE, 0.5)
-            shown = np.clip(np.asarray(images[row], np.float32) / scale + black, 0, 1)
-            if shown.shape[-1] == 1:
-                shown = shown[..., 0].repeat(3).reshape(*shown.shape[:2], 3)
-            axes.imshow(shown, interpolation="nearest", aspect="auto")
-            text, changed = texts[row][column]
-            weight = "bold" if changed else "normal"
-            # With y given, matplotlib does not measure ticks that are not there.
-            # A class's name is no formula, whatever signs are in it.
-            axes.set_title(text, size=size, y=1.0, pad=5, weight=weight, parse_math=False)
-            if changed:
-                axes.title.set_bbox({"facecolor": ORANGE, "edgecolor": "none", "pad": 1.5})
+            _draw_image(axes, images[row], plain)
+            _write_label(axes, texts[column][row], size, changed=changed[column][row])
             if row == 0:
                 middle, y = (x + side / 2) / WIDTH, (top + 0.06) / height
                 figure.text(middle, y, heading, ha="center", va="bottom", size=10, weight="bold")
-    caption = (CAPTION_PLAIN if plain else CAPTION) + CHANGED * any(
-        changed for row in texts for _, changed in row
-    )
+    caption = CAPTION_PLAIN if plain else CAPTION
+    caption += CHANGED if np.any(changed) else ""
     figure.text(0.5, 0.12 / height, caption, ha="center", va="bottom", size=8.5, color="#404040")
     return figure
+
+
+def _label_texts(true: np.ndarray, given: np.ndarray, class_names: Sequence[str] | None):
+    """The label of each example; of a changed one the true and the given."""
+
+    def name(label):
+        return str(label) if class_names is None else printable(class_names[label])[:LONGEST]
+
+    return [
+        name(int(after)) if before == after else f"{name(int(before))} → {name(int(after))}"
+        for before, after in zip(true, given, strict=True)
+    ]
+
+
+def _draw_image(axes, image: np.ndarray, plain: bool) -> None:
+    """An image [H, W, C]; `plain` is as of `sample_grid`."""
+    axes.set_axis_off()
+    scale, black = (255, 0.0) if plain else (2 * RANGE, 0.5)
+    shown = np.clip(np.asarray(image, np.float32) / scale + black, 0, 1)
+    if shown.shape[-1] == 1:
+        shown = shown[..., 0].repeat(3).reshape(*shown.shape[:2], 3)
+    axes.imshow(shown, interpolation="nearest", aspect="auto")
+
+
+def _write_label(axes, text: str, size: float, *, changed: bool) -> None:
+    """The label above an image, boxed where it was changed."""
+    # With y given, matplotlib does not measure ticks that are not there.
+    # A class's name is no formula, whatever signs are in it.
+    weight = "bold" if changed else "normal"
+    axes.set_title(text, size=size, y=1.0, pad=5, weight=weight, parse_math=False)
+    if changed:
+        axes.title.set_bbox({"facecolor": ORANGE, "edgecolor": "none", "pad": 1.5})

@@ -70,8 +70,8 @@ CHARTS: tuple[dict[str, Any], ...] = (
         "top": 100,
         "curves": [
             ["clean_accuracy", "training, clean", 0],
-            ["corrupted_accuracy", "corrupted, as given", 1],
-            ["corrupted_original_accuracy", "corrupted, original", 3],
+            ["corrupted_accuracy", "noisy, labels as given", 1],
+            ["corrupted_original_accuracy", "noisy, true labels", 3],
             ["test_accuracy", "test", 2],
             ["accuracy", "training, running", 6],
         ],

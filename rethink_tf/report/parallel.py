@@ -26,8 +26,7 @@ def mapped(
     """
     global _inherited
     workers = min(environment.cores(), len(values))
-    # Threads do not survive a fork, and TensorFlow has many.
-    if len(values) < at_least or workers < 2 or "tensorflow" in sys.modules:
+    if len(values) < at_least or workers < 2 or not _may_fork():
         yield from map(function, values)
         return
     _inherited = function, values
@@ -40,6 +39,11 @@ def mapped(
     finally:
         pool.shutdown(cancel_futures=True)
         _inherited = None
+
+
+def _may_fork() -> bool:
+    """Whether a fork of this process works: TensorFlow has threads, which do not survive one."""
+    return "tensorflow" not in sys.modules
 
 
 def _leave_signals() -> None:

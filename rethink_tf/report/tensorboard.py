@@ -13,14 +13,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tensorboard.compat.proto import event_pb2, summary_pb2
-from tensorboard.plugins.custom_scalar import layout_pb2
-from tensorboard.plugins.custom_scalar import metadata as custom_scalars
-from tensorboard.plugins.hparams import summary_v2 as hparams  # its `api` imports TensorFlow
-from tensorboard.plugins.scalar.summary_v2 import scalar_pb
-from tensorboard.summary.writer.record_writer import RecordWriter
-from tensorboard.util import tensor_util
-
 from rethink_tf.config.run_config import FIELDS, RunConfig
 from rethink_tf.report import derived
 from rethink_tf.report.collection import Collection, Run
@@ -118,6 +110,8 @@ class EventFile:
     """A file of TensorBoard events, written without TensorFlow, whose import takes 600 MB."""
 
     def __init__(self, folder: Path):
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
         folder.mkdir(parents=True, exist_ok=True)
         name = f"events.out.tfevents.{int(time.time()):010d}.rethink_tf.{os.getpid()}"
         self._file = open(folder / name, "wb")
@@ -136,15 +130,23 @@ class EventFile:
 
     def scalar(self, tag: str, value: float, step: int) -> None:
         """Adds a point of a curve."""
+        from tensorboard.plugins.scalar.summary_v2 import scalar_pb
+
         self.add(scalar_pb(tag, value), step)
 
     def _add(self, **content: Any) -> None:
+        from tensorboard.compat.proto import event_pb2
+
         event = event_pb2.Event(wall_time=time.time(), **content)
         self._records.write(event.SerializeToString())
 
 
 def _layout() -> Any:
     """The cards of Custom Scalars as a summary."""
+    from tensorboard.compat.proto import summary_pb2
+    from tensorboard.plugins.custom_scalar import layout_pb2, metadata
+    from tensorboard.util import tensor_util
+
     categories = [
         layout_pb2.Category(
             title=title,
@@ -161,8 +163,8 @@ def _layout() -> Any:
     summary = summary_pb2.Summary()
     # Not `custom_scalar.summary.pb`, which imports TensorFlow.
     summary.value.add(
-        tag=custom_scalars.CONFIG_SUMMARY_TAG,
-        metadata=custom_scalars.create_summary_metadata(),
+        tag=metadata.CONFIG_SUMMARY_TAG,
+        metadata=metadata.create_summary_metadata(),
         tensor=tensor_util.make_tensor_proto(layout.SerializeToString()),
     )
     return summary
@@ -170,6 +172,7 @@ def _layout() -> Any:
 
 def _columns(runs: list[Run]) -> Any:
     """The columns of the HParams table as a summary."""
+    from tensorboard.plugins.hparams import summary_v2 as hparams  # its `api` imports TensorFlow
 
     def domain(values):
         types = {type(value) for value in values}

@@ -1,5 +1,7 @@
 """Figures 1a, 1b and 1c: learning curves, relative convergence time and test error."""
 
+import functools
+
 from rethink_tf.console import counted
 from rethink_tf.report import derived, drawing
 from rethink_tf.report.drawing import Figure, Series
@@ -124,24 +126,6 @@ def figure1b(gathered: Gathered, first: float):
             cells = {t.words: _relative(found, times[t][p], based) for t in shown[1:]}
             rest.append(row(labels, cells, found))
 
-    def draw():
-        figure, every = drawing.axes_grid(2, -(-len(shown) // 2), 6.0)
-        for axes, threshold in zip(every, shown, strict=False):
-            parts = (line for why, of in missed[threshold].items() for line in (f"{why}:", *of))
-            words = "\n".join(parts)
-            drawing.draw_series(axes, series[threshold], empty="" if words else "no run yet")
-            drawing.label_axes(axes, "Label corruption p", "Relative time", threshold.words)
-            top = max(2.1, axes.get_ylim()[1])
-            room = 0.09 * (words.count("\n") + 1) if words else 0  # above the curves
-            axes.set_ylim(0.9, 0.9 + (top - 0.9) / (1 - room))
-            axes.set_xlim(-0.02, 1.02)
-            axes.set_xticks((0, 0.2, 0.4, 0.6, 0.8, 1), ("0", ".2", ".4", ".6", ".8", "1"))
-            if words:
-                drawing.note(axes, words)
-        drawing.remove_rest(every, len(shown))
-        drawing.legend(figure, [one for found in series.values() for one in found], ncols=4)
-        return figure
-
     labels = ("model", "p")
     notes = (
         "Relative to the mean epoch of true labels (p = 0) at the same threshold; the paper states "
@@ -153,7 +137,31 @@ def figure1b(gathered: Gathered, first: float):
         Table("figure1b_thresholds", "Relative time at other thresholds", labels, tuple(rest)),
     ]
     title = "Figure 1b: relative convergence time against label corruption"
+    draw = functools.partial(_draw_relative_times, series, missed)
     return tables, [Figure("figure1b", title, "", draw)]
+
+
+def _draw_relative_times(
+    series: dict[derived.Threshold, list[Series]],
+    missed: dict[derived.Threshold, dict[str, list[str]]],
+):
+    """A panel for each threshold, with a note on the runs that it cannot show."""
+    figure, every = drawing.axes_grid(2, -(-len(series) // 2), 6.0)
+    for axes, threshold in zip(every, series, strict=False):
+        reasons = missed[threshold].items()
+        note = "\n".join(line for why, runs in reasons for line in (f"{why}:", *runs))
+        drawing.draw_series(axes, series[threshold], empty="" if note else "no run yet")
+        drawing.label_axes(axes, "Label corruption p", "Relative time", threshold.words)
+        top = max(2.1, axes.get_ylim()[1])
+        room = 0.09 * (note.count("\n") + 1) if note else 0  # above the curves
+        axes.set_ylim(0.9, 0.9 + (top - 0.9) / (1 - room))
+        axes.set_xlim(-0.02, 1.02)
+        axes.set_xticks((0, 0.2, 0.4, 0.6, 0.8, 1), ("0", ".2", ".4", ".6", ".8", "1"))
+        if note:
+            drawing.note(axes, note)
+    drawing.remove_rest(every, len(series))
+    drawing.legend(figure, [one for panel in series.values() for one in panel], ncols=4)
+    return figure
 
 
 NO_BASE = "no run at p = 0"
