@@ -26,13 +26,13 @@ def main(argv: list[str]) -> int:
 
 def _write(parsed: Parsed) -> int:
     asked = parsed[Options]
-    found = collect(asked.runs_dir, [])
-    runs = [run for run in tensorboard.trained(found) if found.readable(run)]
-    for run in found.runs:
+    collection = collect(asked.runs_dir, [])
+    runs = [run for run in tensorboard.trained(collection) if collection.readable(run)]
+    for run in collection.runs:
         if run.status != results.DONE:
             why = printable(run.summary["reason"])
             console.say(f"left out: {run.run_id} is {run.status}: {why}")
-    for name, why in found.broken.items():
+    for name, why in collection.broken.items():
         console.say(f"left out: {printable(name)} cannot be read: {printable(why)}")
     if not runs:
         raise RequestError(f"--runs_dir={asked.runs_dir}: expected finished runs, found none")
@@ -41,7 +41,7 @@ def _write(parsed: Parsed) -> int:
     count = console.counted(len(runs), "run")
     if old := sum(agreement.before_seals(run.summary) for run in runs):
         count += f", {old} of them {agreement.BEFORE_SEALS}"
-    if found.broken:
-        count += f", {len(found.broken)} cannot be read"
+    if collection.broken:
+        count += f", {len(collection.broken)} cannot be read"
     console.say(f"{folder}: {count}; tensorboard --logdir {asked.runs_dir}")
     return ExitCode.DONE

@@ -14,11 +14,11 @@ def _bare(axes) -> None:
 
 
 @own_style()
-def descent(found: dict[str, Any]):
+def descent(result: dict[str, Any]):
     """Distance to the pseudo-inverse solution, and training residual, against steps.
 
     Args:
-        found: what `theory.implicit.sgd` returned.
+        result: what `theory.implicit.sgd` returned.
 
     Returns:
         A matplotlib Figure.
@@ -32,8 +32,8 @@ def descent(found: dict[str, Any]):
         (left, "distance", "Distance to the least-norm solution, over its norm"),
         (right, "residual", "Training residual, over the norm of the labels"),
     ):
-        for place, (name, (colour, marker, words)) in enumerate(looks.items()):
-            curve = found[name]
+        for place, (name, (colour, marker, start)) in enumerate(looks.items()):
+            curve = result[name]
             axes.plot(
                 [max(step, 0.7) for step in curve["steps"]],  # the start, on a logarithmic axis
                 curve[key],
@@ -42,12 +42,12 @@ def descent(found: dict[str, Any]):
                 markevery=(3 * place, 6),
                 markersize=5 - place,
                 linestyle=("-", "--")[place],
-                label=words,
+                label=start,
             )
         axes.set(xscale="log", yscale="log", xlabel="Steps of SGD", title=title)
         _bare(axes)
     left.axhline(
-        found["limit"],
+        result["limit"],
         color=GREY,
         linestyle=":",
         linewidth=1.2,
@@ -55,8 +55,8 @@ def descent(found: dict[str, Any]):
     )
     left.legend(frameon=False, loc="lower left")
     figure.suptitle(
-        f"SGD on {found['examples']} images of {found['dimensions']:,} numbers, "
-        f"batches of {found['batch']}",
+        f"SGD on {result['examples']} images of {result['dimensions']:,} numbers, "
+        f"batches of {result['batch']}",
         weight="bold",
         size=12,
     )
@@ -64,19 +64,19 @@ def descent(found: dict[str, Any]):
 
 
 @own_style()
-def norms(found: dict[str, Any], exact_below: float):
+def norms(result: dict[str, Any], exact_below: float):
     """Norm of the least-norm solution against its test error, a point a preprocessing.
 
     Args:
-        found: what `theory.implicit.run` returned.
+        result: what `theory.implicit.run` returned.
 
     Returns:
         A matplotlib Figure. Choices that do not interpolate are left out, and said so.
     """
     from matplotlib.figure import Figure
 
-    exact = [choice for choice in found["choices"] if choice["residual"] < exact_below]
-    left_out = [choice["name"] for choice in found["choices"] if choice["residual"] >= exact_below]
+    exact = [choice for choice in result["choices"] if choice["residual"] < exact_below]
+    left_out = [choice["name"] for choice in result["choices"] if choice["residual"] >= exact_below]
     figure = Figure(figsize=(WIDTH, 5.6), dpi=DPI, layout="constrained")
     axes = figure.subplots()
     colours = (*COLOURS, GREY)
@@ -99,7 +99,7 @@ def norms(found: dict[str, Any], exact_below: float):
     _bare(axes)
     notes = ["All shown have training error 0"] if exact else []
     if len(exact) > 2:
-        notes.append(f"rank correlation {found['rank_correlation']:.2f}")
+        notes.append(f"rank correlation {result['rank_correlation']:.2f}")
     if left_out:
         notes.append(f"no interpolation with {', '.join(left_out)}")
     axes.set_title(textwrap.fill("; ".join(notes), 110), loc="left", size=9)
@@ -108,7 +108,7 @@ def norms(found: dict[str, Any], exact_below: float):
             loc="outside right center", frameon=False, title="Preprocessing (numbers an image)"
         )
     figure.suptitle(
-        f"Norm and test error of the least-norm solution for {found['choice_examples']:,} images",
+        f"Norm and test error of the least-norm solution for {result['choice_examples']:,} images",
         weight="bold",
         size=12,
     )
@@ -116,11 +116,11 @@ def norms(found: dict[str, Any], exact_below: float):
 
 
 @own_style()
-def precision(found: dict[str, Any]):
+def precision(result: dict[str, Any]):
     """The largest error of Theorem 1's network in float64 against n.
 
     Args:
-        found: what `theory.expressivity_runs.run` returned.
+        result: what `theory.expressivity_runs.run` returned.
 
     Returns:
         A matplotlib Figure.
@@ -133,17 +133,17 @@ def precision(found: dict[str, Any]):
         0.0: (BLUE, "o", "-", "random points, thresholds at the point before"),
         0.5: (RED, "s", "--", "random points, thresholds midway"),
     }
-    for place, (colour, marker, style, words) in looks.items():
-        points = [p for p in found["float64"]["points"] if p["place"] == place]
+    for place, (colour, marker, style, title) in looks.items():
+        points = [p for p in result["float64"]["points"] if p["place"] == place]
         axes.plot(
             [p["n"] for p in points],
             [max(p["residual"], 1e-17) for p in points],
             color=colour,
             marker=marker,
             linestyle=style,
-            label=words,
+            label=title,
         )
-    real = [fit for fit in found["fits"] if fit["depth"] == 2]
+    real = [fit for fit in result["fits"] if fit["depth"] == 2]
     axes.plot(
         [fit["n"] for fit in real],
         [max(fit["residual"], 1e-17) for fit in real],

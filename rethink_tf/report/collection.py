@@ -88,7 +88,7 @@ class Collection:
             if key := key_but_for_changes(run.config, run.run_id, run.source):
                 self._alike.setdefault((key, run.source), []).append(run)
 
-    def find(self, config: Any, run_id: str | None, source: str) -> Run | None:
+    def matching_run(self, config: Any, run_id: str | None, source: str) -> Run | None:
         """The run of a configuration, or one that differs in CHANGEABLE settings alone, or None.
 
         In the folder a known id is that run alone, so that none counts whose parent was another.
@@ -160,8 +160,8 @@ def part_of(run: Run) -> str:
     if info is None or not info.streamed or done is None or chosen:
         return ""
     lost = MOST_UNREADABLE * (info.num_train + info.num_test)
-    of = f"{done:,.0f} of {info.name}'s {info.num_train:,} training images"
-    return "" if done >= info.num_train - lost else of
+    part = f"{done:,.0f} of {info.name}'s {info.num_train:,} training images"
+    return "" if done >= info.num_train - lost else part
 
 
 def key_of(config: Any, run_id: str | None) -> str | None:
@@ -202,16 +202,16 @@ def _distance(config: configuration.RunConfig, run: Run) -> tuple:
     return precision != config.precision, every != config.eval_every, every, precision
 
 
-def changes_words(config: Any, run: Run) -> list[str]:
-    """In what a run differs from the configuration of its row, in words."""
+def differences(config: Any, run: Run) -> list[str]:
+    """In what a run differs from the configuration of its row: `evaluated every 10 epochs`."""
     if not isinstance(run.config, configuration.RunConfig):
         return []
-    words = []
+    texts = []
     if run.config.precision != config.precision:
-        words.append(run.config.precision)
+        texts.append(run.config.precision)
     if run.config.eval_every != config.eval_every:
-        words.append(f"evaluated every {counted(run.config.eval_every, 'epoch')}")
-    return words
+        texts.append(f"evaluated every {counted(run.config.eval_every, 'epoch')}")
+    return texts
 
 
 def as_run(
@@ -274,18 +274,18 @@ def read_folder(folder: Path) -> Run | None:
     Raises:
         StorageError: what is there is damaged, or another run's.
     """
-    found = agreement.read(folder, folder.resolve().name)
-    if found is None:
+    run = agreement.read(folder, folder.resolve().name)
+    if run is None:
         return None
     return as_run(
         folder / results.SUMMARY,
-        found.summary,
+        run.summary,
         OWN,
-        History(found.history),
-        _machine(found.record),
+        History(run.history),
+        _machine(run.record),
         folder,
-        agreement.before_seals(found.summary),
-        found.config,
+        agreement.before_seals(run.summary),
+        run.config,
     )
 
 

@@ -25,8 +25,8 @@ class Threshold:
     falling: bool
 
     @property
-    def words(self) -> str:
-        """The threshold in words."""
+    def title(self) -> str:
+        """The threshold as a title: `loss ≤ 0.05`."""
         name = "loss" if self.key == "loss" else "accuracy"
         return f"{name} {'≤' if self.falling else '≥'} {self.value:g}"
 
@@ -62,11 +62,11 @@ def reached(history: Sequence[dict[str, Any]], threshold: Threshold) -> int | No
 
 def best_so_far(values: Sequence[float | None]) -> list[float | None]:
     """The largest value up to each place: the paper's shaded cumulative best test accuracy."""
-    found, best = [], None
+    largest, best = [], None
     for value in values:
         best = value if best is None else best if value is None else max(best, value)
-        found.append(best)
-    return found
+        largest.append(best)
+    return largest
 
 
 def mean(values: Sequence[float]) -> float:

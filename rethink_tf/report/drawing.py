@@ -164,12 +164,12 @@ def _name(line) -> str:
     return "" if label.startswith("_") else label
 
 
-def note(axes, words: str) -> None:
+def note(axes, text: str) -> None:
     """Says in a panel what is not in it, where rising curves leave room: above, to the left."""
     axes.text(
         0.04,
         0.97,
-        words,
+        text,
         transform=axes.transAxes,
         ha="left",
         va="top",
@@ -238,14 +238,14 @@ def _captioned(figure: Figure):
 
 def files(figure: Figure) -> dict[str, bytes]:
     """The figure as .png and .pdf, by ending; the same bytes for the same figure."""
-    found = {}
+    contents = {}
     with own_style():
         drawn = _captioned(figure)
         for ending, more in (("png", {"dpi": 160}), ("pdf", {"metadata": {"CreationDate": None}})):
             buffer = io.BytesIO()
             drawn.savefig(buffer, format=ending, **more)
-            found[ending] = buffer.getvalue()
-    return found
+            contents[ending] = buffer.getvalue()
+    return contents
 
 
 def svg(figure: Figure) -> str:

@@ -13,7 +13,7 @@ from rethink_tf.report.collection import (
     OWN,
     Collection,
     Run,
-    changes_words,
+    differences,
     part_of,
 )
 from rethink_tf.runs import results
@@ -53,11 +53,11 @@ class Found:
     @property
     def how(self) -> str:
         """In what its runs differ from the row, in words; empty where none does."""
-        kinds = Counter(", ".join(changes_words(self.plan.config, run)) for run in self.runs)
-        changed = {words: number for words, number in kinds.items() if words}
+        counts = Counter(", ".join(differences(self.plan.config, run)) for run in self.runs)
+        changed = {text: number for text, number in counts.items() if text}
         if list(changed.values()) == [len(self.runs)]:
             return next(iter(changed))
-        return "; ".join(f"{number} {words}" for words, number in sorted(changed.items()))
+        return "; ".join(f"{number} {text}" for text, number in sorted(changed.items()))
 
     def summaries(self, key: str, scale: float = 1.0) -> tuple[float, ...]:
         """A quantity of the summaries of all seeds that have it."""
@@ -101,8 +101,8 @@ class Gathered:
 
 def counted_statuses(runs: Iterable[Run]) -> str:
     """How many runs are of each status: `2 DIVERGED, 1 INVALID`."""
-    found = Counter(run.status for run in runs)
-    return ", ".join(f"{number} {status}" for status, number in sorted(found.items()))
+    counts = Counter(run.status for run in runs)
+    return ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
 
 
 def label(plan: experiments.Planned) -> str:
@@ -152,15 +152,14 @@ def gather(
     grouped: dict[str, list[experiments.Planned]] = {}
     for plan in plans:
         grouped.setdefault(label(plan), []).append(plan)
-    found = tuple(
-        _find(plans, collection, 1 if seeds is None else seeds) for plans in grouped.values()
-    )
-    return Gathered(name, title, scale, found)
+    needed = 1 if seeds is None else seeds
+    rows = tuple(_row_runs(plans, collection, needed) for plans in grouped.values())
+    return Gathered(name, title, scale, rows)
 
 
-def _find(plans, collection: Collection, needed: int) -> Found:
+def _row_runs(plans, collection: Collection, needed: int) -> Found:
     for source in (OWN, MEASURED):
-        runs = [collection.find(plan.config, plan.run_id, source) for plan in plans]
+        runs = [collection.matching_run(plan.config, plan.run_id, source) for plan in plans]
         there = [run for run in runs if run is not None]
         if there:
             break
@@ -179,39 +178,47 @@ def _find(plans, collection: Collection, needed: int) -> Found:
     )
 
 
-def scale_words(gathered: Gathered) -> str:
-    """The scale, and what it resolved to, by network or data set where these differ, in words."""
-    kinds: dict[str, dict[str, set[str]]] = {}
+def scale_text(gathered: Gathered) -> str:
+    """The scale, and what it resolved to, by network or data set where these differ."""
+    groups: dict[str, dict[str, set[Any]]] = {}  # size of its runs: whose it is
     for row in gathered.found:
         config = row.plan.config
         if isinstance(config, dict) and row.plan.parent is not None:
             config = row.plan.parent.config  # of which it says something
-        examples, epochs = (experiments.setting(config, n) for n in ("examples", "epochs"))
-        words = f"{'all' if examples is None else f'{examples:,}'} examples"
-        if settings := experiments.setting(config, "settings"):
-            words = ", ".join(f"{name} {_plain(value)}" for name, value in settings.items())
-        if epochs is not None:
-            words += f", {epochs} epochs"
-            if (every := experiments.setting(config, "eval_every") or 1) > 1:
-                words += f", evaluated every {every}"
-        of: dict[str, set[Any]] = kinds.setdefault(
-            words, {name: set() for name in ("model", "dataset", "both", "row")}
-        )
         network = experiments.setting(config, "network") or config  # of equation 1
         model = experiments.setting(network, "model") or ""
         dataset = experiments.setting(config, "dataset") or ""
-        found = {"model": model, "dataset": dataset, "both": (model, dataset), "row": row.plan.row}
-        for name, value in found.items():
-            of[name].add(value)
-    # Only by what tells the kinds apart.
-    by = [name for name in ("model", "dataset") if len({*map(_joined(name), kinds.values())}) > 1]
+        members = {"model": model, "dataset": dataset, "both": (model, dataset)}
+        group = groups.setdefault(_size_text(config), {})
+        for name, value in (members | {"row": row.plan.row}).items():
+            group.setdefault(name, set()).add(value)
+    # Only by what tells the groups apart.
+    by = [
+        name
+        for name in ("model", "dataset")
+        if len({_joined(group[name]) for group in groups.values()}) > 1
+    ]
     parts = []
-    for words, of in kinds.items():
-        others = [other for other in kinds.values() if other is not of]
-        apart = by and all(of["both"].isdisjoint(other["both"]) for other in others)
-        whose = ", ".join(_joined(name)(of) for name in by) if apart else _few(sorted(of["row"]))
-        parts.append(f"{whose}: {words}" if others else words)
+    for size, group in groups.items():
+        others = [other for other in groups.values() if other is not group]
+        apart = by and all(group["both"].isdisjoint(other["both"]) for other in others)
+        whose = ", ".join(_joined(group[name]) for name in by)
+        whose = whose if apart else _few(sorted(group["row"]))
+        parts.append(f"{whose}: {size}" if others else size)
     return f"Scale {gathered.scale}: {'; '.join(parts)}."
+
+
+def _size_text(config: Any) -> str:
+    """How large a run is: `5,000 examples, 40 epochs, evaluated every 10`."""
+    examples, epochs = (experiments.setting(config, n) for n in ("examples", "epochs"))
+    size = f"{'all' if examples is None else f'{examples:,}'} examples"
+    if settings := experiments.setting(config, "settings"):
+        size = ", ".join(f"{name} {_plain(value)}" for name, value in settings.items())
+    if epochs is not None:
+        size += f", {epochs} epochs"
+        if (every := experiments.setting(config, "eval_every") or 1) > 1:
+            size += f", evaluated every {every}"
+    return size
 
 
 MOST_ROWS = 4
@@ -226,11 +233,11 @@ def _plain(value) -> str:
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _joined(name: str):
-    return lambda of: ", ".join(sorted(of[name]))
+def _joined(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
 
 
-def runs_words(gathered: Gathered) -> str:
+def runs_text(gathered: Gathered) -> str:
     """How many runs, of how many seeds, trained where, in words."""
     runs, left_out = gathered.runs, {run.run_id: run for run in gathered.left_out}
     left = f" Left out: {counted_statuses(left_out.values())}." if left_out else ""
@@ -238,31 +245,31 @@ def runs_words(gathered: Gathered) -> str:
         return f"No run counts.{left}" if left else "No run yet."
     seeds = len({experiments.setting(run.config, "seed") or 0 for run in runs})
     shared = len({run.run_id for run in runs})
-    words = f"{counted(shared, 'run')}, {counted(seeds, 'seed')}"
+    text = f"{counted(shared, 'run')}, {counted(seeds, 'seed')}"
     shipped = len({run.run_id for run in runs if run.source == MEASURED})
     if shipped:
-        words += f"; {'all' if shipped == shared else shipped} measured by this project and shipped"
+        text += f"; {'all' if shipped == shared else shipped} measured by this project and shipped"
     old = len({run.run_id for run in runs if run.before_seals and run.source == OWN})
-    words += f"; {old} {BEFORE_SEALS}" if old else ""
-    return f"{words}.{_changes(gathered)}{left}"
+    text += f"; {old} {BEFORE_SEALS}" if old else ""
+    return f"{text}.{_changes(gathered)}{left}"
 
 
 def _changes(gathered: Gathered) -> str:
     """How many runs differ from their row in which of the settings that may differ."""
-    found = {
-        (run.run_id, words)
+    unlike = {
+        (run.run_id, difference)
         for row in gathered.found
         for run in row.runs
-        for words in changes_words(row.plan.config, run)
+        for difference in differences(row.plan.config, run)
     }
-    counts = Counter(words for _, words in found)
+    counts = Counter(difference for _, difference in unlike)
     if not counts:
         return ""
-    parts = [f"{counted(number, 'run')} {words}" for words, number in sorted(counts.items())]
+    parts = [f"{counted(number, 'run')} {text}" for text, number in sorted(counts.items())]
     return f" Unlike their rows, and marked: {', '.join(parts)}."
 
 
-def inexact_words(gathered: Gathered) -> list[str]:
+def inexact_runs(gathered: Gathered) -> list[str]:
     """A line for each run that counts, but is not surely as an uninterrupted one on all images."""
     lines = []
     for run in gathered.runs:
@@ -275,7 +282,7 @@ def inexact_words(gathered: Gathered) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
-def left_out_words(gathered: Gathered) -> list[str]:
+def left_out_runs(gathered: Gathered) -> list[str]:
     """A line for each run that is left out, with its reason."""
     lines = (
         f"Left out: {run.run_id} is {run.status}: {run.summary.get('reason')}"

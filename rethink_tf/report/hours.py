@@ -103,7 +103,7 @@ def rest(name: str, collection: Collection, known: list[Cost]) -> Rest:
         seconds[kind] = max(cost.seconds_an_epoch, seconds.get(kind, 0.0))
     shipped, missing, total, unknown = 0, 0, 0.0, 0
     for planned in plan.planned(name, catalogue.SCALES[0], 1):
-        if collection.find(planned.config, planned.run_id, MEASURED) is not None:
+        if collection.matching_run(planned.config, planned.run_id, MEASURED) is not None:
             shipped += 1
             continue
         missing += 1

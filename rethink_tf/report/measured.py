@@ -186,12 +186,12 @@ def read(folder: Path | str | None = None) -> list[Run]:
     Raises:
         StorageError: a file is damaged.
     """
-    found = {}
+    runs = {}
     for path in sorted(Path(folder or FOLDER).glob("*.jsonl")):
         for entry in _entries(path):
             run = _as_run(path, entry)
-            found[run.run_id] = run
-    return [found[run_id] for run_id in sorted(found)]
+            runs[run.run_id] = run
+    return [runs[run_id] for run_id in sorted(runs)]
 
 
 def _entries(path: Path) -> list[Any]:

@@ -67,10 +67,10 @@ class Cell:
 
     def difference_text(self) -> str:
         """The difference as text."""
-        found = self.difference()
-        if found is None:
+        difference = self.difference()
+        if difference is None:
             return DASH
-        return f"{found:+.{self.shown}f}".replace("-", "−")
+        return f"{difference:+.{self.shown}f}".replace("-", "−")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,13 +118,13 @@ class Table:
 
 def heads(table: Table) -> list[str]:
     """The titles of the columns."""
-    found = list(table.labels)
+    titles = list(table.labels)
     for name in table.quantities:
         if table.compared(name):
-            found += [f"{name}: paper", "ours", "difference"]
+            titles += [f"{name}: paper", "ours", "difference"]
         else:
-            found.append(name)
-    return found
+            titles.append(name)
+    return titles
 
 
 def texts(table: Table) -> list[list["str | Link"]]:
@@ -149,10 +149,10 @@ def cell_texts(table: Table, row: Row, quantity: str) -> list[str]:
 
 def footnotes(table: Table) -> list[str]:
     """Everything that must be said below a table."""
-    found = list(table.notes)
+    notes = list(table.notes)
     if any(row.marked or any(c.marked for c in row.cells.values()) for row in table.rows):
-        found.append(f"{MARK} measured by this project and shipped with it, not in your folder.")
-    return found
+        notes.append(f"{MARK} measured by this project and shipped with it, not in your folder.")
+    return notes
 
 
 def markdown(table: Table, level: int) -> str:
@@ -212,7 +212,7 @@ def csv_text(table: Table) -> str:
         for name, cell in row.cells.items():
             known = cell.known
             none = "" if cell.values else cell.words
-            found = [
+            values = [
                 name,
                 cell.paper,
                 derived.mean(known) if known else none,
@@ -225,12 +225,12 @@ def csv_text(table: Table) -> str:
                 row.source,
                 " ".join(row.run_ids),
             ]
-            writer.writerow([*row.labels, *(_number(v) for v in found)])
+            writer.writerow([*row.labels, *(_number(v) for v in values)])
     return out.getvalue()
 
 
-def _joined(*words: str) -> str | None:
-    return "; ".join(filter(None, words)) or None
+def _joined(*texts: str) -> str | None:
+    return "; ".join(filter(None, texts)) or None
 
 
 def _number(value) -> str:

@@ -53,22 +53,22 @@ def families(runs: Iterable[Run]) -> dict[str, dict[float, list[Run]]]:
 
     Only families of at least two levels of corruption.
     """
-    found: dict[RunConfig, dict[float, list[Run]]] = {}
+    similar: dict[RunConfig, dict[float, list[Run]]] = {}
     for run in runs:
         same = dataclasses.replace(run.config, corrupt=0.0, seed=0)
-        found.setdefault(same, {}).setdefault(run.config.corrupt, []).append(run)
-    for config, levels in found.items():  # true labels are the start of every kind of noise
-        true = found.get(dataclasses.replace(config, label_noise="uniform"), {}).get(0.0)
+        similar.setdefault(same, {}).setdefault(run.config.corrupt, []).append(run)
+    for config, levels in similar.items():  # true labels are the start of every kind of noise
+        true = similar.get(dataclasses.replace(config, label_noise="uniform"), {}).get(0.0)
         if true is not None:
             levels[0.0] = true
     named: dict[str, dict[float, list[Run]]] = {}
-    for config, levels in found.items():
+    for config, levels in similar.items():
         if len(levels) > 1:
-            words = [config.model, config.dataset, regularisers(config)]
-            words += [f"{config.pixels} pixels"] if config.pixels != "original" else []
-            words += [config.label_noise] if config.label_noise != "uniform" else []
-            words += [f"{config.examples} examples"] if config.examples else []
-            name = " ".join(word for word in words if word).replace("/", "_")
+            parts = [config.model, config.dataset, regularisers(config)]
+            parts += [f"{config.pixels} pixels"] if config.pixels != "original" else []
+            parts += [config.label_noise] if config.label_noise != "uniform" else []
+            parts += [f"{config.examples} examples"] if config.examples else []
+            name = " ".join(part for part in parts if part).replace("/", "_")
             number = sum(other == name or other.startswith(f"{name} #") for other in named)
             named[f"{name} #{number + 1}" if number else name] = dict(sorted(levels.items()))
     return named
@@ -80,9 +80,9 @@ def hyperparameters(runs: list[Run]) -> dict[str, list]:
         name: {shown_value(name, getattr(run.config, name)) for run in runs} for name in FIELDS
     }
     return {
-        name: sorted(found, key=lambda v: (isinstance(v, str), v))
-        for name, found in values.items()
-        if name in ALWAYS or len(found) > 1
+        name: sorted(differing, key=lambda v: (isinstance(v, str), v))
+        for name, differing in values.items()
+        if name in ALWAYS or len(differing) > 1
     }
 
 
@@ -211,10 +211,10 @@ def _last(runs: list[Run], key: str) -> list[float]:
     return [run.summary[key] for run in runs if run.summary.get(key) is not None]
 
 
-def trained(found: Collection) -> list[Run]:
+def trained(collection: Collection) -> list[Run]:
     """The finished trainings of a collection."""
     return [
         run
-        for run in found.runs
+        for run in collection.runs
         if run.status == results.DONE and isinstance(run.config, RunConfig)
     ]

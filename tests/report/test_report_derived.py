@@ -34,7 +34,7 @@ def test_a_quantity_that_is_not_there_is_never_reached():
 
 
 def test_the_asked_threshold_comes_first_and_once():
-    assert [t.words for t in derived.thresholds()] == [
+    assert [t.title for t in derived.thresholds()] == [
         "loss ≤ 0.05",
         "loss ≤ 0.1",
         "loss ≤ 0.3",

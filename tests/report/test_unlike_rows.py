@@ -111,7 +111,7 @@ def test_of_several_the_nearest_is_taken(tmp_path):
         for wanted in runs:
             write_run(runs_dir, wanted)
         there = collection.collect(runs_dir, [])
-        return there.find(MLP, run_config.run_id(MLP), collection.OWN).config
+        return there.matching_run(MLP, run_config.run_id(MLP), collection.OWN).config
 
     often = dataclasses.replace(HALF, eval_every=2)
     rare = dataclasses.replace(HALF, precision="float32", eval_every=20)
@@ -127,9 +127,11 @@ def test_a_transfer_counts_with_the_parent_of_its_row_alone(tmp_path):
     write_run(tmp_path, plan().parent.config, weights_hash="0123abcd")
     write_run(tmp_path, plan(eval_every=1).config)
     there = collection.collect(tmp_path, [])
-    run = there.find(plan().config, plan().run_id, collection.OWN)
+    run = there.matching_run(plan().config, plan().run_id, collection.OWN)
     assert run.config.eval_every == 1 and plan().config.eval_every == 2
-    assert there.find(plan().config, None, collection.OWN) is None, "its parent is not known"
+    assert there.matching_run(plan().config, None, collection.OWN) is None, (
+        "its parent is not known"
+    )
 
 
 def test_a_shipped_one_is_taken_too(tmp_path):
@@ -138,4 +140,4 @@ def test_a_shipped_one_is_taken_too(tmp_path):
     folder = write_run(tmp_path / "done", HALF)
     measured.add([collection.read_folder(folder)], tmp_path / "shipped", "two cores")
     there = collection.collect(None, measured.read(tmp_path / "shipped"))
-    assert there.find(MLP, run_config.run_id(MLP), collection.MEASURED).config == HALF
+    assert there.matching_run(MLP, run_config.run_id(MLP), collection.MEASURED).config == HALF

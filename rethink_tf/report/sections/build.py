@@ -94,15 +94,15 @@ def build(
         name, collection, scale=scale, seeds=seeds, runs_dir=runs_dir, only=only
     )
     tables, figures = BUILDERS[name](gathered, threshold)
-    warnings = gather.left_out_words(gathered) + gather.inexact_words(gathered)
+    warnings = gather.left_out_runs(gathered) + gather.inexact_runs(gathered)
     missing: list[str] = []
     if gathered.why_none:
         caption = f"No run could be planned: {gathered.why_none}"
         tables = [table for table in tables if table.rows]
         figures = []
     else:
-        caption = f"{gather.scale_words(gathered)} {gather.runs_words(gathered)}"
-        missing += _missing_words(gathered)
+        caption = f"{gather.scale_text(gathered)} {gather.runs_text(gathered)}"
+        missing += _missing_runs(gathered)
         if not any(run.source != MEASURED for run in gathered.runs):
             missing += _other_scales(name, collection, scale, runs_dir, only)
     if not gathered.runs and name not in PAPERS_CURVES:
@@ -122,7 +122,7 @@ def _several_seeds(gathered: gather.Gathered) -> bool:
 MOST_NAMED = 12
 
 
-def _missing_words(gathered: gather.Gathered) -> list[str]:
+def _missing_runs(gathered: gather.Gathered) -> list[str]:
     missing = gathered.missing
     if not missing:
         return []

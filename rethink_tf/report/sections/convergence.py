@@ -35,7 +35,7 @@ def figure1a(gathered: Gathered, first: float):
             if threshold.falling:
                 printed = derived.paper_epochs(column, threshold.value)
             ours = tuple(derived.reached(lines, threshold) for lines in histories)
-            cells[f"epochs to {threshold.words}"] = Cell(ours, printed, 0, found.words)
+            cells[f"epochs to {threshold.title}"] = Cell(ours, printed, 0, found.words)
         rows.append(row((words,), cells, found))
         curves = [derived.points(lines, "loss") for lines in histories]
         series.append(
@@ -108,14 +108,14 @@ def figure1b(gathered: Gathered, first: float):
             if values and not based:
                 missed[threshold].setdefault(NO_BASE, []).append(model)
             elif None in values:
-                words = _missed_words(model, values)
+                words = _missed_runs(model, values)
                 missed[threshold].setdefault("not reached", []).append(words)
             papers = sorted(printed.items()) if _is_papers(threshold) else ()
             series[threshold].append(Series(model, seeds, papers, number))
         for p, found in levels.items():
             labels = (model, f"{p:g}")
             cells = {
-                f"epochs to {shown[0].words}": Cell(
+                f"epochs to {shown[0].title}": Cell(
                     tuple(epochs[shown[0]][p]), None, 1, found.words
                 ),
                 "relative time": _relative(
@@ -123,7 +123,7 @@ def figure1b(gathered: Gathered, first: float):
                 ),
             }
             main.append(row(labels, cells, found))
-            cells = {t.words: _relative(found, times[t][p], based) for t in shown[1:]}
+            cells = {t.title: _relative(found, times[t][p], based) for t in shown[1:]}
             rest.append(row(labels, cells, found))
 
     labels = ("model", "p")
@@ -151,7 +151,7 @@ def _draw_relative_times(
         reasons = missed[threshold].items()
         note = "\n".join(line for why, runs in reasons for line in (f"{why}:", *runs))
         drawing.draw_series(axes, series[threshold], empty="" if note else "no run yet")
-        drawing.label_axes(axes, "Label corruption p", "Relative time", threshold.words)
+        drawing.label_axes(axes, "Label corruption p", "Relative time", threshold.title)
         top = max(2.1, axes.get_ylim()[1])
         room = 0.09 * (note.count("\n") + 1) if note else 0  # above the curves
         axes.set_ylim(0.9, 0.9 + (top - 0.9) / (1 - room))
@@ -174,7 +174,7 @@ def _relative(found, times, based: bool, printed: float | None = None) -> Cell:
     return Cell(times, printed, 2, found.words)
 
 
-def _missed_words(model: str, values: list[float | None]) -> str:
+def _missed_runs(model: str, values: list[float | None]) -> str:
     """How many of a network's runs have no relative time."""
     count = sum(value is None for value in values)
     return f"{model}, {count} of {counted(len(values), 'run')}"

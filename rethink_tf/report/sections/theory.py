@@ -13,7 +13,7 @@ from rethink_tf.report.table import Cell, Row, Table
 from rethink_tf.theory.norm_choices import EXACT
 
 
-def _of(found: Found, select) -> Cell:
+def _summary_cell(found: Found, select) -> Cell:
     """A quantity of the whole summary, of all seeds."""
     return Cell(tuple(select(run.summary) for run in found.runs), None, 0, found.words)
 
@@ -65,7 +65,9 @@ def expressivity(gathered: Gathered, _first: float):
         fits = found.runs[0].summary["fits"] if found.runs else []
         for place, fit in enumerate(fits):
             cells = {
-                title: _of(found, lambda summary, p=place, key=key: summary["fits"][p][key])
+                title: _summary_cell(
+                    found, lambda summary, p=place, key=key: summary["fits"][p][key]
+                )
                 for title, key in _FIT.items()
             }
             labels = (found.plan.config["dataset"], f"{fit['n']:,}", str(fit["depth"]))
