@@ -102,7 +102,7 @@ def main(argv: list[str]) -> int:
 def _report(parsed: Parsed) -> int:
     asked = parsed[Flags]
     names = _names(parsed.positionals, asked)
-    plan.require_rows(names, asked.rows)
+    plan.require_rows(names, asked.rows, asked.scale)
     shipped = [] if asked.measured == "none" else measured.read(asked.measured)
     if not shipped and asked.measured not in (None, "none"):
         raise RequestError(

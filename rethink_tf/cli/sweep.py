@@ -15,6 +15,7 @@ from rethink_tf.config.run_config import PRECISIONS, check_field
 from rethink_tf.console import counted, duration, say
 from rethink_tf.data import registry as datasets
 from rethink_tf.errors import ExitCode, RequestError
+from rethink_tf.experiments import rates
 from rethink_tf.experiments.plan import (
     CHANGEABLE,
     EXPERIMENTS,
@@ -174,8 +175,9 @@ LINE = CommandLine(
     fails ends no other, and the same command resumes.
 
     The time left comes from runs in RUNS_DIR: their rates, and what each took besides (data,
-    compiling). Not counted, since no run records it: the start of Python and TensorFlow, some
-    seconds.
+    compiling). Where there is no run of the kind, --dry_run shows after ~ what two cores of a
+    server would take, by assumed rates. Not counted, since no run records it: the start of Python
+    and TensorFlow, some seconds.
     """,
     (Flags,),
     positionals="[EXPERIMENT ...]",
@@ -231,7 +233,7 @@ def _jobs(words: tuple[str, ...], asked: Flags) -> list[Job]:
             f"expected experiments, such as table1; --list names all "
             f"{len(EXPERIMENTS)}, --all runs them"
         )
-    require_rows(names, asked.rows)
+    require_rows(names, asked.rows, asked.scale)
     _check_executor(asked)
     changes = {
         name: check_field(name, getattr(asked, name))
@@ -330,13 +332,23 @@ def states(jobs: list[Job], asked) -> str:
     for job in jobs:
         state = job.settle() if job.plan.run_id else job.state()
         found[state] += 1
-    total = clock.left(jobs)
+    total, assumed = clock.left(jobs), []
     for job in jobs:
         left = None if job.stage == ENDED else clock.seconds_of(job)
         parent = job.plan.parent
         named = job.plan.run_id or f"(waits for {present(parent, 'a parent').run_id})"
         shown = "-" if left is None else duration(left)
+        guess = rates.seconds_assumed(job.plan.config, job.epochs_done())
+        if left is None and guess is not None and job.stage != ENDED:
+            assumed.append(guess)
+            shown = f"~{duration(guess)}"
         lines.append(f"{job.state():<10} {shown:>7}  {named:<28} {job.name}")
+    if assumed:
+        lines.append(
+            f"~ is no measurement: {counted(len(assumed), 'run')} would take about "
+            f"{duration(sum(assumed))} one after the other at the speed that two cores of a server "
+            "are assumed to have"
+        )
     parts = [", ".join(f"{number} {state}" for state, number in found.items())] if jobs else []
     place = f"{counted(count, 'slot')}{' of this machine' * (asked.executor == 'ray')}"
     parts.append(f"{display.time_left(*total)} on {place}")

@@ -108,6 +108,27 @@ def check_sizes(values: dict[str, Any], info: types.DatasetInfo) -> None:
         )
 
 
+def check_held_out(values: dict[str, Any], info: types.DatasetInfo) -> None:
+    """Refuses more held-out examples than are left; all others are trained on where none are named.
+
+    So `examples` is the number that is trained on, with held-out examples and without.
+    """
+    held_out, most = values["held_out"], info.num_train - (values["examples"] or 1)
+    if not held_out:
+        return
+    if info.streamed:
+        raise RequestError(
+            f"--held_out: expected 0 with --dataset={info.name}, whose images stay on disk; "
+            f"received {held_out}"
+        )
+    if held_out > most:
+        raise RequestError(
+            f"--held_out: expected at most {most}, the training examples of {info.name} that are "
+            f"not trained on, received {held_out}"
+        )
+    values["examples"] = values["examples"] or info.num_train - held_out
+
+
 def check_corruption(values: dict[str, Any]) -> None:
     """Refuses contradictions; brings what means the same to one form (a degree of 0 is none)."""
     pixels = values["pixels"]

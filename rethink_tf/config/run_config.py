@@ -266,6 +266,14 @@ class RunConfig:
         low=1,
         high=1_000_000,
     )
+    held_out: int = fields.field(
+        0,
+        int,
+        "tested on in place of the test set: so many training examples, class-balanced, that are "
+        "not trained on; to choose a setting by",
+        group="Evaluation and stopping",
+        low=0,
+    )
     stop_at_train_accuracy: float | None = fields.field(
         None,
         float,
@@ -325,6 +333,7 @@ def resolve(
     resolution.check_schedule(values)
     resolution.check_transfer(values)
     resolution.check_sizes(values, info)
+    resolution.check_held_out(values, info)
     resolution.check_corruption(values)
     spec = find_spec(values["model"])
     if spec and not spec.batch_norm:

@@ -1,10 +1,10 @@
-"""The tables and figures as data: rows (flagfiles) x axes (text) x seeds, at three scales."""
+"""The tables and figures as data: rows (flagfiles) x axes (text) x seeds, at four scales."""
 
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-SCALES = ("paper", "cpu", "smoke")
+SCALES = ("paper", "cpu", "hours", "smoke")
 SCALED = ("examples", "epochs", "eval_every")
 TRAINING = ("rethink_tf.main",)
 
@@ -20,6 +20,7 @@ class Experiment:
         scales: scale: {pattern of a row or of a model: (examples, epochs, eval_every)}, of what is
             no training {flag: value} in place of these; the first that fits counts, where none
             fits the run is at the paper's scale.
+        left_out: scale: patterns of the rows that it leaves out, since they would take too long.
         children: the experiment whose runs start from these; says which epochs to keep.
         command: what follows `python -m`: a module, and the command that it is asked for. One other
             than TRAINING is given the flags of the file, not its name, with --seed, --runs_dir,
@@ -32,6 +33,7 @@ class Experiment:
     rows: tuple[str, ...]
     axes: Mapping[str, str] = dataclasses.field(default_factory=dict)
     scales: Mapping[str, Mapping] = dataclasses.field(default_factory=dict)
+    left_out: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     children: str | None = None
     command: tuple[str, ...] = TRAINING
     identified_by: str | None = None
@@ -50,33 +52,69 @@ def _study(name: str) -> dict[str, Any]:
     }
 
 
-# `cpu`: each experiment ends in a night (10 hours) on two cores, which train so many images/s: MLPs
-# 40,000 (hence at the paper's scale), AlexNet 1,500, Inception and WRN-28-1 150, ResNet-18 40,
-# ResNet-50 20, Inception v3 7. Experiments that share runs share the scale.
+# `cpu`: each experiment ends in a night (10 hours) on two cores, `hours`: in about three, at the
+# images/s of `rates.ASSUMED`; the MLPs are fast enough for the paper's scale. Experiments that
+# share runs share the scale. `hours` has at least 2,000 examples, ImageNet apart.
 _CIFAR = {
     "cpu": {
         "mlp_*": (50_000, 70, 1),
         "inception_crop": (5_000, 200, 20),
         "inception_flip_rotate": (5_000, 200, 20),
         "inception*": (5_000, 40, 10),
-        "alexnet_fashion_*": (5_000, 70, 10),
-        "resnet_*": (1_000, 20, 20),
         "alexnet*": (20_000, 70, 10),
+    },
+    "hours": {
+        "mlp_*": (50_000, 70, 1),
+        "inception_crop": (2_000, 150, 30),
+        "inception_flip_rotate": (2_000, 150, 30),
+        "inception*": (2_000, 30, 10),
+        "alexnet*": (5_000, 70, 10),
     },
     "smoke": {"*": (200, 2, 2)},
 }
-_IMAGENET = {"cpu": {"*": (500, 30, 30)}, "smoke": {"*": (16, 1, 1)}}
+# Exact passes over ImageNet's 50,000 test images take 40 minutes each.
+_IMAGENET = {
+    "cpu": {"*": (500, 30, 30)},
+    "hours": {"*": (500, 15, 15)},
+    "smoke": {"*": (16, 1, 1)},
+}
+# Networks that are compared are trained on the same examples, for as long as each needs.
+_REGULARISATION = {
+    "cpu": {"resnet_*": (5_000, 24, 12), "alexnet*": (5_000, 70, 10)},
+    "hours": {"resnet_*": (5_000, 24, 12), "alexnet*": (5_000, 70, 10)},
+    "smoke": {"*": (200, 2, 2)},
+}
 _CAPACITY = {
-    "cpu": {"*_all": (1_000, 30, 30), "*_10000": (500, 30, 30)},
+    "cpu": {"*": (2_000, 24, 12)},
+    "hours": {"*": (2_000, 20, 10)},
     "smoke": {"*_all": (32, 1, 1), "*_10000": (16, 1, 1)},
 }
 # Longer than 50 epochs at every scale: some of the transfers start from that epoch.
-_LEVELS = {"cpu": {"*": (3_000, 60, 20)}, "smoke": {"*": (128, 51, 51)}}
-_TRANSFER = {"cpu": {"*": (10_000, 150, 10)}, "smoke": {"*": (200, 2, 2)}}
-_WRN = {"cpu": {"*": (2_500, 300, 50)}, "smoke": {"*": (200, 2, 2)}}
+_LEVELS = {
+    "cpu": {"*": (3_000, 60, 20)},
+    "hours": {"*": (2_000, 90, 30)},
+    "smoke": {"*": (128, 51, 51)},
+}
+_TRANSFER = {
+    "cpu": {"*": (10_000, 100, 20)},
+    "hours": {"*": (2_000, 150, 30)},
+    "smoke": {"*": (200, 2, 2)},
+}
+# Patterns of levels; those of epochs end in h_050.
+_EVERY_SECOND = ("*[!h]_0[13579]0",)
+_BELOW_100 = ("*[!h]_0?0",)
+_EARLY_040 = ("*_040_epoch_*",)
+# Each rate of the last layer is tried on held-out training images, too; the report takes the best.
+_RATES = {"held_out": "0 5000", "learning_rate": "0.002 0.01 0.05 0.2"}
+_WRN = {
+    "cpu": {"*": (2_500, 300, 50)},
+    "hours": {"*": (5_000, 240, 20)},
+    "smoke": {"*": (200, 2, 2)},
+}
 # Full sets even there, which take 15 GB at most; the number of filters is what takes hours.
 _KERNELS: dict[str, dict[str, dict[str, Any]]] = {
     "cpu": {"*_random_conv": {"filters": "1024,4096,8192,16384"}},
+    "hours": {"*_random_conv": {"filters": "1024,4096"}},
     "smoke": {
         "*_random_conv": {"examples": 200, "filters": "32,64"},
         "*": {"examples": 200},
@@ -86,6 +124,10 @@ _SIGNS = {
     "cpu": {
         "inception": {"examples": 5_000, "epochs": 40, "eval_every": 10},
         "alexnet": {"examples": 20_000, "epochs": 70, "eval_every": 10},
+    },
+    "hours": {
+        "inception": {"examples": 2_000, "epochs": 30, "eval_every": 10},
+        "alexnet": {"examples": 5_000, "epochs": 70, "eval_every": 10},
     },
     "smoke": {"*": {"examples": 200, "epochs": 2, "eval_every": 2}},
 }
@@ -103,6 +145,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         "Training and test accuracy on ImageNet, true and random labels",
         ("table2/*.flags",),
         scales=_IMAGENET,
+        left_out={"hours": ("*_aug*", "*_wd", "*_dropout*")},
     ),
     "table3": Experiment(
         "Kernel interpolation of MNIST and CIFAR-10",
@@ -136,6 +179,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         "ImageNet: regularisers and early stopping",
         ("figure2a/*.flags",),
         scales=_IMAGENET,
+        left_out={"hours": ("wd",)},
     ),
     "figure2b": Experiment(
         "CIFAR-10: batch normalisation and early stopping",
@@ -146,27 +190,46 @@ EXPERIMENTS: dict[str, Experiment] = {
         "Memorisation by size of a ResNet, Fashion-MNIST",
         ("capacity/*.flags",),
         scales=_CAPACITY,
+        left_out={"cpu": ("*_all",), "hours": ("*_all", "resnet_200_*")},
     ),
     "regularisation": Experiment(
         "Weight decay, dropout, corrupted data",
         ("regularisation/*.flags",),
-        scales=_CIFAR,
+        scales=_REGULARISATION,
+        left_out={
+            "cpu": ("resnet_18_*_random_*_dropout", "resnet_18_fashion_mnist_random_*"),
+            "hours": ("*_fashion_mnist_*", "*_random_pixels_*", "resnet_18_*_random_*"),
+        },
     ),
     "levels": Experiment(
         "Levels of randomisation of labels and pixels",
         ("levels/*.flags",),
         scales=_LEVELS,
+        left_out={"cpu": _EVERY_SECOND, "hours": _EVERY_SECOND, "smoke": _BELOW_100},
         children="transfer",
+    ),
+    "levels_constant": Experiment(
+        "The levels at the earlier study's rate and weight decay",
+        ("levels_constant/*.flags",),
+        scales=_LEVELS,
+        left_out={"cpu": _EVERY_SECOND, "hours": _EVERY_SECOND, "smoke": _BELOW_100},
     ),
     "transfer": Experiment(
         "The levels' features on Fashion-MNIST",
         ("transfer/*.flags",),
-        scales=_TRANSFER,
+        _RATES,
+        _TRANSFER,
+        left_out={
+            "cpu": (*_EVERY_SECOND, *_EARLY_040),
+            "hours": (*_EVERY_SECOND, "*[!h]_0[26]0", *_EARLY_040),
+            "smoke": (*_BELOW_100, *_EARLY_040, "*_epoch_0[1-9]0", "[gs]*_100*", "random_p*"),
+        },
     ),
     "wrn": Experiment(
         "WRN-28-1 as in the first author's demonstration",
         ("wrn/*.flags",),
         scales=_WRN,
+        left_out={"hours": ("cifar100_*",)},
     ),
     "rademacher": Experiment(
         "Equation 1: random signs are fitted",

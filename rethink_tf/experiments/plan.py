@@ -116,7 +116,8 @@ def planned(
         scale: one of SCALES.
         seeds: how many; 0, 1, ...
         runs_dir: where the parents of transferred runs lie.
-        only: pattern of the rows wanted, such as mlp_*; the names of flagfiles without ending.
+        only: pattern of the rows wanted, such as mlp_*; the names of flagfiles without ending. Rows
+            that the scale leaves out are not among them.
         changes: values of settings of CHANGEABLE, in place of those of the rows and the scale; the
             runs that others start from stay as they are.
 
@@ -143,20 +144,32 @@ def planned(
     return [
         _plan(name, path, point, seed, scale, Path(runs_dir), changes or {})
         for path in paths
-        if fnmatch.fnmatchcase(path.stem, only)
+        if fnmatch.fnmatchcase(path.stem, only) and not _left_out(name, scale, path.stem)
         for point in points
         for seed in range(seeds)
     ]
 
 
-def require_rows(names: Iterable[str], only: str) -> None:
-    """Refuses a pattern that is of no row of any of the experiments: RequestError."""
+def require_rows(names: Iterable[str], only: str, scale: str = "paper") -> None:
+    """Refuses a pattern that is of no row of any of the experiments at a scale: RequestError."""
     if only == "*":
         return
-    there = {path.stem for name in names for path in _paths(experiment(name))}
+    there = {
+        path.stem
+        for name in names
+        for path in _paths(experiment(name))
+        if not _left_out(name, scale, path.stem)
+    }
     if not fnmatch.filter(sorted(there), only):
         known = ", ".join(sorted(there)) or "rows of an experiment"
-        raise RequestError(f"--rows: expected a pattern of {known}; received {only}")
+        at = "" if scale == "paper" else f" at scale {scale}"
+        raise RequestError(f"--rows: expected a pattern of {known}{at}; received {only}")
+
+
+def _left_out(name: str, scale: str, row: str) -> bool:
+    """Whether a scale leaves a row out."""
+    patterns = EXPERIMENTS[name].left_out.get(scale, ())
+    return any(fnmatch.fnmatchcase(row, pattern) for pattern in patterns)
 
 
 def plan_again(plan: Planned, runs_dir: Path | str) -> Planned:

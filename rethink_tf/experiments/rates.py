@@ -1,4 +1,7 @@
-"""How long runs take, from what runs of the same kind took here. Imports no TensorFlow."""
+"""How long runs take, from what runs of the same kind took here. Imports no TensorFlow.
+
+Before any run of a network is there, `assumed` says what two cores of a server take, roughly.
+"""
 
 import contextlib
 import dataclasses
@@ -15,6 +18,27 @@ from rethink_tf.runs import results
 _KIND = ("model", "precision", "freeze", "input_size", "augment")
 _NEWEST = 8  # runs of a kind that are read
 _LOOKED_AT = 500  # newest folders of a model among which they are sought
+
+
+# Training images/s of two cores of a server in float32, at the input size of the experiments; an
+# exact pass is about three times as fast. ResNet-18 and WRN-28-1 are a tenth below what
+# docs/performance.md has; ResNet-50, 101 and 200 follow from ResNet-18 by their arithmetic.
+ASSUMED = {
+    "mlp_1x512": 40_000,
+    "mlp_3x512": 25_000,
+    "alexnet": 1_500,
+    "inception": 150,
+    "inception_no_bn": 150,
+    "wrn_28_1": 400,
+    "resnet_28": 400,
+    "resnet_18": 60,
+    "resnet_50": 25,
+    "resnet_101": 14,
+    "resnet_200": 7,
+    "inception_v3": 7,
+}
+FROZEN = 100_000  # the same, of a last layer on features
+REST = 30.0  # seconds of all else in a run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +121,7 @@ def _of_run(folder: Path, record: dict[str, Any]) -> Rate | None:
         return None
     passes = [line for line in steady if line["train_accuracy"] is not None] or lines[-1:]
     seconds = statistics.median(line["timing"]["eval_seconds"] for line in passes)
-    evaluation = seconds / (examples + info.num_test)
+    evaluation = seconds / (examples + (values.get("held_out") or info.num_test))
     rate = Rate(1 / statistics.median(speeds), evaluation, None)
     summary = results.read_summary(folder)
     if summary is not None and not record.get("resumed"):  # or its seconds are of the last part
@@ -105,6 +129,23 @@ def _of_run(folder: Path, record: dict[str, Any]) -> Rate | None:
         counted = len(lines) * examples * rate.train + tested * seconds
         rate = dataclasses.replace(rate, rest=max(0.0, summary["timing"]["seconds"] - counted))
     return rate
+
+
+def assumed(config: Any) -> Rate | None:
+    """The rate of a run by ASSUMED, of two cores; None of a network that is not in it.
+
+    Args:
+        config: resolved; of what is no training, anything else.
+    """
+    speed = ASSUMED.get(getattr(config, "model", ""))
+    if speed is None:
+        return None
+    if config.freeze == "none":
+        return Rate(1 / speed, 1 / (3 * speed), REST)
+    # The frozen part is one pass over all images.
+    info = DATASETS[config.dataset]
+    images = (config.examples or info.num_train) + (config.held_out or info.num_test)
+    return Rate(1 / FROZEN, 1 / (3 * FROZEN), REST + images / (3 * speed))
 
 
 def seconds_left(config: Any, rates: dict[tuple, Rate], done: int = 0) -> float | None:
@@ -119,12 +160,21 @@ def seconds_left(config: Any, rates: dict[tuple, Rate], done: int = 0) -> float 
         None where no run of its kind has been measured.
     """
     rate = rates.get(kind(config)) if dataclasses.is_dataclass(config) else None
-    if rate is None:
-        return None
+    return None if rate is None else _seconds(config, rate, done)
+
+
+def seconds_assumed(config: Any, done: int = 0) -> float | None:
+    """As `seconds_left`, at the rate of `assumed`; None where there is none."""
+    rate = assumed(config) if dataclasses.is_dataclass(config) else None
+    return None if rate is None else _seconds(config, rate, done)
+
+
+def _seconds(config: Any, rate: Rate, done: int) -> float:
     info = DATASETS[config.dataset]
     examples = config.examples or info.num_train
+    tested = config.held_out or info.num_test
     left = range(done + 1, config.epochs + 1)
     evaluated = sum(e % config.eval_every == 0 or e == config.epochs for e in left)
     seconds = len(left) * examples * rate.train
-    seconds += evaluated * (examples + info.num_test) * rate.evaluation
+    seconds += evaluated * (examples + tested) * rate.evaluation
     return seconds + (rate.rest or 0.0)

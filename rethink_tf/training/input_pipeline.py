@@ -108,6 +108,8 @@ def load(
         norm = pipeline.FIXED_NORMS.get(config.preprocess, measured)
     if parent is not None and config.preprocess == "channel_norm":
         norm = _moments_of_parent(parent, data_dir, cache_dir, say)
+    if config.held_out:
+        test = _held_out(train, config)
     if config.examples is not None:
         train = datasets.take(train, config.examples, seed=config.seed)
     file_labels = None
@@ -147,6 +149,21 @@ def _clean_splits(
         report=say,
         input_size=config.input_size,
         augment=config.augment,
+    )
+
+
+def _held_out(train: Split, config: RunConfig) -> Split:
+    """The training examples that are tested on in place of the test set, under its name.
+
+    They are the next ones in the order in which `datasets.take` takes examples, so that a run
+    without them trains on the same examples.
+    """
+    trained = present(config.examples, "the number of examples of a run that holds some out")
+    whole = datasets.take(train, trained + config.held_out, seed=config.seed)
+    part = datasets.take(train, trained, seed=config.seed)
+    rows = np.flatnonzero(~np.isin(whole.index, part.index))
+    return Split(
+        "test", whole.index[rows], whole.images[rows], whole.labels[rows], whole.num_classes
     )
 
 

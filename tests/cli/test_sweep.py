@@ -62,7 +62,10 @@ def test_the_list_names_every_experiment(call):
         ((), "expected experiments, such as table1"),
         (("table9",), "expected one of table1, table2"),
         (("table1", "--sedes=3"), "unknown flag --sedes; did you mean --seeds?"),
-        (("table1", "--scale=big"), "--scale: expected one of paper, cpu, smoke; received big"),
+        (
+            ("table1", "--scale=big"),
+            "--scale: expected one of paper, cpu, hours, smoke; received big",
+        ),
         (("table1", "--seeds=0"), "--seeds: expected a whole number from 1"),
         (
             ("table1", "--slots=-1"),

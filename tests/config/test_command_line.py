@@ -37,6 +37,7 @@ TYPED = {
     "sync_batch_norm": ("true", True),
     "seed": ("4294967295", 2**32 - 1),
     "eval_every": ("10", 10),
+    "held_out": ("100", 100),
     "stop_at_train_accuracy": ("1.0", 1.0),
     "preprocess": ("channel_norm", "channel_norm"),
     "lr_schedule": ("step", "step"),

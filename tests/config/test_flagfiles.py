@@ -21,19 +21,21 @@ OTHERS = {
     if found.command != plan.TRAINING
     for path in plan._paths(found)
 }
+EARLY = (5, 20, 50)
 FILES = [path for path in EVERY if path not in OTHERS]
 NAMES = [str(path.relative_to(REPOSITORY)) for path in FILES]
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """A folder where the parents of all transfers are finished, with a snapshot after epoch 50."""
+    """A folder where the parents of all transfers are finished, with snapshots of three epochs."""
     folder = tmp_path_factory.mktemp("runs")
     for path in (REPOSITORY / "flags" / "levels").glob("*.flags"):
         parent, _ = resolved(path)
         run_id = run_config.run_id(parent)
         write_run(folder, parent, weights_hash=run_id[-12:])
-        results.save_snapshot(folder / run_id, 50, {"0000/w": np.zeros(1)})
+        for epoch in EARLY:
+            results.save_snapshot(folder / run_id, epoch, {"0000/w": np.zeros(1)})
     return folder
 
 
@@ -75,6 +77,16 @@ def test_the_files_of_a_folder_are_different_runs(folder, runs):
     assert len({run_config.run_id(resolved(path, runs)[0]) for path in files}) == len(files)
 
 
+def test_the_levels_of_the_earlier_study_differ_in_rate_and_weight_decay_alone(runs):
+    for path in sorted((REPOSITORY / "flags" / "levels").glob("*.flags")):
+        ours, its = (
+            resolved(p)[0] for p in (path, path.parents[1] / "levels_constant" / path.name)
+        )
+        assert (its.learning_rate, its.lr_decay, its.weight_decay) == (0.01, 1.0, 1e-4)
+        rates = {"learning_rate": 0.1, "lr_decay": 0.1, "weight_decay": 0.0, "lr_schedule": "step"}
+        assert dataclasses.replace(its, **rates) == ours
+
+
 def test_the_quickstart_is_the_users_own_line():
     path = REPOSITORY / "flags" / "quickstart.flags"
     typed = command_line.parse(["--model=inception", "--corrupt=1.0"])
@@ -84,13 +96,17 @@ def test_the_quickstart_is_the_users_own_line():
 
 def test_every_level_has_its_transfer(runs):
     levels = {path.stem for path in (REPOSITORY / "flags" / "levels").glob("*.flags")}
-    assert len(levels) == 21
+    assert len(levels) == 41
     children = [resolved(p, runs)[0] for p in FILES if p.parent.name == "transfer"]
     trained = [c for c in children if not c.init_from.startswith("random")]
     ended = [run_config.parent_ref(c).run_id for c in trained if c.init_epoch == 300]
-    early = [run_config.parent_ref(c).run_id for c in trained if c.init_epoch == 50]
+    early = {
+        epoch: [run_config.parent_ref(c).run_id for c in trained if c.init_epoch == epoch]
+        for epoch in EARLY
+    }
     assert sorted(ended) == sorted(path.name for path in runs.iterdir())
-    assert len(early) == 3 and set(early) < set(ended)
+    assert len(early[5]) == 9 and set(early[5]) < set(ended), "every kind, at two levels"
+    assert early[5] == early[20] == early[50]
     (line,) = [c for c in children if c not in trained]
     for child in trained:  # the dashed line differs in nothing but the weights
         own = dataclasses.replace(child, init_from=line.init_from, init_epoch=None)

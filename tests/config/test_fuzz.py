@@ -177,6 +177,7 @@ GOOD = {
     "epochs": ["1", "1000000"],
     "seed": ["0", "4294967295"],
     "eval_every": ["1", "1000000"],
+    "held_out": ["0", "1", "100"],
     "stop_at_train_accuracy": ["1", "0.5"],
     "sync_batch_norm": ["true", "false"],
     "lr_milestones": ["150,225", "3"],

@@ -144,6 +144,7 @@ def test_a_row_at_another_scale_is_the_row_and_says_so(fields, full):
         {"pixels": "shuffled"},
         {"dataset": "cifar100"},
         {"dataset": "digits", "input_size": 16},
+        {"held_out": 5_000},
     ],
 )
 def test_what_is_no_row(fields):

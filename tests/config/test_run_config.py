@@ -66,10 +66,16 @@ BOUNDS = {
     "epochs": _COUNT,
     "seed": ("a whole number from 0 to 4294967295", [0, 2**32 - 1], [-1, 2**32, 0.5]),
     "eval_every": _COUNT,
+    "held_out": ("a whole number of at least 0", [0, 1, 1499], [-1, 0.5]),
     "stop_at_train_accuracy": _ABOVE_ZERO,
     "init_epoch": ("a whole number of at least 1", [1, 10**9], [0, -1, 2.5]),
 }
 NEVER_A_NUMBER = [math.nan, math.inf, -math.inf, True, False, "1", [1]]
+
+
+def test_what_is_not_held_out_is_trained_on():
+    assert resolve(RunConfig(dataset="digits", held_out=300)).examples == 1200
+    assert resolve(RunConfig(dataset="digits", held_out=300, examples=500)).examples == 500
 
 
 def test_resolved_defaults_of_every_model_on_every_data_set():
@@ -146,6 +152,9 @@ def test_a_number_too_large_for_a_float_is_refused_like_any_other(name):
         ({"input_size": 17}, "--input_size: expected at most 16, the size of digits's images, "),
         ({"examples": 1501}, "--examples: expected at most 1500, the training set of digits, "),
         ({"dataset": "mnist", "examples": 60_001}, "expected at most 60000"),
+        ({"held_out": 1500}, "--held_out: expected at most 1499, the training examples of digits "),
+        ({"held_out": 501, "examples": 1000}, "--held_out: expected at most 500, the training"),
+        ({"dataset": "imagenet2012", "held_out": 1}, "--held_out: expected 0 with --dataset=ima"),
         ({"pixels": "random", "augment": "flip_rotate"}, "expected none with --pixels=random"),
         ({"pixel_mix": 0.5}, "--pixel_mix: expected --pixels=gaussian with it"),
         ({"shuffle_fraction": 0.5}, "--shuffle_fraction: expected --pixels=shuffled or random"),

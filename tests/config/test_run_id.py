@@ -139,6 +139,7 @@ def test_every_field_changes_the_id(tmp_path):
         "sync_batch_norm": ({}, True),
         "seed": ({}, 1),
         "eval_every": ({}, 2),
+        "held_out": ({}, 5_000),
         "stop_at_train_accuracy": ({}, 1.0),
         "preprocess": ({}, "channel_norm"),
         "lr_schedule": ({}, "step"),

@@ -19,7 +19,7 @@ from rethink_tf.storage import files
 
 NAMES = (
     "table1 table2 table3 table4 figure1a figure1b figure1c figure2a figure2b capacity "
-    "regularisation levels transfer wrn rademacher expressivity implicit measures"
+    "regularisation levels levels_constant transfer wrn rademacher expressivity implicit measures"
 ).split()
 # Experiments whose flagfiles are here.
 PRESENT = [name for name in NAMES if any(plan._paths(EXPERIMENTS[name]))]
@@ -32,8 +32,9 @@ COUNTS = {
     "figure2b": 2,
     "capacity": 12,
     "regularisation": 48,
-    "levels": 21,
-    "transfer": 25,
+    "levels": 41,
+    "levels_constant": 41,
+    "transfer": 69 * 8,
     "wrn": 6,
 }
 
@@ -67,8 +68,10 @@ def test_a_run_is_what_its_command_line_resolves_to(name, scale, tmp_path):
 
 def test_a_scale_changes_nothing_but_length_examples_and_evaluations():
     for name in COUNTS:
-        for scale in ("cpu", "smoke"):
-            for full, run in zip(planned(name), planned(name, scale), strict=True):
+        fulls = {(run.row, *run.axes.values()): run for run in planned(name)}
+        for scale in ("cpu", "hours", "smoke"):
+            for run in planned(name, scale):
+                full = fulls[run.row, *run.axes.values()]
                 changed = [
                     field
                     for field in run_config.FIELDS
@@ -95,7 +98,8 @@ def test_experiments_share_their_runs(scale):
     assert len(ids("figure1a", scale=scale) & table1) == 2
     assert len(ids("figure1b", scale=scale) & table1) == 6
     assert ids("figure1b", scale=scale) == ids("figure1c", scale=scale)
-    assert len(ids("regularisation", scale=scale) & table1) == 3
+    shared = ids("regularisation", scale=scale) & table1
+    assert len(shared) == {"paper": 3, "cpu": 0, "hours": 3, "smoke": 3}[scale]
 
 
 def test_the_mlps_are_at_the_papers_scale_on_a_cpu():
@@ -118,7 +122,7 @@ def test_a_transfer_waits_for_its_parent_of_the_same_scale_and_seed(scale, tmp_p
     levels = {run.run_id: run for run in planned("levels", scale, 2)}
     runs = planned("transfer", scale, 2, runs_dir=tmp_path)
     drawn = [run for run in runs if run.parent is None]
-    assert [run.row for run in drawn] == ["random_weights", "random_weights"]
+    assert {run.row for run in drawn} == {"random_weights"} and len(drawn) == 2 * 8
     assert all(run.run_id and run.waits is None for run in drawn)
     for run in runs:
         if run.parent is None:
@@ -127,11 +131,15 @@ def test_a_transfer_waits_for_its_parent_of_the_same_scale_and_seed(scale, tmp_p
         assert run.parent == dataclasses.replace(levels[run.parent.run_id], seed=run.seed)
         assert f"--init_from={run.parent.run_id}" in run.argv
         assert run.config.model == "resnet_28" and run.config.input_size == 32
-        kept = [word for word in run.parent.argv if word.startswith("--keep_epochs")]
-        if run.row.endswith("_epoch_050"):
-            assert kept == ["--keep_epochs=50"]
-    keeping = [r.row for r in levels.values() if any("--keep_epochs" in a for a in r.argv)]
-    assert sorted({*keeping}) == ["labels_040", "labels_100", "original"]
+        if "_epoch_" in run.row:
+            assert "--keep_epochs=5,20,50" in run.parent.argv
+    keeping = {r.row for r in levels.values() if any("--keep_epochs" in a for a in r.argv)}
+    early = {
+        f"{kind}_{p}"
+        for kind in ("labels", "gaussian", "shuffled", "random")
+        for p in ("040", "100")
+    } | {"original"}
+    assert keeping == early & {run.row for run in levels.values()}
 
 
 def finished(run, runs_dir, **changes):
@@ -142,7 +150,7 @@ def finished(run, runs_dir, **changes):
 def test_a_transfer_is_a_run_once_its_parent_is_finished(tmp_path):
     def child():
         runs = planned("transfer", "smoke", runs_dir=tmp_path)
-        return next(run for run in runs if run.row == "labels_020")
+        return next(run for run in runs if run.row == "labels_100")
 
     finished(child().parent, tmp_path)
     run = child()
@@ -154,7 +162,7 @@ def test_a_transfer_is_a_run_once_its_parent_is_finished(tmp_path):
 def test_unknown_names_scales_and_seeds_are_refused():
     with pytest.raises(RequestError, match="expected one of table1, .* received table9"):
         planned("table9")
-    with pytest.raises(RequestError, match="--scale: expected one of paper, cpu, smoke"):
+    with pytest.raises(RequestError, match="--scale: expected one of paper, cpu, hours, smoke"):
         planned("table1", "huge")
     with pytest.raises(RequestError, match="--seeds: expected a whole number from 1"):
         planned("table1", seeds=0)
@@ -246,33 +254,50 @@ def test_every_flagfile_of_a_folder_is_a_row():
         assert used, folder
 
 
-# Images/s that two cores of a server train; an exact pass takes a third of training.
-RATES = {
-    "inception": 150,
-    "inception_no_bn": 150,
-    "alexnet": 1_200,
-    "mlp_1x512": 30_000,
-    "mlp_3x512": 25_000,
-    "wrn_28_1": 150,
-    "resnet_28": 150,
-    "resnet_18": 40,
-    "resnet_50": 20,
-    "resnet_101": 11,
-    "resnet_200": 6,
-}
+def hours(name, scale, runs_dir, parents):
+    """Of the runs of an experiment one after the other, at assumed rates."""
+    runs = planned(name, scale, runs_dir=runs_dir)
+    found = {run.parent.run_id: run.parent for run in runs if run.parent and parents}
+    found |= {run.run_id or (run.row, *run.axes.values()): run for run in runs}
+    return sum(rates.seconds_assumed(run.config) for run in found.values()) / 3600
 
 
 @pytest.mark.parametrize("name", COUNTS)
 def test_at_the_scale_of_a_cpu_each_ends_in_a_night(name, tmp_path):
-    found = {
-        run.parent.run_id: run.parent
-        for run in planned(name, "cpu", runs_dir=tmp_path)
-        if run.parent
-    }
-    found |= {run.run_id or run.row: run for run in planned(name, "cpu", runs_dir=tmp_path)}
-    seconds = 0.0
-    for run in found.values():
-        train = 1 / RATES[run.config.model] if run.config.freeze == "none" else 1e-5
-        known = {rates.kind(run.config): rates.Rate(train, train / 3, 30.0)}
-        seconds += rates.seconds_left(run.config, known)
-    assert 0.2 * 3600 < seconds < 10 * 3600
+    assert 0.2 < hours(name, "cpu", tmp_path, parents=True) < 10
+
+
+@pytest.mark.parametrize("name", [*COUNTS, "table2", "figure2a"])
+def test_at_the_scale_of_hours_each_ends_in_about_three(name, tmp_path):
+    assert hours(name, "hours", tmp_path, parents=False) < 3.2
+
+
+@pytest.mark.parametrize("name", ["capacity", "regularisation", "levels", "transfer", "wrn"])
+def test_at_the_scale_of_hours_the_studies_have_2000_examples_at_least(name, tmp_path):
+    assert min(run.config.examples for run in planned(name, "hours", runs_dir=tmp_path)) >= 2_000
+
+
+def test_networks_that_are_compared_have_the_same_examples():
+    for scale in SCALES:
+        assert len({run.config.examples for run in planned("regularisation", scale)}) == 1
+
+
+def test_a_scale_leaves_rows_out():
+    rows = {run.row for run in planned("levels", "hours")}
+    assert {"original", "labels_020", "random_100"} < rows and "labels_030" not in rows
+    assert planned("levels", "hours", only="labels_030") == []
+    plan.require_rows(["levels"], "labels_030")
+    with pytest.raises(
+        RequestError, match="--rows: expected .* at scale hours; received labels_030"
+    ):
+        plan.require_rows(["levels"], "labels_030", "hours")
+    early = [run.row for run in planned("transfer", "hours") if "_epoch_" in run.row]
+    assert {row[-3:] for row in early} == {"005", "020", "050"}, "no level is taken for an epoch"
+
+
+def test_every_rate_of_a_last_layer_is_tried_for_every_parent(tmp_path):
+    tries = {}
+    for run in planned("transfer", runs_dir=tmp_path):
+        tries.setdefault(run.row, []).append((run.config.held_out, run.config.learning_rate))
+    assert len({tuple(tried) for tried in tries.values()}) == 1
+    assert len(set(tries["original"])) == 8

@@ -265,7 +265,10 @@ def test_runs_at_another_scale_are_pointed_at(report, tmp_path):
     [
         ([], "expected --all, or some of table1, table2"),
         (["table9"], "expected one of table1"),
-        (["table1", "--scale=big"], "--scale: expected one of paper, cpu, smoke; received big"),
+        (
+            ["table1", "--scale=big"],
+            "--scale: expected one of paper, cpu, hours, smoke; received big",
+        ),
         (["table1", "--seeds=0"], "--seeds: expected a whole number from 1 to 1000, received 0"),
         (
             ["table1", "--seeds=many"],

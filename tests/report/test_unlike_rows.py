@@ -122,7 +122,7 @@ def test_of_several_the_nearest_is_taken(tmp_path):
 def test_a_transfer_counts_with_the_parent_of_its_row_alone(tmp_path):
     def plan(**changes):
         runs = experiments.planned("transfer", "smoke", runs_dir=tmp_path, changes=changes)
-        return next(run for run in runs if run.row == "labels_020")
+        return next(run for run in runs if run.row == "labels_100")
 
     write_run(tmp_path, plan().parent.config, weights_hash="0123abcd")
     write_run(tmp_path, plan(eval_every=1).config)

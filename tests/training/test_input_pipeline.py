@@ -59,6 +59,28 @@ def colours(monkeypatch):
     return both
 
 
+def test_held_out_examples_take_the_place_of_the_test_set():
+    plain, found = load(examples=1000), load(examples=1000, held_out=100)
+    np.testing.assert_array_equal(found.train.index, plain.train.index)
+    assert found.test.name == "test" and found.test.num_examples == 100
+    assert not set(found.test.index) & set(found.train.index)
+    whole = load().train
+    rows = np.searchsorted(whole.index, found.test.index)
+    np.testing.assert_array_equal(whole.index[rows], found.test.index)
+    np.testing.assert_array_equal(whole.images[rows], found.test.images)
+    np.testing.assert_array_equal(whole.labels[rows], found.test.labels)
+    counts = np.bincount(found.test.labels)
+    assert counts.max() - counts.min() <= 2, "class-balanced, as both of which it is the difference"
+
+
+def test_held_out_examples_are_audited_and_sealed():
+    source = load(examples=1000, held_out=100, corrupt=1.0, pixels="random")
+    found = input_pipeline.audited(source)
+    np.testing.assert_array_equal(found.test.given, source.test.labels)
+    assert found.test_seal.num_examples == 100
+    assert all(check.passed is not False for check in found.checks)
+
+
 def test_the_corruption_is_that_of_the_configuration():
     source = load(corrupt=0.25, label_noise="pair_flip", seed=5, examples=50)
     assert source.corruption == Corruption(corrupt=0.25, label_noise="pair_flip", seed=5)
