@@ -176,8 +176,9 @@ LINE = CommandLine(
 
     The time left comes from runs in RUNS_DIR: their rates, and what each took besides (data,
     compiling). Where there is no run of the kind, --dry_run shows after ~ what two cores of a
-    server would take, by assumed rates. Not counted, since no run records it: the start of Python
-    and TensorFlow, some seconds.
+    server would take, by assumed rates.
+
+    Not counted, since no run records it: the start of Python and TensorFlow, some seconds.
     """,
     (Flags,),
     positionals="[EXPERIMENT ...]",
