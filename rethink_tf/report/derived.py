@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rethink_tf.config import paper
@@ -91,6 +91,35 @@ def error_on_corrupted(error: float, p: float, classes: int = 10) -> float:
         classes: of the data set.
     """
     return 1 - (1 - p) * (1 - error) - p / classes
+
+
+def jumps(points: Sequence[tuple[float, float]]) -> float | None:
+    """How much a curve jumps: the mean distance of a point from the middle of its neighbours.
+
+    A curve that rises evenly has 0, however fast it rises. Points whose neighbours are not equally
+    far away are left out (a last epoch that is evaluated out of turn).
+
+    Args:
+        points: (epoch, value), ascending.
+
+    Returns:
+        In the unit of the values; None where no point counts.
+    """
+    found = [
+        abs(y - (before[1] + after[1]) / 2)
+        for before, (x, y), after in zip(points, points[1:], points[2:], strict=False)
+        if x - before[0] == after[0] - x
+    ]
+    return mean(found) if found else None
+
+
+def gains(with_it: Mapping[int, float], without: Mapping[int, float]) -> tuple[float, ...]:
+    """The differences of the seeds that both have, by seed.
+
+    Args:
+        with_it, without: a quantity by seed.
+    """
+    return tuple(with_it[seed] - without[seed] for seed in sorted({*with_it} & {*without}))
 
 
 def band(series: Sequence[Sequence[tuple[float, float]]]) -> list[tuple[float, float, float, int]]:

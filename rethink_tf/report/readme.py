@@ -37,6 +37,8 @@ def block(name: str, scale: str, runs: Collection) -> str:
 
 def _linked(row: table.Row) -> tuple[str | table.Link, ...]:
     first = row.labels[0]
+    if not row.flagfile:  # of several rows
+        return row.labels
     text = first if isinstance(first, str) else first.text
     return (table.Link(text, row.flagfile), *row.labels[1:])
 

@@ -223,20 +223,42 @@ def test_what_is_no_training_is_listed(report, tmp_path):
     assert (line["id"], line["status"]) == ("gaussian-0123", "DONE")
 
 
+def test_what_batch_norm_gains_follows_from_the_rows_of_table_1(report, tmp_path):
+    for plan in experiments.planned("table1"):
+        if plan.row in ("inception_true", "inception_no_bn_true"):
+            test = 0.86 if plan.row == "inception_true" else 0.81
+            write_run(tmp_path / "runs", plan.config, test=test)
+    assert report("table1")[0] == 0
+    rows = lines(tmp_path / "out" / "table1_derived.csv")
+    gain = rows["batch normalisation", "gain in test accuracy (points)"]
+    assert float(gain["paper"]) == pytest.approx(85.75 - 82.0)
+    assert float(gain["mean"]) == pytest.approx(5)
+    assert len(gain["runs"].split()) == 2
+    crop = rows["random crop, Inception", "gain in test accuracy (points)"]
+    assert (crop["mean"], crop["runs"]) == ("", ""), "one of its rows is not there"
+
+
+def test_the_eighteen_points_without_regularisers_follow_from_table_2(report, tmp_path):
+    assert report("table2")[0] == 0
+    rows = lines(tmp_path / "out" / "table2_derived.csv")
+    what = "augmentation, dropout and weight decay"
+    loss = rows[what, "gain in test accuracy (points)"]
+    assert float(loss["paper"]) == pytest.approx(18.04) and loss["mean"] == ""
+
+
 def test_a_transfer_is_found_without_its_parent(report, tmp_path):
-    plan = next(
-        p
-        for p in experiments.planned("transfer", runs_dir=tmp_path / "runs")
-        if p.row == "labels_100_epoch_050"
-    )
-    assert plan.run_id is None and plan.config.init_from.endswith(":50:open")
-    named = plan.config.init_from.removesuffix("open") + "0123abcd"
-    write_run(tmp_path / "runs", dataclasses.replace(plan.config, init_from=named), test=0.75)
+    for plan in experiments.planned("transfer", runs_dir=tmp_path / "runs"):
+        if plan.row == "labels_100_epoch_050":
+            assert plan.run_id is None and plan.config.init_from.endswith(":50:open")
+            named = plan.config.init_from.removesuffix("open") + "0123abcd"
+            test = 0.75 - plan.config.learning_rate / 10
+            config = dataclasses.replace(plan.config, init_from=named)
+            write_run(tmp_path / "runs", config, test=test)
     assert report("transfer")[0] == 0
     rows = lines(tmp_path / "out" / "transfer.csv")
-    assert rows["random labels", "1", "after epoch 50", "test (%)"]["mean"] == "75"
-    assert rows["random labels", "1", "at its end", "test (%)"]["mean"] == ""
-    assert rows["random weights", "–", "–", "test (%)"]["n"] == "0"
+    assert rows["random labels", "1", "after epoch 50", "0.002", "test (%)"]["mean"] == "74.98"
+    assert rows["random labels", "1", "at its end", "–", "test (%)"]["mean"] == ""
+    assert rows["random weights", "–", "–", "–", "test (%)"]["n"] == "0"
 
 
 def test_strict_fails_where_a_run_is_missing_and_names_it(report, tmp_path):

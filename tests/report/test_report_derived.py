@@ -33,6 +33,20 @@ def test_a_quantity_that_is_not_there_is_never_reached():
     assert derived.reached([{"epoch": 1, "loss": None}, {"epoch": 2}], derived.loss(9.0)) is None
 
 
+def test_how_much_a_curve_jumps():
+    assert derived.jumps([(1, 10.0), (2, 20.0), (3, 30.0)]) == 0
+    assert derived.jumps([(1, 0.0), (2, 3.0), (3, 0.0), (4, 3.0)]) == pytest.approx(3)
+    assert derived.jumps([(10, 0.0), (20, 5.0), (30, 0.0), (33, 9.0)]) == pytest.approx(5), (
+        "the last epoch was evaluated out of turn"
+    )
+    assert derived.jumps([(1, 1.0), (2, 2.0)]) is None
+
+
+def test_gains_are_of_the_seeds_that_both_have():
+    assert derived.gains({0: 5.0, 1: 7.0}, {1: 3.0, 2: 1.0}) == (4.0,)
+    assert derived.gains({0: 5.0}, {}) == ()
+
+
 def test_the_asked_threshold_comes_first_and_once():
     assert [t.title for t in derived.thresholds()] == [
         "loss ≤ 0.05",

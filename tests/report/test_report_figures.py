@@ -1,5 +1,6 @@
 """Panels of figures: none is empty without a word."""
 
+import numpy as np
 import pytest
 from report_runs import write_experiment, write_run
 
@@ -53,9 +54,11 @@ def test_without_true_labels_that_is_said_and_not_that_it_was_not_reached(tmp_pa
 def test_there_are_no_empty_panels(name, rows, tmp_path):
     write_experiment(tmp_path, name, "smoke", only=rows.rstrip("*"))
     asked = {"scale": "smoke", "seeds": None, "threshold": 0.05, "runs_dir": str(tmp_path)}
-    (figure,) = sections.build(name, collect(tmp_path, []), **asked, only=rows).figures
-    (axes,) = figure.draw().axes
-    assert not axes.texts
+    figures = sections.build(name, collect(tmp_path, []), **asked, only=rows).figures
+    for figure in figures:
+        every = figure.draw().axes
+        assert every and not any(axes.texts for axes in every)
+    assert len(figures[0].draw().axes) == (2 if name == "wrn" else 1)
 
 
 @pytest.mark.parametrize("name", ["capacity", "wrn", "regularisation"])
@@ -63,6 +66,144 @@ def test_a_panel_without_a_run_says_so(name, tmp_path):
     plan = experiments.planned(name, "smoke")[0]
     write_experiment(tmp_path, name, "smoke", only=plan.row)
     asked = {"scale": "smoke", "seeds": None, "threshold": 0.05, "runs_dir": str(tmp_path)}
-    (figure,) = sections.build(name, collect(tmp_path, []), **asked).figures
+    figure = sections.build(name, collect(tmp_path, []), **asked).figures[0]
     words = [[text.get_text() for text in axes.texts] for axes in figure.draw().axes]
-    assert words.count([]) == 1 and words.count(["no run yet"]) == len(words) - 1 > 0
+    shown = 2 if name == "wrn" else 1  # training and test loss
+    assert words.count([]) == shown and words.count(["no run yet"]) == len(words) - shown > 0
+
+
+def curves(axes):
+    """The names of the curves in a panel."""
+    return [line.get_label() for line in axes.get_lines() if not line.get_label().startswith("_")]
+
+
+def built(name, runs_dir, only="*", seeds=None):
+    asked = {"scale": "smoke", "seeds": seeds, "threshold": 0.05, "runs_dir": str(runs_dir)}
+    return sections.build(name, collect(runs_dir, []), **asked, only=only)
+
+
+def test_each_network_has_a_figure_of_accuracy_and_cross_entropy(tmp_path):
+    write_experiment(tmp_path, "capacity", "smoke", only="resnet_50")
+    figures = built("capacity", tmp_path).figures
+    assert [figure.name for figure in figures] == ["capacity", "capacity_resnet_50"]
+    panels = {axes.get_title(): curves(axes) for axes in figures[1].draw().axes}
+    assert list(panels) == [
+        "training accuracy",
+        "test accuracy",
+        "training cross-entropy",
+        "test cross-entropy",
+    ]
+    sixteen = ["true labels, 16 images", "random labels, 16 images"]
+    assert all(found[:2] == sixteen and len(found) == 4 for found in panels.values())
+
+
+def test_the_size_of_a_whole_set_is_named(tmp_path):
+    section = sections.build(
+        "capacity", collect(tmp_path, []), scale="paper", seeds=None, threshold=0.05, runs_dir="x"
+    )
+    sizes = {row.labels[2] for row in section.tables[0].rows}
+    assert sizes == {"10,000", "60,000"}
+    assert "60,000 images, all of CIFAR-10 50,000" in section.tables[0].notes[0]
+
+
+def test_all_levels_of_a_wide_resnet_are_in_one_picture_of_each_loss(tmp_path):
+    write_experiment(tmp_path, "wrn", "smoke")
+    (figure,) = built("wrn", tmp_path).figures
+    panels = {axes.get_title(): curves(axes) for axes in figure.draw().axes}
+    assert list(panels)[:2] == ["training loss, cifar10", "test loss, cifar10"]
+    assert all(found == ["p = 0", "p = 0.5", "p = 1"] for found in panels.values())
+
+
+def test_each_condition_of_the_regularisers_has_its_curve(tmp_path):
+    write_experiment(tmp_path, "regularisation", "smoke", only="alexnet_cifar10")
+    figures = built("regularisation", tmp_path, "alexnet_cifar10*").figures
+    assert figures[1].name == "regularisation_alexnet_cifar10"
+    every = figures[1].draw().axes
+    assert len(every) == 6, "three kinds of data, training and test"
+    assert all(curves(a) == ["plain", "weight decay", "dropout", "both"] for a in every)
+
+
+def test_what_the_architecture_and_the_regularisers_gain(tmp_path):
+    tests = {
+        "alexnet_cifar10_true_plain": 0.70,
+        "alexnet_cifar10_true_wd": 0.72,
+        "resnet_18_cifar10_true_plain": 0.80,
+    }
+    for run in experiments.planned("regularisation", "smoke"):
+        if run.row in tests:
+            write_run(tmp_path, run.config, test=tests[run.row])
+    section = built("regularisation", tmp_path)
+    (row,) = (r for r in section.tables[1].rows if r.labels == ("cifar10", "true labels"))
+    numbers = {name: cell.values for name, cell in row.cells.items() if cell.values}
+    assert numbers == {
+        "weight decay, alexnet": (pytest.approx(2),),
+        "resnet_18 in place of alexnet, plain": (pytest.approx(10),),
+    }
+    assert len(row.run_ids) == 3
+    others = [r for r in section.tables[1].rows if r is not row]
+    assert others and not any(r.run_ids for r in others)
+
+
+def finished_parents(runs_dir):
+    """Trains the parents of the transfers, as if."""
+    for run in experiments.planned("levels", "smoke"):
+        folder = write_run(runs_dir, run.config, weights_hash=run.run_id[-12:])
+        for epoch in (5, 20, 50):
+            results.save_snapshot(folder, epoch, {"0000/w": np.zeros(1)})
+
+
+def children(runs_dir, row):
+    """Of one parent: the runs on held-out images and those on the test set, by rate."""
+    plans = [p for p in experiments.planned("transfer", "smoke", runs_dir=runs_dir) if p.row == row]
+    return [
+        {p.config.learning_rate: p for p in plans if bool(p.config.held_out) is held_out}
+        for held_out in (True, False)
+    ]
+
+
+def transferred(runs_dir, row, held_out, tests):
+    """Writes the runs of one parent: accuracies by rate."""
+    for plans, accuracies in zip(children(runs_dir, row), (held_out, tests), strict=True):
+        for rate, accuracy in accuracies.items():
+            more = {"status": "DIVERGED"} if accuracy is None else {"test": accuracy}
+            write_run(runs_dir, plans[rate].config, **more)
+
+
+def of_parent(section, *labels):
+    (row,) = (row for row in section.tables[0].rows if row.labels[: len(labels)] == labels)
+    return row
+
+
+def test_the_rate_of_a_last_layer_is_chosen_on_held_out_images(tmp_path):
+    finished_parents(tmp_path)
+    held_out = {0.002: 0.5, 0.01: 0.7, 0.05: 0.7, 0.2: None}
+    tests = {0.002: 0.9, 0.01: 0.6, 0.05: 0.8, 0.2: 0.95}
+    transferred(tmp_path, "labels_100", held_out, tests)
+    section = built("transfer", tmp_path)
+    row = of_parent(section, "random labels", "1", "at its end")
+    assert row.labels[3] == "0.01", "the smaller of two that are alike; never by the test set"
+    assert row.cells["test (%)"].values == (pytest.approx(60),)
+    (tries,) = (r for r in section.tables[1].rows if r.run_ids)
+    assert tries.cells["rate 0.05"].values == (pytest.approx(70),)
+    assert tries.cells["rate 0.2"].ours_text() == "DIVERGED"
+
+
+def test_without_all_tries_no_rate_is_chosen(tmp_path):
+    finished_parents(tmp_path)
+    transferred(tmp_path, "original", {0.002: 0.5, 0.01: 0.7}, {0.01: 0.6, 0.2: 0.8})
+    row = of_parent(built("transfer", tmp_path), "original data", "0", "at its end")
+    assert row.labels[3] == "2 of 4 tried"
+    assert not any(cell.values for cell in row.cells.values())
+
+
+def test_the_transfer_is_drawn_against_the_epoch_of_the_parent(tmp_path):
+    finished_parents(tmp_path)
+    rates = dict.fromkeys((0.002, 0.01, 0.05, 0.2), 0.5)
+    for row, test in (("labels_100", 0.6), ("labels_100_epoch_005", 0.7), ("random_weights", 0.4)):
+        transferred(tmp_path, row, rates, dict.fromkeys(rates, test))
+    figure = built("transfer", tmp_path).figures[1]
+    (axes,) = figure.draw().axes
+    lines = {line.get_label(): line.get_xydata().tolist() for line in axes.get_lines()}
+    assert lines["random labels"] == [[5, pytest.approx(70)], [51, pytest.approx(60)]]
+    (dashed,) = (line for line in axes.get_lines() if line.get_label().startswith("_"))
+    assert dashed.get_ydata()[0] == pytest.approx(40)

@@ -171,6 +171,9 @@ def test_a_transfer_of_other_weights_of_its_parent_does_not_count(report, tmp_pa
     asked = ("transfer", "--rows=labels_100")
     assert "No run yet." in report(*asked)[2]
     write_run(runs_dir, child().config, test=0.75)
+    for plan in experiments.planned("transfer", runs_dir=runs_dir, only="labels_100"):
+        if plan.config.held_out:
+            write_run(runs_dir, plan.config, test=0.5 - plan.config.learning_rate)
     assert "| 75.00 (n = 1) |" in report(*asked)[2]
 
 

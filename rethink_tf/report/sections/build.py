@@ -31,6 +31,7 @@ BUILDERS = {
     "capacity": studies.capacity,
     "regularisation": studies.regularisation,
     "levels": levels.levels,
+    "levels_constant": levels.levels,
     "transfer": levels.transfer,
     "wrn": studies.wrn,
     "rademacher": theory.rademacher,

@@ -1,11 +1,14 @@
 """Levels of randomisation, and what of them transfers to another data set."""
 
+import dataclasses
+import functools
+
 from rethink_tf.report import derived, drawing
 from rethink_tf.report.drawing import Figure, Series
 from rethink_tf.report.gather import Found, Gathered
-from rethink_tf.report.sections.paper_tables import percent, row
+from rethink_tf.report.sections.paper_tables import percent, row, row_of_several
 from rethink_tf.report.sections.studies import curves, epochs_cell
-from rethink_tf.report.table import Table
+from rethink_tf.report.table import Cell, Table
 
 KINDS = {
     "labels": "random labels",
@@ -59,112 +62,259 @@ def levels(gathered: Gathered, _first: float):
             "epochs to accuracy ≥ 0.99": epochs_cell(found, derived.accuracy(derived.ACCURACY)),
         }
         rows.append(row((KINDS.get(kind, "original data"), f"{degree:g}"), cells, found))
-    kinds = _by_kind(placed)
-
-    def draw():
-        series = []
-        for number, (kind, found) in enumerate(kinds.items()):
-            for key, words in (("test_accuracy", "test"), ("train_accuracy", "train")):
-                seeds = [[(p, v)] for p, f in found for v in f.summaries(key, 100.0)]
-                name = f"{words}, {KINDS[kind]}"
-                series.append(Series(name, seeds, (), number, dashed=words == "train"))
-        figure, (axes,) = drawing.axes_grid(1, 1, 5.0)
-        drawing.draw_series(axes, series)
-        axes.set_ylim(0, 102)
-        axes.set_xlim(-0.02, 1.02)
-        drawing.label_axes(axes, "Degree of randomisation", "Accuracy (%)")
-        drawing.legend(figure, series, ncols=2)
-        return figure
-
-    def draw_by_epoch():
-        figure, every = drawing.axes_grid(len(kinds), 2, 9.0, sharex=True, sharey=True)
-        degrees = sorted({degree for _, degree in placed})
-        for line, (kind, found) in enumerate(kinds.items()):
-            for column, (key, words) in enumerate((("accuracy", "training"), _TEST)):
-                axes = every[2 * line + column]
-                drawn = [
-                    Series(f"{p:g}", curves(f, key, 100.0), (), degrees.index(p)) for p, f in found
-                ]
-                drawing.draw_series(axes, drawn)
-                last = line == len(kinds) - 1
-                drawing.label_axes(axes, "Epoch" if last else "", "" if column else "Accuracy (%)")
-                axes.set_title(f"{words}: {KINDS[kind]}", fontsize=9)
-                axes.set_ylim(0, 102)
-        named = [Series(f"level {p:g}", [[(0, 0)]], (), n) for n, p in enumerate(degrees)]
-        drawing.legend(figure, named, ncols=6)
-        return figure
-
-    labels = ("randomised", "level")
-    table = Table("levels", "Levels of randomisation", labels, tuple(rows))
+    there = {kind for kind, _ in placed}
+    kinds = {kind: found for kind, found in _by_kind(placed).items() if kind in there}
+    name, labels = gathered.name, ("randomised", "level")
+    table = Table(name, gathered.title, labels, tuple(rows), notes=_NOTES.get(name, ()))
+    title, by_epoch = "Accuracy after the last epoch by level", "Accuracy by epoch, at each level"
     figures = [
-        Figure("levels", "Accuracy after the last epoch by level", "", draw),
-        Figure("levels_by_epoch", "Accuracy by epoch, at each level", "", draw_by_epoch),
+        Figure(name, title, "", functools.partial(_draw_levels, kinds)),
+        Figure(f"{name}_by_epoch", by_epoch, "", functools.partial(_draw_by_epoch, kinds)),
     ]
     return [table], figures
 
 
+Kinds = dict[str, list[tuple[float, Found]]]  # what was found at each degree, by kind
 _TEST = ("test_accuracy", "test")
+_NOTES = {
+    "levels_constant": (
+        "The earlier study's settings: a rate of 0.01 at every epoch and a weight decay of 1e-4. "
+        "The rows of “levels” start at 0.1, lower it after epochs 150 and 225, and have no weight "
+        "decay. All else is equal.",
+    ),
+    "levels_clean_test": (
+        "Trained as the rows of “levels”, and tested on the images as they are; there the test "
+        "images are randomised as the training images are.",
+    ),
+}
+
+
+def _draw_levels(kinds: Kinds):
+    """Accuracy after the last epoch against the degree, a curve for each kind."""
+    series = []
+    for number, kind in enumerate(KINDS):
+        for key, words in (_TEST, ("train_accuracy", "train")):
+            found = kinds.get(kind, ())
+            seeds = [[(p, v)] for p, f in found for v in f.summaries(key, 100.0)]
+            if found:
+                name = f"{words}, {KINDS[kind]}"
+                series.append(Series(name, seeds, (), number, dashed=words == "train"))
+    figure, (axes,) = drawing.axes_grid(1, 1, 5.0)
+    drawing.draw_series(axes, series)
+    axes.set_ylim(0, 102)
+    axes.set_xlim(-0.02, 1.02)
+    drawing.label_axes(axes, "Degree of randomisation", "Accuracy (%)")
+    drawing.legend(figure, series, ncols=2)
+    return figure
+
+
+def _draw_by_epoch(kinds: Kinds):
+    """Accuracy by epoch: a line of panels for each kind, a curve for each degree."""
+    height = 0.6 + 2.1 * len(kinds)
+    figure, every = drawing.axes_grid(len(kinds), 2, height, sharex=True, sharey=True)
+    degrees = sorted({degree for found in kinds.values() for degree, _ in found})
+    for line, (kind, found) in enumerate(kinds.items()):
+        for column, (key, words) in enumerate((("accuracy", "training"), _TEST)):
+            axes = every[2 * line + column]
+            drawn = [
+                Series(f"{p:g}", curves(f, key, 100.0), (), degrees.index(p)) for p, f in found
+            ]
+            drawing.draw_series(axes, drawn)
+            last = line == len(kinds) - 1
+            drawing.label_axes(axes, "Epoch" if last else "", "" if column else "Accuracy (%)")
+            axes.set_title(f"{words}: {KINDS[kind]}", fontsize=9)
+            axes.set_ylim(0, 102)
+    named = [Series(f"level {p:g}", [[(0, 0)]], (), n) for n, p in enumerate(degrees)]
+    drawing.legend(figure, named, ncols=6)
+    return figure
+
+
+@dataclasses.dataclass(frozen=True)
+class Parent:
+    """What starts from one parent: the tries of the last layer's rate, and the one taken.
+
+    Attributes:
+        level: kind and degree of the parent's corruption; None of freshly drawn weights.
+        epoch: of the parent, after which its weights were taken; 0 of drawn ones.
+        at_end: whether that is the parent's last.
+        held_out: rate: what was found on held-out training images.
+        tested: rate: what was found on the test set, trained on all images.
+    """
+
+    level: tuple[str, float] | None
+    epoch: int
+    at_end: bool
+    held_out: dict[float, Found]
+    tested: dict[float, Found]
+
+    @property
+    def tried(self) -> list[float]:
+        """The rates that have a run on held-out images; one that diverged is a try as well."""
+        return [rate for rate, f in sorted(self.held_out.items()) if f.runs or f.left_out]
+
+    @property
+    def rate(self) -> float | None:
+        """The rate with the largest held-out accuracy, of equal ones the smallest.
+
+        None until all of them are tried, so that no parent has fewer tries than another.
+        """
+        means = {
+            rate: derived.mean(values)
+            for rate, found in sorted(self.held_out.items())
+            if (values := found.summaries("test_accuracy"))
+        }
+        if len(self.tried) < len(self.held_out) or not means:
+            return None
+        return max(means, key=lambda rate: means[rate])
+
+    @property
+    def found(self) -> Found:
+        """What was found on the test set at that rate, or at the first where none is taken."""
+        return self.tested[min(self.tested) if self.rate is None else self.rate]
+
+    @property
+    def tests(self) -> tuple[float, ...]:
+        """Test accuracy of each seed in percent at the rate taken; empty where none is."""
+        return () if self.rate is None else self.found.summaries("test_accuracy", 100.0)
+
+    @property
+    def rate_words(self) -> str:
+        """The rate taken, or how many of the tries there are."""
+        if self.rate is not None:
+            return f"{self.rate:g}"
+        return f"{len(self.tried)} of {len(self.held_out)} tried" if self.tried else DASHES
+
+    @property
+    def labels(self) -> tuple[str, str, str]:
+        """The parent in words: its data, their level, its weights."""
+        if self.level is None:
+            return "random weights", DASHES, DASHES
+        kind, degree = self.level
+        weights = "at its end" if self.at_end else f"after epoch {self.epoch}"
+        return KINDS.get(kind, "original data"), f"{degree:g}", weights
+
+
+def _parents(gathered: Gathered) -> list[Parent]:
+    """The parents, in the order of their levels, the later weights first; drawn weights last."""
+    by_row: dict[str, list[Found]] = {}
+    for found in gathered.found:
+        by_row.setdefault(found.plan.row, []).append(found)
+    made = []
+    for every in by_row.values():
+        own, config = every[0].plan.parent, every[0].plan.config
+        tries: tuple[dict[float, Found], ...] = ({}, {})
+        for found in every:
+            held_out = bool(found.plan.config.held_out)
+            tries[held_out][found.plan.config.learning_rate] = found
+        level = level_of(own.config) if own else None
+        epoch = config.init_epoch or 0
+        at_end = own is not None and epoch == own.config.epochs
+        made.append(Parent(level, epoch, at_end, tries[True], tries[False]))
+    return sorted(made, key=lambda p: (p.level is None, _order(p.level or ORIGINAL), -p.epoch))
 
 
 def transfer(gathered: Gathered, _first: float):
     """Test accuracy of a new last layer on Fashion-MNIST by what its parent was trained on."""
-    placed: dict[tuple[str, float], Found] = {}
-    early: dict[tuple[str, float], Found] = {}
-    placed_rows, weights = [], None
-    for found in gathered.found:
-        parent = found.plan.parent
+    parents = _parents(gathered)
+    rows, tries = [], []
+    for parent in parents:
+        found = parent.found
         cells = {
             "train (%)": percent(found, "train_accuracy"),
             "test (%)": percent(found, "test_accuracy"),
             "best test (%)": percent(found, "best_test_accuracy"),
         }
-        if parent is None:
-            weights = found
-            placed_rows.append(
-                ((99, 0.0, 0), row(("random weights", DASHES, DASHES), cells, found))
-            )
-            continue
-        level, epoch = level_of(parent.config), found.plan.config.init_epoch
-        at_end = epoch == parent.config.epochs
-        (placed if at_end else early)[level] = found
-        words = KINDS.get(level[0], "original data")
-        labels = (words, f"{level[1]:g}", "at its end" if at_end else f"after epoch {epoch}")
-        placed_rows.append(((*_order(level), not at_end), row(labels, cells, found)))
-    rows = [line for _, line in sorted(placed_rows, key=lambda item: item[0])]
-
-    def draw():
-        series = []
-        for number, (kind, found) in enumerate(_by_kind(placed).items()):
-            series.append(Series(KINDS[kind], _tests(found), (), number))
-        for number, (kind, found) in enumerate(_by_kind(early).items()):
-            if any(p for p, _ in found):
-                name = f"{KINDS[kind]}, parent stopped early"
-                series.append(Series(name, _tests(found), (), number, dashed=True))
-        figure, (axes,) = drawing.axes_grid(1, 1, 5.0)
-        drawing.draw_series(axes, series)
-        values = weights.summaries("test_accuracy", 100.0) if weights else ()
-        if values:
-            axes.axhline(derived.mean(values), color=drawing.INK, linestyle="--", linewidth=1.3)
-            axes.annotate(
-                "random weights",
-                (0, derived.mean(values)),
-                xytext=(0, 3),
-                textcoords="offset points",
-                fontsize=8,
-            )
-        axes.set_xlim(-0.02, 1.02)
-        drawing.label_axes(axes, "Level of the parent's randomisation", "Test accuracy (%)")
-        drawing.legend(figure, series, ncols=2)
-        return figure
-
+        if parent.rate is None:
+            cells = dict.fromkeys(cells, Cell())
+        rows.append(row((*parent.labels, parent.rate_words), cells, found))
+        cells = {
+            f"rate {rate:g}": percent(one, "test_accuracy")
+            for rate, one in sorted(parent.held_out.items())
+        }
+        tries.append(row_of_several(parent.labels, cells, parent.held_out.values()))
     labels = ("parent's data", "level", "parent's weights")
-    table = Table("transfer", "Transfer to Fashion-MNIST", labels, tuple(rows))
-    title = "Test accuracy on Fashion-MNIST by the level of the parent's randomisation"
-    return [table], [Figure("transfer", title, "", draw)]
+    taken = (*labels, "rate")
+    notes = (
+        "The rate of the last layer is that of the largest accuracy on held-out training images, "
+        "from the same tries for every parent; the row is the run with that rate on all training "
+        "images.",
+    )
+    tables = [
+        Table("transfer", "Transfer to Fashion-MNIST", taken, tuple(rows), notes=notes),
+        Table(
+            "transfer_rates",
+            "Accuracy on held-out training images (%), by the rate of the last layer",
+            labels,
+            tuple(tries),
+        ),
+    ]
+    by_level = "Test accuracy on Fashion-MNIST by the level of the parent's randomisation"
+    by_epoch = "Test accuracy on Fashion-MNIST by the epoch of the parent's weights"
+    figures = [
+        Figure("transfer", by_level, "", functools.partial(_draw_by_level, parents)),
+        Figure("transfer_by_epoch", by_epoch, "", functools.partial(_draw_by_parent, parents)),
+    ]
+    return tables, figures
 
 
 DASHES = "–"
+ORIGINAL = ("original", 0.0)
 
 
-def _tests(found):
-    return [[(p, v)] for p, f in found for v in f.summaries("test_accuracy", 100.0)]
+def _dashed_line(axes, parents: list[Parent]) -> None:
+    """The accuracy on the features of freshly drawn weights, with its name."""
+    values = [value for parent in parents if parent.level is None for value in parent.tests]
+    if not values:
+        return
+    axes.axhline(derived.mean(values), color=drawing.INK, linestyle="--", linewidth=1.3)
+    place = {"xytext": (3, 3), "textcoords": "offset points", "fontsize": 8}
+    xy = (0, derived.mean(values))
+    axes.annotate("random weights", xy, xycoords=("axes fraction", "data"), **place)
+
+
+def _draw_by_level(parents: list[Parent]):
+    """Test accuracy against the level, of the parents at their end."""
+    ended = {p.level: p for p in parents if p.level is not None and p.at_end}
+    series = []
+    for number, kind in enumerate(KINDS):
+        own = [p for level, p in ended.items() if level[0] in (kind, "original")]
+        seeds = [[(p.level[1], value)] for p in own if p.level for value in p.tests]
+        series.append(Series(KINDS[kind], seeds, (), number))
+    figure, (axes,) = drawing.axes_grid(1, 1, 5.0)
+    drawing.draw_series(axes, series)
+    axes.set_xlim(-0.02, 1.02)
+    _dashed_line(axes, parents)
+    drawing.label_axes(axes, "Level of the parent's randomisation", "Test accuracy (%)")
+    drawing.legend(figure, series, ncols=2)
+    return figure
+
+
+def _draw_by_parent(parents: list[Parent]):
+    """Test accuracy against the parent's epoch: a panel for each level of which early ones are."""
+    early = {p.level for p in parents if p.level is not None and not p.at_end}
+    degrees = sorted({degree for kind, degree in early if kind != "original"}, reverse=True)
+    figure, every = drawing.axes_grid(1, max(1, len(degrees)), 4.4, sharey=True)
+    drawn: list[Series] = []
+    for axes, degree in zip(every, degrees or [0.0], strict=True):
+        levels_shown = [ORIGINAL, *((kind, degree) for kind in KINDS)]
+        series = [
+            Series(
+                KINDS.get(level[0], "original data"),
+                [[(p.epoch, value)] for p in parents if p.level == level for value in p.tests],
+                (),
+                number,
+            )
+            for number, level in enumerate(levels_shown)
+            if level in early
+        ]
+        drawing.draw_series(axes, series)
+        _dashed_line(axes, parents)
+        name = "" if drawn else "Test accuracy (%)"
+        drawing.label_axes(axes, "Epoch of the parent's weights", name, f"level {degree:g}")
+        epochs = sorted({p.epoch for p in parents if p.level in levels_shown})
+        axes.set_xscale("log")
+        axes.set_xticks(epochs, [str(epoch) for epoch in epochs])
+        axes.minorticks_off()
+        drawn += series
+    drawing.legend(figure, drawn)
+    return figure

@@ -1,9 +1,19 @@
 """The studies beyond the paper: capacity, explicit regularisation, the wide ResNet."""
 
+import functools
+
+from rethink_tf.data.registry import DATASETS
 from rethink_tf.report import derived, drawing
 from rethink_tf.report.drawing import Figure, Series
 from rethink_tf.report.gather import Found, Gathered
-from rethink_tf.report.sections.paper_tables import YES_NO, decay_words, percent, row
+from rethink_tf.report.sections.paper_tables import (
+    YES_NO,
+    decay_words,
+    gain,
+    percent,
+    row,
+    row_of_several,
+)
 from rethink_tf.report.table import Cell, Row, Table
 
 
@@ -23,42 +33,109 @@ def epochs_cell(found, threshold: derived.Threshold) -> Cell:
     return Cell(ours, None, 0, found.words)
 
 
+def jumps_cell(found, key: str) -> Cell:
+    """How much an accuracy jumps from epoch to epoch (`derived.jumps`), in points."""
+    values = (derived.jumps(points) for points in curves(found, key, 100.0))
+    return Cell(tuple(v for v in values if v is not None), None, 2, found.words)
+
+
+def _size(config) -> int:
+    """How many images are trained on."""
+    return config.examples or DATASETS[config.dataset].num_train
+
+
 def capacity(gathered: Gathered, _first: float):
     """Do larger networks memorise sooner? ResNets on Fashion-MNIST."""
     rows: list[Row] = []
-    panels: dict[tuple[str, str], list[Series]] = {}
-    models = sorted({f.plan.config.model for f in gathered.found}, key=_depth)
-    for found in sorted(gathered.found, key=lambda f: _depth(f.plan.config.model)):
+    every = sorted(gathered.found, key=lambda f: _depth(f.plan.config.model))
+    for found in every:
         config = found.plan.config
-        words = "random" if config.corrupt else "true"
-        size = "all" if config.examples is None else f"{config.examples:,}"
         cells = {
             "train (%)": percent(found, "train_accuracy"),
             "test (%)": percent(found, "test_accuracy"),
             "train loss": loss_cell(found, "train_loss"),
             "test loss": loss_cell(found, "test_loss"),
             "epochs to accuracy ≥ 0.99": epochs_cell(found, derived.accuracy(derived.ACCURACY)),
+            "jumps, training (points)": jumps_cell(found, "accuracy"),
+            "jumps, test (points)": jumps_cell(found, "test_accuracy"),
         }
-        rows.append(row((config.model, words, size), cells, found))
-        number = models.index(config.model)
-        panel = panels.setdefault((size, words), [])
-        panel.append(Series(config.model, curves(found, "accuracy", 100.0), (), number))
+        labels = (config.model, _labels_of(config), f"{_size(config):,}")
+        rows.append(row(labels, cells, found))
+    models = list(dict.fromkeys(found.plan.config.model for found in every))
+    notes = (
+        "Jumps: the mean distance of an epoch's accuracy from the middle of the epochs before and "
+        "after it, 0 for a curve that rises evenly. Of training it is the running accuracy. All of "
+        f"Fashion-MNIST are {DATASETS['fashion_mnist'].num_train:,} images, all of CIFAR-10 "
+        f"{DATASETS['cifar10'].num_train:,}.",
+    )
+    labels = ("network", "labels", "training images")
+    table = Table("capacity", "Capacity", labels, tuple(rows), notes=notes)
+    title = "Memorisation by the size of the network"
+    figures = [Figure("capacity", title, "", functools.partial(_draw_sizes, every, models))]
+    for model in models:
+        own = [found for found in every if found.plan.config.model == model]
+        if any(found.runs for found in own):
+            title = f"{model}: accuracy and cross-entropy, true and random labels"
+            draw = functools.partial(_draw_network, own)
+            figures.append(Figure(f"capacity_{model}", title, "", draw))
+    return [table], figures
 
-    def draw():
-        figure, every = drawing.axes_grid(2, 2, 6.0, sharey=True)
-        for axes, ((size, words), series) in zip(every, sorted(panels.items()), strict=False):
-            drawing.draw_series(axes, series)
-            drawing.label_axes(
-                axes, "Epoch", "Running accuracy (%)", f"{words} labels, {size} examples"
-            )
+
+def _labels_of(config) -> str:
+    return "random" if config.corrupt else "true"
+
+
+def _draw_sizes(every: list[Found], models: list[str]):
+    """Running accuracy by epoch: a panel for each number of images and kind of labels."""
+    panels: dict[tuple[int, str], list[Series]] = {}
+    for found in every:
+        config = found.plan.config
+        series = Series(
+            config.model, curves(found, "accuracy", 100.0), (), models.index(config.model)
+        )
+        panels.setdefault((_size(config), _labels_of(config)), []).append(series)
+    figure, grid = drawing.axes_grid(-(-len(panels) // 2) or 1, 2, 6.0, sharey=True)
+    for axes, ((size, words), drawn) in zip(grid, sorted(panels.items()), strict=False):
+        drawing.draw_series(axes, drawn)
+        title = f"{words} labels, {size:,} images"
+        drawing.label_axes(axes, "Epoch", "Running accuracy (%)", title)
+        axes.set_ylim(0, 102)
+    drawing.remove_rest(grid, len(panels))
+    drawing.legend(figure, [one for drawn in panels.values() for one in drawn])
+    return figure
+
+
+# What each panel shows: its title, the key of the history, its scale and the name of its axis.
+_OF_A_NETWORK = (
+    ("training accuracy", "accuracy", 100.0, "Running accuracy (%)"),
+    ("test accuracy", "test_accuracy", 100.0, "Accuracy (%)"),
+    ("training cross-entropy", "loss", 1.0, "Running loss (nats)"),
+    ("test cross-entropy", "test_loss", 1.0, "Loss (nats)"),
+)
+
+
+def _draw_network(own: list[Found]):
+    """One network: accuracy above and cross-entropy below, training to the left, test right."""
+    own = sorted(own, key=lambda f: (_size(f.plan.config), f.plan.config.corrupt))
+    sizes = sorted({_size(found.plan.config) for found in own})
+    figure, grid = drawing.axes_grid(2, 2, 6.0)
+    series: list[Series] = []
+    for axes, (title, key, scale, name) in zip(grid, _OF_A_NETWORK, strict=True):
+        series = []
+        for found in own:
+            config = found.plan.config
+            colour = 2 * sizes.index(_size(config)) + bool(config.corrupt)
+            label = f"{_labels_of(config)} labels, {_size(config):,} images"
+            dashed = bool(config.corrupt)
+            series.append(Series(label, curves(found, key, scale), (), colour, dashed))
+        drawing.draw_series(axes, series)
+        drawing.label_axes(axes, "Epoch", name, title)
+        if scale == 1.0:
+            axes.set_ylim(bottom=0)
+        else:
             axes.set_ylim(0, 102)
-        drawing.remove_rest(every, len(panels))
-        drawing.legend(figure, [one for series in panels.values() for one in series])
-        return figure
-
-    labels = ("network", "labels", "examples")
-    table = Table("capacity", "Capacity", labels, tuple(rows))
-    return [table], [Figure("capacity", "Memorisation by the size of the network", "", draw)]
+    drawing.legend(figure, series, ncols=2)
+    return figure
 
 
 def _depth(model: str) -> tuple[int, str]:
@@ -77,10 +154,13 @@ def _setting(config) -> str:
     )
 
 
+Panel = dict[str, dict[str, Found]]  # what was found, by kind of data and setting
+
+
 def regularisation(gathered: Gathered, _first: float):
-    """Weight decay and dropout, on and off."""
+    """Weight decay and dropout, on and off, in two networks."""
     rows: list[Row] = []
-    panels: dict[tuple[str, str], dict[str, dict[str, Found]]] = {}
+    panels: dict[tuple[str, str], Panel] = {}
     for found in gathered.found:
         config = found.plan.config
         kind = next(k for k in reversed(_DATA) if f"_{k}_" in f"_{found.plan.row}_")
@@ -100,37 +180,100 @@ def regularisation(gathered: Gathered, _first: float):
         rows.append(row(labels, cells, found))
         panel = panels.setdefault((config.dataset, config.model), {}).setdefault(words, {})
         panel[_setting(config)] = found
-
-    def draw():
-        figure, every = drawing.axes_grid(-(-len(panels) // 2) or 1, 2, 6.4, sharey=True)
-        for axes, ((dataset, model), kinds) in zip(every, sorted(panels.items()), strict=False):
-            drawn = False
-            for words, settings in kinds.items():
-                number = list(_DATA.values()).index(words)
-                for key, hollow in (("train_accuracy", True), ("test_accuracy", False)):
-                    for place, setting in enumerate(_SETTINGS):
-                        if setting in settings:
-                            values = settings[setting].summaries(key, 100.0)
-                            drawn = drawn or bool(values)
-                            _dot(axes, place + 0.18 * (number - 1), values, number, hollow)
-            if not drawn:
-                drawing.note(axes, "no run yet")
-            axes.set_xticks(range(4), _SETTINGS)
-            axes.set_ylim(0, 104)
-            drawing.label_axes(axes, "", "Accuracy (%)", f"{model}, {dataset}")
-        drawing.remove_rest(every, len(panels))
-        series = [
-            Series(f"{part}, {words}", [[(0, 0)]], (), number, dashed=part == "train")
-            for number, words in enumerate(_DATA.values())
-            for part in ("train", "test")
-        ]
-        drawing.legend(figure, series)
-        return figure
-
     labels = ("network", "data set", "data", "weight decay", "dropout")
     table = Table("regularisation", "Explicit regularisation", labels, tuple(rows))
     title = "Training (hollow) and test accuracy with explicit regularisation"
-    return [table], [Figure("regularisation", title, "", draw)]
+    draw = functools.partial(_draw_ends, panels)
+    figures = [Figure("regularisation", title, "", draw)]
+    for (dataset, model), kinds in sorted(panels.items()):
+        if any(found.runs for settings in kinds.values() for found in settings.values()):
+            name = f"regularisation_{model}_{dataset}"
+            title = f"{model} on {dataset}: accuracy by epoch under each condition"
+            figures.append(Figure(name, title, "", functools.partial(_draw_conditions, kinds)))
+    return [table, _gains(panels)], figures
+
+
+def _gains(panels: dict[tuple[str, str], Panel]) -> Table:
+    """What the architecture gains, what the regularisers gain: a row for each kind of data."""
+    rows = []
+    models = sorted({model for _, model in panels}, key=_depth)
+    for dataset in sorted({dataset for dataset, _ in panels}):
+        for words in _DATA.values():
+            found = {model: panels.get((dataset, model), {}).get(words, {}) for model in models}
+            if not any(found.values()):
+                continue
+            cells: dict[str, Cell] = {}
+            used: list[Found | None] = []
+            for model, settings in found.items():
+                for setting in _SETTINGS[1:]:
+                    pair = settings.get(setting), settings.get("plain")
+                    cells[f"{setting}, {model}"] = gain(*pair, "test_accuracy")
+                    used += pair
+            if len(models) == 2:
+                for setting in ("plain", "both"):
+                    pair = found[models[1]].get(setting), found[models[0]].get(setting)
+                    name = f"{models[1]} in place of {models[0]}, {setting}"
+                    cells[name] = gain(*pair, "test_accuracy")
+                    used += pair
+            rows.append(row_of_several((dataset, words), cells, used))
+    title = "What the architecture gains, what the regularisers gain"
+    notes = (
+        "Points of test accuracy against the same network without regularisers, and of one network "
+        "against the other, of the seeds that both have.",
+    )
+    labels = ("data set", "data")
+    return Table("regularisation_gains", title, labels, tuple(rows), notes=notes)
+
+
+def _draw_ends(panels: dict[tuple[str, str], Panel]):
+    """Accuracy after the last epoch, a panel for each network and data set."""
+    lines = -(-len(panels) // 2) or 1
+    figure, every = drawing.axes_grid(lines, 2, 1.0 + 2.7 * lines, sharey=True)
+    for axes, ((dataset, model), kinds) in zip(every, sorted(panels.items()), strict=False):
+        drawn = False
+        for words, settings in kinds.items():
+            number = list(_DATA.values()).index(words)
+            for key, hollow in (("train_accuracy", True), ("test_accuracy", False)):
+                for place, setting in enumerate(_SETTINGS):
+                    if setting in settings:
+                        values = settings[setting].summaries(key, 100.0)
+                        drawn = drawn or bool(values)
+                        _dot(axes, place + 0.18 * (number - 1), values, number, hollow)
+        if not drawn:
+            drawing.note(axes, "no run yet")
+        axes.set_xticks(range(4), _SETTINGS)
+        axes.set_ylim(0, 104)
+        drawing.label_axes(axes, "", "Accuracy (%)", f"{model}, {dataset}")
+    drawing.remove_rest(every, len(panels))
+    series = [
+        Series(f"{part}, {words}", [[(0, 0)]], (), number, dashed=part == "train")
+        for number, words in enumerate(_DATA.values())
+        for part in ("train", "test")
+    ]
+    drawing.legend(figure, series)
+    return figure
+
+
+def _draw_conditions(kinds: Panel):
+    """Accuracy by epoch: a line of panels for each kind of data, a curve for each setting."""
+    shown = [words for words in _DATA.values() if words in kinds]
+    figure, grid = drawing.axes_grid(len(shown), 2, 0.6 + 2.2 * len(shown), sharey=True)
+    for line, words in enumerate(shown):
+        for column, (key, part) in enumerate((("accuracy", "training"), ("test_accuracy", "test"))):
+            axes, settings = grid[2 * line + column], kinds[words]
+            series = [
+                Series(name, curves(settings[name], key, 100.0), (), _SETTINGS.index(name))
+                for name in _SETTINGS
+                if name in settings
+            ]
+            drawing.draw_series(axes, series)
+            last = line == len(shown) - 1
+            name = "" if column else "Accuracy (%)"
+            drawing.label_axes(axes, "Epoch" if last else "", name, f"{part}: {words}")
+            axes.set_ylim(0, 102)
+    named = [Series(name, [[(0, 0)]], (), n) for n, name in enumerate(_SETTINGS)]
+    drawing.legend(figure, named, ncols=4)
+    return figure
 
 
 def _dot(axes, x: float, values, colour: int, hollow: bool) -> None:
@@ -165,27 +308,38 @@ def wrn(gathered: Gathered, _first: float):
         rows.append(row((config.dataset, f"{config.corrupt:g}"), cells, found))
         panels[_place(config)] = found
 
-    def draw():
-        figure, every = drawing.axes_grid(2, 3, 5.6)
-        for axes, ((dataset, p), found) in zip(every, sorted(panels.items()), strict=False):
-            series = [
-                Series("training loss", curves(found, "train_loss"), (), 0),
-                Series("test loss", curves(found, "test_loss"), (), 1),
-            ]
-            drawing.draw_series(axes, series)
-            drawing.label_axes(axes, "Epoch", "Loss (nats)", f"{dataset}, p = {p:g}")
-            axes.set_ylim(bottom=0)
-        drawing.remove_rest(every, len(panels))
-        named = [Series(w, [[(0, 0)]], (), n) for n, w in enumerate(("training loss", "test loss"))]
-        drawing.legend(figure, named)
-        return figure
-
     notes = (
         "“Paper” is here the first author's later demonstration (CIFAR-10, true and random "
         "labels), not the paper.",
     )
     table = Table("wrn", "WRN-28-1", ("data set", "p"), tuple(rows), notes=notes)
-    return [table], [Figure("wrn", "WRN-28-1: training and test loss", "", draw)]
+    title = "WRN-28-1: training and test loss at each level of label corruption"
+    return [table], [Figure("wrn", title, "", functools.partial(_draw_losses, panels))]
+
+
+_LOSSES = (("train_loss", "training loss"), ("test_loss", "test loss"))
+
+
+def _draw_losses(panels: dict[tuple[str, float], Found]):
+    """Loss by epoch: training to the left, test right, a line of panels for each data set."""
+    datasets = sorted({dataset for dataset, _ in panels})
+    levels = sorted({p for _, p in panels})
+    figure, every = drawing.axes_grid(len(datasets), 2, 0.6 + 2.5 * len(datasets))
+    for line, dataset in enumerate(datasets):
+        for column, (key, words) in enumerate(_LOSSES):
+            axes = every[2 * line + column]
+            series = [
+                Series(f"p = {p:g}", curves(found, key), (), levels.index(p))
+                for (of, p), found in sorted(panels.items())
+                if of == dataset
+            ]
+            drawing.draw_series(axes, series)
+            name = "" if column else "Loss (nats)"
+            drawing.label_axes(axes, "Epoch", name, f"{words}, {dataset}")
+            axes.set_ylim(bottom=0)
+    named = [Series(f"p = {p:g}", [[(0, 0)]], (), n) for n, p in enumerate(levels)]
+    drawing.legend(figure, named)
+    return figure
 
 
 def _place(config) -> tuple[str, float]:
