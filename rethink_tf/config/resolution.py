@@ -145,6 +145,8 @@ def check_corruption(values: dict[str, Any]) -> None:
             f"--pixel_mix: expected 0 or at least {LEAST_MIX:g}, received {values['pixel_mix']}: "
             "single precision would lose the noise"
         )
+    if values["pixels"] == "original":
+        values["test_pixels"] = "as_trained"
     positions = values["input_size"] ** 2
     if round(values["shuffle_fraction"] * positions) < 2:
         raise RequestError(

@@ -14,7 +14,7 @@ from typing import Any
 from rethink_tf.config import fields, resolution
 from rethink_tf.config.parent_ref import ParentRef
 from rethink_tf.corruptions.corruption import Corruption
-from rethink_tf.corruptions.labels import LABEL_NOISE, PIXELS
+from rethink_tf.corruptions.labels import LABEL_NOISE, PIXELS, TEST_PIXELS
 from rethink_tf.data import registry as datasets
 from rethink_tf.data.registry import DATASETS
 from rethink_tf.data.sources import custom as custom_data
@@ -121,6 +121,13 @@ class RunConfig:
         group="What is corrupted",
         low=0.0,
         high=1.0,
+    )
+    test_pixels: str = fields.field(
+        "as_trained",
+        str,
+        "the test images: corrupted as the training images are, or as they are (original)",
+        group="What is corrupted",
+        choices=TEST_PIXELS,
     )
     preprocess: str = fields.field(
         "standardise",

@@ -18,6 +18,8 @@ class Corruption:
         pixel_mix: share t of noise, `gaussian` only: (1 - t) image + t noise.
         shuffle_fraction: share of the positions that is permuted, `shuffled` and `random` only.
         seed: of all that is drawn, 0 to 2**32 - 1.
+        test_pixels: `as_trained`: the test images are corrupted as the training images are;
+            `original`: they are left as they are.
     """
 
     corrupt: float = 0.0
@@ -27,6 +29,14 @@ class Corruption:
     pixel_mix: float = 1.0
     shuffle_fraction: float = 1.0
     seed: int = 0
+    test_pixels: str = "as_trained"
+
+    def of_split(self, name: str) -> "Corruption":
+        """That of a split, `train` or `test`: without one of the pixels where it has none."""
+        if name == "train" or self.test_pixels == "as_trained":
+            return self
+        plain = {"pixels": "original", "pixel_mix": 1.0, "shuffle_fraction": 1.0}
+        return dataclasses.replace(self, **plain, test_pixels="as_trained")
 
 
 class Moments(NamedTuple):

@@ -17,6 +17,7 @@ from rethink_tf.corruptions import threefry
 from rethink_tf.corruptions.threefry import SplitId, Stream
 
 LABEL_NOISE = ("uniform", "exclude_true", "pair_flip")
+TEST_PIXELS = ("as_trained", "original")
 PIXELS = ("original", "shuffled", "random", "gaussian")
 
 

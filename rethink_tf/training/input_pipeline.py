@@ -258,7 +258,7 @@ def table(source: Source, split: Split) -> Table:
         source: of which the corruption is taken.
         split: one of its splits: cropped, or streamed at the size wanted.
     """
-    corruption, labels = source.corruption, source.file_labels
+    corruption, labels = source.corruption.of_split(split.name), source.file_labels
     if not split.streamed:
         dataset = pipeline.corrupted(split, corruption, moments=source.moments, file_labels=labels)
         return pipeline.collect(dataset, split.num_classes)
@@ -318,7 +318,14 @@ def audited(source: Source) -> Audited:
     checks.append(_check_of_preprocessing(source, got))
     label_checks.refuse_failures(checks)
     train_seal, test_seal = (
-        seal.seal(split, given, images, corruption, source.moments, _audited_rows(split))
+        seal.seal(
+            split,
+            given,
+            images,
+            corruption.of_split(split.name),
+            source.moments,
+            _audited_rows(split),
+        )
         for split, given, images in ((train, reference, got), (test, test.labels, test_got))
     )
     return Audited(first, test_table, checks, train_seal, test_seal)
@@ -367,7 +374,12 @@ def sealed(config: RunConfig, source: Source, tables: Audited) -> Sealed:
     """The seals of a run's data, and what the model must get of the source."""
     train_inputs, test_inputs = (
         ReferenceInput(
-            split, source.corruption, source.moments, config.input_size, config.seed, source.norm
+            split,
+            source.corruption.of_split(split.name),
+            source.moments,
+            config.input_size,
+            config.seed,
+            source.norm,
         )
         for split in (source.train, source.test)
     )

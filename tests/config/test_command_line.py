@@ -25,6 +25,7 @@ TYPED = {
     "pixels": ("shuffled", "shuffled"),
     "pixel_mix": (".25", 0.25),
     "shuffle_fraction": ("0.5", 0.5),
+    "test_pixels": ("original", "original"),
     "augment": ("crop", "crop"),
     "weight_decay": ("4e-5", 4e-5),
     "dropout": ("0.5", 0.5),

@@ -267,6 +267,43 @@ def test_honest_data_pass_every_check(kind, tensorflow):
     assert len(set(names)) == len(names)
 
 
+@pytest.mark.parametrize("kind", KINDS[1:], ids=NAMES[1:])
+def test_the_test_images_may_stay_as_they_are(kind, tensorflow):
+    source = load(examples=200, test_pixels="original", **kind)
+    found = input_pipeline.audited(source)
+    plain = input_pipeline.audited(load(examples=200, **kind))
+    np.testing.assert_array_equal(found.test.images, source.test.images)
+    np.testing.assert_array_equal(found.train.images, plain.train.images)
+    assert not np.array_equal(plain.test.images, source.test.images)
+    checks = {check.name: check.passed for check in found.checks}
+    assert checks["images_untouched_test"] is True and False not in checks.values()
+    assert "same_permutation_for_test" not in checks, "nothing that was not looked at is said"
+    np.testing.assert_array_equal(found.train_seal.words, plain.train_seal.words)
+    assert not np.array_equal(found.test_seal.words, plain.test_seal.words)
+
+
+def test_corrupted_test_images_are_refused_where_they_should_stay(tensorflow, monkeypatch):
+    monkeypatch.setattr(Corruption, "of_split", lambda self, name: self)
+    tables = [input_pipeline.table(s, s.test) for s in [load(**RANDOM)]]
+    monkeypatch.undo()
+    source, honest = load(test_pixels="original", **RANDOM), input_pipeline.table
+    monkeypatch.setattr(
+        input_pipeline,
+        "table",
+        lambda s, split: tables[0] if split.name == "test" else honest(s, split),
+    )
+    with pytest.raises(AuditError, match="images_untouched_test: FAILED"):
+        input_pipeline.audited(source)
+
+
+@pytest.mark.parametrize("kind", [GAUSSIAN, SHUFFLED])
+def test_a_run_is_tested_on_images_as_they_are(kind, tmp_path, tensorflow):
+    wanted = resolved(examples=50, epochs=1, test_pixels="original", **kind)
+    train.run(wanted, tmp_path / "run", say=lambda _: None)
+    found = {check["name"] for check in results.read_summary(tmp_path / "run")["audit"]}
+    assert "images_untouched_test" in found and "images_untouched_train" not in found
+
+
 def test_the_checks_of_a_run_are_recorded(tmp_path, tensorflow):
     train.run(resolved(examples=50, epochs=1, **GAUSSIAN), tmp_path, say=lambda _: None)
     found = {check["name"]: check for check in results.read_summary(tmp_path)["audit"]}

@@ -198,7 +198,12 @@ def _epochs(summary: dict[str, Any]) -> str:
 
 
 def _pixels(config: RunConfig) -> str:
-    """The kind of pixels in words, with its degree."""
+    """The kind of pixels in words, with its degree, and what it is tested on if that differs."""
+    tested = "" if config.test_pixels == "as_trained" else ", tested on images as they are"
+    return f"{_kind_of_pixels(config)}{tested}"
+
+
+def _kind_of_pixels(config: RunConfig) -> str:
     if config.pixels == "gaussian":
         kind = "Gaussian noise"
         return kind if config.pixel_mix == 1 else f"images mixed with {config.pixel_mix:g} of noise"
