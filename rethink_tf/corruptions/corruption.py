@@ -35,8 +35,7 @@ class Corruption:
         """That of a split, `train` or `test`: without one of the pixels where it has none."""
         if name == "train" or self.test_pixels == "as_trained":
             return self
-        plain = {"pixels": "original", "pixel_mix": 1.0, "shuffle_fraction": 1.0}
-        return dataclasses.replace(self, **plain, test_pixels="as_trained")
+        return Corruption(self.corrupt, self.label_noise, self.labels_from, seed=self.seed)
 
 
 class Moments(NamedTuple):

@@ -214,6 +214,12 @@ EXPERIMENTS: dict[str, Experiment] = {
         scales=_LEVELS,
         left_out={"cpu": _EVERY_SECOND, "hours": _EVERY_SECOND, "smoke": _BELOW_100},
     ),
+    "levels_clean_test": Experiment(
+        "Levels of randomised training pixels, tested on images as they are",
+        ("levels_clean_test/*.flags",),
+        scales=_LEVELS,
+        left_out={"cpu": _EVERY_SECOND, "hours": _EVERY_SECOND, "smoke": _BELOW_100},
+    ),
     "transfer": Experiment(
         "The levels' features on Fashion-MNIST",
         ("transfer/*.flags",),

@@ -87,6 +87,16 @@ def test_the_levels_of_the_earlier_study_differ_in_rate_and_weight_decay_alone(r
         assert dataclasses.replace(its, **rates) == ours
 
 
+def test_levels_tested_on_clean_images_differ_in_that_alone(runs):
+    paths = sorted((REPOSITORY / "flags" / "levels_clean_test").glob("*.flags"))
+    assert len(paths) == 31
+    for path in paths:
+        clean, ours = (resolved(p)[0] for p in (path, path.parents[1] / "levels" / path.name))
+        if path.stem != "original":
+            assert clean.test_pixels == "original" and ours.test_pixels == "as_trained"
+        assert dataclasses.replace(clean, test_pixels="as_trained") == ours
+
+
 def test_the_quickstart_is_the_users_own_line():
     path = REPOSITORY / "flags" / "quickstart.flags"
     typed = command_line.parse(["--model=inception", "--corrupt=1.0"])

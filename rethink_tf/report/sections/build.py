@@ -32,6 +32,7 @@ BUILDERS = {
     "regularisation": studies.regularisation,
     "levels": levels.levels,
     "levels_constant": levels.levels,
+    "levels_clean_test": levels.levels,
     "transfer": levels.transfer,
     "wrn": studies.wrn,
     "rademacher": theory.rademacher,
