@@ -34,6 +34,7 @@ LAYERS = {
     "report": 13,
     "cli": 14,
     "api": 14,
+    "callbacks": 14,
     "main": 15,
     "__main__": 15,
 }
@@ -41,6 +42,7 @@ MOST_FILES = 20  # of a folder; more have rooms of their own
 # Importing these must not start TensorFlow, whatever they import in turn.
 LIGHT = [
     "",
+    "analysis.example_scores",
     "analysis.measures",
     "analysis.rademacher",
     "analysis.randomisation_test",
@@ -62,6 +64,7 @@ LIGHT = [
     "runs",
     "storage",
     "training.metrics",
+    "training.per_example",
     "training.run",
 ]
 # Of these, what is imported only when something is computed.
@@ -90,6 +93,7 @@ NEVER_HEAVY = [
     "runs",
     "storage",
     "training.metrics",
+    "training.per_example",
 ]
 PURE = [
     "corruptions",

@@ -58,6 +58,9 @@ GROUPS: dict[str, dict[str, Command]] = {
         "corrupted-test": Command(
             "error of finished runs on corrupted test labels", f"{_CLI}.corrupted_test"
         ),
+        "examples": Command(
+            "which training examples a run memorised", f"{_CLI}.examples", NOTHING_KEPT
+        ),
     },
     "Labels": {
         "audit": Command("says what the labels of a file are", f"{_CLI}.audit"),

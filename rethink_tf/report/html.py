@@ -213,12 +213,8 @@ def page(
         f'<p class="note warning">{_text(name)} cannot be read: {_text(why)}</p>'
         for name, why in collection.broken.items()
     )
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<link rel="icon" href="data:,">'
-        f"<title>rethink_tf: paper and ours</title><style>{_file('page.css')}</style></head><body>"
+    return document(
+        "rethink_tf: paper and ours",
         f'<h1>Paper and ours</h1><p class="caption">{_text(heading)}</p>{_running(collection)}'
         f"<nav>{links}</nav>{''.join(_section(section, svgs) for section in measured)}"
         f'<section id="all"><h2>All runs</h2>{broken}<div class="filters">{_filters(lines)}'
@@ -228,5 +224,22 @@ def page(
         '<dialog id="large"></dialog>'
         f'<script type="application/json" id="data">{_json(data)}</script>'
         f'<script type="text/plain" id="histories">{_compressed(listing.curves(collection))}'
-        f"</script><script>{_file('page.js')}</script></body></html>\n"
+        f"</script><script>{_file('page.js')}</script>",
+    )
+
+
+def document(title: str, body: str) -> str:
+    """A page in the look of the report.
+
+    Args:
+        title: text.
+        body: HTML, escaped by the caller.
+    """
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<link rel="icon" href="data:,">'
+        f"<title>{_text(title)}</title><style>{_file('page.css')}</style></head><body>"
+        f"{body}</body></html>\n"
     )

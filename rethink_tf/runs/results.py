@@ -9,7 +9,11 @@ summary.json   written last, by rename, the mark of a finished run: `schema.Summ
                solutions.json, what an interrupted kernel run had solved.
 examples.npz   one row per training example: `index true given`, `fitted_since` (the evaluated epoch
                from which on it was always fitted, 0: not fitted), `forgotten` (how often),
-               `margin` (logit of the given label less the largest other, at the end).
+               `margin` (logit of the given label less the largest other, at the end). Training
+               dynamics (`training.per_example` defines them): `first_fitted aum confidence
+               variability cumulative_loss el2n_E`, and what they are taken over:
+               `evaluated_epochs`, int32 [T], `dynamics_complete`, false where earlier epochs were
+               evaluated without a record.
 samples.png    training examples as the model sees them, original and under each corruption, drawn
                before the first epoch; missing where it could not be drawn (the run says why).
 tb/            TensorBoard events of the same scalars and the picture; with --profile a trace.
@@ -36,6 +40,7 @@ from rethink_tf.storage import files
 
 CONFIG, HISTORY, SUMMARY = "config.json", "history.jsonl", "summary.json"
 EXAMPLES, SAMPLES, TENSORBOARD, LOCK = "examples.npz", "samples.png", "tb", "lock"
+EXAMPLES_GRID = ("evaluated_epochs", "dynamics_complete")  # not a row for each example
 CHECKPOINTS, SNAPSHOTS = "checkpoints", "snapshots"
 DONE, INVALID, DIVERGED = records.DONE, records.INVALID, records.DIVERGED
 
@@ -139,11 +144,33 @@ def _npz(arrays: dict[str, Any]) -> bytes:
 
 
 def read_examples(run_dir: Path) -> dict[str, np.ndarray]:
-    """The columns of examples.npz.
+    """The columns of examples.npz: arrays of one length, a row for each training example.
 
     Raises:
         StorageError: it is not there, damaged, or has columns of unequal length.
     """
+    arrays = _read_examples(run_dir)
+    return {name: column for name, column in arrays.items() if name not in EXAMPLES_GRID}
+
+
+def read_examples_grid(run_dir: Path) -> tuple[np.ndarray, bool] | None:
+    """The epochs that the training dynamics in examples.npz are taken over.
+
+    Returns:
+        int32 [T], the evaluated epochs that are recorded, and whether these are all that were
+        evaluated; None for a run of a version that recorded no training dynamics.
+
+    Raises:
+        StorageError: see `read_examples`.
+    """
+    arrays = _read_examples(run_dir)
+    if any(name not in arrays for name in EXAMPLES_GRID):
+        return None
+    epochs, complete = (arrays[name] for name in EXAMPLES_GRID)
+    return epochs, bool(complete)
+
+
+def _read_examples(run_dir: Path) -> dict[str, np.ndarray]:
     path = Path(run_dir) / EXAMPLES
     try:
         with np.load(path, allow_pickle=False) as file:

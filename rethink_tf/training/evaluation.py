@@ -19,7 +19,7 @@ from rethink_tf.training.train_step import Steps
 EVAL_BATCH = 500
 STREAMED_BATCH = 100
 RECALIBRATION_STEPS = 40
-_INPUTS = 4  # the value of `_outcome` that has not a row for each example
+_INPUTS = 5  # the value of `_outcome` that has not a row for each example
 
 
 class Evaluation:
@@ -145,12 +145,12 @@ class Evaluation:
             for i in range(len(parts[0]))
             if i != _INPUTS
         ]
-        loss, predicted, margin, ahead, *words = columns
+        loss, predicted, margin, ahead, error, *words = columns
         if seal is not None and self.checks is not None:
             drawn = self.checks.drawn(len(batches))
             shown = self._shown(batches, parts, drawn)
             self.checks.evaluated(seal, Pass(*words), shown)
-        return Outcome(loss, predicted.astype(np.int32), margin, ahead)
+        return Outcome(loss, predicted.astype(np.int32), margin, ahead, error)
 
     def _shown(self, batches: Any, parts: Any, drawn: int) -> Any:
         """Of one batch, drawn by the epoch: (positions int64 [n], what the model got of them)."""
@@ -187,8 +187,9 @@ class Evaluation:
         earlier = tf.range(logits.shape[-1], dtype=given.dtype) < given[:, None]
         ahead = (logits > value) | ((logits == value) & earlier) | tf.math.is_nan(logits + value)
         ahead = tf.reduce_sum(tf.cast(ahead, tf.int32), axis=-1)
+        error = tf.norm(tf.nn.softmax(logits) - tf.cast(own, logits.dtype), axis=-1)
         shown = tf.gather(inputs, sample_offsets(rows))
-        return losses, tf.argmax(logits, axis=-1), margin, ahead, shown, *words
+        return losses, tf.argmax(logits, axis=-1), margin, ahead, error, shown, *words
 
 
 def _assign(variables: Any, values: Any) -> None:

@@ -252,5 +252,5 @@ def _evaluate(
     if test is not None:
         values |= metrics.test_values(on_test[0], test.true, test.num_classes)
         state.best = metrics.best_so_far(state.best, values, epoch)
-    state.record.update(epoch, on_train.predicted == train.given, on_train.margin)
+    state.record.update(epoch, on_train, train.given)
     return values

@@ -24,13 +24,15 @@ BEST_KEYS = ("best_test_accuracy", "best_test_epoch", "best_test_top5_accuracy")
 class Outcome:
     """One exact pass over a set of N examples: `loss` float32 [N] (nats), `predicted` int32 [N],
     `margin` float32 [N] (logit of the given label less the largest other), `ahead` int32 [N] (how
-    many classes are predicted before the given one; of equal logits the first class is), None where
-    it was not counted."""
+    many classes are predicted before the given one; of equal logits the first class is), `error`
+    float32 [N] (L2 norm of the softmax less the one-hot given label); these two None where they
+    were not taken."""
 
     loss: np.ndarray
     predicted: np.ndarray
     margin: np.ndarray
     ahead: np.ndarray | None = None
+    error: np.ndarray | None = None
 
 
 def top5(outcome: Outcome, num_classes: int | None) -> float | None:

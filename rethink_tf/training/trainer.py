@@ -442,7 +442,7 @@ def finish(
         "timing": timing,  # of this process alone
     }
     columns = {"index": train.index, "true": train.true, "given": train.given}
-    columns |= state.record.arrays()
+    columns |= state.record.columns()
 
     def write() -> bytes:
         results.save_examples(run_dir, **columns)

@@ -1,9 +1,11 @@
-"""Per training example: fitted since when, forgotten how often, with what margin."""
+"""Training dynamics of every example: by hand, resumed, and as a run records them."""
 
+import dynamics
 import numpy as np
 import pytest
 
 from rethink_tf.runs import results
+from rethink_tf.training.metrics import Outcome
 from rethink_tf.training.per_example import Record
 
 # Four examples over the evaluated epochs 2, 4, 6 and 7.
@@ -19,21 +21,108 @@ FITTED = np.array(
 )
 
 
-def follow(epochs=EPOCHS, fitted=FITTED):
-    record = Record(len(fitted))
+GIVEN = np.zeros(len(FITTED), np.int32)
+
+
+def outcome(fitted, epoch):
+    """What an evaluation gave that predicts as told: the margin is half the epoch."""
+    predicted = np.where(fitted, 0, 1).astype(np.int32)
+    margin = np.full(len(fitted), epoch / 2, np.float32)
+    loss = np.arange(1, len(fitted) + 1, dtype=np.float32) / epoch
+    return Outcome(loss, predicted, margin, error=np.full(len(fitted), 1 / epoch, np.float32))
+
+
+def follow(epochs=EPOCHS, fitted=FITTED, record=None):
+    record = Record(len(fitted)) if record is None else record
     for epoch, column in zip(epochs, fitted.T, strict=True):
-        record.update(epoch, column, np.full(len(fitted), epoch / 2))
+        record.update(epoch, outcome(column, epoch), GIVEN)
     return record
 
 
 def test_a_sequence_made_by_hand():
     record = follow()
     assert record.fitted_since.tolist() == [2, 7, 0, 0]
+    assert record.first_fitted.tolist() == [2, 4, 2, 0]
     assert record.forgotten.tolist() == [0, 1, 2, 0]
     assert record.margin.tolist() == [3.5] * 4
-    arrays = record.arrays()
-    assert list(arrays) == ["fitted_since", "forgotten", "margin"]
-    assert [a.dtype for a in arrays.values()] == [np.int32, np.int32, np.float32]
+    assert record.evaluated_epochs.tolist() == [2, 4, 6, 7] and record.complete
+    assert [record.arrays()[name].dtype for name in Record.ARRAYS] == [
+        np.int32,
+        np.int32,
+        np.float32,
+    ]
+
+
+def test_measures_made_by_hand():
+    record = Record(1, el2n_epochs=(1,))
+    for epoch, (p, margin) in enumerate([(0.25, -1.0), (0.75, 2.0)], 1):
+        one = Outcome(
+            np.log([1 / p]).astype(np.float32),
+            np.array([epoch - 1]),
+            np.array([margin]),
+            error=np.array([0.5 / epoch]),
+        )
+        record.update(epoch, one, np.array([1]))
+    found = {name: values.tolist() for name, values in record.measures().items()}
+    assert found["aum"] == [0.5] and found["first_fitted"] == [2]
+    assert found["confidence"] == pytest.approx([0.5])
+    assert found["variability"] == pytest.approx([0.25])
+    assert found["cumulative_loss"] == pytest.approx([np.log(4) + np.log(4 / 3)])
+    assert found["el2n_1"] == [0.5] and "el2n_2" not in found
+
+
+def test_el2n_is_taken_at_the_first_evaluation_from_each_epoch_on():
+    record = Record(4, el2n_epochs=(5, 1, 3, 9))
+    follow(record=record)
+    assert {epoch: values[0] for epoch, values in record.el2n.items()} == {
+        2: np.float32(1 / 2),
+        4: np.float32(1 / 4),
+        6: np.float32(1 / 6),
+    }
+
+
+def test_nothing_is_known_before_the_first_evaluation():
+    found = Record(3).measures()
+    for name in ("aum", "confidence", "variability", "cumulative_loss", "margin"):
+        assert np.isnan(found[name]).all(), name
+
+
+def test_a_probability_that_does_not_move_has_no_variability():
+    record = Record(1)
+    for epoch in range(1, 200):
+        steady = Outcome(np.array([0.1], np.float32), np.array([0]), np.array([1.0]))
+        record.update(epoch, steady, np.array([0]))
+    assert record.measures()["variability"].tolist() == [0]
+
+
+def test_a_checkpoint_of_an_older_version_gives_an_incomplete_record():
+    old = {name: values for name, values in follow().arrays().items() if name in Record.ARRAYS}
+    record = Record(4)
+    record.restore(old)
+    assert not record.complete and record.evaluated_epochs.tolist() == []
+    follow((8, 9), FITTED[:, :2], record)
+    assert record.measures()["aum"].tolist() == [4.25] * 4
+    assert record.forgotten[0] == 0 and record.first_fitted.tolist() == [8, 9, 8, 0]
+    columns = record.columns()
+    assert columns["evaluated_epochs"].tolist() == [8, 9] and not columns["dynamics_complete"]
+    again = Record(4)
+    again.restore(record.arrays())
+    assert not again.complete
+
+
+def test_an_older_checkpoint_of_before_the_first_evaluation_loses_nothing():
+    old = {name: values for name, values in Record(4).arrays().items() if name in Record.ARRAYS}
+    record = Record(4)
+    record.restore(old)
+    assert record.complete
+
+
+def test_a_record_of_other_examples_is_refused():
+    with pytest.raises(ValueError, match="expected fitted_since of shape"):
+        Record(5).restore(follow().arrays())
+    arrays = follow().arrays() | {"loss_sum": np.zeros(5)}
+    with pytest.raises(ValueError, match="expected loss_sum of shape"):
+        Record(4).restore(arrays)
 
 
 def test_after_each_evaluation():
@@ -53,17 +142,19 @@ def test_the_beginning():
 def test_it_goes_on_from_a_checkpoint(at):
     record = Record(4)
     record.restore(follow(EPOCHS[:at], FITTED[:, :at]).arrays())
-    for epoch, column in zip(EPOCHS[at:], FITTED.T[at:], strict=True):
-        record.update(epoch, column, np.full(4, epoch / 2))
-    for name, array in follow().arrays().items():
-        np.testing.assert_array_equal(record.arrays()[name], array)
+    follow(EPOCHS[at:], FITTED[:, at:], record)
+    for made in (Record.arrays, Record.columns):
+        found, expected = made(record), made(follow())
+        assert list(found) == list(expected)
+        for name, array in expected.items():
+            np.testing.assert_array_equal(found[name], array, name)
 
 
 def test_what_is_restored_is_a_copy():
     first = follow()
     second = Record(4)
     second.restore(first.arrays())
-    second.update(8, ~FITTED[:, -1], np.zeros(4))
+    second.update(8, outcome(~FITTED[:, -1], 8), GIVEN)
     assert first.fitted_since.tolist() == [2, 7, 0, 0]
     assert first.forgotten.tolist() == [0, 1, 2, 0]
     assert second.forgotten.tolist() == [1, 2, 2, 0]
@@ -96,9 +187,10 @@ def test_medians_are_null_where_there_is_no_such_example():
 
 def test_examples_of_a_run_agree_with_its_history(tiny):
     history, summary = results.read_history(tiny.run_dir), results.read_summary(tiny.run_dir)
-    with np.load(tiny.run_dir / results.EXAMPLES) as file:
-        found = {name: file[name] for name in file.files}
-    assert list(found) == ["index", "true", "given", *Record.ARRAYS]
+    found = results.read_examples(tiny.run_dir)
+    assert list(found)[:6] == ["index", "true", "given", *Record.ARRAYS]
+    epochs, complete = results.read_examples_grid(tiny.run_dir)
+    assert epochs.tolist() == [1, 2] and complete
     assert {len(column) for column in found.values()} == {300}
     assert (np.diff(found["index"]) > 0).all()
     fitted = found["fitted_since"] > 0
@@ -116,3 +208,13 @@ def test_examples_of_a_run_agree_with_its_history(tiny):
     record.restore(found)
     for key, value in record.medians(corrupted).items():
         assert summary[key] == (None if value is None else pytest.approx(value)), key
+
+
+def test_measures_of_a_run_are_those_of_its_logits(tensorflow, offline):
+    replay = dynamics.replayed(dynamics.train_run(offline))
+    expected = dynamics.by_definition(replay.logits, replay.table.given, (1, 2, 3))
+    found = results.read_examples(replay.run_dir)
+    assert set(found) == {"index", "true", "given", *expected} - {"el2n_3"}
+    for name in set(found) - {"index", "true", "given"}:
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-4, atol=1e-5, err_msg=name)
+    assert found["aum"].std() > 0.1 and found["variability"].max() > 0.01

@@ -1,0 +1,501 @@
+"""Training dynamics in one's own `keras.Model.fit`: which examples are memorised, and when."""
+
+import base64
+import html
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from rethink_tf import console
+from rethink_tf.analysis import example_scores
+from rethink_tf.analysis.example_scores import ExampleScores
+from rethink_tf.corruptions.checksum import labels_hash
+from rethink_tf.data.label_file import as_labels
+from rethink_tf.errors import DivergedError, RequestError, StorageError
+from rethink_tf.printable import printable
+from rethink_tf.report import drawing, examples_page
+from rethink_tf.runs import checkpoint
+from rethink_tf.storage import files, paths
+from rethink_tf.training import metrics
+from rethink_tf.training.per_example import EL2N_EPOCHS, Record
+
+_KIND = "rethink_tf MemorisationCallback 1"
+_KEPT = 2  # states, as of checkpoints: the file may be an epoch ahead of the saved weights
+_SUM = 0.02  # by which the sum of probabilities in 16 bits may be off
+_ALIKE = 1e-4  # outputs whose every row sums to 1 so nearly are no logits
+_CHANNELS = (1, 3)
+
+
+class MemorisationCallback(keras.callbacks.Callback):
+    """Follows every training example of a `fit`: the record that a run keeps, for any model.
+
+    One pass over the examples after each evaluated epoch; it changes no weight and no random
+    state. The measures are those of `rethink_tf.training.per_example`: `aum`, `confidence`,
+    `variability`, `cumulative_loss`, `el2n_E`, `first_fitted`, `fitted_since`, `forgotten`,
+    `margin`.
+
+    Args:
+        x: the N training examples as the model gets them: an array, or a list, tuple or dict of
+            arrays for several inputs; or a finite tf.data.Dataset of (x, y, index), batched or
+            not, whose index is an integer that names each example once. It may shuffle.
+        y: the labels that are learnt, integers [N] or one-hot [N, K]; None with a Dataset.
+        true: the true labels in the same form, where they are known; with a Dataset in ascending
+            order of index.
+        every: epochs between evaluations; the last epoch of a `fit` is always evaluated.
+        from_logits: whether the model's outputs are logits (True) or probabilities (False). None:
+            told by the last activation: softmax, or sigmoid of one unit, gives probabilities,
+            `linear` logits; all else is refused. Probabilities count by their logarithms, whose
+            differences are those of the logits.
+        batch_size: examples of a forward pass; changes no result but by rounding.
+        path: file of the record, so that a resumed `fit` continues it. Put the callback before
+            those that save the model. None: the record is in memory only.
+        el2n_epochs: EL2N is taken at the first evaluated epoch from each of these on.
+        class_names: of the K classes, for the page.
+
+    Attributes:
+        record: the `Record`.
+        curves: a dict for each evaluated epoch: `epoch`, `train_accuracy`, `train_loss`; with true
+            labels `clean_accuracy`, `corrupted_accuracy` (noisy examples, given labels) and
+            `corrupted_original_accuracy` (noisy>true); `test_accuracy` where `fit` logs
+            `val_accuracy`. Fractions.
+
+    Raises:
+        RequestError: data, labels or outputs of another kind; a record of other examples; a `fit`
+            that begins before the recorded epochs.
+        DivergedError: the model's outputs became NaN.
+        StorageError: the file is damaged or cannot be written.
+
+    Example:
+        >>> memory = rt.MemorisationCallback(x, given, true)
+        >>> model.fit(x, given, epochs=20, callbacks=[memory])
+        >>> memory.examples["aum"].argsort()[:10]  # the ten most suspicious labels
+        >>> memory.page("examples")
+    """
+
+    def __init__(
+        self,
+        x: Any,
+        y: Any = None,
+        true: Any = None,
+        *,
+        every: int = 1,
+        from_logits: bool | None = None,
+        batch_size: int = 256,
+        path: Path | str | None = None,
+        el2n_epochs: Sequence[int] = EL2N_EPOCHS,
+        class_names: Sequence[str] | None = None,
+    ):
+        super().__init__()
+        for name, value in (("every", every), ("batch_size", batch_size)):
+            if not isinstance(value, int | np.integer) or value < 1:
+                raise RequestError(f"{name}: expected a whole number from 1 on, received {value!r}")
+        self._data: _Arrays | _Indexed
+        if isinstance(x, tf.data.Dataset):
+            if y is not None:
+                raise RequestError("y: expected None with a Dataset of (x, y, index)")
+            self._data = _Indexed(x, batch_size)
+        else:
+            self._data = _Arrays(x, y, batch_size)
+        self.index, self.given = self._data.index, self._data.given
+        self.true = None if true is None else as_labels("true", true)
+        if self.true is not None and len(self.true) != len(self.given):
+            raise RequestError(
+                f"true: expected {len(self.given):,} labels, one for each example, received "
+                f"{len(self.true):,}"
+            )
+        self.every, self.from_logits, self.class_names = int(every), from_logits, class_names
+        self.path = None if path is None else paths.absolute(path)
+        self.record = Record(len(self.given), tuple(el2n_epochs))
+        self.curves: list[dict[str, Any]] = []
+        self._states = [self._state()]
+        self._logits_given: bool | None = from_logits
+        self._begun = False
+
+    # --- fit -----------------------------------------------------------------------------------
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Refuses outputs that cannot be read, and takes back the record of an earlier `fit`."""
+        self._logits_given = _gives_logits(self.model, self.from_logits)
+        self._begun = False
+        if self.path is not None and not self.curves and self.path.exists():
+            self._states = self._read(self.path)
+            self._take(self._states[-1])
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """At the first epoch of a `fit`: the record as it was before it."""
+        if self._begun:
+            return
+        self._begun = True
+        first = epoch + 1
+        earlier = [state for state in self._states if state[0] < first]
+        if not earlier:
+            last, where = self._states[-1][0], self.path or "this callback"
+            raise RequestError(
+                f"{where} holds a record up to epoch {last}, this fit begins at epoch {first}; "
+                f"continue with fit(..., initial_epoch={last}), or begin a new record"
+                + (" with another path" if self.path else "")
+            )
+        if earlier[-1][0] != self._states[-1][0]:
+            self._states = earlier
+            self._take(earlier[-1])
+        missed = (first - 1) // self.every * self.every
+        if missed > earlier[-1][0]:
+            self.record.complete = False
+            console.warn(
+                f"MemorisationCallback: epoch {missed} was not recorded; the measures are of the "
+                "recorded epochs only"
+            )
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Evaluates all examples where this epoch is to be, and saves the record."""
+        number = epoch + 1
+        if number % self.every and number != (self.params or {}).get("epochs"):
+            return
+        outcome = self._evaluate(number)
+        self.record.update(number, outcome, self.given)
+        true = self.given if self.true is None else self.true
+        values = metrics.of_train(outcome, true, self.given)
+        kept = [k for k in values if "top5" not in k and (self.true is not None or "train" in k)]
+        line = {"epoch": number} | {key: values[key] for key in kept}
+        if (logs or {}).get("val_accuracy") is not None:
+            line["test_accuracy"] = float(logs["val_accuracy"])
+        self.curves = [*self.curves, line]
+        self._states = [*self._states, self._state()][-_KEPT:]
+        if self.path is not None:
+            self._write(self.path)
+
+    def _evaluate(self, epoch: int) -> metrics.Outcome:
+        """One exact pass: every example once, in the order of `index`."""
+        count = len(self.given)
+        loss, margin, error = (np.empty(count, np.float32) for _ in range(3))
+        predicted, seen = np.empty(count, np.int32), np.zeros(count, np.int64)
+        likely = self._logits_given  # whether no batch has shown that these are not probabilities
+        for inputs, places in self._data.batches():
+            outputs = self.model.predict_on_batch(inputs)
+            logits, sums_to_one = _logits(outputs, len(places), bool(self._logits_given), epoch)
+            likely = likely and sums_to_one
+            given = self.given[places]
+            if given.max() >= logits.shape[1]:
+                raise RequestError(
+                    f"y: expected classes 0 to {logits.shape[1] - 1}, as many as the model has "
+                    f"outputs, found {given.max()}"
+                )
+            rows = np.arange(len(places))
+            own = logits[rows, given]
+            top = logits.max(axis=1)
+            exponents = np.exp(logits - top[:, None])
+            total = exponents.sum(axis=1)
+            apart = exponents / total[:, None]
+            apart[rows, given] -= 1
+            predicted[places] = logits.argmax(axis=1)
+            loss[places] = np.log(total) + top - own
+            error[places] = np.sqrt((apart**2).sum(axis=1))
+            logits[rows, given] = -np.inf
+            margin[places] = own - logits.max(axis=1)
+            np.add.at(seen, places, 1)
+        if (seen != 1).any():
+            wrong = int(np.flatnonzero(seen != 1)[0])
+            raise RequestError(
+                f"x: expected a pass that gives every example once, received index "
+                f"{self.index[wrong]} {seen[wrong]} times in epoch {epoch}"
+            )
+        if likely:
+            raise RequestError(
+                "from_logits: expected logits, received outputs that are probabilities, each row "
+                "summing to 1; type from_logits=False"
+            )
+        return metrics.Outcome(loss, predicted, margin, error=error)
+
+    # --- the record and its file ---------------------------------------------------------------
+
+    def _state(self) -> tuple[int, dict[str, np.ndarray], list[dict[str, Any]]]:
+        """The last evaluated epoch, 0 before the first; the arrays of the record; the curves."""
+        epochs = self.record.evaluated_epochs
+        return (int(epochs[-1]) if len(epochs) else 0), self.record.arrays(), self.curves
+
+    def _take(self, state: tuple[int, dict[str, np.ndarray], list[dict[str, Any]]]) -> None:
+        self.record.restore(state[1])
+        self.curves = state[2]
+
+    def _identity(self) -> dict[str, str | None]:
+        """What a record must be of to be continued."""
+        true = None if self.true is None else labels_hash(self.index, self.true)
+        return {"given": labels_hash(self.index, self.given), "true": true}
+
+    def _write(self, path: Path) -> None:
+        header = {
+            "kind": _KIND,
+            "of": self._identity(),
+            "states": [{"epoch": epoch, "curves": curves} for epoch, _, curves in self._states],
+        }
+        arrays = {
+            f"{place}.{name}": array
+            for place, (_, state, _) in enumerate(self._states)
+            for name, array in state.items()
+        }
+        files.write_atomically(path, checkpoint.pack(files.without_nan(header), arrays))
+
+    def _read(self, path: Path) -> list[tuple[int, dict[str, np.ndarray], list[dict[str, Any]]]]:
+        try:
+            header, arrays = checkpoint.unpack(path.read_bytes())
+            if header["kind"] != _KIND:
+                raise ValueError(f"expected {_KIND}, found {header['kind']!s:.60}")
+            states = []
+            for place, one in enumerate(header["states"]):
+                start = f"{place}."
+                own = {n.removeprefix(start): a for n, a in arrays.items() if n.startswith(start)}
+                states.append((one["epoch"], own, one["curves"]))
+            identity = header["of"]
+        except OSError as error:
+            raise StorageError(f"{path}: {error.strerror}") from None
+        except Exception as error:  # NumPy and zipfile raise a dozen kinds for damaged files
+            why = (str(error) or type(error).__name__).splitlines()[0]
+            raise StorageError(f"{path}: no record of a MemorisationCallback: {why:.200}") from None
+        if identity != self._identity():
+            raise RequestError(
+                f"{path}: expected a record of these examples and labels, found one of others; "
+                "type another path"
+            )
+        return states
+
+    # --- what was found ------------------------------------------------------------------------
+
+    @property
+    def scores(self) -> ExampleScores:
+        """The measures with identities, labels and evaluated epochs.
+
+        Raises:
+            RequestError: no epoch has been evaluated.
+        """
+        if not self.curves:
+            raise RequestError("expected an evaluated epoch, found none: call model.fit first")
+        name = self.model.name if self.model is not None else "a model"
+        return ExampleScores(
+            name,
+            self.index,
+            self.given,
+            self.true,
+            self.record.measures(),
+            self.record.evaluated_epochs,
+            self.record.complete,
+        )
+
+    @property
+    def examples(self) -> dict[str, np.ndarray]:
+        """Arrays [N] by name: `index`, `given`, `true` where it is known, and the measures."""
+        scores = self.scores
+        true = {} if scores.true is None else {"true": scores.true}
+        return {"index": scores.index, "given": scores.given, **true, **scores.measures}
+
+    def page(self, out: Path | str = "examples", *, count: int = examples_page.COUNT) -> str:
+        """Writes a report: ranked examples, cartography, curves, a CSV of all measures.
+
+        Args:
+            out: folder.
+            count: examples of each ranking. They are shown as pictures where x is one array of
+                images [N, H, W] or [N, H, W, 1 or 3], else by index and label.
+
+        Returns:
+            The path of the page.
+        """
+        written = examples_page.write(
+            out,
+            self.scores,
+            images=self._data.images if self._data.shows_images else None,
+            class_names=self.class_names,
+            history=self.curves,
+            count=count,
+        )
+        return written[0]
+
+    def _repr_html_(self) -> str:
+        if not self.curves:
+            return f"<p>MemorisationCallback of {len(self.given):,} examples, none evaluated</p>"
+        scores = self.scores
+        lines = examples_page.facts(scores)
+        lines += [] if scores.complete else [examples_page.INCOMPLETE]
+        parts = [f"<p>{html.escape(printable(line))}</p>" for line in lines]
+        if (found := example_scores.detection(scores)) and scores.noisy is not None:
+            rows = example_scores.detection_table(found, scores.noisy)
+            parts.append("<table>")
+            for row in rows:
+                cells = "".join(f"<td>{html.escape(printable(cell))}</td>" for cell in row)
+                parts.append(f"<tr>{cells}</tr>")
+            parts.append("</table>")
+        for figure in [*examples_page.learning(self.curves), examples_page.cartography(scores)]:
+            picture = base64.b64encode(drawing.files(figure)["png"]).decode()
+            parts.append(
+                f'<img style="max-width:100%" alt="{html.escape(figure.title)}" '
+                f'src="data:image/png;base64,{picture}">'
+            )
+        return "".join(parts)
+
+
+# --- examples ----------------------------------------------------------------------------------
+
+
+class _Arrays:
+    """Examples in arrays; an example's identity is its position."""
+
+    def __init__(self, x: Any, y: Any, batch_size: int):
+        if y is None:
+            raise RequestError("y: expected the labels that are learnt, received none")
+        self.x = keras.tree.map_structure(np.asarray, x)
+        self.given = as_labels("y", y)
+        self.index = np.arange(len(self.given))
+        self.batch_size = batch_size
+        for array in keras.tree.flatten(self.x):
+            if array.shape[:1] != self.given.shape:
+                raise RequestError(
+                    f"x: expected arrays of {len(self.given):,} rows, one for each label, received "
+                    f"shape {list(array.shape)}"
+                )
+
+    def batches(self) -> Iterator[tuple[Any, np.ndarray]]:
+        """(inputs, positions) of all examples."""
+        for start in range(0, len(self.given), self.batch_size):
+            places = np.arange(start, min(start + self.batch_size, len(self.given)))
+            yield keras.tree.map_structure(lambda a, p=places: a[p], self.x), places
+
+    @property
+    def shows_images(self) -> bool:
+        """Whether the examples are images."""
+        return isinstance(self.x, np.ndarray) and _is_image(self.x.shape[1:])
+
+    def images(self, positions: np.ndarray) -> list[np.ndarray]:
+        """The images at some positions."""
+        return list(self.x[positions])
+
+
+class _Indexed:
+    """Examples in a tf.data.Dataset of (x, y, index), in ascending order of index."""
+
+    def __init__(self, data: tf.data.Dataset, batch_size: int):
+        spec = data.element_spec
+        if not (isinstance(spec, tuple) and len(spec) == 3):
+            raise RequestError(
+                f"x: expected a tf.data.Dataset of (x, y, index), received elements {spec!s:.200}"
+            )
+        if data.cardinality() == tf.data.INFINITE_CARDINALITY:
+            raise RequestError("x: expected a finite tf.data.Dataset, received a repeated one")
+        if not spec[2].dtype.is_integer or spec[2].shape.rank not in (0, 1):
+            raise RequestError(
+                f"x: expected an integer index of shape [] or [B], received {spec[2]}"
+            )
+        self.data = data.batch(batch_size) if spec[2].shape.rank == 0 else data
+        rows = [(y.numpy(), index.numpy()) for _, y, index in self.data]
+        if not rows:
+            raise RequestError("x: expected examples, received none")
+        given, index = (np.concatenate(column) for column in zip(*rows, strict=True))
+        order = np.argsort(index, kind="stable")
+        self.index = index[order].astype(np.int64)
+        if (np.diff(self.index) == 0).any():
+            twice = int(self.index[1:][np.diff(self.index) == 0][0])
+            raise RequestError(f"x: expected every index once, received {twice} twice")
+        self.given = as_labels("y", given)[order]
+
+    def batches(self) -> Iterator[tuple[Any, np.ndarray]]:
+        """(inputs, positions) of all examples."""
+        for x, y, index in self.data:
+            places = np.searchsorted(self.index, index.numpy())
+            places = np.minimum(places, len(self.index) - 1)
+            if not np.array_equal(self.index[places], index.numpy()):
+                raise RequestError("x: expected the same examples in each pass, received others")
+            if not np.array_equal(as_labels("y", y.numpy()), self.given[places]):
+                raise RequestError("x: expected the same labels in each pass, received others")
+            yield x, places
+
+    @property
+    def shows_images(self) -> bool:
+        """Whether the examples are images."""
+        spec = self.data.element_spec[0]
+        return isinstance(spec, tf.TensorSpec) and _is_image(tuple(spec.shape[1:]))
+
+    def images(self, positions: np.ndarray) -> list[np.ndarray]:
+        """The images at some positions; one pass over the data."""
+        wanted, found = set(self.index[positions].tolist()), {}
+        for x, _, index in self.data:
+            for row, identity in enumerate(index.numpy().tolist()):
+                if identity in wanted:
+                    found[identity] = x[row].numpy()
+        return [found[identity] for identity in self.index[positions].tolist()]
+
+
+def _is_image(shape: tuple[int | None, ...]) -> bool:
+    """Whether the shape of an example is one of [H, W] or [H, W, 1 or 3]."""
+    return len(shape) == 2 or (len(shape) == 3 and shape[2] in _CHANNELS)
+
+
+# --- outputs -----------------------------------------------------------------------------------
+
+
+def _gives_logits(model: Any, asked: bool | None) -> bool:
+    """Whether a model's outputs are logits: as asked, or by its last activation.
+
+    Raises:
+        RequestError: the last activation does not tell.
+    """
+    if asked is not None:
+        return bool(asked)
+    name = _last_activation(model)
+    units = model.output_shape[-1] if name is not None else None
+    if name == "linear":
+        return True
+    if (name == "softmax" and units != 1) or (name == "sigmoid" and units == 1):
+        return False
+    what = f"ends in {name} of {units} units" if name else "does not show its last activation"
+    raise RequestError(
+        f"from_logits: {model.name} {what}, which does not tell logits from probabilities; type "
+        "from_logits=True or from_logits=False"
+    )
+
+
+def _last_activation(model: Any) -> str | None:
+    """`softmax`, `sigmoid`, `linear`; None where the last layer has another or shows none."""
+    outputs = getattr(model, "outputs", None)
+    if not outputs or len(outputs) != 1:
+        return None
+    layer = outputs[0]._keras_history.operation
+    if isinstance(layer, keras.Model):
+        return _last_activation(layer)
+    if isinstance(layer, keras.layers.Softmax):
+        return "softmax"
+    known = {getattr(keras.activations, n): n for n in ("softmax", "sigmoid", "linear")}
+    activation = getattr(layer, "activation", None)
+    return known.get(activation) if callable(activation) else None
+
+
+def _logits(outputs: Any, count: int, given_logits: bool, epoch: int) -> tuple[np.ndarray, bool]:
+    """A batch's outputs as logits float64 [B, K], and whether each row sums to 1.
+
+    One output is the logit, or the probability, of class 1 of two.
+    """
+    shapes = [list(np.shape(each)) for each in keras.tree.flatten(outputs)]
+    values = np.asarray(outputs, np.float64) if len(shapes) == 1 else None
+    if values is None or values.ndim not in (1, 2) or len(values) != count:
+        raise RequestError(
+            f"expected a model with one output [B, classes], of {count} rows for a batch of "
+            f"{count}, received {' and '.join(map(str, shapes))}"
+        )
+    if not np.isfinite(values).all():
+        raise DivergedError(f"the model's outputs after epoch {epoch} are NaN or infinite")
+    single = values.ndim == 1 or values.shape[1] == 1
+    if single:
+        values = values.reshape(count, 1)
+        values = np.hstack([0 * values if given_logits else 1 - values, values])
+    low, sums = values.min(), values.sum(axis=1)
+    if given_logits:
+        ones = low >= 0 and not single and bool(np.abs(sums - 1).max() < _ALIKE)
+        return values, ones
+    if low < -_SUM or np.abs(sums - 1).max() > _SUM:
+        raise RequestError(
+            "from_logits: expected probabilities, each row summing to 1, received outputs from "
+            f"{low:.3g} with sums {sums.min():.3g} to {sums.max():.3g}; type from_logits=True "
+            "for logits"
+        )
+    # A probability of 0 is one below the smallest number of the outputs' own precision.
+    return np.log(np.maximum(values, np.finfo(np.float32).tiny)), False

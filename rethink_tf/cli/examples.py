@@ -1,0 +1,171 @@
+"""Which training examples a run memorised: rethink-tf examples RUN [OTHER ...]"""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from rethink_tf import console
+from rethink_tf.analysis import example_scores
+from rethink_tf.analysis.example_scores import ExampleScores
+from rethink_tf.config import fields
+from rethink_tf.config.command_line import CommandLine, FlagSet
+from rethink_tf.config.flags import Options
+from rethink_tf.config.run_config import RunConfig
+from rethink_tf.data import registry as datasets
+from rethink_tf.errors import ExitCode, RequestError
+from rethink_tf.report import examples_page
+from rethink_tf.runs import description, results
+from rethink_tf.storage import paths
+from rethink_tf.training.recording.samples import CLASS_NAMES
+
+MOST_RUNS = 20
+MOST_PICTURES = 1000
+_GROUP = "This command"
+
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """What is shown, and where to."""
+
+    out: str = fields.field("examples", str, "folder of the page, CSV and figures", group=_GROUP)
+    count: int = fields.field(
+        examples_page.COUNT,
+        int,
+        "examples of each ranking",
+        group=_GROUP,
+        low=1,
+        high=MOST_PICTURES,
+    )
+    pictures: bool = fields.field(
+        True,
+        bool,
+        "whether images are shown, for which the data set must be on disk; --nopictures lists "
+        "identities and labels",
+        group=_GROUP,
+    )
+
+
+LINE = CommandLine(
+    "rethink-tf examples",
+    """
+    Writes a page of the training examples of a finished run: most and least typical, ambiguous,
+    with the most suspicious labels, and forgotten most; a scatter of confidence and variability; a
+    CSV of all measures, keyed by identity. With known noise: how well each measure finds it.
+
+    Further runs on the same examples, labels and evaluated epochs, such as other seeds of the
+    network, are compared by rank.
+    """,
+    (Flags, FlagSet(Options, only=("runs_dir", "data_dir", "cache_dir", "threads"))),
+    words="RUN [OTHER ...]",
+    word_help="RUN: the folder of a finished run, or its id below --runs_dir",
+)
+
+
+def main(argv: list[str]) -> int:
+    """The command: writes the page and prints the table of detection."""
+    parsed = LINE.parse(argv)
+    if parsed is None:
+        console.say(LINE.help())
+        return ExitCode.DONE
+    flags, options = parsed[Flags], parsed[Options]
+    if not 1 <= len(parsed.words) <= MOST_RUNS:
+        raise RequestError(
+            f"expected 1 to {MOST_RUNS} folders or ids of finished runs, received "
+            f"{len(parsed.words)}"
+        )
+    folders = [_folder(named, options.runs_dir) for named in parsed.words]
+    scores, *others = [example_scores.of_run(folder) for folder in folders]
+    for other in others:
+        example_scores.refuse_uncomparable(scores, other)
+    config = description.stored_config(folders[0])
+    if config is None:
+        raise RequestError(f"{parsed.words[0]}: its {results.CONFIG} lacks the configuration")
+    images = names = None
+    if flags.pictures:
+        images = _images(config, scores, options)
+        names = CLASS_NAMES.get(config.dataset)
+        if names is None:
+            names = datasets.info(
+                config.dataset,
+                options.data_dir,
+                options.cache_dir,
+                input_size=config.input_size,
+                augment=config.augment,
+            ).class_names
+    written = examples_page.write(
+        Path(flags.out),
+        scores,
+        images=images,
+        class_names=names,
+        history=results.read_history(folders[0]),
+        others=others,
+        count=flags.count,
+    )
+    for line in examples_page.facts(scores):
+        console.say(line)
+    if not scores.complete:
+        console.say(examples_page.INCOMPLETE)
+    if found := example_scores.detection(scores):
+        noisy = scores.given != scores.true
+        console.say("\n" + _aligned(example_scores.detection_table(found, noisy)) + "\n")
+    for path in written:
+        console.say(path)
+    return ExitCode.DONE
+
+
+def _folder(named: str, runs_dir: str) -> Path:
+    """A run's folder, by its path or by its id below the folder of the runs."""
+    for folder in (paths.absolute(named), paths.absolute(runs_dir) / named):
+        if (folder / results.CONFIG).is_file():
+            return folder
+    raise RequestError(
+        f"{named}: expected the folder of a run, or its id below --runs_dir={runs_dir}; there is "
+        "none"
+    )
+
+
+def _images(config: RunConfig, scores: ExampleScores, options: Options) -> examples_page.Images:
+    """The original images of a run's examples, before any corruption of pixels.
+
+    Raises:
+        RequestError: the data set is not on disk, or its examples are not those of the run.
+    """
+    from rethink_tf.training.devices import setup as devices
+
+    if not datasets.is_on_disk(config.dataset, options.data_dir):
+        raise RequestError(
+            f"--pictures: expected {config.dataset} on disk, found none in "
+            f"{paths.data_directory(options.data_dir)}; type --data_dir=FOLDER, or --nopictures"
+        )
+    try:
+        train, _ = datasets.load(
+            config.dataset,
+            data_dir=options.data_dir,
+            cache_dir=options.cache_dir,
+            report=console.say,
+            start=lambda: devices.start(options.threads),
+            input_size=config.input_size,
+            augment=config.augment,
+        )
+    except RequestError as error:
+        raise RequestError(f"{error}; --nopictures needs no images") from None
+    place = np.minimum(np.searchsorted(train.index, scores.index), train.num_examples - 1)
+    same = (train.index[place] == scores.index) & (train.labels[place] == scores.true)
+    if not same.all():
+        raise RequestError(
+            f"expected the data of the run, found {int((~same).sum()):,} of "
+            f"{len(same):,} examples with another identity or true label in {config.dataset}; "
+            "type --data_dir, or --nopictures"
+        )
+    return lambda positions: list(train.images.take(np.asarray(place[positions]), 0))
+
+
+def _aligned(rows: list[list[str]]) -> str:
+    """A table as text: the first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for first, *rest in rows:
+        cells = [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
+        lines.append("  ".join([first.ljust(widths[0]), *cells]))
+    return "\n".join(lines)
