@@ -130,7 +130,7 @@ def refuse_uncomparable(first: ExampleScores, other: ExampleScores) -> None:
     if differ := int(np.sum(first.given != other.given)):
         raise RequestError(
             f"expected scores of the same given labels, received {differ:,} other labels in "
-            f"{other.name} than in {first.name}; type the same --corrupt and --seed for both"
+            f"{other.name} than in {first.name}; give both the same seed, or one --labels_from file"
         )
     if not np.array_equal(first.epochs, other.epochs):
         raise RequestError(

@@ -1,6 +1,7 @@
 """Which training examples a run memorised: rethink-tf examples RUN [OTHER ...]"""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -53,8 +54,8 @@ LINE = CommandLine(
     with the most suspicious labels, and forgotten most; a scatter of confidence and variability; a
     CSV of all measures, keyed by identity. With known noise: how well each measure finds it.
 
-    Further runs on the same examples, labels and evaluated epochs, such as other seeds of the
-    network, are compared by rank.
+    Further runs on the same examples, labels and evaluated epochs, such as those of another model,
+    are compared by rank.
     """,
     (Flags, FlagSet(Options, only=("runs_dir", "data_dir", "cache_dir", "threads"))),
     words="RUN [OTHER ...]",
@@ -81,7 +82,8 @@ def main(argv: list[str]) -> int:
     config = description.stored_config(folders[0])
     if config is None:
         raise RequestError(f"{parsed.words[0]}: its {results.CONFIG} lacks the configuration")
-    images = names = None
+    images = None
+    names: Sequence[str] | None = None
     if flags.pictures:
         images = _images(config, scores, options)
         names = CLASS_NAMES.get(config.dataset)

@@ -114,7 +114,7 @@ def page(
         ]
     for figure in drawn:
         parts.append(
-            f'<section id="{figure.name}"><h2>{_text(figure.title)}</h2><figure>'
+            f'<section id="figure-{figure.name}"><h2>{_text(figure.title)}</h2><figure>'
             f'<div class="scroll">{drawing.svg(figure)}</div>'
             f"<figcaption>{_text(figure.caption)}</figcaption></figure></section>"
         )

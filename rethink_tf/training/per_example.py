@@ -9,8 +9,8 @@ p_t the probability (softmax) of the given class after evaluated epoch t, and T 
                    update; here they are taken after it.
 `confidence`       the mean over t of p_t (Swayamdipta et al. 2020, "Dataset cartography").
 `variability`      the standard deviation over t of p_t, dividing by T (the same).
-`cumulative_loss`  the sum over t of -log p_t, in nats. Divided by T it is the mean loss of Huang et
-                   al. 2019, "O2U-Net".
+`cumulative_loss`  the sum over t of -log p_t, in nats (Ravikumar et al. 2025, "Towards memorization
+                   estimation"). Divided by T it is the mean loss of Huang et al. 2019, "O2U-Net".
 `el2n_E`           the L2 norm of (softmax - one-hot given label) after epoch E (Paul et al. 2021,
                    "Deep learning on a data diet"). They average it over networks; this is of one.
 `first_fitted`     the first evaluated epoch in which it was predicted as given; 0: never.
