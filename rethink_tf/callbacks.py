@@ -57,6 +57,8 @@ class MemorisationCallback(keras.callbacks.Callback):
         class_names: of the K classes, for the page.
 
     Attributes:
+        examples: arrays [N] by name: `index`, `given`, `true` where it is known, and the measures.
+        scores: the same as `ExampleScores`, with the evaluated epochs.
         record: the `Record`.
         curves: a dict for each evaluated epoch: `epoch`, `train_accuracy`, `train_loss`; with true
             labels `clean_accuracy`, `corrupted_accuracy` (noisy examples, given labels) and
