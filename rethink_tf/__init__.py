@@ -25,7 +25,7 @@ _PUBLIC = {
     "audit_labels": "rethink_tf.api",
     "corrupted_dataset": "rethink_tf.training.corrupted_dataset",
     "randomisation_test": "rethink_tf.api",
-    "MemorisationCallback": "rethink_tf.callbacks",
+    "MemorisationCallback": "rethink_tf.keras_callback",
     "MODELS": "rethink_tf.models",
     "DATASETS": "rethink_tf.data.registry",
     "audit": "rethink_tf.audit",

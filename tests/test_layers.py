@@ -34,7 +34,7 @@ LAYERS = {
     "report": 13,
     "cli": 14,
     "api": 14,
-    "callbacks": 14,
+    "keras_callback": 14,
     "main": 15,
     "__main__": 15,
 }

@@ -160,7 +160,7 @@ class MemorisationCallback(keras.callbacks.Callback):
         outcome = self._evaluate(number)
         self.record.update(number, outcome, self.given)
         true = self.given if self.true is None else self.true
-        values = metrics.of_train(outcome, true, self.given)
+        values = metrics.train_values(outcome, true, self.given)
         kept = [k for k in values if "top5" not in k and (self.true is not None or "train" in k)]
         line = {"epoch": number} | {key: values[key] for key in kept}
         if (logs or {}).get("val_accuracy") is not None:
