@@ -160,7 +160,7 @@ def _images(config: RunConfig, scores: ExampleScores, options: Options) -> examp
             f"{len(same):,} examples with another identity or true label in {config.dataset}; "
             "type --data_dir, or --nopictures"
         )
-    return lambda positions: list(train.images.take(np.asarray(place[positions]), 0))
+    return lambda positions: list(train.images[place[positions]])
 
 
 def _aligned(rows: list[list[str]]) -> str:

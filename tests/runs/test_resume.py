@@ -15,6 +15,7 @@ from rethink_tf.errors import RequestError, StorageError
 from rethink_tf.runs import checkpoint, results, resume
 from rethink_tf.training import run as train
 from rethink_tf.training.devices import setup as devices
+from rethink_tf.training.per_example import Record
 from rethink_tf.training.preemption import StoppedError
 
 
@@ -142,6 +143,20 @@ def test_more_epochs_go_on_from_the_shorter_run(tensorflow, tmp_path):
     for name, values in arrays[1].items():
         np.testing.assert_array_equal(arrays[0][name], values, name)
     assert timeless(short) == kept, "the shorter run stays as it was"
+
+
+def test_an_older_checkpoint_without_training_dynamics_is_resumed(tensorflow, tmp_path):
+    short, long = tmp_path / "mlp_1x512-2", tmp_path / "mlp_1x512-4"
+    run(short, epochs=2)
+    head, arrays = checkpoint.newest(short / results.CHECKPOINTS, print)
+    newer = set(Record(1).arrays()) - set(Record.ARRAYS)
+    assert newer < set(arrays)
+    older = {name: array for name, array in arrays.items() if name not in newer}
+    checkpoint.save(short / results.CHECKPOINTS, head, older)
+    run(long, epochs=4)
+    epochs, complete = results.read_examples_grid(long)
+    assert epochs.tolist() == [3, 4] and not complete
+    assert results.read_examples(long)["first_fitted"].max() >= 3
 
 
 def test_what_went_on_in_a_changed_environment_says_so_for_ever(tensorflow, tmp_path, monkeypatch):
