@@ -1,4 +1,4 @@
-"""Which training examples a run memorised: rethink-tf examples RUN [OTHER ...]"""
+"""Which training examples a run memorised: rethink-tf examples RUN [RUN ...]"""
 
 import dataclasses
 from collections.abc import Sequence
@@ -54,11 +54,11 @@ LINE = CommandLine(
     with the most suspicious labels, and forgotten most; a scatter of confidence and variability; a
     CSV of all measures, keyed by identity. With known noise: how well each measure finds it.
 
-    Further runs on the same examples, labels and evaluated epochs, such as those of another model,
+    The page is of the first run. Further runs on the same examples, labels and evaluated epochs, such as those of another model,
     are compared by rank.
     """,
     (Flags, FlagSet(Options, only=("runs_dir", "data_dir", "cache_dir", "threads"))),
-    words="RUN [OTHER ...]",
+    words="RUN [RUN ...]",
     word_help="RUN: the folder of a finished run, or its id below --runs_dir",
 )
 
