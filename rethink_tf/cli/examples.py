@@ -54,8 +54,8 @@ LINE = CommandLine(
     with the most suspicious labels, and forgotten most; a scatter of confidence and variability; a
     CSV of all measures, keyed by identity. With known noise: how well each measure finds it.
 
-    The page is of the first run. Further runs on the same examples, labels and evaluated epochs, such as those of another model,
-    are compared by rank.
+    The page is of the first run. Further runs on the same examples, labels and evaluated epochs,
+    such as those of another model, are compared by rank.
     """,
     (Flags, FlagSet(Options, only=("runs_dir", "data_dir", "cache_dir", "threads"))),
     words="RUN [RUN ...]",
