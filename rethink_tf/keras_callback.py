@@ -45,7 +45,7 @@ class MemorisationCallback(keras.callbacks.Callback):
         y: the labels that are learnt, integers [N] or one-hot [N, K]; None with a Dataset.
         true: the true labels in the same form, where they are known; with a Dataset in ascending
             order of index.
-        every: epochs between evaluations; the last epoch of a `fit` is always evaluated.
+        every: epochs between evaluations; the last epoch that `fit` is asked for is evaluated too.
         from_logits: whether the model's outputs are logits (True) or probabilities (False). None:
             told by the last activation: softmax, or sigmoid of one unit, gives probabilities,
             `linear` logits; all else is refused. Probabilities count by their logarithms, whose
