@@ -73,6 +73,9 @@ GROUPS: dict[str, dict[str, Command]] = {
         "bandwidth": Command(
             "chooses the width of a Gaussian kernel", f"{_CLI}.bandwidth", NOTHING_KEPT
         ),
+        "leave-one-out": Command(
+            "what the kernel interpolant says of each example without it", f"{_CLI}.leave_one_out"
+        ),
         "expressivity": Command(
             "a network of 2n + d weights fits any n labels (Theorem 1)",
             f"{_CLI}.expressivity",

@@ -40,6 +40,28 @@ def memory_of(n: int, m: int, d: int, dtype: str, block: int | None = None) -> d
     }
 
 
+def factor_folder(
+    cache: Path,
+    train: np.ndarray,
+    kernel: Kernel,
+    ridge: float,
+    dtype: str,
+    block: int | None,
+    eliminate: Callable,
+) -> Path:
+    """The folder of a kept factor, named by a hash of all that it depends on; labels are no part.
+
+    Args:
+        cache: folder of kept factors.
+        train: float32 [n, d].
+        kernel, ridge, dtype, block, eliminate: see `minimum_norm.factorise`.
+    """
+    facts = (kernel.name, kernel.gamma, ridge, dtype, block, eliminate.__name__)
+    digest = hashlib.sha256(repr((train.shape, *facts)).encode())
+    digest.update(np.ascontiguousarray(train).data)
+    return Path(cache) / f"factor-{digest.hexdigest()[:16]}"
+
+
 def interpolate(
     train: np.ndarray,
     test: np.ndarray,
@@ -62,18 +84,14 @@ def interpolate(
         kernel: of the features.
         ridge, dtype, eliminate: see `minimum_norm.solve`.
         product: see `gram.of_features`.
-        cache: folder of kept factors; each has a folder of its own there, named by a hash of all
-            that it depends on. Labels are no part of that: other labels find the same factor.
+        cache: folder of kept factors, see `factor_folder`: other labels find the same factor.
         options: further arguments of `minimum_norm.solve`.
 
     Returns:
         The Solution.
     """
     if cache is not None:
-        facts = (kernel.name, kernel.gamma, ridge, dtype, options.get("block"), eliminate.__name__)
-        digest = hashlib.sha256(repr((train.shape, *facts)).encode())
-        digest.update(np.ascontiguousarray(train).data)
-        cache = Path(cache) / f"factor-{digest.hexdigest()[:16]}"
+        cache = factor_folder(cache, train, kernel, ridge, dtype, options.get("block"), eliminate)
     matrix = gram.of_features(train, test, kernel, product)
     return minimum_norm.solve(
         matrix, targets, ridge=ridge, dtype=dtype, eliminate=eliminate, cache=cache, **options

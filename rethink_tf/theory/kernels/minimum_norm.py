@@ -73,6 +73,29 @@ def norms(solution: Solution) -> dict[str, float | list[float]]:
     }
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Factor:
+    """The Cholesky factor of K + ridge I, and what it took to make.
+
+    Attributes:
+        blocks: block rows of L, as `cholesky.factorise` returns them.
+        rows: first and one past the last row of each block row.
+        ridge: the ridge.
+        shift: the largest shift of a diagonal block; 0.0 where it took none.
+        seconds: of making or reading it, kernel matrix included.
+        new_flops: of the part that was not read from disk.
+        kept: what lies on disk beside its rows.
+    """
+
+    blocks: list[np.ndarray]
+    rows: list[tuple[int, int]]
+    ridge: float
+    shift: float
+    seconds: float
+    new_flops: int
+    kept: "Kept"
+
+
 def solve(
     matrix: Gram,
     targets: np.ndarray,
@@ -93,100 +116,175 @@ def solve(
     Args:
         matrix: the Gram.
         targets: float64 [n, k].
-        ridge: at least 0, added to the diagonal as it is (not times n).
-        dtype: of the factor; residuals and coefficients are float64 whatever it is.
-        block: rows of a block; None chooses.
-        rows: the block rows themselves, where the matrix has its own.
-        tolerance, refinements: of `refinement.refine`; the tolerance is relative to |y|.
-        eliminate: see `cholesky.factorise`.
-        cache: folder that keeps the factor's rows, of this very K, ridge, dtype and block.
-        report: gets a line where the cache is damaged or cannot be written.
+        ridge, dtype, block, rows, eliminate, cache, report: see `factorise`.
+        tolerance, refinements: see `solve_with`.
         progress: gets a stage (`factor`, `residual`, `test set`) and the share of it that is done.
 
     Raises:
         RequestError: K has no inverse and ridge is 0, or K is not positive definite.
     """
+    _require_targets(matrix, targets)
+    factor = factorise(
+        matrix,
+        ridge=ridge,
+        dtype=dtype,
+        block=block,
+        rows=rows,
+        eliminate=eliminate,
+        cache=cache,
+        report=report,
+        progress=progress,
+    )
+    return solve_with(
+        factor, matrix, targets, tolerance=tolerance, refinements=refinements, progress=progress
+    )
+
+
+def _require_targets(matrix: Gram, targets: np.ndarray) -> None:
+    if targets.ndim != 2 or len(targets) != matrix.n:
+        raise ValueError(f"targets: expected [{matrix.n}, k], got {list(targets.shape)}")
+
+
+def factorise(
+    matrix: Gram,
+    *,
+    ridge: float = 0.0,
+    dtype: str = "float32",
+    block: int | None = None,
+    rows: list[tuple[int, int]] | None = None,
+    eliminate: Callable[[np.ndarray, list[np.ndarray]], float] = cholesky.eliminate_on_host,
+    cache: Path | None = None,
+    report: Callable[[str], object] = lambda line: None,
+    progress: Callable[[str, float], object] = lambda stage, share: None,
+) -> Factor:
+    """The factor of K + ridge I, of which no label is a part.
+
+    Args:
+        matrix: the Gram.
+        ridge: at least 0, added to the diagonal as it is (not times n).
+        dtype: of the factor.
+        block: rows of a block; None chooses.
+        rows: the block rows themselves, where the matrix has its own.
+        eliminate: see `cholesky.factorise`.
+        cache: folder that keeps the factor's rows, of this very K, ridge, dtype and block.
+        report: gets a line where the cache is damaged or cannot be written.
+        progress: gets the stage `factor` and the share of it that is done.
+
+    Raises:
+        RequestError: K has no inverse and ridge is 0, or K is not positive definite.
+    """
     n = matrix.n
-    if targets.ndim != 2 or len(targets) != n:
-        raise ValueError(f"targets: expected [{n}, k], got {list(targets.shape)}")
     if ridge == 0 and matrix.rank < n:
         raise RequestError(
             f"--ridge: expected more than 0, since {matrix.rank} features cannot interpolate "
             f"{n} examples; type --ridge=1, or --examples={matrix.rank}"
         )
     rows = rows or cholesky.block_rows(n, block)
-    kept = _Kept(cache, report)
+    kept = Kept(cache, report)
     began = time.perf_counter()
-    factor, shift = _factor(matrix, rows, dtype, ridge, eliminate, kept, progress)
-    seconds = {"factor": time.perf_counter() - began}
-    began = time.perf_counter()
-    alpha, residual, history = _refined(
-        matrix, rows, factor, targets, ridge, tolerance, refinements, progress
-    )
-    seconds["refine"] = time.perf_counter() - began
-    began = time.perf_counter()
-    predicted = gram.test_times(matrix, rows, alpha, lambda share: progress("test set", share))
-    seconds["predict"] = time.perf_counter() - began
-    fitted = targets - residual - ridge * alpha
-    flops = (n**3 - kept.cubes) // 3
-    return Solution(alpha, fitted, predicted, ridge, history, shift, seconds, flops)
-
-
-def _factor(matrix: Gram, rows, dtype: str, ridge: float, eliminate, kept: "_Kept", progress):
-    """The Cholesky factor of K + ridge I by block rows, and the largest shift that it took."""
-    whole = max(1, matrix.n**3 // 3)
     try:
-        return cholesky.factorise(
+        blocks, shift = cholesky.factorise(
             rows,
             lambda i: gram.block_row(matrix, rows, i, DTYPES[dtype], ridge),
             eliminate=eliminate,
             load=kept.load,
             keep=kept.keep,
-            progress=lambda flops: progress("factor", flops / whole),
+            progress=lambda flops: progress("factor", flops / max(1, n**3 // 3)),
         )
     except cholesky.NotPositiveDefinite:
         raise RequestError(
             f"--ridge: the kernel matrix is not positive definite in {dtype} (features that "
             "overflow, or far fewer directions than examples); type --ridge=1 or --dtype=float64"
         ) from None
+    seconds = time.perf_counter() - began
+    return Factor(blocks, rows, ridge, shift, seconds, (n**3 - kept.cubes) // 3, kept)
 
 
-def _refined(
-    matrix: Gram, rows, factor, targets: np.ndarray, ridge: float, tolerance, refinements, progress
-):
-    """Coefficients, last residual and its history, of the system itself and not of the factor."""
+def solve_with(
+    factor: Factor,
+    matrix: Gram,
+    targets: np.ndarray,
+    *,
+    tolerance: float = 1e-6,
+    refinements: int = 10,
+    progress: Callable[[str, float], object] = lambda stage, share: None,
+) -> Solution:
+    """Solves (K + ridge I) alpha = y with a factor; residuals and coefficients are float64.
+
+    Args:
+        factor: of this matrix.
+        matrix: the Gram.
+        targets: float64 [n, k].
+        tolerance, refinements: of `refinement.refine`; the tolerance is relative to |y|.
+        progress: gets a stage (`residual`, `test set`) and the share of it that is done.
+    """
     from rethink_tf.theory.kernels import refinement
+
+    _require_targets(matrix, targets)
+    rows, ridge, seconds = factor.rows, factor.ridge, {"factor": factor.seconds}
 
     def times(x):
         share = lambda done: progress("residual", done)  # noqa: E731
         return gram.times(matrix, rows, x, share) + ridge * x
 
-    return refinement.refine(
+    began = time.perf_counter()
+    alpha, residual, history = refinement.refine(
         times,
-        lambda right: cholesky.solve(factor, right),
+        lambda right: cholesky.solve(factor.blocks, right),
         targets,
         tolerance=tolerance,
         most=refinements,
     )
+    seconds["refine"] = time.perf_counter() - began
+    began = time.perf_counter()
+    predicted = gram.test_times(matrix, rows, alpha, lambda share: progress("test set", share))
+    seconds["predict"] = time.perf_counter() - began
+    fitted = targets - residual - ridge * alpha
+    return Solution(
+        alpha, fitted, predicted, ridge, history, factor.shift, seconds, factor.new_flops
+    )
 
 
-class _Kept:
-    """The factor's rows on disk: each written whole or not at all, and checked when read."""
+class Kept:
+    """Parts of a solve on disk: each written whole or not at all, and checked when read.
 
-    def __init__(self, folder: Path | None, report):
+    Args:
+        folder: of this very K, ridge, dtype and block; None keeps nothing.
+        report: gets a line where a part is damaged or cannot be written.
+    """
+
+    def __init__(self, folder: Path | None, report: Callable[[str], object]):
         self.folder, self.report = folder, report
         self.cubes = 0  # three times the flops that the rows on disk saved
 
-    def load(self, i: int) -> tuple[np.ndarray, float] | None:
+    def load_part(self, name: str) -> dict[str, np.ndarray] | None:
+        """The arrays of a part; None where it was not kept, or is damaged."""
         if self.folder is None:
             return None
-        entry = self.folder / f"row_{i:04d}"
+        entry = self.folder / name
         try:
-            found = array_cache.load(entry)
+            return array_cache.load(entry)
         except (array_cache.DamagedCache, OSError) as error:
             self.report(f"a row of the kept factor is damaged and is made again ({error})")
             shutil.rmtree(entry, ignore_errors=True)
             return None
+
+    def keep_part(self, name: str, arrays: dict[str, np.ndarray]) -> None:
+        """Keeps the arrays of a part; where nothing can be written, the solve continues without."""
+        if self.folder is None:
+            return
+        try:
+            array_cache.store(self.folder / name, arrays)
+        except OSError as error:
+            self.report(
+                f"cannot keep the factor in {self.folder} ({error}); without it an "
+                "interrupted solve starts over; type --cache_dir=DIR with room for it"
+            )
+            self.folder = None
+
+    def load(self, i: int) -> tuple[np.ndarray, float] | None:
+        """Row i of the factor and its shift, or None."""
+        found = self.load_part(f"row_{i:04d}")
         if found is None:
             return None
         row = found["row"]
@@ -194,13 +292,5 @@ class _Kept:
         return row, float(found["shift"])
 
     def keep(self, i: int, row: np.ndarray, shift: float) -> None:
-        if self.folder is None:
-            return
-        try:
-            array_cache.store(self.folder / f"row_{i:04d}", {"row": row, "shift": np.array(shift)})
-        except OSError as error:
-            self.report(
-                f"cannot keep the factor in {self.folder} ({error}); without it an "
-                "interrupted solve starts over; type --cache_dir=DIR with room for it"
-            )
-            self.folder = None
+        """Keeps row i of the factor."""
+        self.keep_part(f"row_{i:04d}", {"row": row, "shift": np.array(shift)})

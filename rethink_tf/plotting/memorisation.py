@@ -1,0 +1,79 @@
+"""The figures of what was memorised: a histogram of scores, the images of the highest."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from rethink_tf.plotting.style import COLOURS, DPI, WIDTH, own_style
+from rethink_tf.printable import printable
+
+COLUMNS = 8
+BINS = 50
+HATCHES = ("", "////", "....")
+
+
+@own_style()
+def histogram(scores: Mapping[str, np.ndarray], title: str, label: str):
+    """How many examples have which score, a row of bars for each kind of examples.
+
+    Args:
+        scores: words for the examples: float [n], NaN for none.
+        title: of the figure.
+        label: of the axis of scores.
+
+    Returns:
+        A matplotlib Figure. Numbers of examples are on a logarithmic axis.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH, 4.6), dpi=DPI, layout="constrained")
+    axes = figure.subplots()
+    finite = {words: values[np.isfinite(values)] for words, values in scores.items()}
+    every = np.concatenate([*finite.values(), [0.0]])
+    edges = np.histogram_bin_edges(every, bins=BINS)
+    for place, (words, values) in enumerate(finite.items()):
+        axes.hist(
+            values,
+            bins=edges,
+            label=f"{printable(words)} ({len(values):,})",
+            color=COLOURS[place],
+            alpha=0.6,
+            hatch=HATCHES[place % len(HATCHES)],
+            edgecolor="white",
+        )
+    axes.set(yscale="log", xlabel=label, ylabel="examples")
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.legend(frameon=False)
+    figure.suptitle(printable(title), weight="bold", size=12)
+    return figure
+
+
+@own_style()
+def images(pictures: np.ndarray, words: Sequence[str], title: str):
+    """Images in rows of COLUMNS, in the order given, each with its words above.
+
+    Args:
+        pictures: uint8 [n, height, width, 1 or 3].
+        words: of each.
+        title: of the figure.
+
+    Returns:
+        A matplotlib Figure.
+    """
+    from matplotlib.figure import Figure
+
+    rows = max(1, -(-len(pictures) // COLUMNS))
+    figure = Figure(figsize=(WIDTH, 0.6 + 1.65 * rows), dpi=DPI, layout="constrained")
+    figure.suptitle(printable(title), weight="bold", size=12)
+    grid = figure.subplots(rows, COLUMNS, squeeze=False)
+    for place, axes in enumerate(grid.ravel()):
+        axes.set_axis_off()
+        if place >= len(pictures):
+            continue
+        shown = pictures[place]
+        shown = shown.repeat(3, axis=-1) if shown.shape[-1] == 1 else shown
+        axes.imshow(shown, interpolation="nearest")
+        # A class's name is no formula, whatever signs are in it.
+        axes.set_title(printable(words[place]), size=7.5, parse_math=False)
+    return figure
