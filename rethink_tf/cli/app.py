@@ -62,6 +62,11 @@ GROUPS: dict[str, dict[str, Command]] = {
             "which training examples a run memorised", f"{_CLI}.examples", NOTHING_KEPT
         ),
     },
+    "Memorisation": {
+        "memorisation": Command(
+            "scores which examples many networks memorise", f"{_CLI}.memorisation"
+        ),
+    },
     "Labels": {
         "audit": Command("says what the labels of a file are", f"{_CLI}.audit"),
         "noise": Command(

@@ -34,7 +34,7 @@ def histogram(scores: Mapping[str, np.ndarray], title: str, label: str):
     for place, (words, values) in enumerate(finite.items()):
         axes.hist(
             values,
-            bins=edges,
+            bins=edges.tolist(),
             label=f"{printable(words)} ({len(values):,})",
             color=COLOURS[place],
             alpha=0.6,
@@ -64,7 +64,7 @@ def images(pictures: np.ndarray, words: Sequence[str], title: str):
     from matplotlib.figure import Figure
 
     rows = max(1, -(-len(pictures) // COLUMNS))
-    figure = Figure(figsize=(WIDTH, 0.6 + 1.65 * rows), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(WIDTH, 0.6 + 1.75 * rows), dpi=DPI, layout="constrained")
     figure.suptitle(printable(title), weight="bold", size=12)
     grid = figure.subplots(rows, COLUMNS, squeeze=False)
     for place, axes in enumerate(grid.ravel()):
@@ -75,5 +75,5 @@ def images(pictures: np.ndarray, words: Sequence[str], title: str):
         shown = shown.repeat(3, axis=-1) if shown.shape[-1] == 1 else shown
         axes.imshow(shown, interpolation="nearest")
         # A class's name is no formula, whatever signs are in it.
-        axes.set_title(printable(words[place]), size=7.5, parse_math=False)
+        axes.set_title(printable(words[place], lines=True), size=7.5, parse_math=False)
     return figure

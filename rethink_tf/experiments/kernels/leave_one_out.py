@@ -320,7 +320,7 @@ def _write(folder: Path, data: Data, found: LeftOut) -> None:
     order = np.flatnonzero(chosen)[np.argsort(without[chosen], kind="stable")][:SHOWN]
     predicted = found.predicted.argmax(axis=1)
     words = [
-        f"{train.index[i]}: {train.given[i]}, without {predicted[i]}\nmargin {without[i]:.2f}"
+        f"index {train.index[i]}\n{train.given[i]}, without {predicted[i]}\nmargin {without[i]:.2f}"
         for i in order
     ]
     figures = {

@@ -1,0 +1,453 @@
+"""Memorisation scores as a run: many networks on random parts, each kept as soon as it is done."""
+
+import dataclasses
+import io
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rethink_tf import console
+from rethink_tf.analysis import memorisation
+from rethink_tf.config import fields, run_config
+from rethink_tf.config.command_line import CommandLine, Parsed
+from rethink_tf.config.flags import RUN, Options, wanted
+from rethink_tf.config.run_config import RunConfig
+from rethink_tf.corruptions import checksum
+from rethink_tf.data import registry as datasets
+from rethink_tf.errors import ExitCode, RequestError, StorageError
+from rethink_tf.experiments.studies.study import WHERE
+from rethink_tf.models.custom import name as custom_models
+from rethink_tf.plotting import memorisation as pictures
+from rethink_tf.plotting import style
+from rethink_tf.runs import results
+from rethink_tf.runs import task as tasks
+from rethink_tf.runs.request import prepare
+from rethink_tf.storage import content_hash, files, paths
+from rethink_tf.storage import lock as run_lock
+from rethink_tf.training.devices import setup as devices
+
+KIND = "memorisation"
+NETWORKS, SHARDS = "networks", "shards"  # folders of a run; of each shard one below the latter
+SCORES, PAIRS = "scores.npz", "influence.npz"
+SHOWN = 40  # images of the highest scores
+_GROUP = "This command"
+
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """How many networks there are, on which share, and what is listed."""
+
+    models: int = fields.field(
+        400,
+        int,
+        "how many networks are trained",
+        group=_GROUP,
+        low=4,
+        high=100_000,
+    )
+    share: float = fields.field(
+        0.7,
+        float,
+        "share of the training examples that each network is trained on",
+        group=_GROUP,
+        low=0.0,
+        high=1.0,
+        open_ends="low high",
+    )
+    shard: str | None = fields.field(
+        None,
+        str,
+        "train only every n-th network, from the i-th on: i/n, such as 1/4; the same command "
+        "without it adds all shards up",
+        group=_GROUP,
+        by="all",
+    )
+    least_score: float = fields.field(
+        memorisation.LEAST_SCORE,
+        float,
+        "score from which on an example counts as memorised",
+        group=_GROUP,
+        low=0.0,
+        high=1.0,
+    )
+    least_influence: float = fields.field(
+        memorisation.LEAST_INFLUENCE,
+        float,
+        "influence of a memorised example on a test example from which on the pair is listed",
+        group=_GROUP,
+        low=0.0,
+        high=1.0,
+    )
+
+
+LINE = CommandLine(
+    "rethink-tf memorisation",
+    "Memorisation scores (Feldman and Zhang, 2020): trains many networks, each on a random share "
+    "of the training set, and says of each example how much more often it is predicted as labelled "
+    "by the networks that were trained on it. Each network is kept as soon as it is done: the same "
+    "command resumes. Takes the flags of a run, of all networks. Writes RUNS_DIR/<run id>/"
+    f"{results.SUMMARY}, {SCORES}, {PAIRS} and figures.",
+    (Flags, RUN, WHERE),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a command line asks for.
+
+    Attributes:
+        run: the resolved configuration of all networks.
+        flags, options: as typed.
+        part: first network, and the step from one to the next, of this shard; (0, 1) for all.
+        examples: of the part that each network is trained on.
+        values: plain settings, which name the run.
+    """
+
+    run: RunConfig
+    flags: Flags
+    options: Options
+    part: tuple[int, int]
+    examples: int
+    values: dict[str, Any]
+
+
+def plan(parsed: Parsed) -> Plan:
+    """What a command line asks for.
+
+    Raises:
+        RequestError: what has no meaning for many networks, or a share of no example.
+    """
+    asked, flags, options = wanted(parsed), parsed[Flags], parsed[Options]
+    if asked.init_from is not None:
+        raise RequestError("--init_from: expected none, since each network has its own weights")
+    if asked.pixels != "original":
+        raise RequestError(
+            f"--pixels: expected original, received {asked.pixels}: each network would see other "
+            "pixels"
+        )
+    part = _part(flags.shard)
+    run = prepare(asked, options)
+    datasets.require_in_memory(run.dataset)
+    known = datasets.info(
+        run.dataset,
+        options.data_dir,
+        options.cache_dir,
+        input_size=run.input_size,
+        augment=run.augment,
+    )
+    every = run.examples or known.num_train
+    examples = round(flags.share * every)
+    if not 0 < examples < every:
+        raise RequestError(
+            f"--share: expected a part of the {every} examples, received {flags.share}, which is "
+            f"{examples}"
+        )
+    values = {
+        "experiment": KIND,
+        "models": flags.models,
+        "share": flags.share,
+        "network": {"model": run.model, **run_config.identity(run)},
+    }
+    if custom_models.is_custom(run.model):
+        values["network"]["model"] = custom_models.identity(run.model)
+    usual = Flags()
+    values |= {
+        name: getattr(flags, name)
+        for name in ("least_score", "least_influence")
+        if getattr(flags, name) != getattr(usual, name)
+    }
+    return Plan(run, flags, options, part, examples, values)
+
+
+def _part(shard: str | None) -> tuple[int, int]:
+    """First network and step of a shard such as 1/4; (0, 1) for None."""
+    if shard is None:
+        return 0, 1
+    found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", shard)
+    first, count = (int(number) for number in found.groups()) if found else (0, 0)
+    if not 1 <= first <= count:
+        raise RequestError(f"--shard: expected i/n, i from 1 to n, received {shard}")
+    return first - 1, count
+
+
+def identify(argv: Sequence[str]) -> tuple[dict[str, Any], str]:
+    """What a command line asks for: (its plain configuration, run id)."""
+    parsed = LINE.parse(argv)
+    if parsed is None:
+        raise RequestError(f"{KIND}: expected flags of a run, received --help")
+    values = plan(parsed).values
+    return values, tasks.run_id(KIND, values)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Does what a command line asks for as a run, or a shard of it; returns the exit code."""
+    parsed = LINE.parse(argv)
+    if parsed is None:
+        console.say(LINE.help())
+        return ExitCode.DONE
+    asked = plan(parsed)
+    datasets.require(asked.run.dataset, asked.options.data_dir)
+    runs_dir, shard = asked.options.runs_dir, asked.flags.shard
+    shown = Path(runs_dir) / tasks.run_id(KIND, asked.values)
+    try:
+        if shard is None:
+            return tasks.carry_out(
+                runs_dir,
+                KIND,
+                asked.values,
+                lambda folder: _compute(asked, folder),
+                argv=argv,
+                threads=asked.options.threads,
+            )
+        first, count = asked.part
+        folder = paths.absolute(shown)
+        own = folder / SHARDS / f"{first + 1}-of-{count}"
+        with run_lock.locked(own):
+            # So that the folder is known for what it is before any other process adds it up.
+            named = {"run_id": folder.name, "config": asked.values, "argv": list(argv)}
+            results.write_config(folder, named)
+            done, _, _ = _networks(asked, folder, own)
+        console.say(
+            f"shard {shard}: {console.counted(len(done), 'network')} of {asked.flags.models} kept "
+            f"in {shown}; the same command without --shard adds all up"
+        )
+        return ExitCode.DONE
+    except KeyboardInterrupt:
+        folder = paths.absolute(shown)
+        count = len(_files(asked, folder))
+        raise KeyboardInterrupt(
+            f"interrupted; {console.counted(count, 'network')} of {asked.flags.models} kept in "
+            f"{shown}; the same command resumes"
+        ) from None
+
+
+def _files(asked: Plan, folder: Path) -> dict[int, Path]:
+    """The kept networks by number, of whatever shard; also those of runs of other --models."""
+    found: dict[int, Path] = {}
+    beside = sorted(folder.parent.glob(f"{KIND}-*/{results.CONFIG}"))
+    for run in [*(path.parent for path in beside), folder]:
+        if run != folder:
+            known = (results.read_config(run) or {}).get("config", {})
+            if _of_a_network(known) != _of_a_network(asked.values):
+                continue
+        kept = [*run.glob(f"{SHARDS}/*/*.npz"), *run.glob(f"{NETWORKS}/*.npz")]
+        found |= {int(path.stem): path for path in kept if path.stem.isdigit()}
+    return found
+
+
+def _of_a_network(values: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a run that each single network depends on."""
+    return {name: values.get(name) for name in ("share", "network")}
+
+
+def _networks(asked: Plan, folder: Path, own: Path):
+    """Trains what is missing of the networks that are asked for.
+
+    Args:
+        asked: the plan.
+        folder: of the run.
+        own: folder in which new networks are kept.
+
+    Returns:
+        The networks by number, as `_read` gives them; the data; how many were trained now, and the
+        seconds of it.
+    """
+    threads = devices.start(asked.options.threads)
+    from rethink_tf.analysis import subset_networks
+    from rethink_tf.training import trainer
+    from rethink_tf.training.devices.workers import Workers
+    from rethink_tf.training.run import Started
+
+    started = Started(threads, devices.strategy("one_device"), Workers(None))
+    data = trainer.prepare_data(asked.run, asked.options, started, console.say)
+    train, test = data.learner.train, data.learner.test
+    facts = {
+        "labels_hash": checksum.labels_hash(train.index, train.given),
+        "examples": train.num_examples,
+        "test_examples": test.num_examples,
+        "part": asked.examples,
+    }
+    first, step = asked.part
+    numbers = range(first, asked.flags.models, step)
+    kept = _files(asked, folder)
+    done = {n: _read(kept[n], facts) for n in numbers if n in kept}
+    missing = [n for n in numbers if n not in done]
+    console.say(
+        f"{asked.run.model} on {content_hash.shown(asked.run.dataset)}: "
+        f"{console.counted(len(numbers), 'network')} on {asked.examples:,} of "
+        f"{train.num_examples:,} examples each, {asked.run.epochs} epochs; {len(done)} kept before"
+    )
+    if asked.run.augment != "none":
+        console.say("each network is compiled anew, since its augmentation has its own seed")
+    progress, began = console.StageProgress(), time.monotonic()
+    networks = subset_networks.Networks(asked.run, data, asked.examples, asked.options, started)
+
+    def shown(number: int, share: float) -> None:
+        progress("networks", (missing.index(number) + share) / len(missing))
+
+    for network in networks.train_each(missing, shown):
+        path = own / f"{network.number:05d}.npz"
+        own.mkdir(parents=True, exist_ok=True)
+        files.write_atomically(path, _packed(network, facts))
+        done[network.number] = _read(path, facts)
+    return done, data, {"trained_now": len(missing), "seconds": time.monotonic() - began}
+
+
+def _packed(network, facts: dict[str, Any]) -> bytes:
+    """A network as an .npz file."""
+    buffer = io.BytesIO()
+    arrays = {f.name: getattr(network, f.name) for f in dataclasses.fields(network)}
+    for name in ("trained", "right", "test_right"):
+        arrays[name] = np.packbits(arrays[name])
+    np.savez(buffer, **arrays, **facts)
+    return buffer.getvalue()
+
+
+def _read(path: Path, facts: dict[str, Any]) -> dict[str, Any]:
+    """A kept network: its arrays unpacked.
+
+    Raises:
+        StorageError: it cannot be read, or is of other data.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = {name: file[name] for name in file.files}
+        known = {name: found[name].item() for name in facts}
+        for name in ("trained", "right", "test_right"):
+            count = facts["test_examples" if name == "test_right" else "examples"]
+            found[name] = np.unpackbits(found[name], count=count).astype(bool)
+            if len(found[name]) != count:
+                raise ValueError(f"{name} of {len(found[name])} examples")
+        found = found | {n: found[n].item() for n in ("number", "epochs", "weights_hash", "seed")}
+    except Exception as error:  # NumPy and zipfile raise a dozen kinds for damaged files
+        why = (str(error).splitlines() or [""])[0]
+        raise StorageError(
+            f"{path}: expected a network as it was kept, found {type(error).__name__}: {why:.100}; "
+            "delete the file, and the same command trains it again"
+        ) from None
+    if known != facts:
+        different = next(name for name in facts if known[name] != facts[name])
+        raise StorageError(
+            f"{path}: expected {different} {facts[different]}, found {known[different]}: it is of "
+            "other data; delete the file"
+        )
+    return found
+
+
+def _compute(asked: Plan, folder: Path) -> dict[str, Any]:
+    """Trains what is missing, and computes the scores; returns what the summary says."""
+    done, data, timing = _networks(asked, folder, folder / NETWORKS)
+    train, test, flags = data.learner.train, data.learner.test, asked.flags
+    ordered = [done[number] for number in range(flags.models)]
+    trained, right, test_right = (
+        np.stack([network[name] for network in ordered])
+        for name in ("trained", "right", "test_right")
+    )
+    scores = memorisation.scores(trained, right)
+    pairs = memorisation.influence_pairs(
+        trained,
+        test_right,
+        scores.score,
+        least_score=flags.least_score,
+        least_influence=flags.least_influence,
+    )
+    noisy = train.given != train.true
+    found = memorisation.summary(scores, trained, right, noisy, flags.least_score)
+    found |= {
+        "experiment": KIND,
+        "models": flags.models,
+        "part_examples": asked.examples,
+        "train_examples": train.num_examples,
+        "test_examples": test.num_examples,
+        "changed_fraction": float(noisy.mean()),
+        "labels_hash": checksum.labels_hash(train.index, train.given),
+        "train_accuracy": float(right[trained].mean()),
+        "other_accuracy": float(right[~trained].mean()),
+        "test_accuracy": float(test_right.mean()),
+        "influence_pairs": int(pairs["pairs"]),
+        "networks": [
+            {name: network[name] for name in ("number", "seed", "epochs", "weights_hash")}
+            for network in ordered
+        ],
+        "audit": [dataclasses.asdict(check) for check in data.audited.checks],
+        "seals": data.learner.sealed.record(),
+        "timing": timing,
+    }
+    identities = {"index": train.index, "true": train.true, "given": train.given}
+    columns = {f.name: getattr(scores, f.name) for f in dataclasses.fields(scores)}
+    _save(folder / SCORES, identities | columns)
+    pairs |= {"train_index": train.index[pairs["train"]], "test_index": test.index[pairs["test"]]}
+    _save(folder / PAIRS, pairs)
+    _say(found, flags)
+    _draw(folder, asked, train, scores)
+    return found
+
+
+def _save(path: Path, arrays: dict[str, Any]) -> None:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    files.write_atomically(path, buffer.getvalue())
+
+
+def _say(found: dict[str, Any], flags: Flags) -> None:
+    """The summary in lines."""
+    console.say(
+        f"accuracy of the networks on the examples they were trained on "
+        f"{found['train_accuracy']:.4f}, on the others {found['other_accuracy']:.4f}, on the test "
+        f"set {found['test_accuracy']:.4f}"
+    )
+    for name, words in (
+        ("score", "mean score"),
+        ("memorised", f"share of scores of at least {flags.least_score:g}"),
+    ):
+        by = [f"{part} {value:.4f}" for part, value in found[name].items() if value is not None]
+        console.say(f"{words}: {', '.join(by)}")
+    error, halves = found["standard_error"], found["reliability"]["halves"]
+    if error is not None:
+        console.say(f"median standard error of a score {error:.4f}")
+    if halves is not None:
+        console.say(
+            f"half of the networks against the other half: correlation {halves:.4f}, mean "
+            f"difference {found['reliability']['mean_difference']:.4f}"
+        )
+    if found["without_score"]:
+        console.say(f"{found['without_score']} examples have no score: more --models give them one")
+    console.say(
+        f"{found['influence_pairs']:,} pairs of a memorised and a test example of influence "
+        f"{flags.least_influence:g} or more"
+    )
+
+
+def _draw(folder: Path, asked: Plan, train, scores) -> None:
+    """The histogram of the scores, and the images of the highest."""
+    noisy, name = train.given != train.true, content_hash.shown(asked.run.dataset)
+    parts = {"clean": scores.score[~noisy], "noisy": scores.score[noisy]}
+    order = np.argsort(-np.nan_to_num(scores.score, nan=-2.0), kind="stable")[:SHOWN]
+    words = [
+        f"index {train.index[i]}\n{train.true[i]} → {train.given[i]}"
+        f"\n{scores.score[i]:.2f} ± {scores.standard_error[i]:.2f}"
+        if noisy[i]
+        else f"index {train.index[i]}\n{train.given[i]}"
+        f"\n{scores.score[i]:.2f} ± {scores.standard_error[i]:.2f}"
+        for i in order
+    ]
+    figures = {
+        "scores": pictures.histogram(
+            {words: values for words, values in parts.items() if len(values)},
+            f"{name}: memorisation scores, {asked.flags.models} networks",
+            "memorisation score",
+        ),
+        "most_memorised": pictures.images(
+            np.asarray(train.images[order]).clip(0, 255).astype(np.uint8),
+            words,
+            f"{name}: the highest memorisation scores, ± a standard error",
+        ),
+    }
+    for title, figure in figures.items():
+        path = folder / f"{title}.png"
+        files.write_atomically(path, style.png(style.pixels_of(figure)))
+        console.say(str(path))
