@@ -6,24 +6,25 @@ bit for bit the run that `member` describes.
 """
 
 import dataclasses
-import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
-from rethink_tf.audit.seal import Seal
-from rethink_tf.config import schedule
+from rethink_tf.config.flags import Options
 from rethink_tf.config.run_config import RunConfig
 from rethink_tf.data import subset
 from rethink_tf.data.types import Table
-from rethink_tf.errors import DivergedError
-from rethink_tf.runs import checkpoint
+from rethink_tf.errors import AuditError, DivergedError
+from rethink_tf.runs import checkpoint, results
 from rethink_tf.training import input_pipeline, trainer
-from rethink_tf.training.evaluation import Evaluation
-from rethink_tf.training.loop import DISPATCH_SECONDS
+from rethink_tf.training.devices.workers import Started
+from rethink_tf.training.loop import Callback, Dispatch, train_epochs
+from rethink_tf.training.per_example import Record
 from rethink_tf.training.seal_checks import SealChecks, Sealed, refuse
+from rethink_tf.training.state import RunContext, TrainingState
 from rethink_tf.training.train_step import Steps
+from rethink_tf.training.trainer import Prepared
 
 _GOLDEN = 0x9E3779B1  # apart from seeds that are typed, which are small
 
@@ -67,7 +68,10 @@ def member(config: RunConfig, number: int, examples: int) -> RunConfig:
         number: from 0.
         examples: of its part.
     """
-    return dataclasses.replace(config, seed=seed_of(config.seed, number), examples=examples)
+    # No evaluation changes a weight: without a stop, one at the end is enough.
+    every = config.epochs if config.stop_at_train_accuracy is None else config.eval_every
+    seed = seed_of(config.seed, number)
+    return dataclasses.replace(config, seed=seed, examples=examples, eval_every=every)
 
 
 def part_of(table: Table, examples: int, seed: int) -> np.ndarray:
@@ -80,17 +84,19 @@ class Networks:
 
     Args:
         config: resolved; its images are not corrupted.
-        data: `trainer.Prepared` of it.
+        data: of it.
         examples: of the part of each network.
-        options: of a run (`flags.Options`).
-        started: TensorFlow as it runs (`training.run.Started`), on one device.
+        options: of a run.
+        started: TensorFlow as it runs, on one device.
     """
 
-    def __init__(self, config: RunConfig, data: Any, examples: int, options, started):
+    def __init__(
+        self, config: RunConfig, data: Prepared, examples: int, options: Options, started: Started
+    ):
         self.config, self.data, self.examples = config, data, examples
         self.options, self.started = options, started
         self.train, self.test = data.learner.train, data.learner.test
-        self.steps: Steps | None = None
+        self._compiled: _Compiled | None = None
 
     def train_each(
         self,
@@ -110,48 +116,53 @@ class Networks:
         for number in numbers:
             own = member(self.config, number, self.examples)
             rows = part_of(self.train, self.examples, own.seed)
-            checks = self._begin(own, rows)
-            epochs = self._train(own, number, checks, progress)
-            right, test_right = self._measured()
+            compiled = self._begin(own, rows)
+            epochs = _fit(compiled.context, number, progress)
+            right, test_right = self._measured(compiled)
             trained = np.zeros(self.train.num_examples, bool)
             trained[rows] = True
-            variables = [v.numpy() for v in self._steps.model.variables]
-            weights_hash = checkpoint.weights_hash(iter(variables))
+            variables = compiled.context.steps.model.variables
+            weights_hash = checkpoint.weights_hash(v.numpy() for v in variables)
             yield Network(number, own.seed, trained, right, test_right, epochs, weights_hash)
 
-    @property
-    def _steps(self) -> Steps:
-        if self.steps is None:
-            raise ValueError("no network was begun")
-        return self.steps
-
-    def _begin(self, own: RunConfig, rows: np.ndarray) -> SealChecks:
-        """Puts a network at its start; returns what its training is held against."""
+    def _begin(self, own: RunConfig, rows: np.ndarray) -> "_Compiled":
+        """Puts a network at its start, on its part."""
         table, sealed = self._part(own, rows)
         channels, classes = table.images.shape[-1], table.num_classes
         # The seed of augmentation is a constant of what is compiled.
-        if self.steps is None or own.augment != "none":
+        if self._compiled is None or own.augment != "none":
             learner = dataclasses.replace(
                 self.data.learner,
                 build=lambda: trainer.build_model(own, channels, classes),
                 train=table,
                 sealed=sealed,
             )
-            self.steps, _ = trainer.build_steps(own, self.options, self.started, learner)
-            self._start = self.steps.variables.state()
-            self.evaluation = Evaluation(self.steps)
-            self._whole = self._checks_of_all(table)
-            self._places = [self.steps.place(each) for each in (self.train, self.test)]
-        else:
-            steps = self.steps
-            steps.train, steps.seed = table, own.seed
-            steps.resident = steps.place(table)
-            steps.variables.restore(self._start)  # momenta and whatever else an optimiser keeps
-            with self.started.strategy.scope():
-                fresh = trainer.build_model(own, channels, classes)
-            for variable, value in zip(steps.model.variables, fresh.variables, strict=True):
-                variable.assign(value.numpy())
-        return SealChecks(sealed, self.steps)
+            xla = trainer.uses_xla(own, self.options, self.started.threads)
+            strategy, workers = self.started.strategy, self.started.workers
+            context = trainer.build(own, learner, strategy, workers, xla=xla, test_too=False)
+            steps = context.steps
+            self._compiled = _Compiled(
+                context,
+                steps.variables.state(),
+                self._checks_of_all(steps),
+                [steps.place(each) for each in (self.train, self.test)],
+            )
+            return self._compiled
+        steps = self._compiled.context.steps
+        steps.train, steps.seed = table, own.seed
+        steps.resident = steps.place(table)
+        # Momenta, and whatever else an optimiser keeps.
+        steps.variables.restore(self._compiled.start)
+        with self.started.strategy.scope():
+            fresh = trainer.build_model(own, channels, classes)
+        for variable, value in zip(steps.model.variables, fresh.variables, strict=True):
+            variable.assign(value.numpy())
+        checks = SealChecks(sealed, steps)
+        self._compiled.context = dataclasses.replace(
+            self._compiled.context, config=own, train=table, sealed=sealed, checks=checks
+        )
+        self._compiled.context.evaluation.checks = checks
+        return self._compiled
 
     def _part(self, own: RunConfig, rows: np.ndarray) -> tuple[Table, Sealed]:
         """The Table of a network, and its seals."""
@@ -160,14 +171,13 @@ class Networks:
         }
         table = dataclasses.replace(self.train, **columns)
         source, audited = self.data.source, self.data.audited
-        split = source.train
+        split, seal = source.train, audited.train_seal
         part = dataclasses.replace(
             split,
             index=split.index[rows],
             images=split.images[rows],
             labels=split.labels[rows],
         )
-        seal: Seal = audited.train_seal
         names = ("index", "true", "given", "words")
         seal = dataclasses.replace(seal, **{name: getattr(seal, name)[rows] for name in names})
         sealed = input_pipeline.sealed(
@@ -177,63 +187,63 @@ class Networks:
         )
         return table, sealed
 
-    def _checks_of_all(self, table: Table) -> SealChecks:
+    def _checks_of_all(self, steps: Steps) -> SealChecks:
         """What a pass over all examples is held against, trained on or not."""
-        steps = self._steps
-        steps.train = self.train
+        part, steps.train = steps.train, self.train
         checks = SealChecks(self.data.learner.sealed, steps)
-        steps.train = table
+        steps.train = part
         return checks
 
-    def _train(self, own: RunConfig, number: int, checks: SealChecks, progress) -> int:
-        """Trains a network as its run would be; returns its epochs."""
-        steps, count = self._steps, 1
-        for epoch in range(1, own.epochs + 1):
-            steps.begin_epoch(epoch, schedule.learning_rate(own, epoch))
-            checks.begin_epoch()
-            step = 0
-            while step < steps.steps_per_epoch and steps.diverged_at() is None:
-                first, before = step, time.monotonic()
-                step = checks.advance(step, count)
-                # As in a run, so that Ctrl-C is answered.
-                each = (time.monotonic() - before) / (step - first)
-                count = max(1, round(DISPATCH_SECONDS / each))
-                progress(number, (epoch - 1 + step / steps.steps_per_epoch) / own.epochs)
-            if steps.diverged_at() is not None or not steps.weights_finite():
-                raise DivergedError(
-                    f"the loss of network {number} became NaN or infinite in epoch {epoch}; try a "
-                    f"smaller --learning_rate than {own.learning_rate:g}"
-                )
-            checks.end_epoch()
-            refuse(checks.violation)
-            if epoch == own.epochs or self._fitted(own, epoch, checks):
-                break
-        self.evaluation.checks = checks
-        self.evaluation.recalibrate()
-        refuse(checks.violation)
-        return epoch
-
-    def _fitted(self, own: RunConfig, epoch: int, checks: SealChecks) -> bool:
-        """Whether its own examples are fitted as --stop_at_train_accuracy asks."""
-        if own.stop_at_train_accuracy is None or epoch % own.eval_every:
-            return False
-        self.evaluation.checks = checks
-        self.evaluation.recalibrate()
-        seal, table = checks.sealed.train, self._steps.train
-        resident = self._steps.resident
-        found = self.evaluation.evaluate(resident, seal.num_examples, seal=seal)
-        refuse(checks.violation)
-        return float(np.mean(found.predicted == table.given)) >= own.stop_at_train_accuracy
-
-    def _measured(self) -> tuple[np.ndarray, np.ndarray]:
+    def _measured(self, compiled: "_Compiled") -> tuple[np.ndarray, np.ndarray]:
         """Whether every training example is as labelled, and every test example right."""
-        checks, sealed = self._whole, self.data.learner.sealed
-        self.evaluation.checks = checks
+        evaluation, checks = compiled.context.evaluation, compiled.checks_of_all
+        sealed, evaluation.checks = self.data.learner.sealed, checks
         on_train, on_test = (
-            self.evaluation.evaluate(place, seal.num_examples, seal=seal)
-            for place, seal in zip(self._places, (sealed.train, sealed.test), strict=True)
+            evaluation.evaluate(place, seal.num_examples, seal=seal)
+            for place, seal in zip(compiled.places, (sealed.train, sealed.test), strict=True)
         )
         checks.columns(self.train, self.test)
         checks.measured(on_train, on_test)
         refuse(checks.violation)
         return on_train.predicted == self.train.given, on_test.predicted == self.test.true
+
+
+@dataclasses.dataclass
+class _Compiled:
+    """What is compiled once: the context of the network that is trained with it now.
+
+    Attributes:
+        context: of the network.
+        start: what training changes, as it was before the first step.
+        checks_of_all: of passes over all training and test examples.
+        places: these examples on the device.
+    """
+
+    context: RunContext
+    start: dict[str, np.ndarray]
+    checks_of_all: SealChecks
+    places: list[Any]
+
+
+class _Progress(Callback):
+    """Tells how far the training of a network is."""
+
+    def __init__(self, context: RunContext, tell: Callable[[float], object]):
+        self.context, self.tell = context, tell
+
+    def after_dispatch(self, state: TrainingState, dispatch: Dispatch) -> None:
+        """See `Callback`."""
+        epochs = state.epoch + state.step / self.context.steps.steps_per_epoch
+        self.tell(epochs / self.context.config.epochs)
+
+
+def _fit(context: RunContext, number: int, progress: Callable[[int, float], object]) -> int:
+    """Trains a network by the loop of a run; returns its epochs."""
+    state = TrainingState(Record(context.train.num_examples))
+    tell = _Progress(context, lambda share: progress(number, share))
+    status, reason = train_epochs(context, state, [tell])
+    if status == results.INVALID:
+        raise AuditError(f"INVALID: network {number}: {reason}")
+    if status == results.DIVERGED:
+        raise DivergedError(f"network {number}: {reason}")
+    return state.epoch

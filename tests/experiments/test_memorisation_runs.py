@@ -29,18 +29,18 @@ def scored(tensorflow, tmp_path_factory):
     """The folder of runs of one whole command, what it printed, and the Steps it made."""
     from rethink_tf.training import trainer
 
-    folder, made, real = tmp_path_factory.mktemp("scored"), [], trainer.build_steps
+    folder, made, real = tmp_path_factory.mktemp("scored"), [], trainer.build
 
-    def build_steps(*arguments):
-        made.append(real(*arguments))
+    def build(*arguments, **more):
+        made.append(real(*arguments, **more))
         return made[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer, "build_steps", build_steps)
+        patch.setattr(trainer, "build", build)
         code, out = called(folder, "memorisation", *SCORED)
     assert code == 0, out
     (run,) = folder.glob("memorisation-*")
-    return run, out, [steps for steps, _ in made]
+    return run, out, [context.steps for context in made]
 
 
 def kept(run):

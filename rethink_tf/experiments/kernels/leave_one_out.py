@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from rethink_tf import __version__, console, environment
-from rethink_tf.audit import dataset as audit
+from rethink_tf.audit import label_checks
 from rethink_tf.config import fields
 from rethink_tf.config.command_line import CommandLine, FlagSet
 from rethink_tf.config.run_config import RunConfig
@@ -243,7 +243,7 @@ def _record(data: Data, settings: Settings, kernel: Kernel, source: str, found: 
     }
     if data.run.corrupt == 1 and data.run.label_noise == "uniform":
         predicted = solution.predicted.argmax(axis=1)
-        check = audit.after_training(test.true, predicted, train.num_classes)
+        check = label_checks.after_training(test.true, predicted, train.num_classes)
         record["audit"].append(dataclasses.asdict(check))
         if check.passed is False:
             record |= {"status": results.INVALID, "reason": check.detail}

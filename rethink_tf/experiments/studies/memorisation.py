@@ -259,8 +259,7 @@ def _networks(asked: Plan, folder: Path, own: Path):
     threads = devices.start(asked.options.threads)
     from rethink_tf.analysis import subset_networks
     from rethink_tf.training import trainer
-    from rethink_tf.training.devices.workers import Workers
-    from rethink_tf.training.run import Started
+    from rethink_tf.training.devices.workers import Started, Workers
 
     started = Started(threads, devices.strategy("one_device"), Workers(None))
     data = trainer.prepare_data(asked.run, asked.options, started, console.say)
