@@ -1,5 +1,5 @@
 """Exact leave-one-out of the kernel interpolant: rethink-tf leave-one-out"""
 
-from rethink_tf.experiments.kernels.leave_one_out import main
+from rethink_tf.experiments.kernels.leave_one_out import LINE, main
 
-__all__ = ["main"]
+__all__ = ["LINE", "main"]
