@@ -10,7 +10,7 @@ from rethink_tf import console
 from rethink_tf.analysis import example_scores
 from rethink_tf.analysis.example_scores import ExampleScores
 from rethink_tf.config import fields
-from rethink_tf.config.command_line import CommandLine, FlagSet
+from rethink_tf.config.command_line import CommandLine, FlagSet, Parsed
 from rethink_tf.config.flags import Options
 from rethink_tf.config.run_config import RunConfig
 from rethink_tf.data import registry as datasets
@@ -58,30 +58,31 @@ LINE = CommandLine(
     such as those of another model, are compared by rank.
     """,
     (Flags, FlagSet(Options, only=("runs_dir", "data_dir", "cache_dir", "threads"))),
-    words="RUN [RUN ...]",
-    word_help="RUN: the folder of a finished run, or its id below --runs_dir",
+    positionals="RUN [RUN ...]",
+    least=1,
+    positionals_help="RUN: the folder of a finished run, or its id below --runs_dir",
 )
 
 
 def main(argv: list[str]) -> int:
     """The command: writes the page and prints the table of detection."""
-    parsed = LINE.parse(argv)
-    if parsed is None:
-        console.say(LINE.help())
-        return ExitCode.DONE
+    return LINE.run(argv, _write_page)
+
+
+def _write_page(parsed: Parsed) -> int:
     flags, options = parsed[Flags], parsed[Options]
-    if not 1 <= len(parsed.words) <= MOST_RUNS:
+    if not 1 <= len(parsed.positionals) <= MOST_RUNS:
         raise RequestError(
             f"expected 1 to {MOST_RUNS} folders or ids of finished runs, received "
-            f"{len(parsed.words)}"
+            f"{len(parsed.positionals)}"
         )
-    folders = [_folder(named, options.runs_dir) for named in parsed.words]
+    folders = [_folder(named, options.runs_dir) for named in parsed.positionals]
     scores, *others = [example_scores.of_run(folder) for folder in folders]
     for other in others:
         example_scores.refuse_uncomparable(scores, other)
     config = description.stored_config(folders[0])
     if config is None:
-        raise RequestError(f"{parsed.words[0]}: its {results.CONFIG} lacks the configuration")
+        raise RequestError(f"{parsed.positionals[0]}: its {results.CONFIG} lacks the configuration")
     images = None
     names: Sequence[str] | None = None
     if flags.pictures:
