@@ -53,7 +53,9 @@ GROUPS: dict[str, dict[str, Command]] = {
         "show": Command("pictures of a data set, or curves of runs", f"{_CLI}.show"),
         "tensorboard": Command("what TensorBoard shows of many runs", f"{_CLI}.tensorboard"),
         "measures": Command(
-            "norms, margins and sharpness of finished runs", f"{_CLI}.measures", NOTHING_KEPT
+            "norms, margins and sharpness of finished runs",
+            f"{_CLI}.studies.measures",
+            NOTHING_KEPT,
         ),
         "corrupted-test": Command(
             "error of finished runs on corrupted test labels", f"{_CLI}.corrupted_test"
@@ -64,7 +66,7 @@ GROUPS: dict[str, dict[str, Command]] = {
     },
     "Memorisation": {
         "memorisation": Command(
-            "scores which examples many networks memorise", f"{_CLI}.memorisation"
+            "scores which examples many networks memorise", f"{_CLI}.studies.memorisation"
         ),
     },
     "Labels": {
@@ -74,21 +76,26 @@ GROUPS: dict[str, dict[str, Command]] = {
         ),
     },
     "Theory": {
-        "kernels": Command("kernel interpolation (Table 3)", f"{_CLI}.kernels"),
+        "kernels": Command("kernel interpolation (Table 3)", f"{_CLI}.studies.kernels"),
         "bandwidth": Command(
-            "chooses the width of a Gaussian kernel", f"{_CLI}.bandwidth", NOTHING_KEPT
+            "chooses the width of a Gaussian kernel", f"{_CLI}.studies.bandwidth", NOTHING_KEPT
         ),
         "leave-one-out": Command(
-            "what the kernel interpolant says of each example without it", f"{_CLI}.leave_one_out"
+            "what the kernel interpolant says of each example without it",
+            f"{_CLI}.studies.leave_one_out",
         ),
         "expressivity": Command(
             "a network of 2n + d weights fits any n labels (Theorem 1)",
-            f"{_CLI}.expressivity",
+            f"{_CLI}.studies.expressivity",
             NOTHING_KEPT,
         ),
-        "implicit": Command("SGD and the solution of least norm", f"{_CLI}.implicit", NOTHING_KEPT),
+        "implicit": Command(
+            "SGD and the solution of least norm", f"{_CLI}.studies.implicit", NOTHING_KEPT
+        ),
         "rademacher": Command(
-            "how well a network fits random signs (equation 1)", f"{_CLI}.rademacher", NOTHING_KEPT
+            "how well a network fits random signs (equation 1)",
+            f"{_CLI}.studies.rademacher",
+            NOTHING_KEPT,
         ),
     },
     "Maintain this project": {

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from rethink_tf.analysis import measures, sharpness
-from rethink_tf.cli import measures as measures_command
 from rethink_tf.cli.app import guarded
+from rethink_tf.cli.studies import measures as measures_command
 from rethink_tf.config import run_config
 from rethink_tf.corruptions import checksum
 from rethink_tf.errors import RequestError, StorageError
@@ -184,7 +184,7 @@ def test_the_command_refuses_in_one_line(
 
 
 def test_random_signs_are_fitted(tmp_path, own_signals, capsys, tensorflow, offline):
-    from rethink_tf.cli import rademacher as rademacher_command
+    from rethink_tf.cli.studies import rademacher as rademacher_command
 
     argv = ["--model=mlp_1x512", "--dataset=digits", "--examples=60", "--epochs=40", "--draws=2"]
     argv += ["--eval_every=20", f"--runs_dir={tmp_path}/runs"]
@@ -202,7 +202,7 @@ def test_random_signs_are_fitted(tmp_path, own_signals, capsys, tensorflow, offl
 
 
 def test_signs_that_diverge_are_no_complexity(tmp_path, own_signals, capsys, tensorflow, offline):
-    from rethink_tf.cli import rademacher as rademacher_command
+    from rethink_tf.cli.studies import rademacher as rademacher_command
 
     argv = ["--model=mlp_3x512", "--dataset=digits", "--examples=60", "--epochs=9"]
     argv += ["--learning_rate=100", f"--runs_dir={tmp_path}/runs"]
@@ -216,7 +216,7 @@ def test_signs_that_diverge_are_no_complexity(tmp_path, own_signals, capsys, ten
 def test_what_cannot_be_written_is_refused_first(
     command, tiny, tmp_path, own_signals, capsys, no_training
 ):
-    from rethink_tf.cli import rademacher as rademacher_command
+    from rethink_tf.cli.studies import rademacher as rademacher_command
 
     main, argv = {
         "measures": (measures_command.main, [str(tiny.run_dir)]),

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from rethink_tf.cli import bandwidth as bandwidth_choice
 from rethink_tf.cli.app import guarded
+from rethink_tf.cli.studies import bandwidth as bandwidth_choice
 from rethink_tf.errors import RequestError
 from rethink_tf.experiments.kernels.bandwidth import held_out_of
 from rethink_tf.runs import results

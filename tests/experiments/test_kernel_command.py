@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from sklearn.kernel_ridge import KernelRidge
 
-from rethink_tf.cli import kernels as kernels_command
 from rethink_tf.cli.app import guarded
+from rethink_tf.cli.studies import kernels as kernels_command
 from rethink_tf.config.run_config import RunConfig
 from rethink_tf.corruptions import checksum
 from rethink_tf.corruptions import labels as corruptions

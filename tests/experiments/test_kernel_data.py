@@ -6,10 +6,10 @@ import class_folders
 import numpy as np
 import pytest
 
-from rethink_tf.cli import bandwidth as bandwidth_choice
-from rethink_tf.cli import implicit as implicit_command
-from rethink_tf.cli import kernels as kernels_command
 from rethink_tf.cli.app import guarded
+from rethink_tf.cli.studies import bandwidth as bandwidth_choice
+from rethink_tf.cli.studies import implicit as implicit_command
+from rethink_tf.cli.studies import kernels as kernels_command
 from rethink_tf.config.run_config import RunConfig
 from rethink_tf.data.types import Table
 from rethink_tf.experiments.kernels import data as kernel_data

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from rethink_tf.cli import kernels as kernels_command
 from rethink_tf.cli.app import guarded
+from rethink_tf.cli.studies import kernels as kernels_command
 from rethink_tf.console import StageProgress
 from rethink_tf.experiments.kernels import data as kernel_data
 from rethink_tf.experiments.kernels import task as kernel_command

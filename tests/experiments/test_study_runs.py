@@ -5,8 +5,8 @@ import csv
 import pytest
 
 from rethink_tf.cli import app, report
-from rethink_tf.cli import measures as measures_command
 from rethink_tf.cli.app import guarded
+from rethink_tf.cli.studies import measures as measures_command
 from rethink_tf.errors import RequestError
 from rethink_tf.experiments import plan as experiments
 from rethink_tf.experiments.plan import planned

@@ -3,9 +3,9 @@
 import csv
 import json
 
-from rethink_tf.cli import kernels as kernels_command
 from rethink_tf.cli import report
 from rethink_tf.cli.app import guarded
+from rethink_tf.cli.studies import kernels as kernels_command
 from rethink_tf.experiments import plan as experiments
 from rethink_tf.experiments.kernels import task as kernel_command
 from rethink_tf.experiments.plan import planned

@@ -1,0 +1,1 @@
+"""Commands of the studies: theory, measures of networks, what was memorised."""
