@@ -225,7 +225,12 @@ def results_overview(found: dict[str, list[sections.Section]]) -> str:
             link = f"[{name}](generated/{page_name(section)}.md)"
             rows.append((link, title, section.gathered.scale, str(len(section.gathered.runs))))
     titles = ("experiment", "what it shows", "scale", "runs shipped")
-    return NOT_EDITED + "\n".join(markdown_table(titles, rows, 3)) + "\n"
+    lines = markdown_table(titles, rows, 3)
+    lines += [
+        "",
+        "[Hours and machines](generated/hours.md): what these runs took, and what is missing.",
+    ]
+    return NOT_EDITED + "\n".join(lines) + "\n"
 
 
 def other_runs_page(runs: list[Run]) -> str:
