@@ -22,6 +22,7 @@ WIDTH = 8.0  # inches
 MARKERS_A_CURVE = 12
 PAPERS = "_paper"  # a label that matplotlib leaves out of its own legends
 DOTTED: dict[str, Any] = {"linestyle": (0, (1, 1.2)), "linewidth": 2.4, "alpha": 0.55}
+PLACES = ((3, 4), (3, -9), (-9, 5))  # of a number beside its point, in points
 Point = tuple[float, float, float, int]  # x, mean, deviation, number of seeds
 # What the panels show, by axes: curves and their points.
 _recorded: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
@@ -95,14 +96,14 @@ def draw_series(axes, series: Sequence[Series], *, empty: str = "no run yet") ->
             axes.plot(
                 *zip(*one.paper, strict=True), color=one.ink, zorder=1.5, label=PAPERS, **DOTTED
             )
-        record(axes, f"{one.label}, the paper's", [(x, y, 0.0, 0) for x, y in one.paper])
+        record(axes, f"{one.label}, the paper's", one.paper)
         record(axes, one.label, points)
         if points:
             step = max(1, -(-len(points) // MARKERS_A_CURVE))
             shift = number * step // len(series) if step > 1 else 0
             _draw_band(axes, one, points, (shift, step))
             if several:
-                _state_counts(axes, one, points[shift::step], above=number % 2 == 0)
+                _state_counts(axes, one, points[shift::step], PLACES[number % len(PLACES)])
 
 
 def _draw_band(axes, one: Series, points: Sequence[Point], markers: tuple[int, int]) -> None:
@@ -115,24 +116,29 @@ def _draw_band(axes, one: Series, points: Sequence[Point], markers: tuple[int, i
         axes.fill_between(x, low, high, color=one.ink, alpha=0.18, linewidth=0, zorder=2)
 
 
-def _state_counts(axes, one: Series, points: Sequence[Point], *, above: bool) -> None:
+def _state_counts(axes, one: Series, points: Sequence[Point], place: tuple[int, int]) -> None:
     """Writes the number of seeds beside the points at which it changes."""
     last = None
     for x, y, _, count in points:
         if count != last:
-            axes.annotate(
-                f"n={count}" if last is None else str(count),
-                (x, y),
-                xytext=(3, 4 if above else -9),
-                textcoords="offset points",
-                fontsize=6,
-                color=one.ink,
-                zorder=5,
-            )
+            state_count(axes, x, y, count, one.ink, place)
         last = count
 
 
-def record(axes, curve: str, points: Sequence[Point]) -> None:
+def state_count(axes, x: float, y: float, count: int, ink: str, place=PLACES[0]) -> None:
+    """Writes the number of seeds of a point beside it."""
+    axes.annotate(
+        f"n={count}",
+        (x, y),
+        xytext=place,
+        textcoords="offset points",
+        fontsize=6,
+        color=ink,
+        zorder=5,
+    )
+
+
+def record(axes, curve: str, points: Sequence[tuple[float, ...]]) -> None:
     """Notes the numbers of a curve for those who save the figure with its data."""
     if points:
         _recorded.setdefault(axes, []).append((curve, points))

@@ -1,11 +1,15 @@
 """Panels of figures: none is empty without a word."""
 
+import html
+
 import numpy as np
 import pytest
 from report_runs import write_experiment, write_run
 
 from rethink_tf.experiments import plan as experiments
+from rethink_tf.report import drawing
 from rethink_tf.report.collection import collect
+from rethink_tf.report.drawing import Series
 from rethink_tf.report.sections import build as sections
 from rethink_tf.runs import results
 
@@ -57,7 +61,8 @@ def test_there_are_no_empty_panels(name, rows, tmp_path):
     figures = sections.build(name, collect(tmp_path, []), **asked, only=rows).figures
     for figure in figures:
         every = figure.draw().axes
-        assert every and not any(axes.texts for axes in every)
+        texts = [text.get_text() for axes in every for text in axes.texts]
+        assert every and "no run yet" not in texts
     assert len(figures[0].draw().axes) == (2 if name == "wrn" else 1)
 
 
@@ -69,7 +74,7 @@ def test_a_panel_without_a_run_says_so(name, tmp_path):
     figure = sections.build(name, collect(tmp_path, []), **asked).figures[0]
     words = [[text.get_text() for text in axes.texts] for axes in figure.draw().axes]
     shown = 2 if name == "wrn" else 1  # training and test loss
-    assert words.count([]) == shown and words.count(["no run yet"]) == len(words) - shown > 0
+    assert words.count(["no run yet"]) == len(words) - shown > 0
 
 
 def curves(axes):
@@ -207,3 +212,54 @@ def test_the_transfer_is_drawn_against_the_epoch_of_the_parent(tmp_path):
     assert lines["random labels"] == [[5, pytest.approx(70)], [51, pytest.approx(60)]]
     (dashed,) = (line for line in axes.get_lines() if line.get_label().startswith("_"))
     assert dashed.get_ydata()[0] == pytest.approx(40)
+
+
+def entries(figure):
+    """The texts of a figure's legend."""
+    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+
+
+def test_a_legend_shows_what_is_drawn_alone():
+    figure, (axes,) = drawing.axes_grid(1, 1, 3.0)
+    series = [
+        Series("ours", [[(0, 1.0), (1, 2.0)]], [(0, 1.5)], 0),
+        Series("no run", [[]], (), 1),
+        Series("the paper alone", (), [(0, 3.0)], 2),
+    ]
+    drawing.draw_series(axes, series)
+    drawing.legend(figure, series)
+    assert entries(figure) == ["ours", "the paper alone", "the paper's curve"]
+    figure, (axes,) = drawing.axes_grid(1, 1, 3.0)
+    drawing.draw_series(axes, series[1:2])
+    drawing.legend(figure, series[1:2])
+    assert entries(figure) == [] and [t.get_text() for t in axes.texts] == ["no run yet"]
+
+
+@pytest.mark.parametrize(
+    ("seeds", "above", "beside"),
+    [
+        ([[(0, 1.0), (1, 2.0)]] * 2, "n = 2", []),
+        ([[(0, 1.0), (1, 2.0)], [(0, 1.0)]], "", ["n=2", "n=1"]),
+    ],
+)
+def test_the_number_of_seeds_is_stated_per_point(seeds, above, beside):
+    _figure, (axes,) = drawing.axes_grid(1, 1, 3.0)
+    drawing.draw_series(axes, [Series("ours", seeds)])
+    assert axes.get_title(loc="right") == above
+    assert [text.get_text() for text in axes.texts] == beside
+
+
+def test_a_drawing_holds_its_numbers():
+    def draw():
+        figure, (axes,) = drawing.axes_grid(1, 1, 3.0)
+        drawing.draw_series(axes, [Series("ours", [[(0, 1.0)], [(0, 2.0)]], [(0, 1.5)])])
+        drawing.label_axes(axes, "x", "y", "a < b")
+        return figure
+
+    svg = drawing.svg(drawing.Figure("some", "Some", "", draw))
+    numbers = html.unescape(svg.partition("<metadata>")[2].partition("</metadata>")[0])
+    assert numbers.splitlines() == [
+        "panel,curve,x,y,std,n",
+        'a < b,"ours, the paper\'s",0,1.5',
+        "a < b,ours,0,1.5,0.707107,2",
+    ]

@@ -287,6 +287,7 @@ def _dot(axes, x: float, values, colour: int, hollow: bool) -> None:
             markersize=7,
             markerfacecolor="none" if hollow else drawing.COLOURS[colour],
         )
+        drawing.state_count(axes, x, derived.mean(values), len(values), drawing.COLOURS[colour])
 
 
 # (data set, corruption): train and test accuracy of the first author's demonstration, in percent.
