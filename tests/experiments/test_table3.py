@@ -214,7 +214,7 @@ def test_a_kernel_run_can_be_shipped(tmp_path):
         140.0,
         "a machine",
     )
-    assert collect(None, [run]).find(plan.config, plan.run_id, "measured") is run
+    assert collect(None, [run]).matching_run(plan.config, plan.run_id, "measured") is run
 
 
 def test_only_the_rows_asked_for(tmp_path, capsys):
