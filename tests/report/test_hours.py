@@ -9,6 +9,7 @@ from rethink_tf.errors import RequestError
 from rethink_tf.experiments import plan
 from rethink_tf.report import hours
 from rethink_tf.report.collection import MEASURED, Collection, Run
+from rethink_tf.report.history import History
 
 EPYC, XEON = "two cores of an AMD EPYC", "two cores of an Intel Xeon"
 
@@ -19,7 +20,7 @@ def shipped(planned, seconds, machine=EPYC, **changes):
     summary = {"status": "DONE", "epochs": 70, "train_examples": 50_000}
     times = {"name": machine, "hours": seconds / 3600} if seconds else {"name": machine}
     run_id = run_config.run_id(config)
-    return Run(run_id, config, summary, MEASURED, lambda: [{"epoch": 70}] * 70, times)
+    return Run(run_id, config, summary, MEASURED, History([{"epoch": 70}] * 70), times)
 
 
 @pytest.fixture(scope="module")
