@@ -73,7 +73,7 @@ def test_a_run_says_that_it_is_on_digits_and_records_it(tiny):
     assert [path.name for path in tiny.runs_dir.iterdir()] == [tiny.run_id]
     assert results.read_config(tiny.run_dir)["config"]["dataset"] == "digits"
     assert results.read_summary(tiny.run_dir)["config"]["dataset"] == "digits"
-    assert "mlp_1x512 on digits, 2 epochs" in tiny.out
+    assert "\nData           digits, 300 examples for training, " in tiny.out
 
 
 def test_what_a_run_says(tiny):
