@@ -12,12 +12,12 @@ import numpy as np
 from rethink_tf import __version__, console, environment
 from rethink_tf.audit import label_checks
 from rethink_tf.config import fields
-from rethink_tf.config.command_line import CommandLine, FlagSet
+from rethink_tf.config.command_line import CommandLine, FlagSet, Parsed
 from rethink_tf.config.run_config import RunConfig
 from rethink_tf.console import StageProgress
 from rethink_tf.corruptions import checksum
 from rethink_tf.data import registry as datasets
-from rethink_tf.errors import ExitCode, RequestError
+from rethink_tf.errors import RequestError
 from rethink_tf.experiments.kernels import data as kernel_data
 from rethink_tf.experiments.kernels import request as kernel_settings
 from rethink_tf.experiments.kernels import solutions as kernel_solutions
@@ -86,7 +86,7 @@ LINE = CommandLine(
 )
 
 
-def _asked(parsed) -> tuple[Settings, float]:
+def _asked(parsed: Parsed) -> tuple[Settings, float]:
     """The settings and the one ridge of a command line.
 
     Raises:
@@ -117,12 +117,16 @@ def identify(argv: Sequence[str]) -> tuple[dict[str, Any], str]:
     return values, tasks.run_id(KIND, values)
 
 
-def main(argv: Sequence[str]) -> int:
-    """Does what a command line asks for as a run; returns the exit code."""
-    parsed = LINE.parse(argv)
-    if parsed is None:
-        console.say(LINE.help())
-        return ExitCode.DONE
+def carry_out(parsed: Parsed, argv: Sequence[str]) -> int:
+    """Does what a command line asks for as a run.
+
+    Args:
+        parsed: of `LINE`.
+        argv: the command line, recorded.
+
+    Returns:
+        The exit code.
+    """
     settings, ridge = _asked(parsed)
     where = settings.data_dir, settings.cache_dir
     run, why = kernel_data.resolved(kernel_settings.data_of(parsed), *where, console.say)

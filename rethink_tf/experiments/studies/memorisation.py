@@ -183,12 +183,16 @@ def identify(argv: Sequence[str]) -> tuple[dict[str, Any], str]:
     return values, tasks.run_id(KIND, values)
 
 
-def main(argv: Sequence[str]) -> int:
-    """Does what a command line asks for as a run, or a shard of it; returns the exit code."""
-    parsed = LINE.parse(argv)
-    if parsed is None:
-        console.say(LINE.help())
-        return ExitCode.DONE
+def carry_out(parsed: Parsed, argv: Sequence[str]) -> int:
+    """Does what a command line asks for as a run, or a shard of it.
+
+    Args:
+        parsed: of `LINE`.
+        argv: the command line, recorded.
+
+    Returns:
+        The exit code.
+    """
     asked = plan(parsed)
     datasets.require(asked.run.dataset, asked.options.data_dir)
     runs_dir, shard = asked.options.runs_dir, asked.flags.shard
