@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rethink_tf.analysis import corrupted_test
 from rethink_tf.config.parent_ref import ParentRef, is_parent_ref
 from rethink_tf.config.run_config import RunConfig
 from rethink_tf.errors import RequestError, StorageError
@@ -96,6 +97,9 @@ def record(run: Run, machine: str | None) -> dict[str, Any]:
     lines = kept_lines(run.history())
     keys = [key for key in HISTORY_KEYS if any(x.get(key) is not None for x in lines)]
     summary = {key: _rounded(v) for key, v in run.summary.items() if key not in LEFT_OUT}
+    if run.place is not None and (tested := corrupted_test.read(run.place, run.summary)):
+        summary["corrupted_test_error"] = _rounded(tested.mean)
+        summary["corrupted_test_draws"] = len(tested.corrupted_errors)
     checks = run.summary["audit"]
     return sealed(
         {

@@ -9,13 +9,15 @@ import pytest
 from PIL import Image
 from report_runs import plain_run, write_experiment, write_run
 
+from rethink_tf.analysis import corrupted_test
 from rethink_tf.cli import report as command
 from rethink_tf.cli.app import guarded
 from rethink_tf.config import paper, run_config
 from rethink_tf.experiments import plan as experiments
-from rethink_tf.report import listing
-from rethink_tf.report.collection import collect
+from rethink_tf.report import listing, measured
+from rethink_tf.report.collection import collect, read_folder
 from rethink_tf.report.sections import build as sections
+from rethink_tf.runs import results
 
 MLP = paper.row_config(paper.TABLE1["mlp_1x512_random"])
 
@@ -116,6 +118,30 @@ def test_figure_1c_is_the_error_at_the_end_and_the_least(report, tmp_path):
     found = rows["mlp_1x512", "0.5", "on test labels corrupted likewise"]
     assert (found["mean"], found["difference"]) == ("0.8", "0.004"), "1 - 0.5 * 0.3 - 0.05"
     assert rows["mlp_1x512", "0.5", "least test error of all epochs"]["mean"] == "0.69"
+
+
+def test_figure_1c_has_errors_on_really_corrupted_test_labels_where_they_were_measured(
+    report, tmp_path
+):
+    runs_dir = tmp_path / "runs"
+    write_experiment(runs_dir, "figure1c", only="mlp")
+    planned = experiments.planned("figure1c", "paper", 1, only="mlp*")
+    half = next(one for one in planned if float(one.axes["corrupt"]) == 0.5)
+    folder = runs_dir / half.run_id
+    summary = results.read_summary(folder)
+    tested = corrupted_test.CorruptedTestError(
+        half.run_id, summary["weights_hash"], 0.5, 10_000, 0.7, 0.8, (0.79, 0.8)
+    )
+    corrupted_test.write(tested, folder)
+    assert report("figure1c")[0] == 0
+    rows = lines(tmp_path / "out" / "figure1c.csv")
+    found = rows["mlp_1x512", "0.5", "on really corrupted test labels"]
+    assert (found["mean"], found["paper"], found["difference"]) == ("0.795", "0.796", "-0.001")
+    assert rows["mlp_1x512", "0.2", "on really corrupted test labels"]["mean"] == ""
+    (shipped,) = measured.add([read_folder(folder)], tmp_path / "shipped", "a machine")
+    (run,) = measured.read(shipped.parent)
+    assert run.summary["corrupted_test_error"] == 0.795
+    assert run.summary["corrupted_test_draws"] == 2
 
 
 @pytest.mark.parametrize("name", experiments.EXPERIMENTS)

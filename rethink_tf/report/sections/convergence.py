@@ -2,8 +2,10 @@
 
 import functools
 
+from rethink_tf.analysis import corrupted_test
 from rethink_tf.console import counted
 from rethink_tf.report import derived, drawing
+from rethink_tf.report.collection import OWN
 from rethink_tf.report.drawing import Figure, Series
 from rethink_tf.report.gather import Found, Gathered
 from rethink_tf.report.sections.paper_tables import row
@@ -59,6 +61,11 @@ def figure1a(gathered: Gathered, first: float):
     table = Table("figure1a", "Figure 1a in numbers", ("data",), tuple(rows))
     title = "Figure 1a: training loss of the small Inception on CIFAR-10"
     return [table], [Figure("figure1a", title, "", draw)]
+
+
+def _place(found: Found) -> tuple[str, str]:
+    """The row and the level of corruption of a place on the axes."""
+    return found.plan.row, str(found.plan.axes["corrupt"])
 
 
 def _by_model(gathered: Gathered) -> dict[str, dict[float, Found]]:
@@ -184,9 +191,27 @@ def _is_papers(threshold: derived.Threshold) -> bool:
     return threshold == derived.loss(derived.LOSSES[0])
 
 
+MEASURED_TOO = "on really corrupted test labels"
+
+
+def _really_corrupted(found: Found) -> tuple[float, ...]:
+    """Errors on test labels that were really corrupted, of the runs that were measured so."""
+    errors = []
+    for run in found.runs:
+        error = run.summary.get("corrupted_test_error")  # of a shipped run
+        if error is None and run.source == OWN and run.place is not None:
+            result = corrupted_test.read(run.place, run.summary)
+            error = result.mean if result else None
+        if error is not None:
+            errors.append(error)
+    return tuple(errors)
+
+
 def figure1c(gathered: Gathered, _first: float):
     """Test error after the last epoch against label corruption."""
     rows, untouched, corrupted = [], [], []
+    measured: list[tuple[float, float]] = []
+    really = {_place(found): _really_corrupted(found) for found in gathered.found}
     for number, (model, levels) in enumerate(_by_model(gathered).items()):
         curve = derived.paper_curve("fig1c", _FIGURE1BC[model])
         printed, seeds, computed = dict(curve), [], []
@@ -199,6 +224,9 @@ def figure1c(gathered: Gathered, _first: float):
                 "on test labels corrupted likewise": Cell(likewise, printed[p], 3, found.words),
                 "least test error of all epochs": Cell(best, None, 3, found.words),
             }
+            if any(really.values()):
+                cells[MEASURED_TOO] = Cell(really[_place(found)], printed[p], 3)
+            measured += [(p, error) for error in really[_place(found)]]
             rows.append(row((model, f"{p:g}"), cells, found))
             seeds += [[(p, error)] for error in errors]
             computed += [[(p, error)] for error in likewise]
@@ -217,15 +245,24 @@ def figure1c(gathered: Gathered, _first: float):
             axes.set_ylim(0, 1)
             axes.set_xlim(-0.02, 1.02)
             drawing.label_axes(axes, "Label corruption p", "Test error", title)
+        if measured:
+            every[1].plot(*zip(*measured, strict=True), "kx", markersize=7, zorder=4, alpha=0.9)
+            drawing.record(every[1], MEASURED_TOO, measured)
+            drawing.note(every[1], f"×: {MEASURED_TOO}")
         every[1].set_ylabel("")
         drawing.legend(figure, untouched)
         return figure
 
-    notes = (
+    notes: tuple[str, ...] = (
         "“Corrupted likewise” is computed, e' = 1 - (1 - p)(1 - e) - p / 10: the error to expect "
         "where each test label too is replaced with probability p by a uniform class. The paper "
         "does not say which of the two its Figure 1c shows.",
     )
+    if measured:
+        notes += (
+            "“Really corrupted”: rethink-tf corrupted-test replaced the test labels themselves and "
+            "evaluated the network of the last epoch on them; a mean over draws of test labels.",
+        )
     table = Table("figure1c", "Figure 1c in numbers", ("model", "p"), tuple(rows), notes=notes)
     title = "Figure 1c: test error against label corruption"
     return [table], [Figure("figure1c", title, "", draw)]
