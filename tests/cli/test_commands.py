@@ -16,9 +16,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_every_module_of_a_command_is_listed():
-    files = {path.stem for path in (ROOT / "rethink_tf" / "cli").glob("*.py")}
-    listed = {one.module.rpartition(".")[2] for one in app.COMMANDS.values()}
-    assert listed - {"main"} == files - {"app", "leaving", "__init__"}
+    folder = ROOT / "rethink_tf" / "cli"
+    paths = [path.relative_to(ROOT).with_suffix("") for path in folder.rglob("*.py")]
+    modules = {".".join(path.parts) for path in paths if path.name != "__init__"}
+    libraries = {f"rethink_tf.cli.{name}" for name in ("app", "leaving")}
+    listed = {one.module for one in app.COMMANDS.values()}
+    assert listed - {"rethink_tf.main"} == modules - libraries
 
 
 @pytest.mark.parametrize("name", app.COMMANDS)
