@@ -90,6 +90,8 @@ def training_data(config: RunConfig) -> str:
     degree = {"gaussian": config.pixel_mix}.get(config.pixels, config.shuffle_fraction)
     if config.pixels != "original":
         parts.append(f"{config.pixels} pixels" + (f" {degree:g}" if degree != 1 else ""))
+    if config.held_out:
+        parts.append(f"tested on {config.held_out:,} held-out training examples")
     if config.test_pixels != "as_trained":
         parts.append(f"tested on {config.test_pixels} pixels")
     if config.init_from is not None:

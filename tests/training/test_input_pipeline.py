@@ -296,6 +296,14 @@ def test_corrupted_test_images_are_refused_where_they_should_stay(tensorflow, mo
         input_pipeline.audited(source)
 
 
+def test_a_run_says_that_it_was_tested_on_held_out_examples(tmp_path, tensorflow):
+    printed = []
+    wanted = resolved(examples=50, held_out=40, epochs=1)
+    train.run(wanted, tmp_path / "run", say=printed.append)
+    assert any("tested on 40 held-out training examples" in line for line in printed)
+    assert results.read_summary(tmp_path / "run")["test_examples"] == 40
+
+
 @pytest.mark.parametrize("kind", [GAUSSIAN, SHUFFLED])
 def test_a_run_is_tested_on_images_as_they_are(kind, tmp_path, tensorflow):
     wanted = resolved(examples=50, epochs=1, test_pixels="original", **kind)

@@ -257,7 +257,8 @@ def _draw_ends(panels: dict[tuple[str, str], Panel]):
 def _draw_conditions(kinds: Panel):
     """Accuracy by epoch: a line of panels for each kind of data, a curve for each setting."""
     shown = [words for words in _DATA.values() if words in kinds]
-    figure, grid = drawing.axes_grid(len(shown), 2, 0.6 + 2.2 * len(shown), sharey=True)
+    height = 0.6 + 2.2 * len(shown)
+    figure, grid = drawing.axes_grid(len(shown), 2, height, sharex=True, sharey=True)
     for line, words in enumerate(shown):
         for column, (key, part) in enumerate((("accuracy", "training"), ("test_accuracy", "test"))):
             axes, settings = grid[2 * line + column], kinds[words]

@@ -278,6 +278,8 @@ def _shown(summary: dict[str, Any], config: RunConfig) -> str:
             f"fits {_percent(train)} of the true labels; predicts {_percent(test)} of the test "
             f"labels: a gap of {100 * (train - test):.1f} points"
         )
+    if config.held_out:
+        text += f" (tested on {config.held_out:,} held-out training examples)"
     if config.pixels != "original":
         text = f"on {_pixels(config)}: {text}"
     first = paper.table1_row(config)
