@@ -60,6 +60,7 @@ LINE = CommandLine(
     (Flags, FlagSet(Options, only=("runs_dir", "data_dir", "cache_dir", "threads"))),
     positionals="RUN [RUN ...]",
     least=1,
+    most=MOST_RUNS,
     positionals_help="RUN: the folder of a finished run, or its id below --runs_dir",
 )
 
@@ -71,11 +72,6 @@ def main(argv: list[str]) -> int:
 
 def _write_page(parsed: Parsed) -> int:
     flags, options = parsed[Flags], parsed[Options]
-    if not 1 <= len(parsed.positionals) <= MOST_RUNS:
-        raise RequestError(
-            f"expected 1 to {MOST_RUNS} folders or ids of finished runs, received "
-            f"{len(parsed.positionals)}"
-        )
     folders = [_folder(named, options.runs_dir) for named in parsed.positionals]
     scores, *others = [example_scores.of_run(folder) for folder in folders]
     for other in others:

@@ -74,7 +74,8 @@ def test_other_data_are_refused(run_dir, examples, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        ([], "expected 1 to 20 folders or ids of finished runs, received 0"),
+        ([], "RUN, received none"),
+        (["run"] * 21, "received 21"),
         (["no_run"], "no_run: expected the folder of a run, or its id below --runs_dir"),
         (["no_run", "--count=0"], "--count: expected a whole number from 1"),
     ],
