@@ -37,7 +37,7 @@ def examples_hash(dataset: str, data_dir=None) -> str | None:
         return _folder(where, image_folder.listing(absolute(where)).fingerprint())
     if kind == "npz":
         return custom_data.open_set(f"npz:{where}").content[:16]
-    found = custom_tfds.find(where, data_directory(data_dir), 32, "none")
+    found = custom_tfds.prepared_set(where, data_directory(data_dir), 32, "none")
     return hashlib.sha256(f"{found.content()} {found.is_split_here}".encode()).hexdigest()[:16]
 
 

@@ -39,7 +39,7 @@ def keys(*names):
 
 
 def find(folder, name="own"):
-    return custom_tfds.find(name, folder, None, "none")
+    return custom_tfds.prepared_set(name, folder, None, "none")
 
 
 def test_several_labels_without_a_choice_are_refused(offline):

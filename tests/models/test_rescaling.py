@@ -191,7 +191,7 @@ def test_looking_for_it_changes_nothing_of_a_model(own, tensorflow):
 
     model = scaling.minus_means((8, 8, 1), 2)
     before = [w.copy() for w in model.get_weights()]
-    assert rescaling.found(model, (8, 8, 1)) is not None
+    assert rescaling.own_scaling(model, (8, 8, 1)) is not None
     assert all(map(np.array_equal, before, model.get_weights()))
     assert not any("call" in vars(layer) for layer in [model, *models.layers_of(model)])
 

@@ -110,7 +110,7 @@ def test_a_module_that_ends_while_it_is_imported(tmp_path, monkeypatch, tensorfl
     (tmp_path / "odd_package").mkdir()
     (tmp_path / "odd_package" / "__init__.py").write_text("raise GeneratorExit\n")
     with pytest.raises(RequestError, match="cannot be imported: GeneratorExit$"):
-        custom_models.find("odd_package.inner")
+        custom_models.module_spec("odd_package.inner")
 
 
 def test_ctrl_c_and_sigterm_pass_through_the_users_code(own_signals):

@@ -245,7 +245,7 @@ def _images(name: str, x: np.ndarray) -> tuple[np.ndarray, list[str]]:
 
 
 def _tfds(name: str, data_dir: Path, cache_dir: Path, input_size, augment, report) -> Opened:
-    found = custom_tfds.find(name, data_dir, input_size, augment)
+    found = custom_tfds.prepared_set(name, data_dir, input_size, augment)
     counts = {part: count for part, (_, count) in found.splits.items()}
     notes = list(found.notes)
     if found.is_split_here:

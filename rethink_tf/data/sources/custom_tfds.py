@@ -72,7 +72,7 @@ def _content(folder: Path, splits: tuple[str, ...], _fingerprint: str) -> str:
     return digest.hexdigest()
 
 
-def find(name: str, data_dir: Path, input_size: int | None, augment: str) -> Prepared:
+def prepared_set(name: str, data_dir: Path, input_size: int | None, augment: str) -> Prepared:
     """What the metadata say of a set.
 
     The labels are those that the set's `supervised_keys` name; else the only class label, or that

@@ -8,6 +8,7 @@ import hashlib
 import os
 import statistics
 from collections import Counter
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -114,9 +115,24 @@ def listing(root: Path) -> Listing:
     if given and not parts["test"]:
         raise RequestError(f"--dataset: {printable(folders['test'])} holds no image")
 
-    def shown(paths) -> str:
+    notes += _notes(root, tree, loose, deeper)
+    return Listing(root, tuple(classes), parts, tuple(notes))
+
+
+def _notes(root: Path, tree: folder_tree.Tree, loose: list[Path], deeper: int) -> list[str]:
+    """What was left out of a folder, or read from an unusual place, a line for each kind.
+
+    Args:
+        root: of the data set.
+        tree: what was seen below it.
+        loose: images that lie in no class folder.
+        deeper: number of images that lie deeper in their class folders.
+    """
+
+    def shown(paths: Iterable[Path]) -> str:
         return some(path.relative_to(root) for path in paths)
 
+    notes = []
     if tree.others:
         notes.append(f"{tree.others} files are no images by their names and were left out")
     if tree.hidden:
@@ -127,7 +143,7 @@ def listing(root: Path) -> Listing:
         notes.append(f"{deeper} images lie deeper in their class folders: they count for the class")
     if tree.linked:
         notes.append(f"links to folders, followed: {len(tree.linked)}: {shown(tree.linked)}")
-    return Listing(root, tuple(classes), parts, tuple(notes))
+    return notes
 
 
 def _splits(root: Path, tree: folder_tree.Tree) -> tuple[dict[str, Path], list[str]]:
@@ -288,23 +304,7 @@ def read(found: Listing, side: int) -> tuple[dict[str, np.ndarray], list[str]]:
         )
     heads = [head for head in read_heads if head]
     images = [image for image in read_images if image]
-    notes = []
-    sizes = Counter(head.size for head in heads)
-    if len(sizes) > 1 or set(sizes) != {(side, side)}:
-        low, high = min(sizes), max(sizes)
-        many = f"{len(sizes)} sizes, {_by(low)} to {_by(high)}" if len(sizes) > 1 else _by(low)
-        notes.append(f"images of {many}: the shorter side brought to {side}, the centre cut out")
-    grey = sum(not head.colour for head in heads)
-    if colour and grey:
-        notes.append(f"{grey} grey images among {len(files) - grey} in colour: all brought to RGB")
-    if deep := bits.count(16):
-        notes.append(f"images of 16 bits a pixel: {deep}; their upper 8 bits are taken")
-    notes += _transparent(found, images)
-    several = [p for p, head in zip(files, heads, strict=True) if head.frames > 1]
-    if several:
-        names = some(path.relative_to(found.root) for path in several)
-        notes.append(f"images of several frames: {len(several)}; the first is taken: {names}")
-    notes += found.notes
+    notes = [*_conversions(found, heads, images, side), *found.notes]
     pixels = np.stack([x.pixels for x in images])
     labels = np.array([n for part in found.parts.values() for n, _ in part], np.int32)
     if "all" in found.parts:
@@ -329,6 +329,36 @@ def read(found: Listing, side: int) -> tuple[dict[str, np.ndarray], list[str]]:
         arrays |= {f"{name}_index": index[rows], f"{name}_images": pixels[rows]}
         arrays[f"{name}_labels"] = labels[rows]
     return arrays, notes
+
+
+def _conversions(
+    found: Listing, heads: list[image_files.Head], images: list[image_files.Decoded], side: int
+) -> list[str]:
+    """What was changed in the images of a folder, a line for each kind.
+
+    Args:
+        found: what `listing` gave.
+        heads, images: of its files, in their order.
+        side: height and width that the images were brought to.
+    """
+    files = found.files
+    notes = []
+    sizes = Counter(head.size for head in heads)
+    if len(sizes) > 1 or set(sizes) != {(side, side)}:
+        low, high = min(sizes), max(sizes)
+        many = f"{len(sizes)} sizes, {_by(low)} to {_by(high)}" if len(sizes) > 1 else _by(low)
+        notes.append(f"images of {many}: the shorter side brought to {side}, the centre cut out")
+    grey = sum(not head.colour for head in heads)
+    if 0 < grey < len(files):
+        notes.append(f"{grey} grey images among {len(files) - grey} in colour: all brought to RGB")
+    if deep := sum(head.bits == 16 for head in heads):
+        notes.append(f"images of 16 bits a pixel: {deep}; their upper 8 bits are taken")
+    notes += _transparent(found, images)
+    several = [p for p, head in zip(files, heads, strict=True) if head.frames > 1]
+    if several:
+        names = some(path.relative_to(found.root) for path in several)
+        notes.append(f"images of several frames: {len(several)}; the first is taken: {names}")
+    return notes
 
 
 def _refuse_unscaled(found: Listing, paths: list[Path]) -> None:

@@ -109,5 +109,5 @@ def build(
         logits = keras.layers.Activation("linear", dtype="float32")(model.output)
         model = keras.Model(model.input, logits, name=model.name)
     model.rethink_conversions = "; ".join(notes)
-    model.rethink_scaling = rescaling.found(model, input_shape)
+    model.rethink_scaling = rescaling.own_scaling(model, input_shape)
     return model

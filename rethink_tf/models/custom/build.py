@@ -74,7 +74,7 @@ def build(
         notes = [f"{name}: weights as the function draws them"]
     model, outputs, more = _outputs(model, name, input_shape, num_classes)
     notes += more
-    scaling = rescaling.found(model, input_shape)
+    scaling = rescaling.own_scaling(model, input_shape)
     model, more = _as_logits(model, outputs, input_shape, name)
     if not model.trainable_variables:
         raise RequestError(f"--model: expected weights to train, {name} has none")
@@ -93,7 +93,7 @@ def _from_function(name, known, input_shape, num_classes, settings):
     import keras
 
     module_name, _, function_name = name.partition(":")
-    path = custom_models.find(module_name).origin
+    path = custom_models.module_spec(module_name).origin
     with user_code.reported(f"--model={name}: ", path):
         module = _loaded(module_name, known)
     function = getattr(module, function_name, None)
@@ -133,7 +133,7 @@ def _loaded(name: str, known: str):
     before = sys.modules.get(name)
     if before is not None and _imported.get(name) == known:
         return before
-    found = custom_models.find(name)
+    found = custom_models.module_spec(name)
     origin = present(found.origin, f"the source file of {name}")
     loader = _FromSource(name, origin)
     spec = present(
@@ -161,7 +161,7 @@ def _outputs(model, name: str, input_shape, num_classes: int):
     """The model with one tensor as its output, what it says of a few standardised images of noise,
     and what was done in words; refuses what is not [B, K]."""
     is_file = name.endswith(".keras")
-    path = None if is_file else custom_models.find(name.partition(":")[0]).origin
+    path = None if is_file else custom_models.module_spec(name.partition(":")[0]).origin
     inputs = getattr(model, "inputs", None)
     if inputs is not None and len(inputs) != 1:
         raise RequestError(f"--model: expected one input, images; {name} takes {len(inputs)}")

@@ -88,11 +88,11 @@ def content_hash(name: str) -> str:
     """sha256 of FILE.keras, or of the source file of the function's module."""
     if name.endswith(".keras"):
         return contents.file_hash(paths.absolute(name), "model")
-    origin = present(find(name.partition(":")[0]).origin, f"the source file of {name}")
+    origin = present(module_spec(name.partition(":")[0]).origin, f"the source file of {name}")
     return contents.file_hash(origin, "model")
 
 
-def find(module: str) -> importlib.machinery.ModuleSpec:
+def module_spec(module: str) -> importlib.machinery.ModuleSpec:
     """Where the source file of a module is; the current folder counts as a place for it.
 
     Raises:

@@ -15,7 +15,7 @@ _FLAT = 1e-3  # gain by spread: below, the images are standardised within, whate
 _FAINT = 0.03  # outputs of standardised images that differ less than this hardly differ
 
 
-def found(model, input_shape: tuple[int, int, int]) -> str | None:
+def own_scaling(model, input_shape: tuple[int, int, int]) -> str | None:
     """How a built model scales its images before its first weights, in words; None: it does not.
 
     Args:
