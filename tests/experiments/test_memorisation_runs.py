@@ -142,7 +142,7 @@ def test_a_damaged_network_is_named_and_one_of_other_data_too(scored, tmp_path, 
     [
         (["--shard=3/2"], "--shard: expected i/n, i from 1 to n, received 3/2"),
         (["--shard=0/2"], "--shard: expected i/n"),
-        (["--share=1"], "--share: expected a number above 0.0 and below 1.0"),
+        (["--share=1"], "--share: expected a number above 0.0 below 1.0"),
         (["--share=0.0001"], "--share: expected a part of the 1500 examples"),
         (["--pixels=random"], "--pixels: expected original"),
         (["--init_from=random"], "--init_from: expected none"),
