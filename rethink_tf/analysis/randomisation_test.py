@@ -37,6 +37,12 @@ PIXELS = {
     "random": "random pixels",
     "gaussian": "Gaussian pixels",
 }
+_OPTIMIZER = {"sgd": "SGD, momentum {0.momentum:g}", "adam": "Adam", "adamw": "AdamW"}
+_SCHEDULE = {
+    "exponential": "x{0.lr_decay:g} an epoch",
+    "step": "x{0.lr_decay:g} a step",
+    "cosine": "cosine after {0.warmup_epochs} epochs of warm-up",
+}
 _OWN = ("corrupt", "label_noise", "labels_from", "pixel_mix", "shuffle_fraction")
 
 
@@ -182,8 +188,8 @@ def _figures(planned, runs: list[Run], left_out, threshold: float, options) -> d
         augment=first.augment,
     )
     recipe = (
-        f"SGD, momentum {first.momentum:g}, learning rate {first.learning_rate:g}, "
-        f"x{first.lr_decay:g} {'an epoch' if first.lr_schedule == 'exponential' else 'a step'}, "
+        f"{_OPTIMIZER[first.optimizer].format(first)}, learning rate {first.learning_rate:g}, "
+        f"{_SCHEDULE[first.lr_schedule].format(first)}, "
         f"batches of {first.batch_size}, {first.epochs} epochs, weight decay "
         f"{first.weight_decay:g}, dropout {first.dropout:g}, augmentation {first.augment}"
     )

@@ -21,6 +21,8 @@ RANDOM = "random"  # also random:DATASET, freshly drawn for the images of that s
 
 LEAST_MIX = 1e-4
 FEW = 10_000  # custom examples fewer than these are trained on in small batches
+ADAM_RATE = 0.001  # Keras' own default of Adam and AdamW
+MOMENTUM = 0.9
 MILESTONES = "150,225"  # of the first author's demonstration
 
 
@@ -32,9 +34,22 @@ def input_size(info: DatasetInfo, augment: str = "none") -> int:
 
 
 def defaults(
-    model: str, info: DatasetInfo, lr_schedule: str, augment: str = "none"
+    model: str,
+    info: DatasetInfo,
+    lr_schedule: str,
+    augment: str = "none",
+    optimizer: str = "sgd",
 ) -> dict[str, Any]:
     """What the fields left open become for a model on a data set."""
+    settings = _of_sgd(model, info, lr_schedule, augment)
+    if lr_schedule == "cosine":
+        settings["lr_decay"] = 1.0
+    if optimizer != "sgd":
+        settings["learning_rate"] = ADAM_RATE
+    return settings
+
+
+def _of_sgd(model: str, info: DatasetInfo, lr_schedule: str, augment: str) -> dict[str, Any]:
     dataset, custom = info.name, custom_models.is_custom(model)
     spec, size = find_spec(model), input_size(info, augment)
     if applications.is_application(model):  # smaller images are resized whole
@@ -43,10 +58,10 @@ def defaults(
         "input_size": size,
         "batch_size": 128,
         "learning_rate": spec.learning_rate if spec else RATE_WITHOUT_BATCH_NORM,
-        "lr_decay": 0.95 if lr_schedule == "exponential" else 0.1,
+        "lr_decay": 0.1 if lr_schedule == "step" else 0.95,
         "epochs": 70,
     }
-    if lr_schedule != "exponential":
+    if lr_schedule == "step":
         return settings
     if dataset == "digits" and spec and spec.digits:
         settings.update(dataclasses.asdict(spec.digits))
@@ -60,7 +75,7 @@ def defaults(
 
 
 def check_schedule(values: dict[str, Any]) -> None:
-    """Brings the milestones to one form; refuses them where no schedule has them."""
+    """Brings the milestones to one form; refuses what the schedule or optimiser does not have."""
     milestones = ",".join(map(str, schedule.milestones(values["lr_milestones"])))
     if values["lr_schedule"] != "step" and milestones != MILESTONES:
         raise RequestError(
@@ -68,6 +83,26 @@ def check_schedule(values: dict[str, Any]) -> None:
             f"--lr_schedule={values['lr_schedule']}"
         )
     values["lr_milestones"] = milestones
+    warmup = values["warmup_epochs"]
+    if values["lr_schedule"] != "cosine" and warmup:
+        raise RequestError(
+            f"--warmup_epochs: expected --lr_schedule=cosine with it, received "
+            f"--lr_schedule={values['lr_schedule']}"
+        )
+    if values["lr_schedule"] == "cosine" and values["lr_decay"] != 1:
+        raise RequestError(
+            f"--lr_decay: expected none with --lr_schedule=cosine, whose rate follows the cosine "
+            f"alone, received {values['lr_decay']}"
+        )
+    if warmup >= values["epochs"]:
+        raise RequestError(
+            f"--warmup_epochs: expected fewer than --epochs={values['epochs']}, received {warmup}"
+        )
+    if values["optimizer"] != "sgd" and values["momentum"] != MOMENTUM:
+        raise RequestError(
+            f"--momentum: expected --optimizer=sgd with it ({values['optimizer']} has averages of "
+            f"its own), received --optimizer={values['optimizer']}"
+        )
 
 
 def check_sizes(values: dict[str, Any], info: types.DatasetInfo) -> None:

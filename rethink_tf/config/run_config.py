@@ -28,7 +28,8 @@ from rethink_tf.storage.content_hash import ContentRef
 PRECISIONS = ("float32", "mixed_bfloat16")
 AUGMENTATIONS = ("none", "crop", "flip_rotate", "inception")
 PREPROCESSING = ("standardise", "channel_norm", "inception", "none")
-LR_SCHEDULES = ("exponential", "step")
+LR_SCHEDULES = ("exponential", "step", "cosine")
+OPTIMIZERS = ("sgd", "adam", "adamw")
 FREEZE = ("none", "all_but_last")
 OF_THE_PARENT = ("model", "preprocess", "input_size")  # of a run with --init_from
 _OURS = {f"tfds:{info.name}": info.name for info in DATASETS.values() if info.download_host_url}
@@ -149,7 +150,8 @@ class RunConfig:
     weight_decay: float = fields.field(
         0.0,
         float,
-        "lambda of coupled L2, half lambda w squared; never part of the reported loss",
+        "lambda of coupled L2, half lambda w squared, in the gradient and never in the reported "
+        "loss; with --optimizer=adamw decoupled: w less rate times lambda w, no biases or gains",
         group="Regularisation",
         low=0.0,
         high=10.0,
@@ -171,7 +173,7 @@ class RunConfig:
         low=0.0,
         high=1000.0,
         open_ends="low",
-        by="0.1 with batch norm, 0.01 else and for your own",
+        by="0.1 with batch norm, 0.01 else and for your own; 0.001 with adam or adamw",
     )
     lr_decay: float = fields.field(
         None,
@@ -181,12 +183,13 @@ class RunConfig:
         low=0.0,
         high=1.0,
         open_ends="low",
-        by="0.95; MNISTs, digits and your own vary; 0.1 with --lr_schedule=step",
+        by="0.95; MNISTs, digits and your own vary; 0.1 with --lr_schedule=step, 1 with cosine",
     )
     lr_schedule: str = fields.field(
         "exponential",
         str,
-        "when --lr_decay acts: after each epoch (exponential), or at --lr_milestones (step)",
+        "when --lr_decay acts: after each epoch (exponential), or at --lr_milestones (step); or "
+        "the rate falls along half a cosine to the end (cosine)",
         group="Optimisation",
         choices=LR_SCHEDULES,
     )
@@ -196,8 +199,24 @@ class RunConfig:
         "with --lr_schedule=step: epochs after which the rate is lowered",
         group="Optimisation",
     )
+    warmup_epochs: int = fields.field(
+        0,
+        int,
+        "with --lr_schedule=cosine: first epochs, in which the rate rises in equal parts",
+        group="Optimisation",
+        low=0,
+        high=1_000_000,
+    )
+    optimizer: str = fields.field(
+        "sgd",
+        str,
+        "what makes a step of a gradient: SGD with momentum (the paper's), or Keras' own Adam "
+        "or AdamW",
+        group="Optimisation",
+        choices=OPTIMIZERS,
+    )
     momentum: float = fields.field(
-        0.9,
+        resolution.MOMENTUM,
         float,
         "momentum of SGD",
         group="Optimisation",
@@ -334,7 +353,7 @@ def resolve(
     values["dataset"] = datasets.resolved(values["dataset"], info)
     if custom_models.is_custom(values["model"]):
         values["model"] = custom_models.resolved(values["model"])
-    chosen = values["model"], info, values["lr_schedule"], values["augment"]
+    chosen = values["model"], info, values["lr_schedule"], values["augment"], values["optimizer"]
     for name, value in resolution.defaults(*chosen).items():
         values[name] = value if values[name] is None else values[name]
     resolution.check_schedule(values)

@@ -17,13 +17,14 @@ from rethink_tf.corruptions.image_checksum import image_words_tf
 from rethink_tf.data import pipeline
 from rethink_tf.data.feed import Feed
 from rethink_tf.data.types import Table
+from rethink_tf.training import optimizers
 from rethink_tf.training.devices.replica_variables import ReplicaVariables
 
 _NEVER = 2**62
 
 
 class Steps:
-    """A model with its momentum, its resident training data and its compiled steps.
+    """A model with its optimiser, its resident training data and its compiled steps.
 
     Args:
         build: makes the keras.Model; called within the strategy's scope.
@@ -36,6 +37,8 @@ class Steps:
         seed: of order and augmentation.
         jit: compile forward and backward with XLA.
         preprocess: makes of a batch of images what the model sees.
+        optimizer: `sgd`, `adam` or `adamw`.
+        weight_decay: decoupled, of `adamw`; the coupled one is among the model's own losses.
     """
 
     def __init__(
@@ -51,22 +54,18 @@ class Steps:
         seed: int,
         jit: bool,
         preprocess: Any = pipeline.standardise,
+        optimizer: str = "sgd",
+        weight_decay: float = 0.0,
     ):
         self.strategy, self.train, self.preprocess = strategy, train, preprocess
         self.batch_size = min(batch_size, train.num_examples)
-        self.input_size, self.augment, self.momentum, self.seed = (
-            input_size,
-            augment,
-            momentum,
-            seed,
-        )
+        self.input_size, self.augment, self.seed = input_size, augment, seed
         with strategy.scope():
             self.model = build()
             self.weights = [v.value for v in self.model.trainable_variables]
-            # Zeros as NumPy arrays: a tensor of zeros would be made once per replica's device.
-            self.momenta = [
-                tf.Variable(np.zeros(v.shape, np.float32), trainable=False) for v in self.weights
-            ]
+            self.optimizer = optimizers.of_name(
+                optimizer, self.model, momentum=momentum, weight_decay=weight_decay
+            )
             self.sums = {
                 "loss_sum": _accumulator(tf.float64),
                 "correct": _accumulator(tf.int64),
@@ -90,7 +89,7 @@ class Steps:
         self.variables = ReplicaVariables(
             strategy,
             weights=self.weights,
-            momenta=self.momenta,
+            slots={self.optimizer.slot_name: self.optimizer.slots},
             local=[v.value for v in self.model.non_trainable_variables],
             sums=[*self.sums.values(), self.image_sum],
         )
@@ -142,6 +141,7 @@ class Steps:
         self.order = tf.constant(order, tf.int64)
         self.epoch = tf.constant(epoch, tf.int64)
         self._rate = tf.constant(learning_rate, tf.float32)
+        self.optimizer.begin_epoch(learning_rate)
         for accumulator in (*self.sums.values(), self.image_sum):
             accumulator.assign(tf.zeros([], accumulator.dtype))
         self.first_bad.assign(_NEVER)
@@ -239,20 +239,10 @@ class Steps:
 
     def _step(self, data: Any, order: Any, step: Any, rows: Any, epoch: Any, rate: Any) -> None:
         """One global batch of `rows` examples, in replica context."""
-        context = tf.distribute.get_replica_context()
         # The words outside of what XLA compiles, so that it compiles what it always did.
         seen, index, given, words = self.own_rows(data, order, step, rows, epoch)
         loss, correct, checksum, gradients, got = self._forward_backward(seen, index, given, rows)
-        gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-        for weight, momentum, gradient in zip(self.weights, self.momenta, gradients, strict=True):
-            # TensorFlow 1's MomentumOptimizer, as in the paper's time: m = 0.9 m + g; w -= rate m.
-            tf.raw_ops.ResourceApplyMomentum(
-                var=weight.handle,
-                accum=momentum.handle,
-                lr=rate,
-                grad=gradient,
-                momentum=self.momentum,
-            )
+        self.optimizer.apply(gradients, rate)
         self.sums["loss_sum"].assign_add(tf.cast(loss, tf.float64))
         self.sums["correct"].assign_add(correct)
         self.sums["seen"].assign_add(tf.size(given, tf.int64))

@@ -59,7 +59,8 @@ def build_model(config: RunConfig, channels: int, num_classes: int) -> Any:
         config.model,
         (config.input_size, config.input_size, channels),
         num_classes,
-        weight_decay=config.weight_decay,
+        # Decoupled, it is the optimiser's (see `build`).
+        weight_decay=0.0 if config.optimizer == "adamw" else config.weight_decay,
         dropout=config.dropout,
         precision=config.precision,
         sync_batch_norm=config.sync_batch_norm,
@@ -264,6 +265,8 @@ def build(
         seed=config.seed,
         jit=xla,
         preprocess=learner.preprocess,
+        optimizer=config.optimizer,
+        weight_decay=config.weight_decay,
     )
     checks = SealChecks(learner.sealed, steps)
     return RunContext(

@@ -110,7 +110,8 @@ def _on_features(
     if parent.run_dir is None:
         _take_statistics(model, _sealed_inputs(train, preprocess, sealed))
     head = last_layer(model)
-    if config.weight_decay and head.kernel_regularizer is None:
+    coupled = config.weight_decay and config.optimizer != "adamw"
+    if coupled and head.kernel_regularizer is None:
         raise RequestError(
             f"--weight_decay: expected 0, since the last layer of "
             f"{content_hash.shown(config.model)} has none and all else is frozen; received "

@@ -42,6 +42,8 @@ TYPED = {
     "stop_at_train_accuracy": ("1.0", 1.0),
     "preprocess": ("channel_norm", "channel_norm"),
     "lr_schedule": ("step", "step"),
+    "warmup_epochs": ("5", 5),
+    "optimizer": ("adamw", "adamw"),
     "lr_milestones": ("30,40", "30,40"),
     "init_from": ("runs/some", "runs/some"),
     "init_epoch": ("20", 20),

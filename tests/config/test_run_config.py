@@ -61,6 +61,7 @@ BOUNDS = {
     "dropout": _BELOW_ONE,
     "learning_rate": ("a number above 0.0 to 1000.0", [1e-9, 1000], [0, -0.1, 1000.5]),
     "lr_decay": _ABOVE_ZERO,
+    "warmup_epochs": ("a whole number from 0 to 1000000", [0, 1_000_000], [-1, 0.5, 1_000_001]),
     "momentum": _BELOW_ONE,
     "batch_size": _COUNT,
     "epochs": _COUNT,

@@ -144,6 +144,8 @@ def test_every_field_changes_the_id(tmp_path):
         "stop_at_train_accuracy": ({}, 1.0),
         "preprocess": ({}, "channel_norm"),
         "lr_schedule": ({}, "step"),
+        "warmup_epochs": ({"lr_schedule": "cosine"}, 3),
+        "optimizer": ({"learning_rate": 0.1}, "adam"),
         "lr_milestones": ({"lr_schedule": "step"}, "15,25"),
         "init_from": (frozen, "random:digits"),
         "init_epoch": (child, 2),

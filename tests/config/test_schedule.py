@@ -30,6 +30,47 @@ def test_the_rate_does_not_depend_on_the_length():
     ]
 
 
+def test_the_cosine_rises_and_falls_to_the_end():
+    fields = dict(dataset="cifar10", lr_schedule="cosine", learning_rate=0.4)
+    plain = resolve(RunConfig(**fields, epochs=4))
+    assert (plain.lr_decay, plain.warmup_epochs) == (1.0, 0)
+    # (1 + cos(pi t)) / 2 at t = 0, 1/4, 1/2, 3/4.
+    half = 0.5**0.5
+    shares = [1, (1 + half) / 2, 1 / 2, (1 - half) / 2]
+    assert [learning_rate(plain, e) for e in (1, 2, 3, 4)] == pytest.approx(
+        [0.4 * share for share in shares]
+    )
+    warmed = resolve(RunConfig(**fields, epochs=7, warmup_epochs=3))
+    rates = [learning_rate(warmed, e) for e in range(1, 8)]
+    assert rates == pytest.approx([0.1, 0.2, 0.3, *(0.4 * share for share in shares)])
+
+
+def test_the_rate_of_adam_is_its_own():
+    for name in ("adam", "adamw"):
+        for dataset in ("cifar10", "digits"):
+            resolved = resolve(RunConfig(dataset=dataset, optimizer=name))
+            assert resolved.learning_rate == 0.001
+    kept = resolve(RunConfig(dataset="cifar10", optimizer="adam", learning_rate=0.01))
+    assert kept.learning_rate == 0.01
+
+
+@pytest.mark.parametrize(
+    "fields, refusal",
+    [
+        ({"warmup_epochs": 3}, "--warmup_epochs: expected --lr_schedule=cosine with it"),
+        (
+            {"lr_schedule": "cosine", "warmup_epochs": 5, "epochs": 5},
+            "--warmup_epochs: expected fewer than --epochs=5, received 5",
+        ),
+        ({"lr_schedule": "cosine", "lr_decay": 0.9}, "--lr_decay: expected none with"),
+        ({"optimizer": "adamw", "momentum": 0.8}, "--momentum: expected --optimizer=sgd with it"),
+    ],
+)
+def test_settings_without_effect_are_refused(fields, refusal):
+    with pytest.raises(RequestError, match=refusal):
+        resolve(RunConfig(dataset="cifar10", **fields))
+
+
 def test_milestones_have_one_form():
     assert milestones(" 30,4 ") == (4, 30)
     wanted = RunConfig(dataset="cifar10", lr_schedule="step", lr_milestones="225, 150")

@@ -33,9 +33,11 @@ def tiny_model(weight_decay=0.0):
     return keras.Model(inputs, x)
 
 
-def make_steps(table=None, *, weight_decay=0.0, strategy=None, build=None, **changes):
+def make_steps(
+    table=None, *, weight_decay=0.0, decoupled_decay=0.0, strategy=None, build=None, **changes
+):
     kinds = {"batch_size": BATCH, "input_size": SIDE, "augment": "none", "momentum": 0.9}
-    kinds |= {"seed": SEED, "jit": False} | changes
+    kinds |= {"seed": SEED, "jit": False, "weight_decay": decoupled_decay} | changes
     return Steps(
         build or (lambda: tiny_model(weight_decay)),
         strategy or tf.distribute.OneDeviceStrategy("/CPU:0"),
@@ -72,7 +74,7 @@ class Reference:
         self.w = [w.astype(np.float64) for w in weights]
         self.m = [np.zeros_like(w) for w in self.w]
         self.decay = weight_decay
-        self.loss_sum, self.correct = 0.0, 0
+        self.loss_sum, self.correct, self.steps = 0.0, 0, 0
 
     def step(self, images, given):
         x = images.reshape(len(images), -1).astype(np.float64)
@@ -87,10 +89,14 @@ class Reference:
         delta = (p - np.eye(K)[given]) / len(given)
         back = (delta @ self.w[2].T) * (hidden > 0)
         gradients = [x.T @ back, back.sum(axis=0), hidden.T @ delta, delta.sum(axis=0)]
+        self.steps += 1
         for i, g in enumerate(gradients):
-            g = g + self.decay * self.w[i] if self.w[i].ndim == 2 else g
-            self.m[i] = 0.9 * self.m[i] + g
-            self.w[i] = self.w[i] - RATE * self.m[i]
+            self.update(i, g)
+
+    def update(self, i, g):
+        g = g + self.decay * self.w[i] if self.w[i].ndim == 2 else g
+        self.m[i] = 0.9 * self.m[i] + g
+        self.w[i] = self.w[i] - RATE * self.m[i]
 
     def epoch(self, table, number, crop=False):
         self.loss_sum, self.correct = 0.0, 0

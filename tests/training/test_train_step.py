@@ -116,7 +116,7 @@ def test_bfloat16_differs_little_and_keeps_float32_weights():
     assert not same_bits(full, mixed)
     close(full, mixed, 0.02)
     assert sums[0]["loss_sum"] == pytest.approx(sums[1]["loss_sum"], rel=0.02)
-    assert {v.dtype for v in (*mixed.weights, *mixed.momenta)} == {tf.float32}
+    assert {v.dtype for v in (*mixed.weights, *mixed.optimizer.slots)} == {tf.float32}
     found = Evaluation(mixed).evaluate(mixed.resident, N)
     assert (found.loss.dtype, found.margin.dtype) == (np.float32, np.float32)
 

@@ -181,7 +181,7 @@ def test_fine_tuning_starts_from_the_parent_and_moves_all(mlp):
     assert same(before_the_last(steps.model), ended[:-2])
     last = [w.numpy() for w in steps.model.layers[-1].weights]
     assert np.abs(last[0] - ended[-2]).max() > 0.01, "the last layer is a new one"
-    assert not any(m.numpy().any() for m in steps.momenta)
+    assert not any(m.numpy().any() for m in steps.optimizer.slots)
     train_steps(steps, 1)
     assert all((a != b).any() for a, b in zip(before_the_last(steps.model), ended, strict=False))
 

@@ -11,13 +11,16 @@ class ReplicaVariables:
 
     Args:
         strategy: a tf.distribute strategy.
-        weights, momenta: equal on all replicas at every step.
+        weights: equal on all replicas at every step.
+        slots: the optimiser's state by the name that a checkpoint gives it, equal as the weights.
         local: batch-norm statistics and seed states, which each replica changes by itself.
         sums: accumulators of the epoch, one part on each replica.
     """
 
-    def __init__(self, strategy: Any, *, weights: Any, momenta: Any, local: Any, sums: Any) -> None:
-        self.strategy, self.weights, self.momenta = strategy, weights, momenta
+    def __init__(
+        self, strategy: Any, *, weights: Any, slots: dict[str, Any], local: Any, sums: Any
+    ) -> None:
+        self.strategy, self.equal = strategy, {"weight": weights, **slots}
         self.local, self.sums = local, sums
         self._average = tf.function(self._average_statistics)
         self._rows = tf.function(self._gather_rows)
@@ -41,18 +44,19 @@ class ReplicaVariables:
     def state(self) -> dict[str, np.ndarray]:
         """Everything that training changes, as arrays: exact on any number of replicas.
 
-        Weights and momenta are equal on all replicas; statistics, seed states and the sums of the
+        Weights and slots are equal on all replicas; statistics, seed states and the sums of the
         epoch stand with one row per replica.
         """
-        arrays = {f"weight{i:04d}": v.numpy() for i, v in enumerate(self.weights)}
-        arrays |= {f"momentum{i:04d}": v.numpy() for i, v in enumerate(self.momenta)}
+        arrays = {}
+        for name, variables in self.equal.items():
+            arrays |= {f"{name}{i:04d}": v.numpy() for i, v in enumerate(variables)}
         for i, rows in enumerate(self._rows()):
             arrays[f"local{i:04d}"] = np.asarray(rows)
         return arrays
 
     def restore(self, arrays: dict[str, np.ndarray], without_last: bool = False) -> None:
         """Takes back what `state` gave; `without_last` is before the last of the sums was there."""
-        for name, variables in (("weight", self.weights), ("momentum", self.momenta)):
+        for name, variables in self.equal.items():
             for i, v in enumerate(variables):
                 v.assign(arrays[f"{name}{i:04d}"])
         replicas = self.strategy.num_replicas_in_sync
