@@ -18,6 +18,7 @@ from rethink_tf.corruptions import labels as label_corruptions
 from rethink_tf.corruptions import pixels as pixel_corruptions
 from rethink_tf.corruptions.corruption import Corruption, Moments
 from rethink_tf.corruptions.threefry import SplitId
+from rethink_tf.data import noise_matrix
 from rethink_tf.data import registry as datasets
 from rethink_tf.data.label_file import as_labels
 from rethink_tf.data.types import Split
@@ -169,7 +170,8 @@ def corrupt_labels(
         seed: from 0 to 2**32 - 1.
         index: integers [N], the examples' identities; None: their positions.
         noise: `uniform` draws any class, the true one included; `exclude_true` any other;
-            `pair_flip` the next one.
+            `pair_flip` the next one; FILE.csv one drawn from the true class's row of a matrix
+            (`data.noise_matrix`).
 
     Returns:
         int32 [N]. A larger p corrupts the same examples and more.
@@ -180,13 +182,15 @@ def corrupt_labels(
     true = as_labels("labels", labels, num_classes)
     for name, value in (("corrupt", p), ("seed", seed), ("label_noise", noise)):
         _check(name, value)
+    classes = num_classes or max(2, int(true.max()) + 1)
     return label_corruptions.corrupt_labels(
         true,
         np.arange(len(true)) if index is None else np.asarray(index),
         corrupt=float(p),
-        num_classes=num_classes or max(2, int(true.max()) + 1),
+        num_classes=classes,
         seed=seed,
         label_noise=noise,
+        matrix=noise_matrix.of(noise, classes),
     )
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from rethink_tf.config.run_config import RunConfig
 from rethink_tf.corruptions import labels
 from rethink_tf.corruptions.threefry import SplitId
+from rethink_tf.data import noise_matrix
 from rethink_tf.errors import RequestError, StorageError
 from rethink_tf.storage import files
 
@@ -65,6 +66,7 @@ def errors(
     corrupt: float,
     num_classes: int,
     label_noise: str = "uniform",
+    matrix: np.ndarray | None = None,
     draws: int = DRAWS,
 ) -> tuple[float, float, tuple[float, ...]]:
     """Errors on true test labels, as expected on corrupted ones, and on corrupted ones.
@@ -76,6 +78,7 @@ def errors(
         corrupt: probability with which a label is replaced, 0 to 1.
         num_classes: K.
         label_noise: `uniform`, `exclude_true` or `pair_flip` (see `corruptions.labels`).
+        matrix: of class-dependent noise, in place of these.
         draws: how often the test labels are corrupted anew, at least 2.
 
     Returns:
@@ -92,6 +95,7 @@ def errors(
             num_classes=num_classes,
             seed=seed,
             label_noise=label_noise,
+            matrix=matrix,
             split=SplitId.TEST,
         )
         found.append(float(np.mean(predicted != given)))
@@ -142,6 +146,7 @@ def measure(
         corrupt=config.corrupt,
         num_classes=table.num_classes,
         label_noise=config.label_noise,
+        matrix=noise_matrix.of(config.label_noise, table.num_classes),
         draws=draws,
     )
     recorded = 1 - run.summary["test_accuracy"]

@@ -47,7 +47,9 @@ def before_training(
     classes = 0 <= min(case.true.min(), case.given.min())
     classes = classes and max(case.true.max(), case.given.max()) < k
     if corruption.labels_from is None and classes:
-        checks += noise_checks.checks_of_noise(case, corruption.corrupt, corruption.label_noise)
+        checks += noise_checks.checks_of_noise(
+            case, corruption.corrupt, corruption.label_noise, corruption.matrix
+        )
     checks.append(equal("same_over_two_passes", second.given, first.given, "given labels"))
     # Accuracy is taken against `true`; both names must hold the source's labels.
     for name, labels in (("untouched", test.given), ("equal_source", test.true)):

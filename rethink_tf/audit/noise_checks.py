@@ -19,14 +19,19 @@ LIMIT = TAIL / 10
 CHANCE_Z = 5.0
 
 
-def checks_of_noise(case: Labels, corrupt: float | None, label_noise: str) -> list[Check]:
+def checks_of_noise(
+    case: Labels, corrupt: float | None, label_noise: str, matrix: np.ndarray | None = None
+) -> list[Check]:
     """All checks of labels that should have been drawn by a kind of noise.
 
     Args:
         case: the labels, in the order of the examples' identities where these are known.
         corrupt: probability of replacement; None where it is not known.
         label_noise: one of `corruptions.LABEL_NOISE`.
+        matrix: float [K, K] in place of these (`corruptions.corrupt_labels`), with a `corrupt`.
     """
+    if matrix is not None and corrupt is not None:
+        return checks_of_matrix(case, corrupt, matrix)
     checks = [] if corrupt is None else [changed_count(case, corrupt, label_noise)]
     if corrupt == 0:
         return checks
@@ -39,13 +44,138 @@ def checks_of_noise(case: Labels, corrupt: float | None, label_noise: str) -> li
 
 def changed_count(case: Labels, corrupt: float, label_noise: str = "uniform") -> Check:
     """The number of changed labels within the exact binomial tails of p(1 - 1/K)."""
-    n, expected = len(case.true), expected_changed(corrupt, case.num_classes, label_noise)
+    return _changed_within(case, expected_changed(corrupt, case.num_classes, label_noise))
+
+
+def _changed_within(case: Labels, expected: float) -> Check:
+    """The number of changed labels within the binomial tails of a share."""
+    n = len(case.true)
     changed = int(case.changed.sum())
     low, high = stats.binom.ppf([TAIL, 1 - TAIL], n, expected)
     detail = (
         f"{changed / n:.4f} changed, expected {expected:.4f} within {low / n:.4f} to {high / n:.4f}"
     )
     return Check("changed_count", low <= changed <= high, detail)
+
+
+def law(corrupt: float, matrix: np.ndarray) -> np.ndarray:
+    """The probabilities of the labels that each class is given: float64 [K, K].
+
+    Args:
+        corrupt: probability of replacement.
+        matrix: float [K, K]: of what a label is replaced by, rows of sum 1.
+    """
+    drawn = matrix / matrix.sum(axis=1, keepdims=True)
+    return (1 - corrupt) * np.eye(len(matrix)) + corrupt * drawn
+
+
+def checks_of_matrix(case: Labels, corrupt: float, matrix: np.ndarray) -> list[Check]:
+    """All checks of labels of which each was replaced by one drawn from its class's row.
+
+    Args:
+        case: as for `checks_of_noise`.
+        corrupt: probability of replacement.
+        matrix: float [K, K], rows of sum 1.
+    """
+    probabilities = law(corrupt, matrix)
+    # Classes are changed at rates of their own. No such sum has longer tails than the binomial of
+    # the mean rate (Hoeffding, 1956).
+    expected = float((1 - np.diag(probabilities))[case.true].mean())
+    checks = [
+        _changed_within(case, min(max(expected, 0.0), 1.0)),
+        impossible_transitions(case, probabilities),
+        transitions_by_class(case, probabilities),
+        received_by_class(case, probabilities),
+    ]
+    return [*checks, changed_by_position(case), new_labels_by_order(case)]
+
+
+def impossible_transitions(case: Labels, probabilities: np.ndarray) -> Check:
+    """Whether no class was given a label that has probability 0 in its row (float [K, K])."""
+    wrong = np.where(probabilities == 0, case.table, 0)
+    count = int(wrong.sum())
+    detail = f"{count} of {len(case.true)} labels have probability 0"
+    if count:
+        true, given = np.unravel_index(int(wrong.argmax()), wrong.shape)
+        detail += f", most often {true} to {given}, {wrong[true, given]} times"
+    return Check("impossible_transitions", count == 0, detail)
+
+
+def _cells(observed: np.ndarray, expected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cells of at least 5 expected; those of fewer are one, which joins the smallest if need be."""
+    large = expected >= 5
+    parts = [np.append(x[large], x[~large].sum()) for x in (observed, expected)]
+    if parts[1][-1] < 5 and large.any():
+        smallest = int(parts[1][:-1].argmin())
+        for part in parts:
+            part[smallest] += part[-1]
+        parts = [part[:-1] for part in parts]
+    return parts[0], parts[1]
+
+
+def transitions_by_class(case: Labels, probabilities: np.ndarray) -> Check:
+    """Chi-squared of each true class and of all together, and each transition by its binomial.
+
+    Args:
+        case: the labels.
+        probabilities: float [K, K] of `law`: of the labels (columns) of each true class (rows).
+    """
+    name, size, found = "transitions_by_class", case.table.sum(axis=1), []
+    for true, row in enumerate(case.table):
+        observed, expected = _cells(row, size[true] * probabilities[true])
+        if len(expected) > 1 and expected.min() >= 5:
+            chi2 = float(((observed - expected) ** 2 / expected).sum())
+            found.append((chi2, len(expected) - 1, true))
+    alone = _one_transition(name, case, probabilities)
+    if alone is not None or not found:
+        return alone or Check(name, None, "too few examples of every class, or no choice of label")
+    chances = [float(stats.chi2.sf(chi2, freedom)) for chi2, freedom, _ in found]
+    worst = int(np.argmin(chances))
+    total, freedom = sum(chi2 for chi2, _, _ in found), sum(each for _, each, _ in found)
+    together = float(stats.chi2.sf(total, freedom))
+    p = min(1.0, 2 * min(together, chances[worst] * len(found)))
+    detail = (
+        f"chi-squared {total:.1f} on {freedom} degrees over {len(found)} classes, of class "
+        f"{found[worst][2]} {found[worst][0]:.1f} on {found[worst][1]}, p {p:.2g}"
+    )
+    return Check(name, p >= LIMIT, detail)
+
+
+def _one_transition(name: str, case: Labels, probabilities: np.ndarray) -> Check | None:
+    """A failure where one transition alone is not explained by chance; None where none is.
+
+    By the exact binomial tails, so it holds for cells that are too thin for a chi-squared.
+    """
+    size, cells = case.table.sum(axis=1, keepdims=True), np.clip(probabilities, 0, 1)
+    low = stats.binom.cdf(case.table, size, cells)
+    tails = np.minimum(low, stats.binom.sf(case.table - 1, size, cells))
+    true, given = np.unravel_index(int(tails.argmin()), tails.shape)
+    p = float(tails[true, given]) * 2 * tails.size  # either side, any transition
+    if p >= LIMIT:
+        return None
+    detail = f"class {true} given {given} {case.table[true, given]} times, expected "
+    detail += f"{size[true, 0] * cells[true, given]:.1f}, p {p:.2g}"
+    return Check(name, False, detail)
+
+
+def received_by_class(case: Labels, probabilities: np.ndarray) -> Check:
+    """Whether every label was given as often as the matrix says, over all true classes.
+
+    It sees what is too thin in the cells of one class. By the binomial tails of the mean
+    probability, which hold for probabilities that differ (Hoeffding, 1956).
+
+    Args:
+        case: the labels.
+        probabilities: as for `transitions_by_class`.
+    """
+    n, received = len(case.true), case.table.sum(axis=0)
+    share = np.clip(case.table.sum(axis=1) @ probabilities / n, 0, 1)
+    low, high = stats.binom.cdf(received, n, share), stats.binom.sf(received - 1, n, share)
+    tails = np.minimum(low, high)
+    worst = int(tails.argmin())
+    p = min(1.0, float(tails[worst]) * 2 * len(received))
+    detail = f"label {worst} given {received[worst]} times, expected {n * share[worst]:.1f}, "
+    return Check("received_by_class", p >= LIMIT, f"{detail}p {p:.2g}")
 
 
 def evenness(case: Labels) -> list[Check]:

@@ -39,6 +39,16 @@ _ASKED = {
     "exclude_true": "the true class excluded at p = {:.2f}",
     "pair_flip": "pair flips at p = {:.2f}",
 }
+_OF_MATRIX = "labels drawn from a matrix at p = {:.2f}"
+# Whatever the matrix, labels that were each drawn by themselves are none of these.
+_NOT_DRAWN = (
+    "redrawn",
+    "permuted",
+    "permuted_in_batches",
+    "shifted",
+    "position_dependent",
+    "predictable",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +89,7 @@ def labels(
     *,
     p: float | None = None,
     noise: str = "uniform",
+    matrix: np.ndarray | None = None,
     num_classes: int | None = None,
     index: Any = None,
     again: Any = None,
@@ -92,6 +103,8 @@ def labels(
         p: probability of replacement that was asked for, or None to describe only.
         noise: kind of noise that was asked for at p: `uniform` draws any class, the true one
             included (the paper's definition); `exclude_true`; `pair_flip`.
+        matrix: float [K, K] in place of `noise`, rows of sum 1: with probability p a label of class
+            i was to be replaced by one drawn from row i.
         num_classes: K; by default the columns of one-hot rows, else the largest label plus one,
             and at least two.
         index: integers [N], the examples' identities, each once; batches and misalignment are then
@@ -105,9 +118,13 @@ def labels(
         RequestError: lengths that differ, nothing, or values that are no classes.
     """
     _check_arguments(p, noise, num_classes)
+    if matrix is not None:
+        num_classes = _classes_of(matrix, p, num_classes)
     case, ordered, second, note = _checked(true, given, num_classes, index, again)
-    named = _as_asked(kind_of_noise(case, ordered), case, p, noise)
-    checks = checks_of_noise(ordered or case, p, noise)
+    named = kind_of_noise(case, ordered)
+    if matrix is None:
+        named = _as_asked(named, case, p, noise)
+    checks = checks_of_noise(ordered or case, p, noise, matrix)
     if second is not None:
         same = equal("same_over_two_passes", second, case.given, "given labels")
         checks.append(same)
@@ -123,9 +140,11 @@ def labels(
     message = f"These labels are {named.message}."
     if p is not None:
         honest = named.kind in (noise, "unclear") or named.kind == "untouched"
+        honest = honest if matrix is None else named.kind not in _NOT_DRAWN
         ok = honest and not any(check.passed is False for check in checks)
-        link = "as asked for, " if ok else "asked for " + _ASKED[noise].format(p) + ", but "
-        hint = "" if ok else _hint(named, case, p, noise)
+        wanted = (_ASKED[noise] if matrix is None else _OF_MATRIX).format(p)
+        link = "as asked for, " if ok else f"asked for {wanted}, but "
+        hint = "" if ok or matrix is not None else _hint(named, case, p, noise)
         message = f"{link}these labels are {named.message}{hint}."
         message = message[0].upper() + message[1:]
     message += f" ({note[0].upper()}{note[1:]}.)" if note else ""
@@ -141,6 +160,19 @@ def _check_arguments(p: float | None, noise: str, num_classes: int | None) -> No
         raise RequestError(f"noise: expected a p with it, received {noise} alone")
     if num_classes is not None and not 2 <= num_classes <= 2048:
         raise RequestError(f"num_classes: expected 2 to 2048, received {num_classes}")
+
+
+def _classes_of(matrix: np.ndarray, p: float | None, num_classes: int | None) -> int:
+    """K of a matrix; refuses one without a p, or of another K."""
+    if p is None:
+        raise RequestError("matrix: expected a p with it, 1 for the matrix as it is")
+    if matrix.shape != (len(matrix), len(matrix)):
+        raise RequestError(f"matrix: expected shape [K, K], received {list(matrix.shape)}")
+    if num_classes not in (None, len(matrix)):
+        raise RequestError(
+            f"num_classes: expected {len(matrix)}, as the matrix has rows, received {num_classes}"
+        )
+    return len(matrix)
 
 
 def _checked(

@@ -3,12 +3,16 @@
 import dataclasses
 
 from rethink_tf import console
-from rethink_tf.audit import verdict
+from rethink_tf.audit import noise_checks, verdict
+from rethink_tf.audit.label_pairs import transitions
 from rethink_tf.config import fields
 from rethink_tf.config.command_line import CommandLine, Parsed
 from rethink_tf.corruptions.labels import LABEL_NOISE
-from rethink_tf.data.label_file import read_again, read_labels
+from rethink_tf.data import noise_matrix
+from rethink_tf.data.label_file import as_labels, read_again, read_labels
 from rethink_tf.errors import ExitCode, RequestError
+from rethink_tf.plotting import style, transition_matrix
+from rethink_tf.storage import files, paths
 
 _GROUP = "This command"
 
@@ -40,10 +44,17 @@ class Flags:
     noise: str | None = fields.field(
         None,
         str,
-        "kind of noise asked for at --p",
+        "kind of noise asked for at --p, or FILE.csv: a matrix that labels were drawn from",
         group=_GROUP,
         choices=LABEL_NOISE,
+        accepts=noise_matrix.is_matrix,
         by="uniform",
+    )
+    picture: str | None = fields.field(
+        None,
+        str,
+        "file .png to draw the transition matrix into",
+        group=_GROUP,
     )
     num_classes: int | None = fields.field(
         None,
@@ -82,6 +93,11 @@ def _audit(parsed: Parsed) -> int:
     asked = parsed[Flags]
     if asked.noise and asked.p is None:
         raise RequestError("--noise: expected --p with it")
+    if asked.picture is not None and not asked.picture.endswith(".png"):
+        raise RequestError(f"--picture: expected a file .png, received {asked.picture}")
+    matrix = None
+    if asked.noise and noise_matrix.is_matrix(asked.noise):
+        matrix = noise_matrix.read(asked.noise, "noise")
     read = read_labels(parsed.positionals[0], asked.true)
     again = None
     if asked.again:
@@ -90,10 +106,18 @@ def _audit(parsed: Parsed) -> int:
         read["true"],
         read["given"],
         p=asked.p,
-        noise=asked.noise or "uniform",
+        noise="uniform" if matrix is not None else asked.noise or "uniform",
+        matrix=matrix,
         num_classes=asked.num_classes,
         index=read["index"],
         again=again,
     )
     console.say(str(result))
+    if asked.picture:
+        true, given = (as_labels(name, read[name], None) for name in ("true", "given"))
+        table = transitions(true, given, result.figures["num_classes"])
+        law = None if matrix is None else noise_checks.law(asked.p or 0.0, matrix)
+        picture = style.pixels_of(transition_matrix.figure(table, law))
+        files.write_atomically(paths.absolute(asked.picture), style.png(picture))
+        console.say(f"\n{asked.picture}: the transition matrix")
     return ExitCode.INVALID if result.ok is False else ExitCode.DONE

@@ -10,7 +10,7 @@ from rethink_tf.config import fields
 from rethink_tf.config.command_line import CommandLine, Parsed
 from rethink_tf.config.flags import RUN, Options, wanted
 from rethink_tf.corruptions import labels as corruptions
-from rethink_tf.data import example_hash, noise_file
+from rethink_tf.data import example_hash, noise_file, noise_matrix
 from rethink_tf.data import registry as datasets
 from rethink_tf.errors import ExitCode, RequestError
 from rethink_tf.runs.request import prepare
@@ -70,12 +70,13 @@ def _export(parsed: Parsed) -> int:
         num_classes=split.num_classes,
         seed=config.seed,
         label_noise=config.label_noise,
+        matrix=noise_matrix.of(config.label_noise, split.num_classes),
     )
     header = {
         "dataset": content_hash.shown(config.dataset),
         "seed": config.seed,
         "p": config.corrupt,
-        "definition": config.label_noise,
+        "definition": _definition(config.label_noise),
         "version": __version__,
     }
     if examples := example_hash.examples_hash(config.dataset, options.data_dir):
@@ -85,3 +86,9 @@ def _export(parsed: Parsed) -> int:
     changed = float(np.mean(given != split.labels))
     console.say(f"{export}: {len(given)} labels, {100 * changed:.2f}% changed")
     return ExitCode.DONE
+
+
+def _definition(label_noise: str) -> str:
+    """The kind of noise; of a matrix the file's name and hash, without its folder."""
+    ref = content_hash.ContentRef.parse(label_noise)
+    return str(dataclasses.replace(ref, path=Path(ref.path).name))

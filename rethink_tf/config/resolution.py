@@ -5,7 +5,7 @@ from typing import Any
 
 from rethink_tf.config import schedule
 from rethink_tf.config.parent_ref import ParentRef
-from rethink_tf.data import noise_file, types
+from rethink_tf.data import noise_file, noise_matrix, types
 from rethink_tf.data.registry import DATASETS
 from rethink_tf.data.sources import image_folder
 from rethink_tf.data.types import DatasetInfo
@@ -164,7 +164,7 @@ def check_held_out(values: dict[str, Any], info: types.DatasetInfo) -> None:
     values["examples"] = values["examples"] or info.num_train - held_out
 
 
-def check_corruption(values: dict[str, Any]) -> None:
+def check_corruption(values: dict[str, Any], info: DatasetInfo) -> None:
     """Refuses contradictions; brings what means the same to one form (a degree of 0 is none)."""
     pixels = values["pixels"]
     for name, kinds in (("pixel_mix", ("gaussian",)), ("shuffle_fraction", ("shuffled", "random"))):
@@ -193,6 +193,14 @@ def check_corruption(values: dict[str, Any]) -> None:
             f"--augment={values['augment']}: expected none with --pixels={pixels}: corrupted "
             "pixels are drawn once and fixed, and the paper never combines the two"
         )
+    if noise_matrix.is_matrix(values["label_noise"]):
+        if values["corrupt"] == 0:
+            raise RequestError(
+                "--label_noise=FILE.csv: expected --corrupt above 0 with it: the probability with "
+                "which a label is replaced by one drawn from the matrix; for the matrix as it is "
+                "type --corrupt=1"
+            )
+        values["label_noise"] = noise_matrix.resolved(values["label_noise"], info.num_classes)
     if values["corrupt"] == 0:
         values["label_noise"] = "uniform"
     if values["labels_from"] is not None:

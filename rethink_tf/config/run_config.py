@@ -15,6 +15,7 @@ from rethink_tf.config import fields, resolution
 from rethink_tf.config.parent_ref import ParentRef
 from rethink_tf.corruptions.corruption import Corruption
 from rethink_tf.corruptions.labels import LABEL_NOISE, PIXELS, TEST_PIXELS
+from rethink_tf.data import noise_matrix
 from rethink_tf.data import registry as datasets
 from rethink_tf.data.registry import DATASETS
 from rethink_tf.data.sources import custom as custom_data
@@ -89,9 +90,11 @@ class RunConfig:
         "uniform",
         str,
         "by what a label is replaced: any class, the true one too (uniform, the "
-        "paper's), any other (exclude_true), or the next (pair_flip)",
+        "paper's), any other (exclude_true), or the next (pair_flip); or FILE.csv: by one drawn "
+        "from the true class's row of a matrix",
         group="What is corrupted",
         choices=LABEL_NOISE,
+        accepts=noise_matrix.is_matrix,
     )
     labels_from: str | None = fields.field(
         None,
@@ -312,8 +315,8 @@ class RunConfig:
 
     @property
     def corruption(self) -> Corruption:
-        """How its labels and pixels are corrupted."""
-        names = (f.name for f in dataclasses.fields(Corruption))
+        """How its labels and pixels are corrupted; a matrix is not read here."""
+        names = (f.name for f in dataclasses.fields(Corruption) if f.name in FIELDS)
         return Corruption(**{name: getattr(self, name) for name in names})
 
 
@@ -360,7 +363,7 @@ def resolve(
     resolution.check_transfer(values)
     resolution.check_sizes(values, info)
     resolution.check_held_out(values, info)
-    resolution.check_corruption(values)
+    resolution.check_corruption(values, info)
     spec = find_spec(values["model"])
     if spec and not spec.batch_norm:
         values["sync_batch_norm"] = False
@@ -393,6 +396,7 @@ def identity(config: RunConfig) -> dict[str, Any]:
     that resolves from others never is, so a changed resolution cannot pass for the old run.
     """
     values = {name: getattr(config, name) for name in FIELDS}
+    values["label_noise"] = label_noise_identity(config)
     if config.labels_from is not None:  # the content counts, not the path
         values["labels_from"] = ContentRef.parse(config.labels_from).sha256
     if config.init_from is not None:  # which run it is, not where it lies
@@ -406,6 +410,11 @@ def identity(config: RunConfig) -> dict[str, Any]:
         for name, value in values.items()
         if FIELDS[name].metadata["by"] or value != FIELDS[name].default
     }
+
+
+def label_noise_identity(config: RunConfig) -> str:
+    """The kind of noise of a resolved configuration; of a matrix the hash, not the path."""
+    return ContentRef.parse(config.label_noise).sha256 or config.label_noise
 
 
 def labels_ref(config: RunConfig) -> ContentRef:

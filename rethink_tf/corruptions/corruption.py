@@ -12,7 +12,8 @@ class Corruption:
 
     Attributes:
         corrupt: probability with which each training label is replaced, 0 to 1.
-        label_noise: by what a label is replaced, one of `labels.LABEL_NOISE`.
+        label_noise: by what a label is replaced, one of `labels.LABEL_NOISE`; or the file that
+            `matrix` is of.
         labels_from: file that gives the training labels in place of a draw, or None.
         pixels: one of `labels.PIXELS`.
         pixel_mix: share t of noise, `gaussian` only: (1 - t) image + t noise.
@@ -20,6 +21,7 @@ class Corruption:
         seed: of all that is drawn, 0 to 2**32 - 1.
         test_pixels: `as_trained`: the test images are corrupted as the training images are;
             `original`: they are left as they are.
+        matrix: float64 [K, K], what each true class (row) is replaced by; None for a kind of noise.
     """
 
     corrupt: float = 0.0
@@ -30,12 +32,14 @@ class Corruption:
     shuffle_fraction: float = 1.0
     seed: int = 0
     test_pixels: str = "as_trained"
+    matrix: Any = dataclasses.field(default=None, compare=False, repr=False)
 
     def of_split(self, name: str) -> "Corruption":
         """That of a split, `train` or `test`: without one of the pixels where it has none."""
         if name == "train" or self.test_pixels == "as_trained":
             return self
-        return Corruption(self.corrupt, self.label_noise, self.labels_from, seed=self.seed)
+        bare = Corruption(self.corrupt, self.label_noise, self.labels_from, seed=self.seed)
+        return dataclasses.replace(bare, matrix=self.matrix)
 
 
 class Moments(NamedTuple):

@@ -26,6 +26,20 @@ def _threshold(probability: float) -> int:
     return round(probability * 2**32)
 
 
+def matrix_bounds(matrix: np.ndarray) -> np.ndarray:
+    """Where the words of each label begin: a word of row i gives the number of bounds up to it.
+
+    Args:
+        matrix: float [K, K], probabilities of the labels (columns) of each true class (rows).
+
+    Returns:
+        int64 [K, K - 1], ascending from 0 to 2**32. A label of probability 0 has no word.
+    """
+    upper = np.cumsum(np.asarray(matrix, np.float64), axis=1)
+    # Rows sum to 1 but for rounding; divided by their own sum, their last label ends at 1.
+    return np.rint(upper[:, :-1] / upper[:, -1:] * 2**32).astype(np.int64)
+
+
 def corrupt_labels(
     labels: np.ndarray,
     index: np.ndarray,
@@ -34,6 +48,7 @@ def corrupt_labels(
     num_classes: int,
     seed: int,
     label_noise: str = "uniform",
+    matrix: np.ndarray | None = None,
     split: SplitId = SplitId.TRAIN,
 ) -> np.ndarray:
     """Labels as given: each replaced with a probability, independently (NumPy reference).
@@ -46,6 +61,8 @@ def corrupt_labels(
         seed: 0 to 2**32 - 1.
         label_noise: `uniform` draws any class, the true one included (the paper's definition);
             `exclude_true` any other class; `pair_flip` the next class.
+        matrix: float [K, K] in place of these, rows of sum 1: a replaced label of class i is drawn
+            from row i, its own class included.
         split: whose labels they are. Test labels are corrupted to compute an error against them,
             never for a run (see `analysis.corrupted_test`).
 
@@ -56,7 +73,13 @@ def corrupt_labels(
         word.astype(np.int64) for word in threefry.bits(seed, Stream.LABEL, split, index)
     )
     labels = np.asarray(labels, np.int64)
-    if label_noise == "uniform":
+    if matrix is not None:
+        bounds = matrix_bounds(matrix)
+        # All rows in one ascending list, row i from i * 2**32 on; what is below belongs to others.
+        place = np.arange(num_classes, dtype=np.int64)[:, None] << 32
+        below = np.searchsorted((bounds + place).ravel(), (labels << 32) + what, side="right")
+        drawn = below - labels * (num_classes - 1)
+    elif label_noise == "uniform":
         drawn = what * num_classes >> 32
     elif label_noise == "exclude_true":
         drawn = (labels + 1 + (what * (num_classes - 1) >> 32)) % num_classes
@@ -77,6 +100,7 @@ def corrupt_labels_tf(
     num_classes: int,
     seed: int,
     label_noise: str = "uniform",
+    matrix: np.ndarray | None = None,
 ) -> Any:
     """The TensorFlow reference of `corrupt_labels`: integer tensors [N] in, int32 [N] out."""
     import tensorflow as tf
@@ -87,11 +111,16 @@ def corrupt_labels_tf(
     def below(classes: Any) -> Any:
         return tf.bitwise.right_shift(what * classes, tf.constant(32, tf.int64))
 
-    drawn = {
+    def of_matrix(matrix: np.ndarray) -> Any:
+        bounds = tf.gather(tf.constant(matrix_bounds(matrix)), labels)
+        return tf.reduce_sum(tf.cast(what[:, None] >= bounds, tf.int64), axis=1)
+
+    kinds = {
         "uniform": lambda: below(num_classes),
         "exclude_true": lambda: (labels + 1 + below(num_classes - 1)) % num_classes,
         "pair_flip": lambda: (labels + 1) % num_classes,
-    }[label_noise]()
+    }
+    drawn = kinds[label_noise]() if matrix is None else of_matrix(matrix)
     replaced = tf.cast(whether, tf.int64) < _threshold(corrupt)
     return tf.cast(tf.where(replaced, drawn, labels), tf.int32)
 

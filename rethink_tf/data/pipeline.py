@@ -56,6 +56,7 @@ def corrupted(
                     num_classes=split.num_classes,
                     seed=corruption.seed,
                     label_noise=corruption.label_noise,
+                    matrix=corruption.matrix,
                 )
             seen = pixel_corruptions.corrupt_pixels_tf(
                 images, index, corruption, split=part, moments=moments

@@ -142,6 +142,9 @@ def _without_paths(config: dict[str, Any]) -> dict[str, Any]:
     if config.get("labels_from"):
         content = ContentRef.parse(config["labels_from"])
         config["labels_from"] = str(dataclasses.replace(content, path="labels"))
+    matrix = ContentRef.parse(config.get("label_noise") or "")
+    if matrix.sha256:
+        config["label_noise"] = str(dataclasses.replace(matrix, path="matrix.csv"))
     if is_parent_ref(config.get("init_from")):
         parent = ParentRef.parse(config["init_from"])
         config["init_from"] = str(dataclasses.replace(parent, folder=parent.run_id))

@@ -20,6 +20,7 @@ from rethink_tf.report.listing import regularisers
 from rethink_tf.runs import results
 from rethink_tf.runs.description import shown_value
 from rethink_tf.storage import files
+from rethink_tf.storage.content_hash import shown
 
 FOLDER = "tensorboard"
 ALWAYS = ("model", "dataset", "corrupt", "seed")
@@ -66,7 +67,7 @@ def families(runs: Iterable[Run]) -> dict[str, dict[float, list[Run]]]:
         if len(levels) > 1:
             parts = [config.model, config.dataset, regularisers(config)]
             parts += [f"{config.pixels} pixels"] if config.pixels != "original" else []
-            parts += [config.label_noise] if config.label_noise != "uniform" else []
+            parts += [shown(config.label_noise)] if config.label_noise != "uniform" else []
             parts += [f"{config.examples} examples"] if config.examples else []
             name = " ".join(part for part in parts if part).replace("/", "_")
             number = sum(other == name or other.startswith(f"{name} #") for other in named)

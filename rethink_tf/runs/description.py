@@ -38,7 +38,7 @@ def labels_in_words(config: RunConfig, noisy: bool) -> list[str]:
         return ["true labels"]
     if config.labels_from is not None:
         return ["labels from a file"]
-    kind = "" if config.label_noise == "uniform" else f", {config.label_noise}"
+    kind = "" if config.label_noise == "uniform" else f", {content_hash.shown(config.label_noise)}"
     return [f"labels at p = {config.corrupt:g}{kind}"]
 
 

@@ -16,7 +16,7 @@ from rethink_tf.audit.seal import Seal
 from rethink_tf.config.run_config import RunConfig, labels_ref
 from rethink_tf.corruptions import labels as corruptions
 from rethink_tf.corruptions.corruption import Corruption, Moments
-from rethink_tf.data import example_hash, noise_file, pipeline, resize, types
+from rethink_tf.data import example_hash, noise_file, noise_matrix, pipeline, resize, types
 from rethink_tf.data import registry as datasets
 from rethink_tf.data.sources import custom as custom_data
 from rethink_tf.data.types import Split, Table
@@ -130,7 +130,9 @@ def load(
     return Source(
         train,
         test,
-        config.corruption,
+        dataclasses.replace(
+            config.corruption, matrix=noise_matrix.of(config.label_noise, train.num_classes)
+        ),
         pipeline.preprocessing(config.preprocess, norm),
         norm,
         info(config, data_dir, cache_dir).class_names,
@@ -343,6 +345,7 @@ def _reference_labels(source: Source) -> np.ndarray:
         num_classes=train.num_classes,
         seed=corruption.seed,
         label_noise=corruption.label_noise,
+        matrix=corruption.matrix,
     )
 
 

@@ -142,6 +142,88 @@ def test_whether_and_by_what_are_independent():
     assert np.abs(counts - N / 100).max() < 5 * np.sqrt(N / 100)
 
 
+# Class-dependent noise. Row 1 has classes of probability 0 at both ends, row 2 is certain.
+MATRIX = np.array(
+    [
+        [0.7, 0.1, 0.1, 0.1, 0.0],
+        [0.0, 0.25, 0.5, 0.25, 0.0],
+        [0.0, 0.0, 0.0, 0.0, 1.0],
+        [0.2, 0.2, 0.2, 0.2, 0.2],
+        [1 / 3, 0.0, 1 / 3, 0.0, 1 / 3],
+    ]
+)
+
+
+# The first 20 labels for seed 0 and true labels 0, 1, ... 4, 0, 1, ... 4.
+PINNED_MATRIX = [0, 1, 4, 2, 4, 2, 2, 4, 0, 4, 3, 1, 4, 3, 2, 0, 2, 4, 4, 4]
+
+
+def of_matrix(index=INDEX, **changes):
+    kinds = {"corrupt": 1.0, "num_classes": 5, "matrix": MATRIX, "label_noise": "m.csv"}
+    return corrupt(index % 5, index, **(kinds | changes))
+
+
+def test_labels_of_a_matrix_are_pinned():
+    assert of_matrix(INDEX[:20]).tolist() == PINNED_MATRIX
+
+
+@pytest.mark.parametrize("seed", [0, 2**32 - 1])
+def test_labels_of_a_matrix_are_drawn_from_the_row_of_the_true_class(seed):
+    true, given = INDEX % 5, of_matrix(seed=seed)
+    table = np.bincount(true * 5 + given, minlength=25).reshape(5, 5)
+    assert (table[MATRIX == 0] == 0).all() and table[2, 4] == N / 5
+    expected, cells = MATRIX * N / 5, (MATRIX > 0) & (MATRIX < 1)
+    # 3 + 2 + 4 + 2 degrees of freedom.
+    chi_squared = ((table - expected)[cells] ** 2 / expected[cells]).sum()
+    assert 1 < chi_squared < 40
+
+
+def of_the_matrix(probability, seed):
+    """The TensorFlow body of one draw, its settings fixed as the pipeline's map has them."""
+
+    def draw(labels, index):
+        return corruptions.corrupt_labels_tf(
+            labels, index, corrupt=probability, num_classes=5, seed=seed, matrix=MATRIX
+        )
+
+    return draw
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph", "xla"])
+def test_references_of_a_matrix_are_equal_bit_for_bit(mode):
+    import tensorflow as tf
+
+    index = np.concatenate([INDEX[:5000], [2**31 - 1, 2**31, 2**32 - 1]])
+    true = (index % 5).astype(np.int32)
+    for seed, probability in ((0, 1 / 3), (2**32 - 1, 1.0)):
+        kinds = {"corrupt": probability, "num_classes": 5, "seed": seed, "matrix": MATRIX}
+        draw = of_the_matrix(probability, seed)
+
+        if mode != "eager":
+            draw = tf.function(draw, jit_compile=mode == "xla")
+        got = draw(tf.constant(true), tf.constant(index)).numpy()
+        assert got.dtype == np.int32
+        np.testing.assert_array_equal(got, corrupt(true, index, **kinds))
+
+
+def test_labels_of_a_matrix_are_nested_in_the_probability_and_share_the_words():
+    always, half = of_matrix(), of_matrix(corrupt=0.5)
+    np.testing.assert_array_equal(half[half != INDEX % 5], always[half != INDEX % 5])
+    assert 0.2 < (half != INDEX % 5).mean() < (always != INDEX % 5).mean()
+    even = np.full([5, 5], 0.2)
+    np.testing.assert_array_equal(
+        of_matrix(matrix=even), corrupt(INDEX % 5, corrupt=1.0, num_classes=5)
+    )
+    np.testing.assert_array_equal(of_matrix(matrix=np.eye(5)), INDEX % 5)
+
+
+def test_bounds_are_exact_at_both_ends():
+    bounds = corruptions.matrix_bounds(MATRIX)
+    assert bounds.shape == (5, 4) and (np.diff(bounds, axis=1) >= 0).all()
+    assert bounds[0, 3] == 2**32 and bounds[1, 0] == 0 and (bounds[2] == 0).all()
+    assert corruptions.matrix_bounds(MATRIX * (1 + 5e-7))[0, 3] == 2**32
+
+
 def test_an_unknown_noise_is_refused():
     with pytest.raises(ValueError, match="expected one of uniform, exclude_true, pair_flip, rec"):
         corrupt(label_noise="salt")

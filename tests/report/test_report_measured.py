@@ -57,7 +57,8 @@ def test_it_keeps_no_path_and_no_command_line(shipped, tmp_path):
 def test_paths_of_parents_and_of_noise_files_are_left_out_and_the_run_stays_the_same():
     parent = "/somewhere/mlp-1@parent:mlp-1:5:abc"
     fields = {"init_from": parent, "labels_from": "/somewhere/noise.csv@sha256:123"}
-    wanted = dataclasses.replace(MLP, corrupt=0.0, **fields)
+    fields |= {"label_noise": "/somewhere/matrix.csv@sha256:456", "corrupt": 0.5}
+    wanted = dataclasses.replace(MLP, **fields)
     kept = measured._without_paths(dataclasses.asdict(wanted))
     assert "/somewhere" not in json.dumps(kept)
     assert run_config.run_id(run_config.RunConfig(**kept)) == run_config.run_id(wanted)

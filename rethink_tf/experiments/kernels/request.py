@@ -291,6 +291,7 @@ def configuration(run: RunConfig, settings: Settings) -> dict:
         values["dataset"] = content_hash.ContentRef.parse(run.dataset).sha256
     if run.labels_from is not None:  # the content counts, not the path
         values["labels_from"] = run_config.labels_ref(run).sha256
+    values["label_noise"] = run_config.label_noise_identity(run)
     for key, field in stated.items():
         if field.metadata["group"] != "Where and how":
             values[key] = getattr(settings, key)

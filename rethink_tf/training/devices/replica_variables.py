@@ -47,7 +47,7 @@ class ReplicaVariables:
         Weights and slots are equal on all replicas; statistics, seed states and the sums of the
         epoch stand with one row per replica.
         """
-        arrays = {}
+        arrays: dict[str, np.ndarray] = {}
         for name, variables in self.equal.items():
             arrays |= {f"{name}{i:04d}": v.numpy() for i, v in enumerate(variables)}
         for i, rows in enumerate(self._rows()):
