@@ -85,7 +85,9 @@ def training_data(config: RunConfig) -> str:
     if config.labels_from is not None:
         parts.append("labels from a file")
     elif config.corrupt:
-        kind = "" if config.label_noise == "uniform" else f", {content_hash.shown(config.label_noise)}"
+        kind = (
+            "" if config.label_noise == "uniform" else f", {content_hash.shown(config.label_noise)}"
+        )
         parts.append(f"labels p = {config.corrupt:g}{kind}")
     degree = {"gaussian": config.pixel_mix}.get(config.pixels, config.shuffle_fraction)
     if config.pixels != "original":
