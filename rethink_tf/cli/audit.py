@@ -53,7 +53,7 @@ class Flags:
     picture: str | None = fields.field(
         None,
         str,
-        "file .png to draw the transition matrix into",
+        "file .png to draw the transition matrix into [none]",
         group=_GROUP,
     )
     num_classes: int | None = fields.field(
