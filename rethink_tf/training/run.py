@@ -9,6 +9,7 @@ import json
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from rethink_tf import console
@@ -186,7 +187,7 @@ def _train(
         # TensorFlow's own types are named, not imported: this module loads without it.
         kind = type(error).__name__
         if _is_of_memory(error):
-            raise RequestError(_memory(config, error, trainer.train_epochs)) from None
+            raise RequestError(_memory(config, error, trainer)) from None
         if started.workers.count > 1 and kind in _LOST:
             raise WorkerLostError(
                 "another worker was lost; the same command, given to all workers, resumes from "
@@ -205,13 +206,18 @@ def _is_of_memory(error: Exception) -> bool:
     return "memory" in text or "oom" in text or "allocat" in text
 
 
-def _memory(config: RunConfig, error: Exception, training: Callable) -> str:
-    """What did not fit into memory: a step of the training, or what comes before the first."""
-    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
-    if any(frame.f_code is training.__code__ for frame in frames):
+def _memory(config: RunConfig, error: Exception, trainer: ModuleType) -> str:
+    """What did not fit into memory: a step of the training, or what comes before or after it."""
+    codes = {frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)}
+    if trainer.train_epochs.__code__ in codes:
         return (
             f"--batch_size: {config.batch_size} examples a step do not fit into memory; "
             "type a smaller one, or fewer --examples"
+        )
+    if codes & {trainer.audit_predictions.__code__, trainer.finish.__code__}:
+        return (
+            "--examples: the last evaluation and the records do not fit into memory, after the "
+            "last epoch; free memory and type the same command, which resumes there"
         )
     return (
         "--examples: the model and the data do not fit into memory, before the first step; type "
