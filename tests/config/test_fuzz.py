@@ -1,4 +1,4 @@
-"""Thousands of command lines, in process: a value, or one line and the right exit code.
+"""Hundreds of command lines, in process: a value, or one line and the right exit code.
 
 Nothing trains, but all that comes before it runs: flags, flagfiles, settings, noise files, what is
 finished already, locks. Files: test_fuzz_files.py.
@@ -327,7 +327,7 @@ def place(tmp_path_factory):
         yield SimpleNamespace(folder=folder, trained=trained, files=contents(folder))
 
 
-def test_two_thousand_command_lines(place):
+def test_five_hundred_command_lines(place):
     codes = []
     digits = ["--model=mlp_1x512", "--dataset=digits"]
     starts = [
@@ -342,15 +342,15 @@ def test_two_thousand_command_lines(place):
         ["--help"],
     ]
 
-    @fuzz(2000)
+    @fuzz(500)
     @given(lines(starts))
     def run(argv):
         codes.append(judged(main.main, argv).code)
 
     run()
     assert contents(place.folder) == place.files, "no run is half written, none that is finished"
-    assert len(codes) >= 2000 and min(codes.count(0), codes.count(2)) > 400 and 6 in codes
-    assert len(place.trained) > 100, "many would have trained"
+    assert len(codes) >= 500 and min(codes.count(0), codes.count(2)) > 100 and 6 in codes
+    assert len(place.trained) > 25, "many would have trained"
 
 
 def written(place, suffixes):
@@ -364,11 +364,11 @@ def written(place, suffixes):
     return new
 
 
-def test_four_hundred_exports_of_noise(place):
+def test_two_hundred_exports_of_noise(place):
     codes = []
     starts = [[f"--export=out.{kind}", "--dataset=digits"] for kind in ("csv", "npz")]
 
-    @fuzz(400)
+    @fuzz(200)
     @given(lines([*starts, [], ["--export=out.csv"], ["--help"]], ["export"] * 4))
     @example(["--dataset=digits", "--export=file/out.csv"])
     def run(argv):
@@ -380,14 +380,14 @@ def test_four_hundred_exports_of_noise(place):
         written(place, (".csv", ".npz"))
 
     run()
-    assert min(codes.count(0), codes.count(2)) > 40 and 6 in codes
+    assert min(codes.count(0), codes.count(2)) > 20 and 6 in codes
 
 
-def test_four_hundred_pictures(place):
+def test_two_hundred_pictures(place):
     codes = []
     starts = [["done/run"], ["done/run", "done/$x$"], ["--dataset=digits"], ["folder"], []]
 
-    @fuzz(400)
+    @fuzz(200)
     @given(lines(starts, ["out", "curve"] * 4))
     @example(["done/run", "--out=file/out.png"])
     def run(argv):
@@ -404,7 +404,7 @@ def test_four_hundred_pictures(place):
             "rethink_tf.plotting.style.pixels_of", lambda _: np.zeros([4, 4, 3], np.uint8)
         )
         run()
-    assert min(codes.count(0), codes.count(2)) > 40 and 6 in codes
+    assert min(codes.count(0), codes.count(2)) > 20 and 6 in codes
 
 
 AUDIT_FLAGS = [
@@ -432,10 +432,10 @@ def audits(draw):
     return argv
 
 
-def test_four_hundred_audits_of_labels(place):
+def test_two_hundred_audits_of_labels(place):
     codes = []
 
-    @fuzz(400)
+    @fuzz(200)
     @given(audits())
     @example(["part.npz", "--p=0.9"])
     def run(argv):
@@ -443,4 +443,4 @@ def test_four_hundred_audits_of_labels(place):
 
     run()
     assert contents(place.folder) == place.files
-    assert min(codes.count(0), codes.count(2)) > 30 and 3 in codes
+    assert min(codes.count(0), codes.count(2)) > 15 and 3 in codes
