@@ -25,6 +25,31 @@ def tensorflow():
     return tf
 
 
+@pytest.fixture(scope="module")
+def small_pictures():
+    """A module's runs write 8x8 pixels in place of the grid, which takes a second to draw."""
+    import numpy as np
+
+    from rethink_tf.training.recording import samples
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(samples, "run_samples", lambda *_: np.zeros([8, 8, 3], np.uint8))
+        yield
+
+
+@pytest.fixture(scope="module")
+def light_runs(tensorflow, small_pictures):
+    """A module's runs cost a second or two each: small pictures, and no XLA to compile.
+
+    For tests of what does not depend on either; test_preemption resumes runs that XLA compiled.
+    """
+    from rethink_tf.training import trainer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer, "compile_with_xla", lambda *_: False)
+        yield
+
+
 def _cut_off(patch, folder):
     """No data set on disk, no network, no cache of the user's."""
     import requests

@@ -1,4 +1,7 @@
-"""SIGTERM and SIGINT: answered between dispatches, saved, and continued bit for bit."""
+"""SIGTERM and SIGINT: answered between dispatches, saved, and continued bit for bit.
+
+One of the runs is compiled with XLA, as networks of this kind are on two threads.
+"""
 
 import os
 import signal
@@ -13,45 +16,56 @@ from rethink_tf.config.flags import Options
 from rethink_tf.config.run_config import RunConfig, resolve
 from rethink_tf.runs import results
 from rethink_tf.training import run as train
+from rethink_tf.training import trainer
 from rethink_tf.training.evaluation import Evaluation
 from rethink_tf.training.preemption import Stop, StoppedError
 
+pytestmark = pytest.mark.usefixtures("light_runs")
 CONFIG = resolve(
-    RunConfig(model="mlp_3x512", dataset="digits", examples=200, epochs=4, corrupt=1.0, dropout=0.3)
+    RunConfig(model="mlp_1x512", dataset="digits", examples=200, epochs=3, corrupt=1.0, dropout=0.3)
 )
 
 
-def run(run_dir, said=None):
+def run(run_dir, said=None, xla=False):
     lines = [] if said is None else said
-    return train.run(CONFIG, run_dir, options=Options(checkpoint_every=0), say=lines.append)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer, "compile_with_xla", lambda *_: xla)
+        return train.run(CONFIG, run_dir, options=Options(checkpoint_every=0), say=lines.append)
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory, tensorflow):
-    run_dir = tmp_path_factory.mktemp("whole") / "run"
-    run(run_dir)
-    return timeless(run_dir)
+def whole(tmp_path_factory):
+    """{whether XLA compiles it: what a run finds that nothing stops}."""
+    folder = tmp_path_factory.mktemp("whole")
+    for xla in (False, True):
+        run(folder / str(xla), xla=xla)
+        assert results.read_config(folder / str(xla))["xla"] is xla
+    return {xla: timeless(folder / str(xla)) for xla in (False, True)}
 
 
 @pytest.mark.parametrize(
-    "signum, code, step",
-    [(signal.SIGTERM, 143, 3), (signal.SIGINT, 130, 1), (signal.SIGTERM, 143, 7)],
+    "signum, code, step, xla",
+    [
+        (signal.SIGTERM, 143, 3, True),
+        (signal.SIGINT, 130, 1, False),
+        (signal.SIGTERM, 143, 7, False),
+    ],
 )
 def test_stopped_within_an_epoch_and_continued_bit_for_bit(
-    whole, tmp_path, monkeypatch, signum, code, step
+    whole, tmp_path, monkeypatch, signum, code, step, xla
 ):
     before = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
     with monkeypatch.context() as patched:
         signal_after(patched, 7 + step, signum)  # 200 examples in batches of 32: 7 steps an epoch
         with pytest.raises(StoppedError, match=f"in epoch 2 after step {step} of 7, saved") as stop:
-            run(tmp_path / "run")
+            run(tmp_path / "run", xla=xla)
     assert stop.value.exit_code == code
     assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == before
     assert results.read_summary(tmp_path / "run") is None
     said = []
-    run(tmp_path / "run", said)
+    run(tmp_path / "run", said, xla)
     assert f"resumes after epoch 1, step {step} of the next" in said
-    assert timeless(tmp_path / "run") == whole
+    assert timeless(tmp_path / "run") == whole[xla]
     assert results.read_summary(tmp_path / "run")["timing"]["restore_seconds"] > 0
 
 
@@ -70,7 +84,7 @@ def test_stopped_within_an_evaluation_and_continued_bit_for_bit(whole, tmp_path,
             run(tmp_path / "run")
     assert [line["epoch"] for line in results.read_history(tmp_path / "run")] == [1]
     run(tmp_path / "run")
-    assert timeless(tmp_path / "run") == whole
+    assert timeless(tmp_path / "run") == whole[False]
 
 
 @pytest.mark.parametrize(
