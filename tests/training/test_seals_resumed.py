@@ -1,5 +1,6 @@
 """Seals across a resume: of checkpoints that have none, of other versions, of what was found."""
 
+import shutil
 import signal
 
 import keras
@@ -30,10 +31,12 @@ def small_model(config, channels, num_classes):
     return keras.Model(inputs, keras.layers.Dense(num_classes)(keras.layers.Flatten()(inputs)))
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch, tensorflow):
-    monkeypatch.setattr(trainer, "build_model", small_model)
-    monkeypatch.setattr(samples, "record_samples", lambda *_: None)
+@pytest.fixture(scope="module", autouse=True)
+def quick(tensorflow):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer, "build_model", small_model)
+        patch.setattr(samples, "record_samples", lambda *_: None)
+        yield
 
 
 def run(run_dir, said=None, **changes):
@@ -42,18 +45,30 @@ def run(run_dir, said=None, **changes):
     return train.run(wanted, run_dir, options=Options(), say=say)
 
 
-def stopped(run_dir, steps=7 + 3):
-    """A run that was stopped after so many steps: its checkpoint's path, header and arrays."""
+def stop_after(steps, run_dir):
+    """Stops a run after so many steps."""
     with pytest.MonkeyPatch.context() as patch, pytest.raises(StoppedError):
         signal_after(patch, steps, signal.SIGTERM)
         run(run_dir)
+
+
+@pytest.fixture(scope="module")
+def half(tmp_path_factory):
+    """The folder of a run that was stopped after step 3 of epoch 2; copied, never resumed."""
+    run_dir = tmp_path_factory.mktemp("half") / "run"
+    stop_after(7 + 3, run_dir)
+    return run_dir
+
+
+def stored(run_dir):
+    """The newest checkpoint: its path, header and arrays."""
     path = checkpoint.stored(run_dir / results.CHECKPOINTS)[-1]
     return path, *checkpoint.read(path)
 
 
 def of_format_1(run_dir):
     """Makes of the checkpoint what was written before there were seals."""
-    path, header, arrays = stopped(run_dir)
+    path, header, arrays = stored(run_dir)
     assert (header.pop("format"), header["step"]) == (2, 3)
     assert header.pop("seals")["expected"] != 0
     header["environment"]["versions"]["rethink_tf"] = "0.0.1"
@@ -64,8 +79,9 @@ def of_format_1(run_dir):
     checkpoint.save(path.parent, header, arrays)
 
 
-def test_a_checkpoint_without_seals_is_resumed_and_says_so(tmp_path):
+def test_a_checkpoint_without_seals_is_resumed_and_says_so(half, tmp_path):
     whole = run(tmp_path / "whole")
+    shutil.copytree(half, tmp_path / "cut")
     of_format_1(tmp_path / "cut")
     said = []
     cut = run(tmp_path / "cut", said)
@@ -90,7 +106,8 @@ def roll_training_images(monkeypatch):
     monkeypatch.setattr(Steps, "place", rolled)
 
 
-def test_after_such_a_checkpoint_the_seals_hold_from_the_next_epoch_on(tmp_path, monkeypatch):
+def test_after_such_a_checkpoint_the_seals_hold_from_the_next_epoch_on(half, tmp_path, monkeypatch):
+    shutil.copytree(half, tmp_path, dirs_exist_ok=True)
     of_format_1(tmp_path)
     roll_training_images(monkeypatch)
     monkeypatch.setattr("rethink_tf.training.seal_checks.SealChecks._probe", lambda *_: None)
@@ -103,8 +120,8 @@ def test_after_such_a_checkpoint_the_seals_hold_from_the_next_epoch_on(tmp_path,
     ]
 
 
-def test_seals_hold_within_a_resumed_epoch(tmp_path, monkeypatch):
-    stopped(tmp_path)
+def test_seals_hold_within_a_resumed_epoch(half, tmp_path, monkeypatch):
+    shutil.copytree(half, tmp_path, dirs_exist_ok=True)
     roll_training_images(monkeypatch)
     with pytest.raises(AuditError, match=r"images of training epoch 2 .*\(seal: train images\)"):
         run(tmp_path)
@@ -116,7 +133,8 @@ def test_what_the_probe_found_before_a_stop_is_not_forgotten(tmp_path, monkeypat
             "rethink_tf.training.seal_checks.SealChecks._probe",
             lambda self, step: setattr(self, "probed", "what was found (seal: train inputs)"),
         )
-        _, header, _ = stopped(tmp_path, 6)
+        stop_after(6, tmp_path)
+    _, header, _ = stored(tmp_path)
     assert (header["epoch"], header["step"]) == (0, 6)
     assert header["seals"]["probed"] is not None
     with pytest.raises(AuditError, match=r"INVALID: what was found \(seal: train inputs\)"):
@@ -124,8 +142,9 @@ def test_what_the_probe_found_before_a_stop_is_not_forgotten(tmp_path, monkeypat
     assert results.read_summary(tmp_path)["epochs"] == 1
 
 
-def test_a_checkpoint_of_an_unknown_format_is_refused(tmp_path):
-    path, header, arrays = stopped(tmp_path)
+def test_a_checkpoint_of_an_unknown_format_is_refused(half, tmp_path):
+    shutil.copytree(half, tmp_path, dirs_exist_ok=True)
+    path, header, arrays = stored(tmp_path)
     path.unlink()
     checkpoint.save(path.parent, header | {"format": 3}, arrays)
     with pytest.raises(RequestError, match="is of format 3, this version reads 1, 2; use") as error:
@@ -133,8 +152,8 @@ def test_a_checkpoint_of_an_unknown_format_is_refused(tmp_path):
     assert error.value.exit_code == 2 and "--resume=restart" in str(error.value)
 
 
-def test_another_version_of_the_package_resumes_exactly(tmp_path, monkeypatch):
-    stopped(tmp_path)
+def test_another_version_of_the_package_resumes_exactly(half, tmp_path, monkeypatch):
+    shutil.copytree(half, tmp_path, dirs_exist_ok=True)
     describe = devices.describe
 
     def newer():
