@@ -10,6 +10,8 @@ from rethink_tf.runs import agreement, results
 from rethink_tf.training import run as train
 from rethink_tf.training.preemption import StoppedError
 
+pytestmark = pytest.mark.usefixtures("light_runs")
+
 
 def run(run_dir, profile, epochs=2, batch_size=100, **changes):
     """(summary, what was said) of a run on 200 digits."""
@@ -46,17 +48,12 @@ def test_the_trace_lies_where_it_was_asked_for_and_changes_nothing(plain, tmp_pa
     assert (run_dir / "examples.npz").read_bytes() == (plain / "examples.npz").read_bytes()
 
 
-def test_the_trace_holds_the_work_of_the_steps(tmp_path, tensorflow):
-    run(tmp_path / "run", "")
-    (trace,) = traces(tmp_path / "run" / results.TENSORBOARD)
-    content = (tmp_path / "run" / results.TENSORBOARD / trace).read_bytes()
-    assert b"ResourceApplyMomentum" in content, "a dispatch was traced"
-
-
-def test_nothing_reads_the_trace(tmp_path, tensorflow):
-    """It may be cut short or taken away: the run answers, and a longer one goes on from it."""
+def test_the_trace_holds_the_work_of_the_steps_and_nothing_reads_it(tmp_path):
+    """It may be cut short or taken away: the run answers, and a longer one resumes from it."""
     summary, _ = run(tmp_path / "short", "")
     folder = tmp_path / "short" / results.TENSORBOARD
+    content = (folder / traces(folder)[0]).read_bytes()
+    assert b"ResourceApplyMomentum" in content, "a dispatch was traced"
     (folder / traces(folder)[0]).write_bytes(b"no trace")
     assert run(tmp_path / "short", None)[0] == summary
     assert agreement.load_runs(tmp_path)[0]["weights_hash"] == summary["weights_hash"]
