@@ -24,8 +24,11 @@ from rethink_tf.runs import results
 from rethink_tf.training import run as train
 from rethink_tf.training.evaluation import Evaluation
 from rethink_tf.training.preemption import StoppedError
+from rethink_tf.training.recording import samples
+from rethink_tf.training.recording.samples import run_samples
 from rethink_tf.training.train_step import Steps
 
+pytestmark = pytest.mark.usefixtures("light_runs")
 SIDE, BATCH, SEED, N = 10, 8, 4, streamed_set.NUM_TRAIN  # 3 whole batches and a remainder of 6
 
 
@@ -191,7 +194,8 @@ def test_a_run_stopped_within_an_epoch_goes_on_bit_for_bit(data_dir, tmp_path, m
     ]
 
 
-def test_a_run_is_audited_and_measured(data_dir, tmp_path):
+def test_a_run_is_audited_and_measured(data_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(samples, "run_samples", run_samples)  # the real one draws from the stream
     said = []
     summary = run(data_dir, tmp_path, said, pixels="gaussian")
     checks = {check["name"]: check for check in summary["audit"]}
