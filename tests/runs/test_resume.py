@@ -18,6 +18,8 @@ from rethink_tf.training.devices import setup as devices
 from rethink_tf.training.per_example import Record
 from rethink_tf.training.preemption import StoppedError
 
+pytestmark = pytest.mark.usefixtures("light_runs")
+
 
 def resolved(**changes):
     kinds = {"model": "mlp_1x512", "dataset": "digits", "examples": 200, "epochs": 2}
