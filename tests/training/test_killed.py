@@ -1,5 +1,6 @@
 """A run that is killed as a write begins goes on, by the same command, to the same end."""
 
+import json
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from rethink_tf.config.run_config import RunConfig
 from rethink_tf.runs import checkpoint, results
 from rethink_tf.training import run as train
 
+pytestmark = pytest.mark.usefixtures("light_runs")
 RUN = {"model": "mlp_1x512", "dataset": "digits", "examples": 200, "epochs": 2, "corrupt": 0.5}
 ARGV = [f"--{name}={value}" for name, value in RUN.items()]
 ARGV += ["--checkpoint_every=1", "--threads=2"]
@@ -52,20 +54,36 @@ KILLS = {
     13: (2, 1, 1),  # within the second: its epoch stands in the history, not in a checkpoint
     19: (2, 2, 2),  # all but the summary
 }
+# TensorFlow is imported once and started in each child: it has no threads before.
 DRIVER = """
-import os, signal, sys
+import json, os, signal, sys
+import numpy as np
+from rethink_tf.training.devices import setup as devices
+with devices._native_stderr_held_back():
+    import tensorflow
+from rethink_tf import main
+from rethink_tf.cli import app
+from rethink_tf.training import trainer
+from rethink_tf.training.recording import samples
+samples.run_samples = lambda *_: np.zeros([8, 8, 3], np.uint8)
+trainer.compile_with_xla = lambda *_: False
 calls = 0
-def killing(real):
+def killing(real, last):
     def call(*args, **kinds):
         global calls
         calls += 1
-        if calls == int(sys.argv[1]):
+        if calls == last:
             os.kill(os.getpid(), signal.SIGKILL)
         return real(*args, **kinds)
     return call
-os.fsync, os.replace = killing(os.fsync), killing(os.replace)
-from rethink_tf import main
-sys.exit(main.guarded(main.main, sys.argv[2:]))
+ended = {}
+for last, folder in json.loads(sys.argv[1]).items():
+    child = os.fork()
+    if not child:
+        os.fsync, os.replace = killing(os.fsync, int(last)), killing(os.replace, int(last))
+        os._exit(app.guarded(main.main, [*sys.argv[2:], f"--runs_dir={folder}"]))
+    ended[last] = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+print(json.dumps(ended))
 """
 
 
@@ -84,21 +102,19 @@ def uninterrupted(tensorflow, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory):
-    """One folder of runs for each kill, all at once: most of their time is TensorFlow's start."""
+    """One folder of runs for each kill, by a process that forks a child for each."""
     folders = {n: tmp_path_factory.mktemp(f"killed{n}") for n in KILLS}
-    environment = os.environ | {"PYTHONPATH": str(Path(rethink_tf.__file__).parent.parent)}
-    processes = {
-        n: subprocess.Popen(
-            [sys.executable, "-c", DRIVER, str(n), *ARGV, f"--runs_dir={folder}"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env=environment,
-        )
-        for n, folder in folders.items()
-    }
-    said = {n: process.communicate(timeout=300)[1] for n, process in processes.items()}
-    assert {n: p.returncode for n, p in processes.items()} == dict.fromkeys(KILLS, -signal.SIGKILL)
-    assert set(said.values()) == {b""}
+    where = json.dumps({n: str(folder) for n, folder in folders.items()})
+    done = subprocess.run(
+        [sys.executable, "-c", DRIVER, where, *ARGV],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(rethink_tf.__file__).parent.parent)},
+        timeout=600,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    ended = json.loads(done.stdout.splitlines()[-1])
+    assert ended == dict.fromkeys(map(str, KILLS), -signal.SIGKILL)
     return folders
 
 
@@ -106,6 +122,7 @@ def test_the_calls_of_a_run_are_as_the_kills_assume(uninterrupted):
     assert uninterrupted[1] == CALLS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", KILLS)
 def test_a_killed_run_goes_on_to_the_same_end(n, uninterrupted, killed, capsys, own_signals):
     epochs, checkpoints, after = KILLS[n]
