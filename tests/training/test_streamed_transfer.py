@@ -14,6 +14,7 @@ from rethink_tf.runs import pretrained, results
 from rethink_tf.training import input_pipeline
 from rethink_tf.training import run as train
 
+pytestmark = pytest.mark.usefixtures("light_runs")
 SIZE = 8
 SMALL = {"model": "mlp_1x512", "epochs": 1, "batch_size": 10, "learning_rate": 0.05}
 
