@@ -101,7 +101,7 @@ def test_damaged_labels(name, place):
     before = contents(place.folder)
     split = Split("train", INDEX, np.zeros([40, 2, 2, 1], np.uint8), TRUE.astype(np.int32), 10)
 
-    @fuzz(150)
+    @fuzz(50)
     @given(LABELS[name], st.sampled_from(["", "--p=0.5", "--true=", "--again="]))
     def read(changed, how):
         Path(name).write_bytes(changed)
@@ -122,7 +122,7 @@ def test_damaged_labels(name, place):
 def test_damaged_arrays_of_a_run(name, place):
     path = place.finished / name
 
-    @fuzz(100)
+    @fuzz(40)
     @given(changed_bytes(path.read_bytes(), [npz(**COLUMNS)]))
     def read(changed):
         before = restore()
@@ -149,7 +149,7 @@ def test_damaged_flagfiles(place):
     ]
     before = contents(place.folder)
 
-    @fuzz(200)
+    @fuzz(70)
     @given(changed_bytes(whole, odd))
     def read(changed):
         Path("row.flags").write_bytes(changed)
@@ -187,7 +187,7 @@ def test_a_damaged_cache_is_made_again(cached):
     damages = [st.tuples(st.just(p), changed_bytes(p.read_bytes(), [npy(TRUE)])) for p in files]
     damages += [st.tuples(st.just(facts), damaged(facts.read_bytes()))] * 4
 
-    @fuzz(100)
+    @fuzz(40)
     @given(st.one_of(damages))
     def load(damage):
         path, changed = damage

@@ -43,7 +43,7 @@ def test_a_damaged_summary_is_refused_and_nothing_is_trained(place):
     path = place.finished / results.SUMMARY
     other = json.dumps(SUMMARY | {"run_id": OTHER_ID}).encode()
 
-    @fuzz(200)
+    @fuzz(70)
     @given(damaged(path.read_bytes(), [other, json.dumps(RECORD).encode()]))
     def answer(changed):
         before = restore()
@@ -61,7 +61,7 @@ def test_a_damaged_summary_is_refused_and_nothing_is_trained(place):
 def test_a_run_goes_on_whatever_became_of_its(name, place):
     path = place.unfinished / name
 
-    @fuzz(150)
+    @fuzz(50)
     @given(damaged(path.read_bytes(), [json.dumps(LINES[1]).encode() + b"\n"]))
     def go_on(changed):
         restore()
@@ -83,7 +83,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_older_one(place):
     older, newer = checkpoint.stored(place.unfinished / results.CHECKPOINTS)
     other = sealed(checkpoint.pack(header(3, run_id=OTHER_ID), ARRAYS))
 
-    @fuzz(250)
+    @fuzz(90)
     @given(changed_bytes(newer.read_bytes(), [other, newer.read_bytes()[:40]]), st.integers(0, 5))
     def go_on(changed, both):
         sound = changed == restore()[str(newer)]
@@ -103,7 +103,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_older_one(place):
 def test_a_checkpoint_of_other_content_with_the_right_checksum(place):
     newer = checkpoint.stored(place.unfinished / results.CHECKPOINTS)[-1]
 
-    @fuzz(200)
+    @fuzz(70)
     @given(changed_json(header(3)) | changed_bytes(checkpoint.pack(header(3), ARRAYS)))
     def go_on(changed):
         restore()
@@ -121,7 +121,7 @@ def test_curves_of_damaged_runs(place):
     files = [place.finished / name for name in names]
     damages = [st.tuples(st.just(path), damaged(path.read_bytes())) for path in files]
 
-    @fuzz(60)
+    @fuzz(25)
     @given(st.one_of(damages), st.booleans())
     def draw(damage, loss):
         path, changed = damage
