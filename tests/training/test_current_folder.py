@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from rethink_tf import main
-from rethink_tf.cli import app, measures, noise, rademacher, randomisation_test
+from rethink_tf.cli import app, noise, randomisation_test
+from rethink_tf.cli.studies import measures, rademacher
 from rethink_tf.runs import agreement, results
 from rethink_tf.storage import paths as places
 
-pytestmark = pytest.mark.usefixtures("offline")
+pytestmark = pytest.mark.usefixtures("light_runs", "offline")
 PACKAGE = "import os\nos.chdir('elsewhere/imported')\n"
 MODULE = """
 import os
