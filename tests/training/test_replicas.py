@@ -16,7 +16,9 @@ from replica_runs import RUNS, STOPPED, TRAINED, WRONG
 from rethink_tf.runs import results
 from rethink_tf.training import trainer
 from rethink_tf.training.devices import setup as devices
+from rethink_tf.training.recording import samples
 
+pytestmark = pytest.mark.slow
 SUPPORT = Path(__file__).resolve().parents[1] / "support"
 # A gradient is a sum of float32, in another order on other replicas: 6e-8 a step, relative.
 ROUNDING = 1e-6
@@ -61,6 +63,7 @@ def trained(tensorflow, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:  # puts back what `train_all` replaces
         patch.setattr(trainer, "Steps", trainer.Steps)
         patch.setattr(devices, "strategy", devices.strategy)
+        patch.setattr(samples, "run_samples", samples.run_samples)
         replica_runs.train_all(folders[1], 1)
     signal.signal(signal.SIGTERM, before)
     for process in processes:
@@ -133,10 +136,9 @@ def test_crops_and_flips_are_the_same_bits(trained, augment, replicas):
     assert (first[again[0]] != second[again[1]]).any(axis=(1, 2, 3)).mean() > 0.5
 
 
-@pytest.mark.parametrize("replicas", [2, 4])
 @pytest.mark.parametrize("split", WRONG)
-def test_a_wrong_split_is_found(trained, split, replicas):
-    one, many = trained[1, "crop"].arrays, trained[replicas, "crop"].arrays
+def test_a_wrong_split_is_found(trained, split):
+    one, many = trained[1, "crop"].arrays, trained[4, "crop"].arrays
     for column, differs in (("images", True), ("index", split != "redrawn")):
         right, wrong = one[f"crop/right/{column}"], many[f"crop/{split}/{column}"]
         assert (right.tobytes() != wrong.tobytes()) == differs
@@ -188,7 +190,7 @@ def statistics(run):
 @pytest.mark.parametrize("replicas", [2, 4])
 def test_synchronised_batch_statistics_are_those_of_the_whole_batch(trained, replicas):
     one, many = (statistics(trained[n, "synchronised"]) for n in (1, replicas))
-    assert len(one) == len(many) == 38  # mean and variance of 19 layers
+    assert len(one) == len(many) == 14  # mean and variance of 7 layers
     for whole, rows in zip(one, many, strict=True):
         assert len(rows) == replicas
         np.testing.assert_array_equal(rows, np.repeat(rows[:1], replicas, axis=0))
