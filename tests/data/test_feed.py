@@ -144,6 +144,7 @@ def compare_replicas(data_dir):
     print(json.dumps(found))
 
 
+@pytest.mark.slow
 def test_two_replicas_get_the_rows_of_resident_images(data_dir):
     here = Path(__file__)
     places = [str(folder) for folder in (here.parent, here.parents[1] / "support", here.parents[2])]
@@ -168,6 +169,7 @@ def run(data_dir, run_dir, said, **changes):
     return train.run(resolve(RunConfig(**kinds)), run_dir, options=options, say=said.append)
 
 
+@pytest.mark.slow
 def test_a_run_stopped_within_an_epoch_goes_on_bit_for_bit(data_dir, tmp_path, monkeypatch):
     kinds = {"pixels": "random", "examples": 20}
     whole = run(data_dir, tmp_path / "whole", [], **kinds)

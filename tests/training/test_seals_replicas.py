@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from own_process import found_by
 
+pytestmark = pytest.mark.slow
 # Batches of 15 are split 7 and 8, the rest of 10 evenly.
 SMALL = {"model": "alexnet", "dataset": "digits", "examples": 100, "batch_size": 15, "epochs": 1}
 SMALL |= {"corrupt": 0.5, "input_size": 12, "augment": "crop"}
