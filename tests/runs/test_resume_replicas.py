@@ -20,8 +20,10 @@ def across_replicas(folder):
     from rethink_tf.training import run as train
     from rethink_tf.training.devices import setup as devices
     from rethink_tf.training.preemption import StoppedError
+    from rethink_tf.training.recording import samples
 
     devices.start(1, devices=2)
+    samples.record_samples = lambda *_: None
     wanted = run_config.resolve(
         run_config.RunConfig(model="mlp_1x512", dataset="digits", corrupt=0.5, **LENGTH)
     )
@@ -57,6 +59,7 @@ def found(tmp_path_factory):
     return found_by("across_replicas", __file__, tmp_path_factory.mktemp("replicas"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first, then", [("mirrored", (2, 1)), ("one_device", (1, 2))])
 def test_it_ends_as_the_uninterrupted_run_but_for_rounding(found, first, then):
     run, whole = found[first], found["whole"]

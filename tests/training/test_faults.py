@@ -22,8 +22,8 @@ from rethink_tf.runs import checkpoint, results
 from rethink_tf.storage import files
 from rethink_tf.storage import lock as run_lock
 from rethink_tf.training import run as train
-from rethink_tf.training.recording import samples
 
+pytestmark = pytest.mark.usefixtures("light_runs")
 ARGV = ["--model=mlp_1x512", "--dataset=digits", "--examples=200", "--epochs=2", "--corrupt=0.5"]
 ARGV += ["--checkpoint_every=1", "--threads=2", "--keep_epochs=1"]
 
@@ -32,15 +32,6 @@ def findings(run_dir):
     """All that a run found: history, summary and record of the examples, but no wall clock."""
     with np.load(run_dir / results.EXAMPLES) as file:
         return timeless(run_dir), {name: file[name].tolist() for name in file.files}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick(tensorflow):
-    """Runs of a second: no XLA to compile, a small picture."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(samples, "run_samples", lambda *_: np.zeros([8, 8, 3], np.uint8))
-        patch.setattr("rethink_tf.training.trainer.compile_with_xla", lambda *_: False)
-        yield
 
 
 @pytest.fixture
@@ -56,7 +47,7 @@ def command(capfd, own_signals):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tensorflow, quick, tmp_path_factory):
+def undisturbed(tensorflow, tmp_path_factory):
     """The findings of a run that nothing disturbed, and its id."""
     wanted, options = flags.parse(ARGV)
     resolved = run_config.resolve(wanted)
