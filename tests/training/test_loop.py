@@ -14,6 +14,7 @@ from rethink_tf.training import metrics
 from rethink_tf.training import run as train
 from rethink_tf.training.devices import setup as devices
 
+pytestmark = pytest.mark.usefixtures("small_pictures")
 EPOCHS = 4
 
 
