@@ -186,7 +186,7 @@ DIVERGING = ["--model=mlp_3x512", "--dataset=digits", "--examples=300", "--learn
         (["--epochs=2", "--batch_size=300"], 1),  # no number after the very last update
     ],
 )
-def test_a_diverging_run(argv, at_least, tensorflow, tmp_path, refused):
+def test_a_diverging_run(argv, at_least, light_runs, tmp_path, refused):
     code, err = refused(*DIVERGING, *argv, f"--runs_dir={tmp_path}")
     assert code == ExitCode.DIVERGED == 4
     assert err.startswith("rethink_tf: DIVERGED: ") and "became NaN or infinite" in err
