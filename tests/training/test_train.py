@@ -1,6 +1,5 @@
 """A run on disk: what it writes, how it ends, and how a finished one answers."""
 
-import re
 import shutil
 import subprocess
 import sys
@@ -103,13 +102,6 @@ def test_the_history_of_a_run(tiny):
     tests = [line["test_accuracy"] for line in history]
     assert summary["best_test_accuracy"] == max(tests)
     assert summary["best_test_epoch"] == tests.index(max(tests)) + 1
-
-
-def test_every_key_is_documented_in_one_place(tiny):
-    keys = {*results.read_config(tiny.run_dir), *results.read_summary(tiny.run_dir)}
-    keys |= set().union(*results.read_history(tiny.run_dir))
-    keys = {key for key in keys if not key.endswith("_median")}  # "and so on"
-    assert keys - set(re.findall(r"\w+", results.__doc__)) == set()
 
 
 def test_a_finished_run_answers_from_its_summary(tiny, call, no_training):
