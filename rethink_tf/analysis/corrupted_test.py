@@ -134,8 +134,8 @@ def measure(
     config: RunConfig = run.config
     if config.labels_from is not None:
         raise RequestError(
-            f"{run_dir}: expected a run with --corrupt, whose labels are drawn; this one took its "
-            "labels from a file, so there is no rule to corrupt test labels by"
+            f"{run_dir}: expected a run with --corrupt; the labels of this run come from a file, "
+            "so there is no rule by which test labels can be corrupted"
         )
     predicted = run.forward(split="test")().argmax(axis=-1)
     table = run.test
@@ -153,7 +153,7 @@ def measure(
     # Other batch sizes round logits otherwise: an example in ten thousand may change sides.
     if abs(error - recorded) > 5e-4:
         raise StorageError(
-            f"{run.run_dir}: expected a test error of {recorded:.4f}, as its summary has it; "
+            f"{run.run_dir}: expected a test error of {recorded:.4f}, the one in its summary; "
             f"its checkpoint gives {error:.4f} on these data"
         )
     return CorruptedTestError(
@@ -189,7 +189,7 @@ def read(run_dir: Path, summary: dict[str, Any]) -> CorruptedTestError | None:
         raise StorageError(f"{path}: damaged: expected {', '.join(sorted(names))}")
     if content["weights_hash"] != summary.get("weights_hash"):
         raise StorageError(
-            f"{path}: is of weights {content['weights_hash']}, the run ended with "
-            f"{summary.get('weights_hash')}; delete it and type rethink-tf corrupted-test again"
+            f"{path}: expected a result for weights {summary.get('weights_hash')}, found one for "
+            f"{content['weights_hash']}; delete the file and type rethink-tf corrupted-test again"
         )
     return CorruptedTestError(**content | {"corrupted_errors": tuple(content["corrupted_errors"])})

@@ -102,15 +102,15 @@ def of_run(run_dir: Path | str) -> ExampleScores:
     grid = results.read_examples_grid(folder)
     if grid is None:
         raise RequestError(
-            f"{run_dir}: expected training dynamics in its {results.EXAMPLES}, found those of a "
-            "version that recorded none; train it again with another --runs_dir"
+            f"{run_dir}: expected training dynamics in its {results.EXAMPLES}; an older version "
+            "wrote this file without them; train the run again with another --runs_dir"
         )
     index, true, given = (columns.pop(name) for name in IDENTITY)
     epochs, complete = grid
     if not len(epochs):
         raise RequestError(
-            f"{run_dir}: no evaluation of this run is recorded: it was resumed after its last one "
-            "from a checkpoint of an older version"
+            f"{run_dir}: expected recorded evaluations, found none: the run was resumed from a "
+            "checkpoint of an older version after its last evaluation"
         )
     name = description.run_name(folder)
     return ExampleScores(name, index, given, true, columns, epochs, complete)
@@ -124,13 +124,13 @@ def refuse_uncomparable(first: ExampleScores, other: ExampleScores) -> None:
     """
     if not np.array_equal(first.index, other.index):
         raise RequestError(
-            f"expected scores of the same examples, received {len(first.index):,} of {first.name} "
-            f"and {len(other.index):,} of {other.name} with other identities"
+            f"expected scores of the same examples; the {len(first.index):,} of {first.name} and "
+            f"the {len(other.index):,} of {other.name} have different indices"
         )
     if differ := int(np.sum(first.given != other.given)):
         raise RequestError(
-            f"expected scores of the same given labels, received {differ:,} other labels in "
-            f"{other.name} than in {first.name}; give both the same seed, or one --labels_from file"
+            f"expected scores of the same given labels; {differ:,} labels differ between "
+            f"{first.name} and {other.name}; train both with the same --seed or --labels_from"
         )
     if not np.array_equal(first.epochs, other.epochs):
         raise RequestError(
@@ -279,8 +279,8 @@ def rankings(scores: ExampleScores, count: int) -> list[Ranking]:
         Ranking("Most typical", "highest confidence", first((-typical,)), "confidence"),
         Ranking(
             "Least typical",
-            "lowest confidence among examples with a positive area under the margin: on average "
-            "the network agreed with their labels",
+            "lowest confidence among examples with a positive area under the margin, whose given "
+            "label had on average the largest logit",
             first((typical,), positive),
             "confidence",
         ),
@@ -289,14 +289,14 @@ def rankings(scores: ExampleScores, count: int) -> list[Ranking]:
         ),
         Ranking(
             "Most suspicious labels",
-            "lowest area under the margin: another class was ahead for longest and by most",
+            "lowest area under the margin: on average another class had a larger logit",
             first((measures["aum"],)),
             "aum",
         ),
         Ranking(
             "Forgotten most",
-            "most often predicted as given and not at the next evaluation; ties by the lowest area "
-            "under the margin",
+            "given label predicted at one evaluation but not at the next, most often first; ties "
+            "by the lowest area under the margin",
             first((measures["aum"], -measures["forgotten"]), forgotten),
             "forgotten",
         ),

@@ -108,17 +108,15 @@ def verdict(true: dict, random: dict, *, num_classes: int, threshold: float) -> 
             f"({true['reached']} of {len(true['seeds'])} runs reached {goal})"
         )
         if _fits(random):
-            return (
-                f"{words}, yet memorises {noise} of random labels, which is odd: look at the data"
-            )
+            return f"{words}, but memorises {noise} of random labels, which is odd: check the data"
         return (
-            f"{words}: it was trained too little, or is too small, for this test to say anything; "
+            f"{words}: training was too short, or the model is too small, for a conclusion; "
             "raise --epochs, or change --learning_rate"
         )
     if not _fits(random):
-        still = "; it was still rising: more --epochs may fit them" if random["rising"] else ""
+        still = "; its accuracy was still rising: try more --epochs" if random["rising"] else ""
         words = (
-            f"random ones within {random['budget']} epochs ({random['reached']} of "
+            f"the random labels within {random['budget']} epochs ({random['reached']} of "
             f"{len(random['seeds'])} runs reached {goal})"
         )
         if random["train"]["mean"] >= NEARLY:
@@ -128,7 +126,7 @@ def verdict(true: dict, random: dict, *, num_classes: int, threshold: float) -> 
             )
         return (
             f"fits the true labels ({end}) but only {noise} of {words}: within this budget it does "
-            f"not memorise the set, so what it can fit may explain its test accuracy of "
+            f"not memorise the set, so its limited capacity may explain its test accuracy of "
             f"{test}{still}"
         )
     longer = ratio(random, true)
@@ -152,7 +150,7 @@ def reasons(cases: list[dict], *, num_classes: int, threshold: float) -> list[st
             words = f"reached {goal} after {number(case['epochs'])} epochs"
             times = ratio(case, true)
             if case is not true and times is not None:
-                words += f", {times:.1f} times as many as the true labels took"
+                words += f", {times:.1f} times as many as for the true labels"
         else:
             words = (
                 f"reached {goal} in {fitted} of {n} runs within {case['budget']} "
@@ -170,30 +168,32 @@ def limits(
 ) -> list[str]:
     """What the test does not show, as far as it applies to these runs."""
     lines = [
-        f"It holds for this training recipe ({recipe}) and this number of examples: with other "
-        "settings or more data a network may fit less or more.",
-        "That a network can memorise does not say that it does so on the true labels; it says that "
-        "its size does not prevent it.",
+        f"The result holds for these training settings ({recipe}) and this number of examples. "
+        "With other settings or more data a network may fit less or more.",
+        "A network that can memorise need not do so on the true labels. The test shows only that "
+        "its capacity does not prevent it.",
     ]
     seeds = len(cases[0]["seeds"])
     if seeds == 1:
-        lines.append("One seed: how much the figures scatter is not known; type --seeds=3.")
+        lines.append("One seed: the spread over seeds is not known; type --seeds=3.")
     if eval_every > 1:
-        lines.append(f"Evaluated every {eval_every} epochs: epochs are known to within that only.")
+        lines.append(
+            f"Evaluated every {eval_every} epochs: numbers of epochs are known only to that step."
+        )
     if num_classes < FEW_CLASSES:
         lines.append(
-            f"With {num_classes} classes the audit cannot tell test accuracy at chance from true "
-            "labels that leaked: its test needs 7."
+            f"With {num_classes} classes the audit cannot test whether a test accuracy is at "
+            "chance or true labels leaked: it needs 7 classes."
         )
     if num_test < FEW_TEST:
         lines.append(
-            f"{num_test} test images: an accuracy of one half is known to "
-            f"{100 / num_test**0.5:.0f} points (two deviations of chance) only."
+            f"{num_test} test images: two standard deviations of an accuracy of 50% are "
+            f"{100 / num_test**0.5:.0f} points."
         )
     if cases[0]["budget"] and any(c["reached"] < len(c["seeds"]) for c in cases):
         lines.append(
-            "Not reached means within the epochs given; the learning rate falls with the epochs, "
-            "so a longer run is another one, with --lr_decay nearer to 1."
+            "Not reached means: not within the given epochs. The learning rate falls with the "
+            "epochs, so a longer run also needs --lr_decay nearer to 1."
         )
     return lines
 

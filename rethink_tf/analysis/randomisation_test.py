@@ -130,7 +130,7 @@ def run(
     figures["notes"] = [*notes, *figures["notes"]]
     result = page.write(out, figures, runs, [run_config.run_id(each) for _, each in planned])
     if result.folder != out:
-        say(f"{out} holds the report of another test; this one is in {result.folder}")
+        say(f"{out} holds the report of another test; this report is in {result.folder}")
     say(f"\n{result['verdict']}\n" + "\n".join(result["files"]))
     return result
 
@@ -139,9 +139,9 @@ def _refuse_request(options: Options, threshold: float, fields: dict[str, Any]) 
     """Refuses what no test can be of, before anything is read."""
     if options.strategy == "multi_worker":
         raise RequestError(
-            "--strategy: expected auto, one_device or mirrored: the test trains several runs in "
-            "one process; with several workers train each run (--dry_run lists them) with "
-            "rethink_tf.main first, the test reads them back"
+            "--strategy: expected auto, one_device or mirrored, since the test trains several runs "
+            "in one process; to use several workers, train each run that --dry_run lists with "
+            "rethink_tf.main first; the test then reads the finished runs"
         )
     if not (isinstance(threshold, float | int) and 0 < threshold <= 1):
         raise RequestError(f"--threshold: expected a number above 0 to 1, received {threshold}")
@@ -173,7 +173,7 @@ def _figures(planned, runs: list[Run], left_out, threshold: float, options) -> d
     by_case = {case: [r for r in runs if r.case == case] for case, _ in planned}
     for case in (TRUE, RANDOM):
         if not by_case[case]:
-            raise RequestError(f"no run on {case} ended well: {'; '.join(left_out)}")
+            raise RequestError(f"no run on {case} is DONE: {'; '.join(left_out)}")
     first = planned[0][1]
     figures = [
         randomisation_figures.case_figures(case, part, threshold)

@@ -63,14 +63,15 @@ def interval(count: int, n: int) -> tuple[float, float]:
 
 def _untouched(case: Labels) -> LabelKind | None:
     if not case.changed.any():
-        return LabelKind("untouched", f"untouched: all {len(case.true):,} equal the true ones", {})
+        message = f"untouched: all {len(case.true):,} given labels equal the true ones"
+        return LabelKind("untouched", message, {})
     return None
 
 
 def _constant(case: Labels) -> LabelKind | None:
     only = int(case.given[0])
     if (case.given == only).all() and (len(case.given) - 1) * math.log(case.num_classes) > SURE:
-        return LabelKind("constant", f"constant: every one is class {only}, {case.count}", {})
+        return LabelKind("constant", f"constant: every label is class {only}, {case.count}", {})
     return None
 
 
@@ -109,22 +110,20 @@ def _fixed_map(case: Labels) -> LabelKind | None:
     all_move = len(touched) == len(settled)
     if full and all_move and len(offset) == 1 and abs(offset[0]) == 1 and ends == {k - 2, k - 1}:
         more = "greater" if offset[0] > 0 else "less"
-        message = f"renamed: every number is {more} by one, as if counted from another start"
+        message = f"renamed: every class number is {more} by one, as if counted from another start"
         return LabelKind("renamed", f"{message}; {case.count}", figures)
     if k > 2 and even and all_move and (to[touched] == (touched + 1) % k).all():
         low, high = interval(moved, len(case.true))
         figures |= {"p_estimate": share, "p_low": low, "p_high": high}
         message = f"pair flips at p about {share:.2f} (95% interval {low:.3f} to {high:.3f})"
         return LabelKind(
-            "pair_flip", f"{message}: changed ones go to the next class; {case.count}", figures
+            "pair_flip", f"{message}: changed labels are the next class; {case.count}", figures
         )
     if one_to_one and even and (full or 2 * len(touched) > len(settled)):
-        message = (
-            f"the true ones with {len(touched)} classes merely renamed, {of} of their examples"
-        )
+        message = f"the true labels with {len(touched)} classes renamed, {of} of their examples"
         return LabelKind("renamed", f"{message}: {_largest_flows(case)}; {case.count}", figures)
     merged = "" if one_to_one or not full else "a fixed map that merges classes, "
-    message = f"asymmetric: {merged}each changed class goes to one other: {_largest_flows(case)}"
+    message = f"asymmetric: {merged}each class changes to one other class: {_largest_flows(case)}"
     return LabelKind("asymmetric", f"{message}; {case.count}", figures)
 
 
@@ -139,7 +138,7 @@ def _at_lag(lag: int, n: int) -> tuple[slice, slice]:
 
 def _shift_kind(case: Labels, lag: int, agree: float, text: str) -> LabelKind:
     side = "before" if lag > 0 else "after"
-    message = f"shifted: {text} the true one {abs(lag)} position{'s'[: abs(lag) > 1]} {side}"
+    message = f"shifted: {text} the true label {abs(lag)} position{'s'[: abs(lag) > 1]} {side}"
     return LabelKind(
         "shifted", f"{message} (misaligned); {case.count}", {"lag": lag, "share": agree}
     )
@@ -157,7 +156,7 @@ def _shifted(case: Labels) -> LabelKind | None:
         if case.num_classes < 3:
             evidence = -len(same[start:]) * math.log(max(case.chance, 0.5)) if moved > 4 else 0
         if same[start:].all() and evidence > SURE + math.log(len(LAGS)):
-            text = "each is" if same.all() else f"from position {first} on each is"
+            text = "each label is" if same.all() else f"from position {first} on, each label is"
             return _shift_kind(case, lag, float(same.mean()), text)
     return None
 
@@ -175,7 +174,9 @@ def _partly_shifted(case: Labels) -> LabelKind | None:
         if excess > 8 * std and share > best[0]:
             best = (share, lag)
     if best[1]:
-        return _shift_kind(case, best[1], best[0], f"a share of about {best[0]:.2f} is")
+        return _shift_kind(
+            case, best[1], best[0], f"a share of about {best[0]:.2f} of the labels is"
+        )
     return None
 
 
@@ -207,14 +208,14 @@ def _permuted(case: Labels) -> LabelKind | None:
     check = not_a_permutation(case)
     if check.passed is not False:
         return None
-    how = "dealt to other examples"
+    how = "assigned to other examples"
     if (np.diff(case.given) >= 0).all():
         how = "in sorted order"
     elif (case.given == case.true[::-1]).all():
         how = "in reverse order"
     share = min(float(case.changed.mean()) / (1 - case.chance), 1.0)
-    message = f"a permutation of the true ones, {how}: every class count is kept exactly"
-    message += f", a share of about {share:.2f} dealt anew; {case.count}"
+    message = f"a permutation of the true labels, {how}: every class count is kept exactly"
+    message += f", a share of about {share:.2f} was permuted; {case.count}"
     return LabelKind("permuted", message, {"share": share})
 
 
@@ -223,7 +224,7 @@ def _drawn(case: Labels) -> LabelKind:
     n, k, moved = len(case.true), case.num_classes, int(case.changed.sum())
     even, rates = evenness(case), class_rates(case)
     if any(check.passed is False for check in even):
-        message = f"asymmetric: changed, but not evenly to all classes: {_largest_flows(case)}"
+        message = f"asymmetric: not changed evenly to all classes: {_largest_flows(case)}"
         return LabelKind("asymmetric", f"{message}; {case.count}", {})
     if rates.passed is False:
         size = case.table.sum(axis=1)
@@ -231,7 +232,7 @@ def _drawn(case: Labels) -> LabelKind:
         low, high = share.argmin(), share.argmax()
         message = f"class-dependent: changed at rates from {share[low]:.2f} (class "
         message += f"{np.flatnonzero(size)[low]}) to {share[high]:.2f} (class "
-        message += f"{np.flatnonzero(size)[high]}), evenly to the others; {case.count}"
+        message += f"{np.flatnonzero(size)[high]}), evenly to the other classes; {case.count}"
         return LabelKind(
             "class_dependent", message, {"lowest_rate": share[low], "highest_rate": share[high]}
         )
@@ -245,7 +246,7 @@ def _drawn(case: Labels) -> LabelKind:
     }
     if not tested:
         message = (
-            f"too few to tell by which rule: {case.count}; nothing speaks against uniform at p "
+            f"too few changed labels to tell the rule: {case.count}; consistent with uniform at p "
         )
         message += f"from {figures['p_low']:.2f} to {figures['p_high']:.2f}"
         return LabelKind("unclear", message, figures)
@@ -299,12 +300,14 @@ def _in_order(label_kind: LabelKind, case: Labels) -> LabelKind:
     if label_kind.kind in SINGLE:
         place = changed_by_position(case)
         if place.passed is False:
-            message = f"changed or not by their position: {place.detail}{rest}"
+            message = f"changed depending on the position: {place.detail}{rest}"
             return LabelKind("position_dependent", message, label_kind.figures)
         if label_kind.kind in IDENTICAL:
             place = changed_by_position(case, pooled=True)
             if place.passed is False:
-                message = "changed by their position or by their class, too few of each to tell: "
+                message = (
+                    "changed depending on the position or on the class, too few to tell which: "
+                )
                 return LabelKind("unclear", f"{message}{place.detail}{rest}", label_kind.figures)
     arranged = (np.diff(case.given) >= 0).all() or (case.given == case.true[::-1]).all()
     if label_kind.kind in SINGLE or (label_kind.kind == "permuted" and not arranged):

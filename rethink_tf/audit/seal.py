@@ -219,7 +219,7 @@ def _sealed_words(
             worst = max(worst, float(apart.max(initial=0)))
             wrong += int(np.sum(~(apart < TOLERANCE)))
             words.append(image_words(yielded, index[block]))
-    detail = f"{wrong} of {len(index)} images are not those of the reference"
+    detail = f"{wrong} of {len(index)} images differ from the reference"
     if not exact:
-        detail += f", at most {worst:.1e} deviations apart"
+        detail += f", by at most {worst:.1e} standard deviations"
     return np.concatenate(words), Check(f"images_sealed_{name}", wrong == 0, detail)

@@ -188,8 +188,8 @@ def _checked(
     def of_length(name: str, values: Any) -> Any:
         if len(values) != n:
             raise RequestError(
-                f"{name}: expected {n} as in true, received {len(values)}; "
-                "is one of them another split?"
+                f"{name}: expected {n} labels as in true, received {len(values)}; "
+                "are they labels of another split?"
             )
         return values
 
@@ -202,7 +202,7 @@ def _checked(
     if index is not None:
         index = of_length("index", np.asarray(index).ravel())
         if index.dtype.kind not in "iuf" or len(np.unique(index)) != n:
-            raise RequestError("index: expected whole numbers, each once")
+            raise RequestError("index: expected different whole numbers")
         refuse_fractions("index", index)
         order = np.argsort(index, kind="stable")
         ordered = Labels(true[order], given[order], k, index[order].astype(np.int64))
@@ -225,24 +225,24 @@ def _as_asked(named: LabelKind, case: Labels, p: float | None, noise: str) -> La
     message = f"{rule} at p about {share:.2f}: {case.count}"
     if named.kind == "uniform":
         also = named.figures["p_estimate"]
-        message += f"; or equally, being the same distribution: uniform at p about {also:.2f}"
+        message += f"; the same distribution is uniform at p about {also:.2f}"
     return LabelKind(noise, message, named.figures | {"p_estimate": share})
 
 
 def _redrawn(named: LabelKind, case: Labels, second: np.ndarray) -> LabelKind:
     differ, n = int(np.sum(second != case.given)), len(second)
-    message = f"redrawn between passes, not fixed: {differ:,} of {n:,} differ ({differ / n:.4f}); "
+    message = f"redrawn in each pass, not fixed: {differ:,} of {n:,} differ ({differ / n:.4f}); "
     counts, first = (np.bincount(x, minlength=2 * 2048) for x in (second, case.given))
     if np.array_equal(counts, first):
         message += "both passes have the same class counts, so perhaps only their order differs; "
     figures = named.figures | {"differ": differ, "differ_fraction": differ / n}
-    return LabelKind("redrawn", message + f"the first pass alone is {named.message}", figures)
+    return LabelKind("redrawn", message + f"the first pass on its own is {named.message}", figures)
 
 
 def _hint(named: LabelKind, case: Labels, p: float, noise: str) -> str:
     """The known mistake that explains a changed fraction that was not asked for."""
     if named.kind == "untouched":
-        return ": the corruption never reached them"
+        return ": the corruption never reached the labels"
     if named.kind not in ("uniform", "exclude_true"):
         return ""
     if p < 0.9 and case.num_classes > 2 and independence(case).passed:

@@ -43,34 +43,34 @@ _CLI = "rethink_tf.cli"
 GROUPS: dict[str, dict[str, Command]] = {
     "Train": {
         "train": Command("trains one run, by its flags or by --flagfile=FILE", "rethink_tf.main"),
-        "sweep": Command("trains what is missing of tables and figures", f"{_CLI}.sweep"),
+        "sweep": Command("trains the missing runs of tables and figures", f"{_CLI}.sweep"),
         "randomisation-test": Command(
-            "trains a model of yours on true and on random labels", f"{_CLI}.randomisation_test"
+            "tests your own model on true and on random labels", f"{_CLI}.randomisation_test"
         ),
     },
     "Look at runs": {
-        "report": Command("tables and figures, the paper's numbers beside ours", f"{_CLI}.report"),
-        "show": Command("pictures of a data set, or curves of runs", f"{_CLI}.show"),
-        "tensorboard": Command("what TensorBoard shows of many runs", f"{_CLI}.tensorboard"),
+        "report": Command("writes tables and figures, the paper's and ours", f"{_CLI}.report"),
+        "show": Command("draws examples of a data set, or curves of runs", f"{_CLI}.show"),
+        "tensorboard": Command("writes TensorBoard views of many runs", f"{_CLI}.tensorboard"),
         "measures": Command(
-            "norms, margins and sharpness of finished runs",
+            "measures norms, margins and sharpness of finished runs",
             f"{_CLI}.studies.measures",
             NOTHING_KEPT,
         ),
         "corrupted-test": Command(
-            "error of finished runs on corrupted test labels", f"{_CLI}.corrupted_test"
+            "measures the error of runs on corrupted test labels", f"{_CLI}.corrupted_test"
         ),
         "examples": Command(
-            "which training examples a run memorised", f"{_CLI}.examples", NOTHING_KEPT
+            "ranks the training examples of a run", f"{_CLI}.examples", NOTHING_KEPT
         ),
     },
     "Memorisation": {
         "memorisation": Command(
-            "scores which examples many networks memorise", f"{_CLI}.studies.memorisation"
+            "scores how far many networks memorise each example", f"{_CLI}.studies.memorisation"
         ),
     },
     "Labels": {
-        "audit": Command("says what the labels of a file are", f"{_CLI}.audit"),
+        "audit": Command("names the label noise in a file", f"{_CLI}.audit"),
         "noise": Command(
             "writes corrupted labels to a file, for other frameworks", f"{_CLI}.noise"
         ),
@@ -81,7 +81,7 @@ GROUPS: dict[str, dict[str, Command]] = {
             "chooses the width of a Gaussian kernel", f"{_CLI}.studies.bandwidth", NOTHING_KEPT
         ),
         "leave-one-out": Command(
-            "what the kernel interpolant says of each example without it",
+            "predicts each example with a kernel fitted without it",
             f"{_CLI}.studies.leave_one_out",
         ),
         "expressivity": Command(
@@ -99,9 +99,9 @@ GROUPS: dict[str, dict[str, Command]] = {
         ),
     },
     "Maintain this project": {
-        "ship": Command("adds finished runs to the results that are shipped", f"{_CLI}.ship"),
+        "ship": Command("adds finished runs to the shipped results", f"{_CLI}.ship"),
         "readme-tables": Command(
-            "writes the README's tables of shipped runs", f"{_CLI}.readme_tables"
+            "writes the README's tables from shipped runs", f"{_CLI}.readme_tables"
         ),
     },
 }
@@ -144,7 +144,7 @@ def guarded(
     except BaseException as error:  # of code that is not this package's
         from rethink_tf.models.custom import user_code  # brings NumPy, which --help needs not
 
-        console.warn(f"ended by {user_code.described(error)}, which is no Exception")
+        console.warn(f"ended by {user_code.described(error)}, which is not an Exception")
         return int(ExitCode.BUG)
     finally:
         if main_thread:  # None: it was not installed from Python, and cannot be put back
@@ -154,7 +154,7 @@ def guarded(
 def listing() -> str:
     """All commands by group, a line each."""
     width = max(map(len, COMMANDS))
-    lines = [f"{PROGRAM} COMMAND [--name=value ...]   {PROGRAM} COMMAND --help says more of each"]
+    lines = [f"{PROGRAM} COMMAND [--name=value ...]   {PROGRAM} COMMAND --help explains one"]
     for group, commands in GROUPS.items():
         lines += ["", f"{group}:"]
         lines += [f"  {name:<{width}}  {one.summary}" for name, one in commands.items()]

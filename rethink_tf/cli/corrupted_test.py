@@ -22,7 +22,7 @@ class Flags:
     draws: int = fields.field(
         _DRAWS,
         int,
-        "how often the test labels are corrupted anew",
+        "number of independent draws of corrupted test labels",
         group="This command",
         low=2,
         high=1000,
@@ -32,9 +32,9 @@ class Flags:
 LINE = CommandLine(
     "rethink-tf corrupted-test",
     """
-    The error of finished runs on their test sets: on the true labels, and on labels that are
-    corrupted with the run's own probability. Answers what Figure 1c of the paper may show. The
-    corrupted test labels are computed here and enter no training and no summary.
+    Measures the error of finished runs on their test sets: on the true labels, and on labels that
+    are corrupted with the run's own probability. Figure 1c of the paper may show either error. The
+    corrupted test labels are drawn by this command; no training and no summary uses them.
 
     Each result is also written to RUN/corrupted_test.json.
     """,
@@ -69,7 +69,7 @@ def _measure(parsed: Parsed) -> int:
         console.say(
             f"{result.run_id}: p = {result.corrupt:g}, {result.test_examples:,} test examples: "
             f"error {result.error:.4f} on true test labels, {result.mean:.4f} +- {result.std:.4f} "
-            f"on corrupted ones ({len(result.corrupted_errors)} draws), "
-            f"{result.expected_error:.4f} expected of these"
+            f"on corrupted ones ({len(result.corrupted_errors)} draws; expected "
+            f"{result.expected_error:.4f})"
         )
     return ExitCode.DONE

@@ -27,7 +27,7 @@ _GROUP = "This command"
 
 @dataclasses.dataclass(frozen=True)
 class Flags:
-    """What is shown, and where to."""
+    """What the page shows, and where it is written."""
 
     out: str = fields.field("examples", str, "folder of the page, CSV and figures", group=_GROUP)
     count: int = fields.field(
@@ -41,8 +41,7 @@ class Flags:
     pictures: bool = fields.field(
         True,
         bool,
-        "whether images are shown, for which the data set must be on disk; --nopictures lists "
-        "identities and labels",
+        "show images (the data set must be on disk); --nopictures lists indices and labels",
         group=_GROUP,
     )
 
@@ -50,12 +49,13 @@ class Flags:
 LINE = CommandLine(
     "rethink-tf examples",
     """
-    Writes a page of the training examples of a finished run: most and least typical, ambiguous,
-    with the most suspicious labels, and forgotten most; a scatter of confidence and variability; a
-    CSV of all measures, keyed by identity. With known noise: how well each measure finds it.
+    Writes a page about the training examples of a finished run. It ranks the most and least
+    typical, the ambiguous, the most suspicious and the most often forgotten examples, and plots
+    confidence against variability. A CSV has all measures of each example, by index. If the true
+    labels are known, the page shows how well each measure finds noisy labels.
 
-    The page is of the first run. Further runs on the same examples, labels and evaluated epochs,
-    such as those of another model, are compared by rank.
+    The page describes the first run. Further runs, for example of another model, are compared with
+    it by rank. They must have the same examples, labels and evaluated epochs.
     """,
     (Flags, FlagSet(Options, only=("runs_dir", "data_dir", "cache_dir", "threads"))),
     positionals="RUN [RUN ...]",
@@ -153,8 +153,8 @@ def _images(config: RunConfig, scores: ExampleScores, options: Options) -> examp
     same = (train.index[place] == scores.index) & (train.labels[place] == scores.true)
     if not same.all():
         raise RequestError(
-            f"expected the data of the run, found {int((~same).sum()):,} of "
-            f"{len(same):,} examples with another identity or true label in {config.dataset}; "
+            f"expected the data of the run; in {config.dataset}, {int((~same).sum()):,} of "
+            f"{len(same):,} examples have another index or true label; "
             "type --data_dir, or --nopictures"
         )
     return lambda positions: list(train.images[place[positions]])

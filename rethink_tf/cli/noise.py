@@ -25,15 +25,15 @@ class Flags:
     export: str | None = fields.field(
         None,
         str,
-        "the file to write, .csv or .npz by its ending (required)",
+        "the file to write; its name ends in .csv or .npz (required)",
         group="This command",
     )
 
 
 LINE = CommandLine(
     "rethink-tf noise",
-    "Corrupts the training labels of a data set as a run would, and writes index, true and given "
-    "label of every example.",
+    "Corrupts the training labels of a data set as a run with the same flags would. Writes index, "
+    "true label and given label of every example.",
     (Flags, RUN, Options),
 )
 

@@ -22,7 +22,7 @@ class Flags:
     seeds: int = fields.field(
         1,
         int,
-        "how many seeds, from --seed on",
+        "number of seeds, from --seed on",
         group=_GROUP,
         low=1,
         high=100,
@@ -41,9 +41,10 @@ class Flags:
 
 LINE = CommandLine(
     "rethink-tf randomisation-test",
-    "The test of the paper on a model and data of your own: trains on true labels, on random "
-    "labels, and with --pixels=shuffled,random,gaussian on corrupted pixels; writes report.html "
-    "and a verdict. Finished runs are read back. Takes the flags of a run.",
+    "Runs the paper's randomisation test on your own model and data. It trains the model on true "
+    "labels and on random labels, and with --pixels=shuffled,random,gaussian also on corrupted "
+    "pixels. Writes report.html with a verdict. Finished runs are reused. Takes the flags of a "
+    "run.",
     (Flags, FlagSet(RunConfig, defaults={"model": "required"}, checked=False), Options),
 )
 

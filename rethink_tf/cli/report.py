@@ -37,23 +37,23 @@ class Flags:
     seeds: int | None = fields.field(
         None,
         int,
-        "seeds 0 to N - 1, each expected",
+        "use seeds 0 to N - 1; a missing seed counts as a missing run",
         group=_GROUP,
         low=1,
         high=1000,
-        by="those that are there",
+        by="all seeds that were run",
     )
     rows: str = fields.field(
         "*",
         str,
-        "pattern of flagfiles, such as mlp_*: only these",
+        "use only the flagfiles that match this pattern, such as mlp_*",
         group=_GROUP,
         by="all",
     )
     threshold: float = fields.field(
         derived.LOSSES[0],
         float,
-        "running loss that counts as reached",
+        "running loss at which a run counts as converged (Figures 1a and 1b)",
         group=_GROUP,
         low=0.0,
         high=1e9,
@@ -62,22 +62,22 @@ class Flags:
     measured: str | None = fields.field(
         None,
         str,
-        "folder of other runs than the shipped ones; none: without any",
+        "folder of measured runs to use in place of the shipped ones; none: use no such runs",
         group=_GROUP,
         by="the shipped ones",
     )
     strict: bool = fields.field(
         False,
         bool,
-        "exit code 2 where a run is missing, INVALID, damaged, or its files do not agree",
+        "exit code 2 if a run is missing, INVALID, damaged, or has files that do not agree",
         group=_GROUP,
     )
 
 
 LINE = CommandLine(
     "rethink-tf report",
-    "Tables and figures, the paper's beside ours: Markdown, CSV, PNG, PDF, and report.html, one "
-    "page that needs nothing else.",
+    "Writes tables and figures with the paper's numbers beside ours: Markdown, CSV, PNG, PDF, and "
+    "report.html, a page that needs no other file.",
     (Flags,),
     positionals="[EXPERIMENT ...]",
     positionals_help=f"EXPERIMENT: {', '.join(plan.EXPERIMENTS)}",
@@ -154,7 +154,7 @@ def heading(runs: Collection, asked: Flags, folder: str) -> str:
     whole = [run for run in runs.runs if run.run_id not in runs.broken]
     own = sum(run.source != MEASURED for run in whole)
     shipped = len(whole) - own
-    there = "" if Path(asked.runs_dir).exists() else " (which is not there)"
+    there = "" if Path(asked.runs_dir).exists() else " (which does not exist)"
     words = [f"Scale {asked.scale}. Finished runs in {folder}{there}: {own}"]
     words += [f"unfinished: {len(runs.unfinished)}"] if runs.unfinished else []
     words += [f"cannot be read: {len(runs.broken)}"] if runs.broken else []
@@ -163,7 +163,7 @@ def heading(runs: Collection, asked: Flags, folder: str) -> str:
     if old := sum(run.before_seals for run in whole):
         words.append(f"{counted(old, 'record')} {BEFORE_SEALS}, and could be checked less")
     if asked.seeds is None and (beyond := runs.beyond()):
-        words.append(f"of seeds from {MOST_SEEDS} on, in tables with --seeds alone: {beyond}")
+        words.append(f"seeds of {MOST_SEEDS} or more, in tables only with --seeds: {beyond}")
     return f"{'; '.join(words)}."
 
 

@@ -21,16 +21,16 @@ class Flags:
     machine: str | None = fields.field(
         None,
         str,
-        "what they were trained on, in words",
+        "description of the machine on which the runs were trained",
         group=_GROUP,
-        by="as the run recorded it",
+        by="recorded in the run",
     )
     out: str = fields.field(
         str(measured.FOLDER),
         str,
         "folder of the shipped results",
         group=_GROUP,
-        by="that of this package",
+        by="the one in this package",
     )
 
 
@@ -40,7 +40,7 @@ LINE = CommandLine(
     (Flags,),
     positionals="RUN [RUN ...]",
     least=1,
-    positionals_help="RUN: the folder of a finished run, or of runs",
+    positionals_help="RUN: the folder of a finished run, or a folder of runs",
 )
 
 
@@ -52,7 +52,7 @@ def _runs_of(folder: Path) -> list[Run]:
         finished = [run for run in there.runs if run.status == results.DONE]
         if not finished:
             raise RequestError(
-                f"{folder}: expected a finished run or a folder of some; found neither"
+                f"{folder}: expected a finished run or a folder of finished runs; found neither"
             )
         left = [run.run_id for run in there.runs if run.status != results.DONE]
         for name in [*left, *there.unfinished, *there.broken]:

@@ -46,7 +46,7 @@ def _curves(folders: list[Path], loss: bool = False):
             )
         lines = results.read_history(folder)
         if not loss and all(line.get("test_accuracy") is None for line in lines):
-            raise RequestError(f"{folder}: no epoch of this run has been evaluated yet")
+            raise RequestError(f"{folder}: expected an evaluated epoch; this run has none yet")
         runs.append((run_name(folder), lines))
         config = stored_config(folder)
         ours = DATASETS.get(config.dataset) if config else None
@@ -100,14 +100,14 @@ class Flags:
     out: str | None = fields.field(
         None,
         str,
-        "the picture to write, .png",
+        "the PNG file to write",
         group=_GROUP,
         by=f"{results.SAMPLES}, with RUN folders {CURVES}",
     )
     curve: str = fields.field(
         "accuracy",
         str,
-        "with RUN folders: accuracy, or the running training loss",
+        "with RUN folders: draw the accuracy, or the running training loss",
         group=_GROUP,
         choices=("accuracy", "loss"),
     )
@@ -116,11 +116,11 @@ class Flags:
 LINE = CommandLine(
     "rethink-tf show",
     """
-    Without RUN: a grid of examples as the model sees them, under each corruption; takes the flags
-    of a run.
+    Without RUN: draws a grid of examples under each corruption, as the model sees them. Takes the
+    flags of a run.
 
-    With RUN folders: accuracy on clean and corrupted training examples and on the test set, by
-    epoch.
+    With RUN folders: draws the accuracy by epoch, on clean and noisy training examples and on the
+    test set.
     """,
     (Flags, RUN, Options),
     positionals="[RUN ...]",
@@ -139,7 +139,7 @@ def _draw(parsed: Parsed) -> int:
     if out.suffix != ".png":
         raise RequestError(f"--out: expected a name that ends in .png, received {out}")
     if folders:
-        refuse_fields(parsed, "no flag of a run beside RUN folders")
+        refuse_fields(parsed, "no flags of a run together with RUN folders")
         picture = pictures.pixels_of(_curves(folders, flags.curve == "loss"))
     else:
         options = parsed[Options]

@@ -59,13 +59,13 @@ class Flags:
     dry_run: bool = fields.field(
         False,
         bool,
-        "list the runs, their state, the time left; stop",
+        "list the runs, their state and the time left, then stop",
         group=_GROUP,
     )
     seeds: int = fields.field(
         1,
         int,
-        "runs of each row, of seeds 0 to N - 1",
+        "number of runs of each row, with seeds 0 to N - 1",
         group=_GROUP,
         low=1,
         high=1000,
@@ -80,7 +80,7 @@ class Flags:
     precision: str | None = fields.field(
         None,
         str,
-        "in place of the row's; reports take such runs and mark them",
+        "precision in place of the row's; reports include such runs and mark them",
         group=_GROUP,
         choices=PRECISIONS,
         by="the row's",
@@ -88,7 +88,7 @@ class Flags:
     eval_every: int | None = fields.field(
         None,
         int,
-        "evaluate after every N-th epoch, in place of the row's; marked likewise",
+        "evaluate after every N-th epoch, in place of the row's; reports mark such runs too",
         group=_GROUP,
         low=1,
         high=1_000_000,
@@ -97,54 +97,54 @@ class Flags:
     rows: str = fields.field(
         "*",
         str,
-        "pattern of flagfiles, such as mlp_*: only these",
+        "use only the flagfiles that match this pattern, such as mlp_*",
         group=_GROUP,
         by="all",
     )
     shard: str = fields.field(
         "0/1",
         str,
-        "i/n: the i-th part of n, i from 0",
+        "i/n: do the i-th of n parts; i starts at 0",
         group=_GROUP,
     )
     executor: str = fields.field(
         "local",
         str,
-        "this machine, or Ray: a cluster on loopback, or that of RAY_ADDRESS, whose "
-        "ports a firewall must keep others out of",
+        "local: this machine. ray: the cluster at RAY_ADDRESS, whose ports a firewall must "
+        "protect; without RAY_ADDRESS a new cluster on this machine, on loopback",
         group=_GROUP,
         choices=EXECUTORS,
     )
     slots: int = fields.field(
         0,
         int,
-        "runs side by side, on this machine",
+        "number of runs at the same time on this machine",
         group=_GROUP,
         low=0,
         high=1_000_000,
-        by="one a GPU, or for two cores",
+        by="one per GPU, or one per two cores",
     )
     gpus_per_run: float | None = fields.field(
         None,
         float,
-        "with Ray: a fraction shares a GPU",
+        "with Ray: GPUs for each run; a fraction shares a GPU",
         group=_GROUP,
         low=0.0,
         high=10**6,
-        by="1 if there are any",
+        by="1 if there is a GPU",
     )
     runs_dir: str = fields.field("runs", str, "folder of the runs", group=_RUNS)
     data_dir: str | None = fields.field(
         None,
         str,
-        "folder of TFDS-prepared sets",
+        "folder of data sets prepared by TFDS",
         group=_RUNS,
         by="TFDS_DATA_DIR, else ~/tensorflow_datasets",
     )
     cache_dir: str | None = fields.field(
         None,
         str,
-        "folder of decoded sets",
+        "folder that caches decoded data sets",
         group=_RUNS,
         by="~/.cache/rethink_tf",
     )
@@ -164,21 +164,21 @@ class Flags:
         group=_RUNS,
         low=0,
         high=4096,
-        by="the cores of its slot; Ray: 1",
+        by="the number of cores per slot; Ray: 1",
     )
 
 
 LINE = CommandLine(
     "rethink-tf sweep",
     """
-    Trains what is missing of tables and figures. Each run is a process of its own; a run that
-    fails ends no other, and the same command resumes.
+    Trains the missing runs of tables and figures. Each run is a separate process. A run that fails
+    does not stop the others. The same command resumes.
 
-    The time left comes from runs in RUNS_DIR: their rates, and what each took besides (data,
-    compiling). Where there is no run of the kind, --dry_run shows after ~ what two cores of a
-    server would take, by assumed rates.
+    The time left is estimated from the runs in RUNS_DIR: their training speed, and their time for
+    data and compiling. If there is no run of a type, --dry_run shows after ~ the time on two cores
+    of a server at assumed rates.
 
-    Not counted, since no run records it: the start of Python and TensorFlow, some seconds.
+    The start of Python and TensorFlow, some seconds per run, is not recorded and not counted.
     """,
     (Flags,),
     positionals="[EXPERIMENT ...]",
@@ -269,8 +269,8 @@ def _check_executor(asked) -> None:
     gpus = asked.gpus_per_run
     if asked.executor == "ray" and asked.slots:
         raise RequestError(
-            "--slots: expected none with --executor=ray, which runs what fits; "
-            "--threads and --gpus_per_run say what a run takes"
+            "--slots: expected none with --executor=ray, which starts as many runs as fit; "
+            "--threads and --gpus_per_run set the resources of a run"
         )
     if asked.executor != "ray" and gpus is not None:
         raise RequestError("--gpus_per_run: expected --executor=ray with it; --slots shares GPUs")
@@ -346,9 +346,9 @@ def states(jobs: list[Job], asked) -> str:
         lines.append(f"{job.state():<10} {shown:>7}  {named:<28} {job.name}")
     if assumed:
         lines.append(
-            f"~ is no measurement: {counted(len(assumed), 'run')} would take about "
-            f"{duration(sum(assumed))} one after the other at the speed that two cores of a server "
-            "are assumed to have"
+            f"~ is not measured: {counted(len(assumed), 'run')} would take about "
+            f"{duration(sum(assumed))} one after the other, at the speed assumed for two cores of "
+            "a server"
         )
     parts = [", ".join(f"{number} {state}" for state, number in found.items())] if jobs else []
     place = f"{counted(count, 'slot')}{' of this machine' * (asked.executor == 'ray')}"

@@ -13,8 +13,8 @@ from rethink_tf.runs import agreement, results
 
 LINE = CommandLine(
     "rethink-tf tensorboard",
-    "Writes what TensorBoard shows of all finished runs of a folder together: the HParams table, "
-    "Custom Scalars, curves by corruption. Then type: tensorboard --logdir RUNS_DIR",
+    "Writes TensorBoard views of all finished runs in a folder: the HParams table, Custom Scalars, "
+    "curves by corruption. Then type: tensorboard --logdir RUNS_DIR",
     (FlagSet(Options, only=("runs_dir",)),),
 )
 

@@ -171,7 +171,7 @@ class CommandLine:
             lines += [*([""] if lines[-1] else []), f"{group}:", *entries]
         lines += ["", "For every command:"]
         lines.append(
-            _filled("flagfile", "file of flags, one a line; of two equal flags the later wins")
+            _filled("flagfile", "file of flags, one per line; the later of two equal flags counts")
         )
         lines.append(_filled("help", "print this help"))
         return "\n".join(line for line in lines if line is not None)

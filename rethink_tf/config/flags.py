@@ -12,37 +12,37 @@ from rethink_tf.errors import RequestError
 
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
 RESUME_MODES = ("exact", "anyway", "restart")
-_GROUP = "Where and how (no part of a run's identity, but recorded with it)"
+_GROUP = "Folders and execution (recorded, but not part of the run id)"
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What cannot change a number: where things lie and how the run is carried out."""
+    """Options that cannot change a result: folders, and how the run is executed."""
 
     runs_dir: str = fields.field(
         "runs",
         str,
-        "folder of the runs; each has its own folder RUNS_DIR/<run_id>",
+        "folder of the runs; each run has its own folder RUNS_DIR/<run_id>",
         group=_GROUP,
     )
     data_dir: str | None = fields.field(
         None,
         str,
-        "folder of TFDS-prepared sets",
+        "folder of data sets prepared by TFDS",
         group=_GROUP,
         by="TFDS_DATA_DIR, else ~/tensorflow_datasets",
     )
     cache_dir: str | None = fields.field(
         None,
         str,
-        "folder of decoded sets",
+        "folder that caches decoded data sets",
         group=_GROUP,
         by="~/.cache/rethink_tf",
     )
     dry_run: bool = fields.field(
         False,
         bool,
-        "print the resolved configuration, run id, parameters and memory, and stop",
+        "print the resolved configuration, run id, parameters and memory, then stop",
         group=_GROUP,
     )
     verbose: bool = fields.field(
@@ -54,7 +54,7 @@ class Options:
     threads: int = fields.field(
         0,
         int,
-        "threads for arithmetic; 0: as many as there are cores for this process",
+        "threads for arithmetic; 0: one for each core that this process may use",
         group=_GROUP,
         low=0,
         high=4096,
@@ -62,17 +62,16 @@ class Options:
     strategy: str = fields.field(
         "auto",
         str,
-        "how devices are used: mirrored over all GPUs where there are several, else "
-        "one (auto), or by several processes, as TF_CONFIG or Slurm describe them (multi_worker): "
-        "each then listens on all interfaces without a password, so a firewall must keep others "
-        "out",
+        "how devices are used. auto: mirrored if there are several GPUs, else one_device. "
+        "multi_worker: several processes, described by TF_CONFIG or Slurm; each process listens "
+        "on all interfaces without a password, so protect the ports with a firewall",
         group=_GROUP,
         choices=STRATEGIES,
     )
     devices: int = fields.field(
         0,
         int,
-        "GPUs to use, or parts of the CPU where there is none; 0: all GPUs",
+        "number of GPUs, or without a GPU, parts of the CPU; 0: all GPUs",
         group=_GROUP,
         low=0,
         high=1024,
@@ -80,7 +79,7 @@ class Options:
     deterministic: bool = fields.field(
         False,
         bool,
-        "the same bits on GPUs too, slower (without XLA); CPUs give them anyway",
+        "bit-equal results on GPUs too, slower (without XLA); on CPUs they always are",
         group=_GROUP,
     )
     checkpoint_every: int = fields.field(
@@ -94,7 +93,7 @@ class Options:
     keep_epochs: tuple[int, ...] = fields.field(
         (),
         "epochs",
-        "epochs, such as 1,5,20, after which a snapshot of the weights is kept",
+        "epochs, such as 1,5,20, after which a snapshot of the weights is saved",
         group=_GROUP,
         low=1,
         by="none",
@@ -102,15 +101,15 @@ class Options:
     resume: str = fields.field(
         "exact",
         str,
-        "how an unfinished run is resumed: exactly or not at all (exact), in a "
-        "changed environment too (anyway), or from the start (restart)",
+        "how an unfinished run continues. exact: only if the result stays bit-equal; anyway: also "
+        "in a changed environment; restart: from the start",
         group=_GROUP,
         choices=RESUME_MODES,
     )
     profile: str | None = fields.field(
         None,
         "optional",
-        "folder for a TensorBoard trace of some steps; --profile alone: the run's tb",
+        "folder for a TensorBoard trace of some steps; --profile without a value: the run's tb",
         group=_GROUP,
         by="none",
     )
@@ -119,10 +118,10 @@ class Options:
 PLACES = ("runs_dir", "data_dir", "cache_dir", "threads")  # options that every task has
 COMMAND = "python -m rethink_tf.main"
 _ABOUT = f"""
-Trains a network on data corrupted in a stated way, and measures exactly what it learnt. For
+Trains a network on corrupted labels or pixels, and measures exactly what it fits and predicts. For
 example: {COMMAND} --model=inception --corrupt=1.0
 
-Defaults stand in brackets; --dry_run shows what the open ones become.
+Defaults are in brackets; --dry_run shows the values of the resolved ones.
 """
 RUN = FlagSet(RunConfig, checked=False)
 LINE = CommandLine(COMMAND, _ABOUT, (RUN, Options))

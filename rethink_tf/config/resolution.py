@@ -186,7 +186,7 @@ def check_corruption(values: dict[str, Any], info: DatasetInfo) -> None:
     if round(values["shuffle_fraction"] * positions) < 2:
         raise RequestError(
             f"--shuffle_fraction: expected at least {2 / positions:.2g}, two of the {positions} "
-            f"positions, received {values['shuffle_fraction']}: nothing would move"
+            f"positions, received {values['shuffle_fraction']}: no pixel would move"
         )
     if values["pixels"] != "original" and values["augment"] != "none":
         raise RequestError(
@@ -262,8 +262,8 @@ def _check_random(values: dict[str, Any], frozen: bool) -> None:
         )
     if not frozen:
         raise RequestError(
-            "--init_from=random: expected --freeze=all_but_last with it; where all is trained, "
-            "that is an ordinary run: leave --init_from out"
+            "--init_from=random: expected --freeze=all_but_last with it; to train all layers, "
+            "leave --init_from out, since that is an ordinary run"
         )
     if values["init_epoch"] is not None:
         raise RequestError(
@@ -277,7 +277,7 @@ def _check_frozen(values: dict[str, Any]) -> None:
     values["sync_batch_norm"] = False  # the last layer has none
     reasons = {
         "augment": "the features of each image are computed once, not anew in each epoch",
-        "dropout": "it is off in the frozen part",
+        "dropout": "dropout is off in the frozen layers",
         "precision": "the features are computed once, in float32, as is the last layer",
     }
     for (name, why), plain in zip(reasons.items(), ("none", 0.0, "float32"), strict=True):

@@ -141,7 +141,7 @@ def _ignored(labels: np.ndarray, label) -> str:
     if label not in IGNORED:
         return ""
     count = int((labels == label).sum())
-    return f" ({count:,} of {len(labels):,}): if it marks examples to ignore, leave these out"
+    return f" ({count:,} of {len(labels):,}); if it marks examples to ignore, remove them"
 
 
 def num_classes_of(highest: int, *columns: int | None) -> int:

@@ -125,8 +125,8 @@ def choose_default(data_dir: str | os.PathLike | None = None) -> tuple[str, str]
         require("cifar10", data_dir)
     host = tfds_source.host(present(info.download_host_url, "the address of CIFAR-10"))
     return "digits", (
-        f"no CIFAR-10 here (looked in {folder}; no network to {host}): training on the embedded "
-        "digits instead; for CIFAR-10 add --data_dir=DIR"
+        f"no CIFAR-10 in {folder} and no network to {host}: training on scikit-learn's digits "
+        "instead; for CIFAR-10 add --data_dir=DIR"
     )
 
 

@@ -310,7 +310,7 @@ def load(
     entry = entry.with_name(f"{entry.name}-places")
 
     def build():
-        report(f"decoding every image of {folder} once, to know which cannot be; {entry} keeps it")
+        report(f"decoding every image of {folder} once, to find unreadable ones; kept in {entry}")
         return scan(folder, name, num_classes) | {"entry": np.array(entry.name)}
 
     def check(arrays):

@@ -209,19 +209,19 @@ EXPERIMENTS: dict[str, Experiment] = {
         children="transfer",
     ),
     "levels_constant": Experiment(
-        "The levels at the earlier study's rate and weight decay",
+        "The levels at the learning rate and weight decay of the earlier study",
         ("levels_constant/*.flags",),
         scales=_LEVELS,
         left_out={"cpu": _EVERY_SECOND, "hours": _EVERY_SECOND, "smoke": _BELOW_100},
     ),
     "levels_clean_test": Experiment(
-        "Levels of randomised training pixels, tested on images as they are",
+        "Levels of randomised training pixels, tested on uncorrupted images",
         ("levels_clean_test/*.flags",),
         scales=_LEVELS,
         left_out={"cpu": _EVERY_SECOND, "hours": _EVERY_SECOND, "smoke": _BELOW_100},
     ),
     "transfer": Experiment(
-        "The levels' features on Fashion-MNIST",
+        "Transfer from the levels to Fashion-MNIST",
         ("transfer/*.flags",),
         _RATES,
         _TRANSFER,
@@ -250,7 +250,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         **_study("expressivity"),
     ),
     "implicit": Experiment(
-        "SGD finds the least norm, which does not tell who predicts",
+        "SGD finds the solution of least norm; the norm does not predict the test error",
         ("implicit/*.flags",),
         scales=_DESCENT,
         **_study("implicit"),

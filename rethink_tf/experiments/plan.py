@@ -134,7 +134,7 @@ def planned(
         raise RequestError(f"--seeds: expected a whole number from 1 to 1000, received {seeds}")
     if changes and experiment(name).command != TRAINING:
         raise RequestError(
-            f"--{next(iter(changes))}: expected experiments that train networks; {name} is none"
+            f"--{next(iter(changes))}: expected experiments that train networks; {name} does not"
         )
     paths, axes = rows(name), EXPERIMENTS[name].axes
     points = [

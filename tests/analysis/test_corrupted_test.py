@@ -59,7 +59,7 @@ def test_a_run_measured(tiny, tmp_path):
     corrupted_test.write(result, folder)
     assert corrupted_test.read(folder, summary) == result
     assert (folder / results.SUMMARY).read_bytes() == before
-    with pytest.raises(StorageError, match="is of weights"):
+    with pytest.raises(StorageError, match="expected a result for weights"):
         corrupted_test.read(folder, summary | {"weights_hash": "0" * 16})
     assert corrupted_test.read(tiny.run_dir, summary) is None
 

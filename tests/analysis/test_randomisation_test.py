@@ -84,7 +84,7 @@ def test_a_report_is_not_overwritten_by_that_of_another_test(tested, no_training
     kept = {p.name: p.read_bytes() for p in (tested.folder / "report").iterdir()}
     tested.said.clear()
     assert test_command.main([*tested.argv, "--threshold=0.9"]) == 0
-    assert "report holds the report of another test; this one is in report-2" in tested.said
+    assert "report holds the report of another test; this report is in report-2" in tested.said
     assert {p.name for p in (tested.folder / "report-2").iterdir()} == {
         f"report.{ending}" for ending in ("md", "png", "html", "json")
     }
@@ -219,23 +219,24 @@ def case(train, test, reached, name="true labels"):
             (0.6, 0.5, [None]),
             (0.2, 0.1, [None]),
             "does not fit the true labels: 60% of them after 20 epochs (0 of 1 runs reached 99%): "
-            "it was trained too little, or is too small",
+            "training was too short, or the model is too small",
         ),
         ((1.0, 0.88, [5, None]), (0.2, 0.1, [None] * 2), "(1 of 2 runs reached 99%)"),
-        ((0.6, 0.5, [None]), (1.0, 0.1, [9]), "yet memorises 100% of random labels, which is odd"),
+        ((0.6, 0.5, [None]), (1.0, 0.1, [9]), "but memorises 100% of random labels, which is odd"),
         (
             (1.0, 0.88, [5]),
             (0.4, 0.1, [None]),
-            "fits the true labels (100%) but only 40% of random ones within 20 epochs (0 of 1 runs "
-            "reached 99%): within this budget it does not memorise the set, so what it can fit may",
+            "fits the true labels (100%) but only 40% of the random labels within 20 epochs (0 "
+            "of 1 runs reached 99%): within this budget it does not memorise the set, so its "
+            "limited capacity may",
         ),
         (
             (1.0, 0.88, [5]),
             (0.96, 0.1, [None]),
-            "fits the true labels (100%) and 96% of random ones within 20 epochs (0 of 1 runs "
-            "reached 99%): capacity hardly explains its test accuracy of 88%",
+            "fits the true labels (100%) and 96% of the random labels within 20 epochs (0 "
+            "of 1 runs reached 99%): capacity hardly explains its test accuracy of 88%",
         ),
-        ((1.0, 0.88, [5]), (0.4, 0.1, [None]), "still rising: more --epochs may fit them"),
+        ((1.0, 0.88, [5]), (0.4, 0.1, [None]), "still rising: try more --epochs"),
     ],
 )
 def test_verdicts(true, random, words):
@@ -304,13 +305,13 @@ def test_limits_that_apply():
 
     one, two = case(1.0, 0.8, [4]), case(1.0, 0.8, [4, 5])
     assert "One seed" in said([one, one]) and "One seed" not in said([two, two])
-    assert "With 3 classes the audit cannot tell" in said([one], num_classes=3)
-    assert "25 test images: an accuracy of one half is known to 20 points" in said(
+    assert "With 3 classes the audit cannot test" in said([one], num_classes=3)
+    assert "25 test images: two standard deviations of an accuracy of 50% are 20 points" in said(
         [one], num_test=25
     )
     assert "Evaluated every 4 epochs" in said([two], eval_every=4)
     assert "Evaluated" not in said([two])
-    assert "the learning rate falls" in said([two, case(0.3, 0.1, [None])])
+    assert "The learning rate falls" in said([two, case(0.3, 0.1, [None])])
     assert "classes the audit" not in said([one]) and "test images" not in said([one])
 
 

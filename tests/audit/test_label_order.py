@@ -90,7 +90,7 @@ def test_noise_that_depends_on_the_position_is_refused(where, n, k):
         verdict = audit.labels(true, given, num_classes=k)
         assert verdict.kind == "position_dependent", str(verdict)
         asked = audit.labels(true, given, num_classes=k, p=0.5)
-        assert asked.ok is False and "changed or not by their position" in asked.message
+        assert asked.ok is False and "changed depending on the position" in asked.message
         failed = {check.name for check in asked.checks if check.passed is False}
         assert "changed_by_position" in failed
 

@@ -136,7 +136,7 @@ def test_excluding_the_true_class_is_uniform_noise_by_another_name():
 @pytest.mark.parametrize(
     "given, hint",
     [
-        (lambda t: t, "the corruption never reached them"),
+        (lambda t: t, "the corruption never reached the labels"),
         (lambda t: noisy(t, 0.5, 10, 0, "exclude_true"), "the true class excluded at the same p"),
         (lambda t: noisy(t, 1 - np.exp(-0.5), 10), "drawn with replacement"),
         (lambda t: noisy(noisy(t, 0.5, 10), 0.5, 10, 1), "applied twice"),

@@ -17,7 +17,7 @@ NO_DEFAULT = {
     ("audit", "true"): "file of the true labels, .npy (one-hot too)",
     ("audit", "again"): "file of the given labels in a second pass",
     ("audit", "p"): "probability of replacement that was asked for",
-    ("noise", "export"): "the file to write, .csv or .npz by its ending (required)",
+    ("noise", "export"): "the file to write; its name ends in .csv or .npz (required)",
 }
 
 

@@ -112,8 +112,8 @@ def test_data_are_not_asked_for_where_nothing_is_to_be_trained(call, offline):
 
 
 def test_one_is_told_as_one(tmp_path):
-    assert display.time_left(0, 1) == "time unknown: 1 run of kinds not measured here yet"
-    assert display.time_left(60, 2) == "about 60 s left, and 2 runs of kinds not measured here yet"
+    assert display.time_left(0, 1) == "time unknown: 1 run of types not measured here yet"
+    assert display.time_left(60, 2) == "about 60 s left, and 2 runs of types not measured here yet"
     said = []
     view = display.Plain(tmp_path, said.append)
     jobs = jobs_of([p for p in planned("figure2b", "smoke") if p.row == "inception"], tmp_path)
@@ -121,7 +121,7 @@ def test_one_is_told_as_one(tmp_path):
     view.stopping(1)
     view.said_at = float("-inf")
     view.tick(jobs)
-    unknown = "time unknown: 1 run of kinds not measured here yet"
+    unknown = "time unknown: 1 run of types not measured here yet"
     assert said == [
         f"1 run: 0 ended before, 1 to do; 1 slot of 1 thread; {unknown}",
         "stopping 1 run; the same command resumes",
@@ -132,7 +132,7 @@ def test_one_is_told_as_one(tmp_path):
 def test_help_is_text(call):
     code, out, _ = call("--help")
     assert code == 0
-    assert "Not counted, since no run records it: the start of Python and TensorFlow" in out
+    assert "The start of Python and TensorFlow, some seconds per run, is not recorded" in out
     assert "--shard" in out and "rethink-tf sweep" in out
 
 
@@ -142,7 +142,7 @@ def test_a_dry_run_lists_states_and_time_left(call, tmp_path):
     assert code == 0
     assert out.count("missing ") == 99
     assert out.splitlines()[-1] == (
-        "99 runs at scale paper: 99 missing; time unknown: 99 runs of kinds not measured here yet "
+        "99 runs at scale paper: 99 missing; time unknown: 99 runs of types not measured here yet "
         "on 2 slots"
     )
     plan = next(p for p in planned("figure1b") if p.row == "mlp_1x512")
@@ -287,7 +287,7 @@ def test_the_table_has_a_line_for_each_running_job(tmp_path):
     console = Console(width=120, record=True, file=open(os.devnull, "w"))
     console.print(view.table(jobs))
     text = console.export_text()
-    assert "0 of 3 ended; time unknown: 3 runs of kinds not measured here yet" in text
+    assert "0 of 3 ended; time unknown: 3 runs of types not measured here yet" in text
     rows = [line for line in text.splitlines() if " table1 " in line]
     assert len(rows) == 2
     words = [cell.strip() for cell in rows[0].split("│")[1:-1]]
@@ -316,7 +316,7 @@ def test_a_silent_run_is_named_with_what_can_be_done(tmp_path, monkeypatch):
     view.silent(job, 750.0, 50.0, 4711)
     view.silent(job, 750.0, 50.0, None)
     for line, process in zip(
-        said, ("process 4711; kill 4711 lets it save and ends it; ", ""), strict=True
+        said, ("process 4711; kill 4711 makes it save and stop; ", ""), strict=True
     ):
         assert line == (
             f"[1/1] SILENT   {job.name}  no progress for {display.duration(750.0)}, an epoch of "

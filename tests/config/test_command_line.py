@@ -256,7 +256,7 @@ def test_help_fits_and_is_grouped():
         "Optimisation:",
         "Transfer:",
         "Evaluation and stopping:",
-        "Where and how (no part of a run's identity, but recorded with it):",
+        "Folders and execution (recorded, but not part of the run id):",
         "For every command:",
     ]
 
@@ -268,10 +268,10 @@ def test_help_states_defaults_and_choices():
         "[cifar10 if it is on disk or can be downloaded, else digits]",
         "--momentum momentum of SGD [0.9]",
         "--seed seed of everything that is drawn [0]",
-        "folder of the runs; each has its own folder RUNS_DIR/<run_id> [runs]",
+        "folder of the runs; each run has its own folder RUNS_DIR/<run_id> [runs]",
         "one of auto, one_device, mirrored, multi_worker [auto]",
         "one of exact, anyway, restart [exact]",
-        "--dry_run print the resolved configuration, run id, parameters and memory, and stop "
+        "--dry_run print the resolved configuration, run id, parameters and memory, then stop "
         "[false]",
         "--examples number of training examples, class-balanced; a larger number has those of a "
         "smaller one and more [all]",
@@ -566,7 +566,7 @@ Second:
   --place                   where it lies [there]
 
 For every command:
-  --flagfile                file of flags, one a line; of two equal flags the later wins
+  --flagfile                file of flags, one per line; the later of two equal flags counts
   --help                    print this help"""
     )
     with_words = WITH_WORDS.help().splitlines()

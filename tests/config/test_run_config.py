@@ -186,5 +186,5 @@ def test_a_config_survives_json_and_refuses_unknown_fields():
 def test_a_shuffle_that_would_move_nothing_is_refused():
     least = {"dataset": "digits", "pixels": "shuffled"}
     assert resolve(RunConfig(**least, shuffle_fraction=0.008)).pixels == "shuffled"
-    with pytest.raises(RequestError, match="received 0.005: nothing would move"):
+    with pytest.raises(RequestError, match="received 0.005: no pixel would move"):
         resolve(RunConfig(**least, shuffle_fraction=0.005))

@@ -78,10 +78,10 @@ def test_images_of_many_sizes_and_colours_are_brought_to_one(offline):
     info = datasets.info(f"folder:{root}")
     assert info.image_shape == (14, 14, 3)
     assert info.notes[0] == (
-        "images of 3 sizes, 12x30 to 20x16: the shorter side brought to 14, the centre cut out"
+        "images of 3 sizes, 12x30 to 20x16: shorter side resized to 14, centre cropped"
     )
-    assert info.notes[1] == "1 grey images among 20 in colour: all brought to RGB"
-    assert info.notes[2] == "1 files are no images by their names and were left out"
+    assert info.notes[1] == "1 grey and 20 colour images: all converted to RGB"
+    assert info.notes[2] == "1 files without an image's file ending were left out"
     assert load(f"folder:{root}", input_size=7)[0].image_shape == (7, 7, 3)
     assert load(f"folder:{root}", input_size=7, augment="crop")[0].image_shape == (8, 8, 3)
     resolved = resolve(RunConfig(dataset=f"folder:{root}", augment="crop"))
@@ -220,7 +220,7 @@ def test_folders_that_are_refused(offline):
         ("one", "two classes, found 1 fol"),
         ("half", "has a folder train but none for testing"),
         ("none", "there is none"),
-        ("single", "leaves no image for testing: every class has one image"),
+        ("single", "leaves no image for testing, since every class has only one"),
         ("strange", "has classes that train has not: class_2"),
     ):
         with pytest.raises(RequestError, match=words):
@@ -239,7 +239,7 @@ def test_what_is_said_of_counts_and_equal_images(offline):
     assert custom_data.describe(*load(spec)) == [
         "training+test images of each class: 0 10+3, 1 0+3, 2 20+3",
         "classes without a training image: 1",
-        "1 training images equal another: their labels may be at odds",
+        "1 training images equal another one: their labels may contradict",
         "1 test images are also in the training set",
     ]
 

@@ -64,7 +64,7 @@ def test_the_set_itself_chooses(supervised, offline):
     found = find(prepared(offline, TWO, supervised=supervised))
     assert (found.label_key, found.num_classes) == ("object", 10)
     assert found.notes == (
-        "labels are the feature object, as the set itself says; not used: angle",
+        "labels are the feature object, by the set's supervised_keys; not used: angle",
     )
 
 
@@ -99,7 +99,7 @@ def test_keys_that_name_no_class_label_choose_nothing(offline):
 
 def test_several_images_are_chosen_in_the_same_way(offline):
     prepared(offline, {"label": 3}, images=("left", "right"))
-    with pytest.raises(RequestError, match="several features of images .*: left, right; expected"):
+    with pytest.raises(RequestError, match="several image features .*: left, right; expected"):
         find(offline)
     prepared(offline, {"label": 3}, images=("left", "right"), supervised=keys("right", "label"))
     assert find(offline).notes == ("images are the feature right; not used: left",)

@@ -131,7 +131,8 @@ def test_hidden_folders_are_read_at_no_depth(offline):
     assert counts(found) == {"train": 6, "test": 4}
     assert found.classes == ("class_0", "class_1")
     assert found.notes == (
-        "hidden, and left out: 3: train/class_0/.ipynb_checkpoints, train/class_1/._00.png, "
+        "3 hidden files or folders left out: train/class_0/.ipynb_checkpoints, "
+        "train/class_1/._00.png, "
         "train/class_1/deep/.cache",
     )
 
@@ -146,9 +147,9 @@ def test_what_lies_elsewhere_is_counted(offline):
     found = listed(root)
     assert len(found.files) == 7
     assert found.notes == (
-        "2 files are no images by their names and were left out",
+        "2 files without an image's file ending were left out",
         "1 images in no class folder were left out: loose.png",
-        "1 images lie deeper in their class folders: they count for the class",
+        "1 images are in subfolders of their class folders: they are used",
     )
 
 
@@ -199,8 +200,8 @@ def test_links_to_files_and_folders_are_followed(offline):
     found = listed(root)
     assert len(found.files) == 8 + 5 + 1 and "class_0/more/04.png" in names(found)
     assert found.notes == (
-        "5 images lie deeper in their class folders: they count for the class",
-        "links to folders, followed: 1: class_0/more",
+        "5 images are in subfolders of their class folders: they are used",
+        "1 links to folders were followed: class_0/more",
     )
 
 

@@ -54,7 +54,7 @@ def test_images_of_16_bits_are_said(offline):
     root = class_folders.draw(offline / "shapes", classes=2)
     deep = Image.fromarray(np.full((12, 12), 0x1234, np.uint16))
     deep.save(root / "class_0" / "deep.png")
-    said = "images of 16 bits a pixel: 1; their upper 8 bits are taken"
+    said = "1 images with 16 bits per channel: the upper 8 bits are used"
     assert said in datasets.info(f"folder:{root}").notes
     train, test = datasets.load(f"folder:{root}")
     images = np.concatenate([train.images, test.images])
@@ -117,9 +117,14 @@ def test_transparent_images_are_counted(offline):
     root = class_folders.draw(offline / "shapes", classes=2)
     _glyph((0, 0, 0)).resize((12, 12)).save(root / "class_0" / "black.png")
     _glyph((0, 90, 0)).resize((12, 12)).save(root / "class_1" / "green.png")
-    assert "transparent images: 2; put on white" in datasets.info(f"folder:{root}").notes
+    assert (
+        "2 transparent images: drawn on a white background" in datasets.info(f"folder:{root}").notes
+    )
     _glyph((255, 255, 255)).resize((12, 12)).save(root / "class_1" / "white.png")
-    said = "transparent images: 3; put on white; on it, 1 of them show nothing: class_1/white.png"
+    said = (
+        "3 transparent images: drawn on a white background; 1 of them are blank there: "
+        "class_1/white.png"
+    )
     assert said in datasets.info(f"folder:{root}").notes
 
 
@@ -132,8 +137,8 @@ def test_images_that_show_nothing_on_white_are_refused(offline):
     with pytest.raises(RequestError) as caught:
         datasets.info(f"folder:{root}")
     assert str(caught.value) == (
-        f"--dataset: 2 images of {root} are transparent, and 2 of these hold nothing that is seen "
-        "on a white background: class_1/hidden.png, class_1/white.png; save them without "
+        f"--dataset: 2 images of {root} are transparent, and 2 of these are blank on a white "
+        "background: class_1/hidden.png, class_1/white.png; save them without "
         "transparency, on a background of your choice"
     )
 
@@ -149,7 +154,7 @@ def test_of_several_frames_the_first_is_taken_and_named(ending, offline):
     frames[0].save(path, save_all=True, append_images=frames[1:])
     assert image_files.head(path).frames == 3
     assert abs(int(image_files.decode(path, 12, colour=False).pixels.mean()) - 200) < 3
-    said = f"images of several frames: 1; the first is taken: class_0/moving.{ending}"
+    said = f"1 images with several frames: the first is used: class_0/moving.{ending}"
     assert said in datasets.info(f"folder:{root}").notes
 
 

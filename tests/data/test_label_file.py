@@ -210,8 +210,8 @@ def test_marks_of_ignored_examples_are_named(marks, found):
     with pytest.raises(RequestError) as error:
         label_file.as_labels("y", labels)
     assert found in str(error.value) and "\n" not in str(error.value)
-    assert "if it marks examples to ignore, leave these out" in str(error.value)
-    with pytest.raises(RequestError, match="leave these out"):
+    assert "if it marks examples to ignore, remove them" in str(error.value)
+    with pytest.raises(RequestError, match="remove them"):
         audit.labels(labels, labels, num_classes=10)
 
 

@@ -151,8 +151,8 @@ def test_missing_data_without_network(tmp_path, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     assert datasets.choose_default() == (
         "digits",
-        f"no CIFAR-10 here (looked in {tmp_path}; no network to www.cs.toronto.edu): training on "
-        "the embedded digits instead; for CIFAR-10 add --data_dir=DIR",
+        f"no CIFAR-10 in {tmp_path} and no network to www.cs.toronto.edu: training on "
+        "scikit-learn's digits instead; for CIFAR-10 add --data_dir=DIR",
     )
 
 

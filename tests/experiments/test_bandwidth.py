@@ -59,7 +59,10 @@ def test_a_bandwidth_that_cannot_be_solved_does_not_end_the_choice(
     assert "best on the held-out part: --gamma=0.02 " in out
     bound[0] = 1.0
     assert guarded(bandwidth_choice.main, [*argv, "--seed=1"]) == 2
-    assert "--gammas: expected larger ones, or --dtype=float64" in capsys.readouterr().err
+    assert (
+        "--gammas: none could be solved; type larger ones, or --dtype=float64"
+        in capsys.readouterr().err
+    )
 
 
 def test_the_command_is_a_run_that_names_the_best_and_holds_all(
@@ -117,7 +120,7 @@ def test_what_is_not_solved_is_said(tensorflow, own_signals, capsys, offline):
     assert guarded(bandwidth_choice.main, [*argv, "--refinements=0", "--tolerance=1e-12"]) == 0
     out = capsys.readouterr().out
     assert "  (not solved to --tolerance)\n" in out
-    assert "this one is not solved to --tolerance: --dtype=float64 or a --ridge may do" in out
+    assert "it is not solved to --tolerance; try --dtype=float64 or a --ridge" in out
 
 
 def test_images_that_are_mostly_equal_have_no_bandwidth_of_their_own(
@@ -126,7 +129,7 @@ def test_images_that_are_mostly_equal_have_no_bandwidth_of_their_own(
     monkeypatch.setattr(bandwidth, "median_squared_distance", lambda x: 0.0)
     argv = ["--dataset=digits", "--examples=300", "--threads=2", f"--runs_dir={offline}"]
     assert guarded(bandwidth_choice.main, argv) == 2
-    assert "--gammas: expected some, since the median distance" in capsys.readouterr().err
+    assert "--gammas: expected bandwidths, since the median distance" in capsys.readouterr().err
     assert guarded(bandwidth_choice.main, [*argv, "--gammas=0.02"]) == 0
 
 

@@ -134,7 +134,7 @@ def test_an_unfinished_run_keeps_what_it_solved(run):
     path.write_text(json.dumps(first | {"version": "another"}))
     code, _, err = run("--ridge=0,0.5")
     assert code == 2 and err.count("\n") == 1
-    assert f"{path}: it holds results of other data or settings, or of another version" in err
+    assert f"{path}: expected results of the same data, settings and version" in err
 
 
 def test_the_gabor_bank_is_a_row_of_its_own(run, tmp_path):
@@ -170,7 +170,7 @@ def test_tensorflows_tiles_give_the_same(run, tmp_path):
 
 def test_what_is_not_solved_to_the_tolerance_is_said(run, tmp_path):
     _, out, _ = run("--refinements=0", "--tolerance=1e-12")
-    assert "NOT SOLVED to --tolerance: more --refinements, --dtype=float64" in out
+    assert "NOT SOLVED to --tolerance; try more --refinements, --dtype=float64" in out
     assert record_of()["solutions"][0]["solved"] is False
     _, out, _ = run("--tolerance=1e-6")
     assert "NOT SOLVED" not in out

@@ -134,7 +134,7 @@ def test_a_damaged_network_is_named_and_one_of_other_data_too(scored, tmp_path, 
     whole = dict(np.load(scored[0] / "networks" / "00001.npz"))
     np.savez(path, **whole | {"labels_hash": "0" * 16})
     code, out = called(tmp_path, "memorisation", *SCORED)
-    assert code == 6 and "it is of other data" in out
+    assert code == 6 and "belongs to other data" in out
 
 
 @pytest.mark.parametrize(

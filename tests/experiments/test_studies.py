@@ -141,7 +141,7 @@ def test_sizes_that_are_not_the_usual_ones_are_printed(capsys):
     assert printed(50_000, dict(usual), usual) == ""
     assert printed(1500, {}, usual) == "", "what is given needs no line"
     assert printed(1500, {"counts": (50, 500, 1500)}, usual) == (
-        "taken, as there are 1,500 training images: --counts=50,500,1500\n"
+        "chosen for 1,500 training images: --counts=50,500,1500\n"
     )
     chosen = {"images": 15, "choice_images": 50}
     assert printed(1500, chosen, implicit.USUAL).endswith(": --images=15 --choice_images=50\n")

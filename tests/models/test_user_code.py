@@ -139,4 +139,4 @@ def test_an_exception_that_is_none_ends_any_command_with_a_line(capsys, own_sign
 
     assert app.guarded(command, []) == ExitCode.BUG
     err = capsys.readouterr().err
-    assert err == "rethink_tf: ended by GeneratorExit: why, which is no Exception\n"
+    assert err == "rethink_tf: ended by GeneratorExit: why, which is not an Exception\n"

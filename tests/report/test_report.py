@@ -150,7 +150,7 @@ def test_every_experiment_is_reported_of_no_runs(name, report, tmp_path):
     assert (code, err) == (0, "")
     assert "missing" in out or "No run could be planned" in out, "it says what is not there"
     text = (tmp_path / "out" / "report.md").read_text()
-    assert "(which is not there): 0." in text
+    assert "(which does not exist): 0." in text
     assert "No run yet." in text or "No run could be planned" in text
     assert "nan" not in text
 

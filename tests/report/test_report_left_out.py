@@ -109,9 +109,9 @@ def test_a_run_that_went_on_in_another_environment_is_named(report, tmp_path):
 def test_runs_of_large_seeds_are_named_and_count_when_asked_for(report, tmp_path):
     write_run(tmp_path / "runs", dataclasses.replace(MLP, seed=MOST_SEEDS))
     _, _, text = report("table1", "--rows=mlp_1x512_random")
-    assert "of seeds from 50 on, in tables with --seeds alone: 1." in text and "No run yet" in text
+    assert "seeds of 50 or more, in tables only with --seeds: 1." in text and "No run yet" in text
     _, _, text = report("table1", "--rows=mlp_1x512_random", f"--seeds={MOST_SEEDS + 1}")
-    assert "of seeds from" not in text and "10.00 (n = 1)" in text
+    assert "seeds of 50" not in text and "10.00 (n = 1)" in text
 
 
 def test_another_name_of_a_run_is_not_another_run(report, tmp_path):

@@ -112,7 +112,9 @@ def test_what_is_not_done_is_refused(tmp_path, capsys):
     inexact = write_run(tmp_path, OTHER, exact=False)
     assert "--resume=anyway" in refused(capsys, str(inexact), out)[1]
     code, err = refused(capsys, str(tmp_path / "nothing"), out)
-    assert code == 2 and "expected a finished run or a folder of some; found neither" in err
+    assert (
+        code == 2 and "expected a finished run or a folder of finished runs; found neither" in err
+    )
     short = write_run(tmp_path, dataclasses.replace(MLP, seed=1))
     lines = (short / "history.jsonl").read_text().splitlines(keepends=True)
     (short / "history.jsonl").write_text("".join(lines[:3]))
@@ -206,7 +208,7 @@ def test_a_report_of_an_empty_folder_shows_them_marked(shipped, tmp_path):
     assert "| 10.61 | 10.00 (n = 1) † | −0.61 |" in text
     assert "† measured by this project and shipped with it, not in your folder." in text
     assert "2 runs, 1 seed; all measured by this project and shipped." in text
-    assert "none (which is not there): 0; measured by this project and shipped" in text
+    assert "none (which does not exist): 0; measured by this project and shipped" in text
     assert ",measured," in (out / "table1.csv").read_text()
 
 

@@ -171,8 +171,8 @@ def test_a_summary_that_does_not_name_the_weights_is_one_line(name, line, value,
         ),
         (
             {"freeze": "all_but_last", "dropout": 0.5},
-            "--dropout: expected 0.0 with --freeze=all_but_last (it is off in the frozen part), "
-            "received 0.5",
+            "--dropout: expected 0.0 with --freeze=all_but_last (dropout is off in the frozen "
+            "layers), received 0.5",
         ),
         (
             {"freeze": "all_but_last", "precision": "mixed_bfloat16"},

@@ -300,7 +300,7 @@ def describe(train, test, class_names=None) -> list[str]:
     known = set(seen)
     twice = len(seen) - len(known)
     if twice:
-        lines.append(f"{twice} training images equal another: their labels may be at odds")
+        lines.append(f"{twice} training images equal another one: their labels may contradict")
     both = sum(hashlib.sha256(image.tobytes()).digest() in known for image in test.images)
     if both:
         lines.append(f"{both} test images are also in the training set")

@@ -113,8 +113,8 @@ def prepared_set(name: str, data_dir: Path, input_size: int | None, augment: str
         side = image_folder.wanted_side(input_size, augment)
         if side is None:
             raise RequestError(
-                f"--input_size: {name} has images of many sizes; type the size to bring them to, "
-                "such as --input_size=64"
+                f"--input_size: {name} has images of many sizes; type the size to which they are "
+                "resized, such as --input_size=64"
             )
         shape = (side, side, channels)
     test = _test_split(name, counts)
@@ -156,7 +156,7 @@ def _choice(
     image = supervised[0] if supervised[0] in images else _only(images, "image")
     if image is None:
         raise RequestError(
-            f"--dataset: {name} has several features of images and names none for training: "
+            f"--dataset: {name} has several image features and names none for training: "
             f"{some(images)}; expected one, or one called image"
         )
     if len(images) > 1:
@@ -174,7 +174,7 @@ def _choice(
             f"{some(labels)}; type one of them: --dataset=tfds:{name}#{printable(labels[0])}"
         )
     if len(labels) > 1 or label != "label":
-        why = "" if wanted or label != supervised[1] else ", as the set itself says"
+        why = "" if wanted or label != supervised[1] else ", by the set's supervised_keys"
         unused = [key for key in labels if key != label]
         more = f"; not used: {some(unused)}" if unused else ""
         notes.append(f"labels are the feature {printable(label)}{why}{more}")

@@ -91,8 +91,8 @@ def listing(root: Path) -> Listing:
         strange = sorted(set(_names(folder)) - set(classes))
         if strange:
             raise RequestError(
-                f"--dataset: {printable(folder)} has classes that "
-                f"{printable(first.relative_to(root))} has not: {some(strange)}"
+                f"--dataset: {printable(folder)} has classes that are missing in "
+                f"{printable(first.relative_to(root))}: {some(strange)}"
             )
         folder_tree.enter(tree, folder)
         loose += [entry.path for entry in folder_tree.entries(folder) if entry.is_image]
@@ -134,15 +134,15 @@ def _notes(root: Path, tree: folder_tree.Tree, loose: list[Path], deeper: int) -
 
     notes = []
     if tree.others:
-        notes.append(f"{tree.others} files are no images by their names and were left out")
+        notes.append(f"{tree.others} files without an image's file ending were left out")
     if tree.hidden:
-        notes.append(f"hidden, and left out: {len(tree.hidden)}: {shown(tree.hidden)}")
+        notes.append(f"{len(tree.hidden)} hidden files or folders left out: {shown(tree.hidden)}")
     if loose:
         notes.append(f"{len(loose)} images in no class folder were left out: {shown(loose)}")
     if deeper:
-        notes.append(f"{deeper} images lie deeper in their class folders: they count for the class")
+        notes.append(f"{deeper} images are in subfolders of their class folders: they are used")
     if tree.linked:
-        notes.append(f"links to folders, followed: {len(tree.linked)}: {shown(tree.linked)}")
+        notes.append(f"{len(tree.linked)} links to folders were followed: {shown(tree.linked)}")
     return notes
 
 
@@ -311,8 +311,8 @@ def read(found: Listing, side: int) -> tuple[dict[str, np.ndarray], list[str]]:
         test = stratified([x.digest for x in images], labels)
         if not test.any():
             raise RequestError(
-                f"--dataset: {printable(found.root)} leaves no image for testing: every "
-                "class has one image, or equal ones; add images, or folders train and test"
+                f"--dataset: {printable(found.root)} leaves no image for testing, since every "
+                "class has only one distinct image; add images, or folders train and test"
             )
         index = np.arange(len(files), dtype=np.int64)
         notes.append(
@@ -347,17 +347,17 @@ def _conversions(
     if len(sizes) > 1 or set(sizes) != {(side, side)}:
         low, high = min(sizes), max(sizes)
         many = f"{len(sizes)} sizes, {_by(low)} to {_by(high)}" if len(sizes) > 1 else _by(low)
-        notes.append(f"images of {many}: the shorter side brought to {side}, the centre cut out")
+        notes.append(f"images of {many}: shorter side resized to {side}, centre cropped")
     grey = sum(not head.colour for head in heads)
     if 0 < grey < len(files):
-        notes.append(f"{grey} grey images among {len(files) - grey} in colour: all brought to RGB")
+        notes.append(f"{grey} grey and {len(files) - grey} colour images: all converted to RGB")
     if deep := sum(head.bits == 16 for head in heads):
-        notes.append(f"images of 16 bits a pixel: {deep}; their upper 8 bits are taken")
+        notes.append(f"{deep} images with 16 bits per channel: the upper 8 bits are used")
     notes += _transparent(found, images)
     several = [p for p, head in zip(files, heads, strict=True) if head.frames > 1]
     if several:
         names = some(path.relative_to(found.root) for path in several)
-        notes.append(f"images of several frames: {len(several)}; the first is taken: {names}")
+        notes.append(f"{len(several)} images with several frames: the first is used: {names}")
     return notes
 
 
@@ -383,11 +383,12 @@ def _transparent(found: Listing, images: list[image_files.Decoded]) -> list[str]
     if len(blank) > len(several) / 2:
         raise RequestError(
             f"--dataset: {len(several)} images of {printable(found.root)} are transparent, and "
-            f"{len(blank)} of these hold nothing that is seen on a white background: {names}; save "
-            "them without transparency, on a background of your choice"
+            f"{len(blank)} of these are blank on a white background: {names}; save them without "
+            "transparency, on a background of your choice"
         )
-    lost = f"; on it, {len(blank)} of them show nothing: {names}" if blank else ""
-    return [f"transparent images: {len(several)}; put on white{lost}"] if several else []
+    lost = f"; {len(blank)} of them are blank there: {names}" if blank else ""
+    note = f"{len(several)} transparent images: drawn on a white background{lost}"
+    return [note] if several else []
 
 
 def stratified(hashes: list[bytes], labels: np.ndarray) -> np.ndarray:

@@ -21,8 +21,8 @@ from rethink_tf.storage import content_hash
 from rethink_tf.theory.kernels import bandwidth, features, memory
 
 KIND = "bandwidth"
-ABOUT = f"""Tries bandwidths of the gaussian kernel: solves on a part of the training set, measures
-on another part of it, and names the best. The test set has no part in it. Writes
+ABOUT = f"""Chooses the bandwidth of the gaussian kernel: for each candidate, solves on a part of
+the training set and measures the error on another part. The test set is not used. Writes
 RUNS_DIR/<run id>/{results.SUMMARY}."""
 EXAMPLES, HELD_OUT = 10_000, 2000
 _GROUP = "This command"
@@ -38,12 +38,12 @@ class Flags:
         str,
         "bandwidths to try",
         group=_GROUP,
-        by="1/16 to 16 over the median squared distance",
+        by="1/16 to 16, divided by the median squared distance",
     )
     held_out: int | None = fields.field(
         None,
         int,
-        "training examples to measure on",
+        "held-out training examples on which the error is measured",
         group=_GROUP,
         low=10,
         high=1_000_000,
@@ -107,8 +107,8 @@ def plan(parsed: Parsed) -> Choice:
     run, settings, asked = request.data_of(parsed), parsed[Settings], parsed[Flags]
     if settings.features in features.STREAMED or settings.kernel == "linear":
         raise RequestError(
-            "--features: expected pixels or gabor, and the gaussian kernel; others have no "
-            "bandwidth to choose"
+            "--features: expected pixels or gabor, and the gaussian kernel; other features and "
+            "kernels have no bandwidth"
         )
     ridges = request.numbers("ridge", settings.ridge)
     gammas = request.numbers("gammas", asked.gammas, 1e-12) if asked.gammas else None
@@ -225,7 +225,8 @@ def _gammas(choice: Choice, made: np.ndarray) -> list[float]:
     median = bandwidth.median_squared_distance(made)
     if not (choice.gammas or median > 0):
         raise RequestError(
-            "--gammas: expected some, since the median distance of these images is 0; type them"
+            "--gammas: expected bandwidths, since the median distance of these images is 0, which "
+            "gives no default; type --gammas=0.01,0.1,1"
         )
     console.say(
         f"{content_hash.shown(choice.run.dataset)}: {len(made) - choice.held_out:,} examples to "
@@ -248,12 +249,12 @@ def _best(tried: list[dict[str, Any]], tolerance: float) -> dict[str, Any]:
     """The bandwidth of the least error, which is printed."""
     solved = [row for row in tried if row["error"] is not None]
     if not solved:
-        raise RequestError("--gammas: expected larger ones, or --dtype=float64: none was solved")
+        raise RequestError("--gammas: none could be solved; type larger ones, or --dtype=float64")
     best = min(solved, key=lambda row: row["error"])
     console.say(
         f"best on the held-out part: --gamma={best['gamma']:.3g} --ridge={best['ridge']:g} "
         f"({100 * best['error']:.2f}%)"
     )
     if best["residual"] > tolerance:
-        console.say("this one is not solved to --tolerance: --dtype=float64 or a --ridge may do")
+        console.say("it is not solved to --tolerance; try --dtype=float64 or a --ridge")
     return best

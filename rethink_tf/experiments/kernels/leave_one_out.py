@@ -72,11 +72,11 @@ class Flags:
 
 LINE = CommandLine(
     "rethink-tf leave-one-out",
-    "What the kernel interpolant of a training set predicts of each example when it is solved "
-    "without that example, exactly and for all examples at once: leave-one-out error, which "
-    "examples are memorised, and how far a test prediction moves when one example leaves. "
-    "--cache_dir keeps the factor and the diagonal of its inverse, so that an interrupted run "
-    f"resumes and other labels cost one solve. Writes RUNS_DIR/<run id>/{results.SUMMARY}, "
+    "Computes, exactly and for all training examples at once, what the kernel interpolant predicts "
+    "for an example when it is solved without that example. Prints the leave-one-out error, the "
+    "share of memorised examples, and how much the test predictions change when one example is "
+    "left out. --cache_dir keeps the factor and the diagonal of the inverse: an interrupted run "
+    f"resumes, and other labels need only one solve. Writes RUNS_DIR/<run id>/{results.SUMMARY}, "
     f"{results.EXAMPLES} and figures.",
     (
         FlagSet(RunConfig, kernel_settings.OF_A_RUN, {"input_size": "whole images"}),
@@ -268,11 +268,12 @@ def _say(record: dict[str, Any]) -> None:
         if share is not None
     )
     console.say(
-        f"memorised, fitted with it and not without: {100 * record['memorised']:.2f}% ({by})"
+        "memorised (fitted with the example, not without it): "
+        f"{100 * record['memorised']:.2f}% ({by})"
     )
     values = record["stability"]
     console.say(
-        "a test prediction moves when one example leaves by at most "
+        "if one example is left out, a test prediction changes by at most "
         f"{values['largest']:.4g} (largest over examples), {values['percentile_99']:.4g} (99th "
         f"percentile), {values['mean']:.4g} (mean): lower bounds of the uniform stability"
     )
@@ -281,7 +282,7 @@ def _say(record: dict[str, Any]) -> None:
         shown = "; ".join(several[:5]) + ("; ..." if len(several) > 5 else "")
         console.say(
             f"{console.counted(len(groups), 'group')} of equal images, by index: {shown}"
-            + ("; each is one point with the mean label" if record["ridge"] == 0 else "")
+            + ("; each group is one point with the mean label" if record["ridge"] == 0 else "")
         )
     console.say(
         f"relative residual {record['residuals'][-1]:.1e}, diagonal of the inverse within "
@@ -289,12 +290,12 @@ def _say(record: dict[str, Any]) -> None:
     )
     if not record["solved"]:
         console.say(
-            "NOT SOLVED to --tolerance: more --refinements, --dtype=float64 or a --ridge may do"
+            "NOT SOLVED to --tolerance; try more --refinements, --dtype=float64 or a --ridge"
         )
     if not record["exact"]:
         console.say(
-            "NOT EXACT: the factor took a shift, or its rounding is seen in the diagonal; type "
-            "--dtype=float64 or a --ridge"
+            "NOT EXACT: a shift was added for the factor, or the diagonal has a large rounding "
+            "error; type --dtype=float64 or a --ridge"
         )
     seconds = ", ".join(f"{name} {value:.1f} s" for name, value in record["seconds"].items())
     console.say(f"{seconds}; peak memory {memory.amount(record['peak_bytes'])}")
@@ -330,15 +331,15 @@ def _write(folder: Path, data: Data, found: LeftOut) -> None:
     figures = {
         "margins": pictures.histogram(
             {words: values for words, values in parts.items() if len(values)},
-            f"{name}: margin of each example, predicted without it",
-            "value at the given label less the largest other",
+            f"{name}: margin of each example when it is left out",
+            "output at the given label minus the largest other output",
         )
     }
     if len(order):
         figures["most_memorised"] = pictures.images(
             np.asarray(train.images[order]).clip(0, 255).astype(np.uint8),
             words,
-            f"{name}: fitted with them, wrong without them; lowest margins",
+            f"{name}: memorised examples with the lowest margins (wrong when left out)",
         )
     for title, figure in figures.items():
         path = folder / f"{title}.png"

@@ -31,8 +31,8 @@ FEATURES = ("pixels", "gabor", "random_conv")
 # must be typed.
 GAMMAS = {
     ("mnist", "pixels"): (0.02, "the paper's first author"),
-    ("fashion_mnist", "pixels"): (0.02, "MNIST's, of the paper's first author; not chosen anew"),
-    ("digits", "pixels"): (0.02, "MNIST's, of the paper's first author; not chosen anew"),
+    ("fashion_mnist", "pixels"): (0.02, "the first author's for MNIST; not chosen anew"),
+    ("digits", "pixels"): (0.02, "the first author's for MNIST; not chosen anew"),
     ("cifar10", "pixels"): (
         0.008,
         "chosen by rethink-tf bandwidth: 4,000 training examples, 2,000 held out",
@@ -41,7 +41,7 @@ GAMMAS = {
         0.002,
         "chosen by rethink-tf bandwidth: 3,000 training examples, 1,000 held out",
     ),
-    ("mnist", "gabor"): (0.002, "Fashion-MNIST's, on held-out training examples"),
+    ("mnist", "gabor"): (0.002, "chosen for Fashion-MNIST on held-out training examples"),
 }
 
 
@@ -52,14 +52,14 @@ class Settings:
     features: str = fields.field(
         "pixels",
         str,
-        "what the kernel is of",
+        "features of the images to which the kernel is applied",
         group="Kernel",
         choices=FEATURES,
     )
     kernel: str | None = fields.field(
         None,
         str,
-        "the kernel of these features",
+        "the kernel function",
         group="Kernel",
         choices=KERNELS,
         by="linear for random_conv, else gaussian",
@@ -72,18 +72,18 @@ class Settings:
         low=0.0,
         high=1e9,
         open_ends="low",
-        by="by data set and features",
+        by="depends on data set and features",
     )
     ridge: str = fields.field(
         "0",
         str,
-        "added to the diagonal of K; several, such as 0,0.1,1, are a path",
+        "number added to the diagonal of K; several, such as 0,0.1,1, are solved in turn",
         group="Kernel",
     )
     filters: str = fields.field(
         "1024",
         str,
-        "numbers of random filters; several, such as 1024,4096, are a curve",
+        "number of random filters; several, such as 1024,4096, are solved in turn",
         group="Features",
     )
     patch: int = fields.field(
@@ -97,7 +97,7 @@ class Settings:
     cells: int = fields.field(
         2,
         int,
-        "responses of random filters are averaged over so many cells squared",
+        "filter responses are averaged over a grid of N x N cells",
         group="Features",
         low=1,
         high=16,
@@ -105,7 +105,7 @@ class Settings:
     bias: float = fields.field(
         1.0,
         float,
-        "of the two rectifiers of a random filter",
+        "bias of the two rectifiers of a random filter",
         group="Features",
         low=0.0,
         high=100.0,
@@ -113,7 +113,7 @@ class Settings:
     zca: float = fields.field(
         0.1,
         float,
-        "added to the spectrum of whitening",
+        "number added to the eigenvalues in whitening",
         group="Features",
         low=0.0,
         high=100.0,
@@ -122,7 +122,7 @@ class Settings:
     orientations: int = fields.field(
         8,
         int,
-        "of the Gabor bank",
+        "number of orientations of the Gabor filters",
         group="Features",
         low=1,
         high=64,
@@ -130,7 +130,7 @@ class Settings:
     frequencies: str = fields.field(
         "0.1,0.2,0.35",
         str,
-        "of the Gabor bank, in cycles per pixel",
+        "frequencies of the Gabor filters, in cycles per pixel",
         group="Features",
     )
     gabor_cell: int = fields.field(
@@ -144,7 +144,7 @@ class Settings:
     dtype: str = fields.field(
         "float32",
         str,
-        "of the factor; residuals and coefficients are float64",
+        "precision of the factor; residuals and coefficients are float64",
         group="Solver",
         choices=("float32", "float64"),
     )
@@ -159,7 +159,7 @@ class Settings:
     refinements: int = fields.field(
         10,
         int,
-        "refinement steps at most; each costs a pass over K in float64",
+        "maximum number of refinement steps; each needs a pass over K in float64",
         group="Solver",
         low=0,
         high=1000,
@@ -167,7 +167,7 @@ class Settings:
     block: int | None = fields.field(
         None,
         int,
-        "rows of a block",
+        "number of rows in a block",
         group="Solver",
         low=16,
         high=32768,
@@ -176,14 +176,14 @@ class Settings:
     backend: str = fields.field(
         "auto",
         str,
-        "who multiplies: numpy, or tensorflow on the first GPU (or on the CPU)",
+        "library for the matrix products: numpy, or tensorflow on the first GPU (or on the CPU)",
         group="Where and how",
         choices=("auto", "numpy", "tensorflow"),
     )
     data_dir: str | None = fields.field(
         None,
         str,
-        "folder of TFDS-prepared sets",
+        "folder of data sets prepared by TFDS",
         group="Where and how",
         by="TFDS_DATA_DIR, else ~/tensorflow_datasets",
     )
@@ -191,14 +191,14 @@ class Settings:
         None,
         str,
         "folder that keeps kernel matrices and factors: an interrupted solve resumes, "
-        "other labels are solved at once",
+        "other labels reuse the factor",
         group="Where and how",
-        by="they are not kept",
+        by="nothing is kept",
     )
     threads: int = fields.field(
         0,
         int,
-        "threads for arithmetic; 0: as many as there are cores for this process",
+        "threads for arithmetic; 0: one for each core that this process may use",
         group="Where and how",
         low=0,
         high=4096,

@@ -41,7 +41,7 @@ KIND, SOLUTIONS = "kernels", "solutions.json"
 OF_A_SOLUTION = ("version", "data", "settings", "gamma", "labels_hash")
 ABOUT = """Solves K alpha = y for the kernel of a training set, one-hot targets and no ridge: the
 interpolant of minimum norm (section 5 of the paper, Table 3). Prints test error, residual and
-norms. K is never held in whole; --cache_dir keeps what is done when the solve is interrupted."""
+norms. K is never held as a whole. With --cache_dir an interrupted solve resumes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,8 +143,8 @@ def _solve(run, settings: Settings, path: Path, shown: Path) -> dict[str, Any]:
     equal, contradicting = kernel_data.equal_images(data.train)
     if equal:
         console.say(
-            f"{equal} images equal an earlier one, {contradicting} of them with another label: "
-            f"{'these cannot be interpolated' if contradicting else 'no harm'}"
+            f"{equal} images equal an earlier one; {contradicting} of these have another label"
+            f"{' and cannot be interpolated' if contradicting else ''}"
         )
     record = _record(run, settings, kernel, source, data)
     record |= {"equal_images": equal, "contradicting_images": contradicting}
@@ -195,7 +195,7 @@ def _solved_before(path: Path, record: dict[str, Any]) -> list[dict[str, Any]]:
     same = all(old.get(key) == record[key] for key in OF_A_SOLUTION)
     if old and not same:
         raise RequestError(
-            f"{path}: it holds results of other data or settings, or of another version; delete it"
+            f"{path}: expected results of the same data, settings and version; delete the file"
         )
     return old.get("solutions", [])
 
@@ -242,16 +242,17 @@ def say_solution(values: dict[str, Any]) -> None:
     words = f"  relative residual {first}"
     if refined:
         *steps, last = refined
-        words += f", after each refinement {', '.join(steps)}, as recomputed at the end {last}"
+        words += f", after each refinement {', '.join(steps)}, recomputed at the end {last}"
     console.say(words)
     if not values["solved"]:
         console.say(
-            "  NOT SOLVED to --tolerance: more --refinements, --dtype=float64 or a --ridge may do"
+            "  NOT SOLVED to --tolerance; try more --refinements, --dtype=float64 or a --ridge"
         )
     if values["shift"]:
         console.say(
-            f"  the factor is of K with up to {values['shift']:.1e} added to a diagonal block (not "
-            "positive definite in its precision); refinement works on the unshifted system"
+            "  K is not positive definite in the factor's precision: for the factor, up to "
+            f"{values['shift']:.1e} was added to a diagonal block; refinement works on the system "
+            "without this shift"
         )
     console.say(
         f"  factor {_short(seconds['factor'])}{rate}, refinement "

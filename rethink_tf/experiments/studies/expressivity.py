@@ -23,7 +23,7 @@ class Flags:
     counts: tuple[int, ...] | None = fields.field(
         None,
         "ints",
-        "numbers of images, each of which is memorised",
+        "numbers of images; a network is built for each number",
         group=_GROUP,
         low=1,
         high=200_000,
@@ -32,7 +32,7 @@ class Flags:
     depths: tuple[int, ...] = fields.field(
         expressivity_runs.DEPTHS,
         "ints",
-        "depths of the networks: 2 is Theorem 1, others Corollary 1",
+        "depths of the networks: 2 is Theorem 1, larger depths are Corollary 1",
         group=_GROUP,
         low=2,
         high=1000,
@@ -41,7 +41,7 @@ class Flags:
     largest: int = fields.field(
         10_000_000,
         int,
-        "n up to which it is sought where float64 fails",
+        "largest n in the search for the n at which float64 fails",
         group=_GROUP,
         low=1000,
         high=10_000_000,
@@ -50,8 +50,8 @@ class Flags:
 
 LINE = CommandLine(
     "rethink-tf expressivity",
-    "Theorem 1 of the paper on real images: a two-layer network of 2n + d weights fits any n "
-    f"labels. Writes RUNS_DIR/<run id>/{results.SUMMARY} and a figure.",
+    "Builds the network of the paper's Theorem 1 for real images: two layers with 2n + d weights "
+    f"fit any n labels. Writes RUNS_DIR/<run id>/{results.SUMMARY} and a figure.",
     (Flags, DATA, WHERE),
 )
 

@@ -23,11 +23,11 @@ class Flags:
     images: int | None = fields.field(
         None,
         int,
-        "images that SGD fits, fewer than pixels",
+        "number of images that SGD fits; it must be smaller than the number of pixels",
         group=_GROUP,
         low=2,
         high=100_000,
-        by="100, or 1 in 100 and at least 10",
+        by="100, or 1% of the images and at least 10",
     )
     steps: int = fields.field(
         20_000,
@@ -40,7 +40,7 @@ class Flags:
     choice_images: int | None = fields.field(
         None,
         int,
-        "images for preprocessings",
+        "number of images for the comparison of preprocessings",
         group=_GROUP,
         low=10,
         high=20_000,
@@ -50,8 +50,8 @@ class Flags:
 
 LINE = CommandLine(
     "rethink-tf implicit",
-    "Section 5 of the paper: SGD on fewer images than pixels ends at the solution of least norm, "
-    "and the norm does not tell which preprocessing predicts best. Writes "
+    "Section 5 of the paper: with fewer images than pixels, SGD ends at the solution of least "
+    "norm. The norm does not tell which preprocessing predicts best. Writes "
     f"RUNS_DIR/<run id>/{results.SUMMARY} and two figures.",
     (Flags, DATA, WHERE),
 )

@@ -27,14 +27,14 @@ class Flags:
     of: str | None = fields.field(
         None,
         str,
-        "a finished run, its folder or id, or the flagfile that trains it; as RUN",
+        "the same as RUN: folder or id of a finished run, or the flagfile that trains it",
         group=_GROUP,
         by="none",
     )
     sharpness_examples: int = fields.field(
         measures.EXAMPLES,
         int,
-        "training examples on which sharpness is taken",
+        "number of training examples on which sharpness is measured",
         group=_GROUP,
         low=1,
         high=10**6,
@@ -42,7 +42,7 @@ class Flags:
     sharpness_draws: int = fields.field(
         measures.DRAWS,
         int,
-        "draws of the noise of sharpness",
+        "number of noise draws for sharpness",
         group=_GROUP,
         low=1,
         high=1000,
@@ -50,7 +50,7 @@ class Flags:
     signs: int = fields.field(
         0,
         int,
-        "draws of random signs, each a training as long as the run's own",
+        "number of random sign vectors; each is trained as long as the run",
         group=_GROUP,
         low=0,
         high=100,
@@ -59,8 +59,9 @@ class Flags:
 
 LINE = CommandLine(
     "rethink-tf measures",
-    "Norms, margins, distance from initialisation and sharpness of finished runs, side by side. "
-    f"Each run that is measured becomes RUNS_DIR/<run id>/{results.SUMMARY}.",
+    "Measures norms, margins, distance from initialisation and sharpness of finished runs, and "
+    "prints them side by side. Each run's measures are written to "
+    f"RUNS_DIR/<run id>/{results.SUMMARY}.",
     (Flags, FlagSet(RunConfig, only=("seed",)), WHERE),
     positionals="RUN [RUN ...]",
     positionals_help="RUN: the folder or the id of a finished run, or the flagfile that trains it",
@@ -119,8 +120,8 @@ def refuse_other_weights(named: str, runs_dir: Path, values: dict[str, Any]) -> 
     known, run = measured.get("weights_hash"), results.read_summary(folder_of(named, runs_dir))
     if known is not None and run is not None and run.get("weights_hash") != known:
         raise StorageError(
-            f"{named}: expected weights of hash {known}, of which {measured['run_id']} in "
-            f"{runs_dir} is, found {run.get('weights_hash')}; type another --runs_dir"
+            f"{named}: expected weights of hash {known}, which {measured['run_id']} in {runs_dir} "
+            f"has measured, found {run.get('weights_hash')}; type another --runs_dir"
         )
 
 

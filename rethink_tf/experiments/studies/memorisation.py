@@ -44,7 +44,7 @@ class Flags:
     models: int = fields.field(
         400,
         int,
-        "how many networks are trained",
+        "number of networks to train",
         group=_GROUP,
         low=4,
         high=100_000,
@@ -61,15 +61,15 @@ class Flags:
     shard: str | None = fields.field(
         None,
         str,
-        "train only every n-th network, from the i-th on: i/n, such as 1/4; the same command "
-        "without it adds all shards up",
+        "i/n, such as 1/4: train only every n-th network, from the i-th on; the same command "
+        "without --shard combines all shards",
         group=_GROUP,
         by="all",
     )
     least_score: float = fields.field(
         memorisation.LEAST_SCORE,
         float,
-        "score from which on an example counts as memorised",
+        "smallest score of a memorised example",
         group=_GROUP,
         low=0.0,
         high=1.0,
@@ -77,7 +77,7 @@ class Flags:
     least_influence: float = fields.field(
         memorisation.LEAST_INFLUENCE,
         float,
-        "influence of a memorised example on a test example from which on the pair is listed",
+        "smallest influence of a memorised example on a test example in the list of pairs",
         group=_GROUP,
         low=0.0,
         high=1.0,
@@ -86,10 +86,11 @@ class Flags:
 
 LINE = CommandLine(
     "rethink-tf memorisation",
-    "Memorisation scores (Feldman and Zhang, 2020): trains many networks, each on a random share "
-    "of the training set, and says of each example how much more often it is predicted as labelled "
-    "by the networks that were trained on it. Each network is kept as soon as it is done: the same "
-    "command resumes. Takes the flags of a run, of all networks. Writes RUNS_DIR/<run id>/"
+    "Computes memorisation scores (Feldman and Zhang, 2020). Trains many networks, each on a "
+    "random share of the training set. The score of an example is the share of correct predictions "
+    "by networks that were trained on it, minus that by the other networks. Each network is kept "
+    "as soon as it is done, and the same command resumes. Takes the flags of a run; they apply to "
+    "all networks. Writes RUNS_DIR/<run id>/"
     f"{results.SUMMARY}, {SCORES}, {PAIRS} and figures.",
     (Flags, RUN, WHERE),
 )
@@ -217,7 +218,7 @@ def carry_out(parsed: Parsed, argv: Sequence[str]) -> int:
             done, _, _ = _networks(asked, folder, own)
         console.say(
             f"shard {shard}: {console.counted(len(done), 'network')} of {asked.flags.models} kept "
-            f"in {shown}; the same command without --shard adds all up"
+            f"in {shown}; the same command without --shard combines all shards"
         )
         return ExitCode.DONE
     except KeyboardInterrupt:
@@ -335,8 +336,8 @@ def _read(path: Path, facts: dict[str, Any]) -> dict[str, Any]:
     if known != facts:
         different = next(name for name in facts if known[name] != facts[name])
         raise StorageError(
-            f"{path}: expected {different} {facts[different]}, found {known[different]}: it is of "
-            "other data; delete the file"
+            f"{path}: expected {different} {facts[different]}, found {known[different]}: it "
+            "belongs to other data; delete the file"
         )
     return found
 
@@ -414,14 +415,14 @@ def _say(found: dict[str, Any], flags: Flags) -> None:
         console.say(f"median standard error of a score {error:.4f}")
     if halves is not None:
         console.say(
-            f"half of the networks against the other half: correlation {halves:.4f}, mean "
+            f"scores from the two halves of the networks: correlation {halves:.4f}, mean "
             f"difference {found['reliability']['mean_difference']:.4f}"
         )
     if found["without_score"]:
-        console.say(f"{found['without_score']} examples have no score: more --models give them one")
+        console.say(f"{found['without_score']} examples have no score: train more --models")
     console.say(
-        f"{found['influence_pairs']:,} pairs of a memorised and a test example of influence "
-        f"{flags.least_influence:g} or more"
+        f"{found['influence_pairs']:,} pairs of a memorised and a test example with an influence "
+        f"of at least {flags.least_influence:g}"
     )
 
 

@@ -23,7 +23,7 @@ class Flags:
     draws: int = fields.field(
         1,
         int,
-        "how many times the signs are drawn, each a training",
+        "number of random sign vectors; a network is trained on each",
         group="This study",
         low=1,
         high=rademacher.MOST_DRAWS,
@@ -32,9 +32,9 @@ class Flags:
 
 LINE = CommandLine(
     "rethink-tf rademacher",
-    "Equation 1 of the paper: trains a network of two outputs on random signs, and prints the "
-    "correlation it reaches, which its empirical Rademacher complexity is at least. Takes the "
-    f"flags of a run but for those of labels. Writes RUNS_DIR/<run id>/{results.SUMMARY}.",
+    "Equation 1 of the paper: trains a network with two outputs on random signs and prints the "
+    "correlation that it reaches, a lower bound of its empirical Rademacher complexity. Takes the "
+    f"flags of a run except those of labels. Writes RUNS_DIR/<run id>/{results.SUMMARY}.",
     (Flags, RUN, WHERE),
 )
 

@@ -150,4 +150,4 @@ def print_chosen(num_train: int, chosen: dict[str, Any], usual: dict[str, Any]) 
         if value != usual[flag]
     ]
     if other:
-        console.say(f"taken, as there are {num_train:,} training images: {' '.join(other)}")
+        console.say(f"chosen for {num_train:,} training images: {' '.join(other)}")

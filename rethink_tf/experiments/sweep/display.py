@@ -51,7 +51,7 @@ def time_left(seconds: float, unknown: int) -> str:
     """The time left as text."""
     if not unknown:
         return f"about {duration(seconds)} left"
-    them = f"{counted(unknown, 'run')} of kinds not measured here yet"
+    them = f"{counted(unknown, 'run')} of types not measured here yet"
     return f"about {duration(seconds)} left, and {them}" if seconds else f"time unknown: {them}"
 
 
@@ -104,7 +104,7 @@ class Plain:
         before = len(jobs) - len(self.jobs)
         self.said_at = time.monotonic()
         self.say(
-            f"{counted(len(jobs), 'run')}: {before} ended before, {len(self.jobs)} to do; "
+            f"{counted(len(jobs), 'run')}: {before} already ended, {len(self.jobs)} to do; "
             f"{executor.description}; {time_left(*self.clock.left(jobs))}"
         )
 
@@ -148,10 +148,10 @@ class Plain:
 
     def silent(self, job: Job, seconds: float, usual: float, pid: int | None) -> None:
         """Names a run that has stopped answering, and what can be done."""
-        process = f"process {pid}; kill {pid} lets it save and ends it; " if pid else ""
+        process = f"process {pid}; kill {pid} makes it save and stop; " if pid else ""
         self.say(
-            f"{self._place(job)} SILENT   {job.name}  no progress for {duration(seconds)}, an "
-            f"epoch of it takes {duration(usual)}; {process}{job.log}"
+            f"{self._place(job)} SILENT   {job.name}  no progress for {duration(seconds)}; one "
+            f"epoch usually takes {duration(usual)}; {process}{job.log}"
         )
 
     def stopping(self, count: int) -> None:
