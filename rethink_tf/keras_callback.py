@@ -137,7 +137,7 @@ class MemorisationCallback(keras.callbacks.Callback):
         if not earlier:
             last, where = self._states[-1][0], self.path or "this callback"
             raise RequestError(
-                f"{where} holds a record up to epoch {last}, this fit begins at epoch {first}; "
+                f"{where} holds a record up to epoch {last}, but this fit begins at epoch {first}; "
                 f"continue with fit(..., initial_epoch={last}), or begin a new record"
                 + (" with another path" if self.path else "")
             )
@@ -259,8 +259,8 @@ class MemorisationCallback(keras.callbacks.Callback):
             raise StorageError(f"{path}: no record of a MemorisationCallback: {why:.200}") from None
         if identity != self._identity():
             raise RequestError(
-                f"{path}: expected a record of these examples and labels, found one of others; "
-                "type another path"
+                f"{path}: expected a record of these examples and labels, found a record of other "
+                "ones; type another path"
             )
         return states
 

@@ -218,7 +218,7 @@ def test_a_damaged_record_and_one_of_other_labels_are_refused(keras, tmp_path):
         fit(model_of(keras), rt.MemorisationCallback(X, GIVEN, path=path))
     path.unlink()
     fit(model_of(keras), rt.MemorisationCallback(X, GIVEN, path=path), epochs=1)
-    with pytest.raises(RequestError, match="found one of others"):
+    with pytest.raises(RequestError, match="found a record of other"):
         fit(model_of(keras), rt.MemorisationCallback(X, TRUE, path=path))
 
 

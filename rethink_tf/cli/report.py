@@ -161,7 +161,7 @@ def heading(runs: Collection, asked: Flags, folder: str) -> str:
     if shipped:
         words.append(f"measured by this project and shipped with it ({table.MARK}): {shipped}")
     if old := sum(run.before_seals for run in whole):
-        words.append(f"{counted(old, 'record')} {BEFORE_SEALS}, and could be checked less")
+        words.append(f"{counted(old, 'record')} {BEFORE_SEALS}, so fewer checks were possible")
     if asked.seeds is None and (beyond := runs.beyond()):
         words.append(f"seeds of {MOST_SEEDS} or more, in tables only with --seeds: {beyond}")
     return f"{'; '.join(words)}."

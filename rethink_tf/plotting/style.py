@@ -19,8 +19,8 @@ RANGE = 2.5  # deviations shown, from black to white
 LONGEST = 16  # letters of a class name that are shown
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
 ORANGE, GREY = COLOURS[-1], "#767676"
-CAPTION = f"As the model sees them: preprocessed, −{RANGE} (black) to +{RANGE} (white) deviations."
-CAPTION_PLAIN = "As the model sees them: pixels, 0 (black) to 255 (white)."
+CAPTION = f"Model inputs: −{RANGE} (black) to +{RANGE} (white) standard deviations."
+CAPTION_PLAIN = "Model inputs: pixels from 0 (black) to 255 (white)."
 CHANGED = "   Boxed: changed labels, true → given."
 
 

@@ -29,8 +29,8 @@ def descent(result: dict[str, Any]):
     left, right = figure.subplots(1, 2)
     looks = {"zero": (BLUE, "o", "from zero"), "elsewhere": (RED, "s", "from a random point")}
     for axes, key, title in (
-        (left, "distance", "Distance to the least-norm solution, over its norm"),
-        (right, "residual", "Training residual, over the norm of the labels"),
+        (left, "distance", "Distance to the least-norm solution, relative to its norm"),
+        (right, "residual", "Training residual, relative to the norm of the labels"),
     ):
         for place, (name, (colour, marker, start)) in enumerate(looks.items()):
             curve = result[name]
@@ -51,7 +51,7 @@ def descent(result: dict[str, Any]):
         color=GREY,
         linestyle=":",
         linewidth=1.2,
-        label="the random point's part outside\nof the span of the images",
+        label="part of the random point outside\nthe span of the images",
     )
     left.legend(frameon=False, loc="lower left")
     figure.suptitle(
@@ -97,7 +97,7 @@ def norms(result: dict[str, Any], exact_below: float):
     )
     axes.margins(0.12)
     _bare(axes)
-    notes = ["All shown have training error 0"] if exact else []
+    notes = ["All solutions shown have training error 0"] if exact else []
     if len(exact) > 2:
         notes.append(f"rank correlation {result['rank_correlation']:.2f}")
     if left_out:
@@ -105,7 +105,7 @@ def norms(result: dict[str, Any], exact_below: float):
     axes.set_title(textwrap.fill("; ".join(notes), 110), loc="left", size=9)
     if exact:
         figure.legend(
-            loc="outside right center", frameon=False, title="Preprocessing (numbers an image)"
+            loc="outside right center", frameon=False, title="Preprocessing (numbers per image)"
         )
     figure.suptitle(
         f"Norm and test error of the least-norm solution for {result['choice_examples']:,} images",
@@ -130,7 +130,7 @@ def precision(result: dict[str, Any]):
     figure = Figure(figsize=(WIDTH, 5.2), dpi=DPI, layout="constrained")
     axes = figure.subplots()
     looks = {
-        0.0: (BLUE, "o", "-", "random points, thresholds at the point before"),
+        0.0: (BLUE, "o", "-", "random points, thresholds at the preceding point"),
         0.5: (RED, "s", "--", "random points, thresholds midway"),
     }
     for place, (colour, marker, style, title) in looks.items():
@@ -150,9 +150,11 @@ def precision(result: dict[str, Any]):
         color="#000000",
         marker="D",
         linestyle="",
-        label="images, the Keras model",
+        label="images, Keras model",
     )
-    axes.axhline(0.5, color=GREY, linestyle=":", linewidth=1.2, label="above, a label is wrong")
+    axes.axhline(
+        0.5, color=GREY, linestyle=":", linewidth=1.2, label="above this line, a label is wrong"
+    )
     axes.set(
         xscale="log",
         yscale="log",

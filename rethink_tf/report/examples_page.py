@@ -136,13 +136,14 @@ def page(
 
 
 INCOMPLETE = (
-    "Incomplete: epochs before these were evaluated without a record. The measures over several "
-    "epochs are of the recorded ones only."
+    "Incomplete: earlier evaluations were not recorded. Measures over several epochs cover only "
+    "the recorded epochs."
 )
 _DETECTION = (
     "ROC AUC: probability that a noisy example is more suspicious than a clean one. Average "
-    "precision: chance is the share of noisy labels. A low area under the margin, confidence or "
-    "margin counts as suspicious; of the other measures, a high value or a late epoch."
+    "precision: its chance level is the share of noisy labels. A low area under the margin, "
+    "confidence or margin counts as suspicious. For the other measures a high value or a late "
+    "epoch counts as suspicious."
 )
 
 
@@ -151,7 +152,7 @@ def facts(scores: ExampleScores) -> list[str]:
     noisy = scores.noisy
     lines = [
         f"{scores.name}: {len(scores.index):,} training examples, evaluated after epochs "
-        f"{example_scores.epochs_text(scores.epochs)}, all of them in each pass."
+        f"{example_scores.epochs_text(scores.epochs)}. Each evaluation used all of them."
     ]
     if noisy is not None:
         lines.append(f"{int(noisy.sum()):,} labels ({100 * noisy.mean():.2f}%) are noisy.")
@@ -187,7 +188,7 @@ def _ranked(
         f'<p class="caption">By {_text(ranking.rule)}.</p>'
     )
     if not len(ranking.positions):
-        return f'{head}<p class="note">There is none.</p></section>'
+        return f'{head}<p class="note">There are no such examples.</p></section>'
 
     def label(number: int) -> str:
         return str(number) if class_names is None else str(class_names[number])
@@ -296,9 +297,9 @@ def cartography(scores: ExampleScores) -> Figure:
         CARTOGRAPHY,
         "Cartography",
         "Left: mean and standard deviation of the given class's probability over the evaluated "
-        "epochs, a point for each example. High and left: easy to learn. Right: ambiguous. Low and "
-        "left: hard to learn, often wrongly labelled. Right panel: number of examples by area "
-        "under the margin.",
+        "epochs, one point per example. Examples at the upper left are easy to learn, those at "
+        "the right are ambiguous, those at the lower left are hard to learn and often wrongly "
+        "labelled. Right panel: number of examples by area under the margin.",
         draw,
     )
 

@@ -266,7 +266,7 @@ def _changes(gathered: Gathered) -> str:
     if not counts:
         return ""
     parts = [f"{counted(number, 'run')} {text}" for text, number in sorted(counts.items())]
-    return f" Unlike their rows, and marked: {', '.join(parts)}."
+    return f" Runs that differ from their rows, and are marked: {', '.join(parts)}."
 
 
 def inexact_runs(gathered: Gathered) -> list[str]:
@@ -275,10 +275,10 @@ def inexact_runs(gathered: Gathered) -> list[str]:
     for run in gathered.runs:
         if run.summary.get("exact") is False:
             lines.append(
-                f"Not exact: {run.run_id} went on in a changed environment (--resume=anyway)."
+                f"Not exact: {run.run_id} was resumed in a changed environment (--resume=anyway)."
             )
         if part := part_of(run):
-            lines.append(f"Not whole: {run.run_id} was trained on {part}.")
+            lines.append(f"Not all images: {run.run_id} was trained on {part}.")
     return list(dict.fromkeys(lines))
 
 

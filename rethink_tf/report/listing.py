@@ -182,7 +182,7 @@ def _facts(run: Run) -> dict[str, Any]:
     fields = run.summary.get("config") or {}
     facts: dict[str, Any] = {}
     if run.before_seals:
-        facts["record"] = f"{BEFORE_SEALS}, so it could be checked less"
+        facts["record"] = f"{BEFORE_SEALS}, so fewer checks were possible"
     if run.summary.get("reason"):
         facts["reason"] = run.summary["reason"]
     facts |= {name: fields[name] for name in FACTS if name in fields}

@@ -87,8 +87,8 @@ def record(run: Run, machine: str | None) -> dict[str, Any]:
         raise RequestError(f"{run.place}: expected a run that is DONE, this one is {run.status}")
     if run.summary.get("exact") is False:
         raise RequestError(
-            f"{run.place}: expected a run that went on in the environment it began in; this one "
-            "did not (--resume=anyway)"
+            f"{run.place}: expected a run in one environment; this run was resumed in a changed "
+            "one (--resume=anyway)"
         )
     if part := part_of(run):
         raise RequestError(f"{run.place}: expected a run on all images, this one is on {part}")
@@ -176,7 +176,7 @@ def _as_run(path: Path, entry: Any) -> Run:
         named = Path(f"{path}: {run.run_id}")
         agreement.check_history(named, Path("its history"), summary, lines, whole=False)
     if entry.get(records.DIGESTS) != sealed(entry)[records.DIGESTS]:
-        has = "is another" if records.DIGESTS in entry else "is missing"
+        has = "is wrong" if records.DIGESTS in entry else "is missing"
         raise StorageError(
             f"{path}: damaged: the digest of {entry.get('run_id')!s:.60} {has}; add the run anew "
             "with rethink-tf ship RUN, or report without these runs: --measured=none"

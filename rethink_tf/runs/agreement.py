@@ -31,10 +31,7 @@ from rethink_tf.runs import schema as records
 from rethink_tf.storage import files
 
 BEFORE_SEALS = "written before checksums of the files existed"
-ANEW = (
-    "nothing is read from this run: move its folder away, and the command that trained it trains "
-    "it anew"
-)
+ANEW = "the run is not used: move its folder away, and the command that trained it trains it anew"
 # Keys of a history's lines that the summary does not repeat.
 OF_AN_EPOCH = ("epoch", "timing")
 # Numbers of a summary that are of the data, not of the last epoch.
@@ -197,14 +194,14 @@ def _check_digests(
         summary
     ):
         raise _disagree(
-            run_dir, results.SUMMARY, "is not as it was written: its own digest is another"
+            run_dir, results.SUMMARY, "was changed since it was written: its digest differs"
         )
     for name, digest in digests.items():
         if name == results.SUMMARY:
             continue
         if (read.get(name) or results.file_digest(run_dir, name)) != digest:
             there = (run_dir / name).exists()
-            what = f"is not the one that {results.SUMMARY} has the digest of"
+            what = f"does not have the digest that {results.SUMMARY} states"
             raise _disagree(run_dir, name, what if there else "is not there")
 
 
@@ -310,7 +307,9 @@ def _check_status(
     if status == results.DONE and why:
         raise DisagreementError(f"{path}: says {status}, but {why}")
     if status == results.DIVERGED and lines and _ended_well(summary, lines):
-        raise DisagreementError(f"{path}: says {status}, but all its epochs are there, with a loss")
+        raise DisagreementError(
+            f"{path}: says {status}, but all epochs are there with a finite loss"
+        )
     sums = [line.get("label_checksum") for line in lines]
     sums = sums if status == results.DONE else sums[:-1]  # the last one may be why it is INVALID
     if whole and len(set(sums)) > 1:

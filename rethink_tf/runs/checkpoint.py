@@ -117,7 +117,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         raise ValueError((str(error).splitlines() or [type(error).__name__])[0]) from None
     place = [header.get("epoch"), header.get("step")] if isinstance(header, dict) else []
     if place != list(_place(path)) or {type(number) for number in place} != {int}:
-        raise ValueError("it does not hold the epoch and step of its name")
+        raise ValueError("its epoch and step differ from those in its name")
     return header, arrays
 
 

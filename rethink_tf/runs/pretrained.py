@@ -208,8 +208,8 @@ def _epoch_and_hash(named: str, run_dir: Path, summary: dict, epoch: int | None)
     if epoch not in kept:
         there = ", ".join(map(str, [*kept, *([] if last in kept else [last])]))
         raise RequestError(
-            f"--init_epoch: expected one of {there}, the epochs kept of {summary['run_id']} and "
-            f"its end, received {epoch}; train it with --keep_epochs={epoch} to have it kept"
+            f"--init_epoch: expected one of {there}, the kept epochs of {summary['run_id']} and "
+            f"its last one, received {epoch}; to keep it, train with --keep_epochs={epoch}"
         )
     return epoch, checkpoint.weights_hash(results.read_snapshot(run_dir, epoch))
 

@@ -73,13 +73,13 @@ def resume_point(
     labels = [environment["labels_hash"], point.header["environment"].get("labels_hash")]
     if labels[0] != labels[1] and point.run_dir == run_dir:
         raise RequestError(
-            f"{run_dir}: its checkpoint is of other labels, hash {labels[1]}, these are "
-            f"{labels[0]}; add --resume=restart to start over"
+            f"{run_dir}: expected a checkpoint for labels of hash {labels[0]}, found one for "
+            f"{labels[1]}; add --resume=restart to start over"
         )
     if differences and mode == "exact":
         raise RequestError(
             f"{run_dir}: its checkpoint cannot be continued exactly: {'; '.join(differences)}; "
-            "add --resume=anyway to resume regardless, or --resume=restart to start over"
+            "add --resume=anyway to resume nevertheless, or --resume=restart to start over"
         )
     if point.run_dir == run_dir and "history" in point.header:
         _say_damage(run_dir, point.header, say)

@@ -20,10 +20,10 @@ Number = float | None
 class EpochTiming(TypedDict):
     """The wall-clock figures of an epoch, of the process that ended it."""
 
-    train_seconds: Annotated[float, "of training"]
-    eval_seconds: Annotated[float, "of the exact passes"]
-    images_per_second: Annotated[Number, "in training"]
-    finished: Annotated[float, "when it ended, seconds since 1970"]
+    train_seconds: Annotated[float, "seconds of training"]
+    eval_seconds: Annotated[float, "seconds of the exact passes"]
+    images_per_second: Annotated[Number, "training speed"]
+    finished: Annotated[float, "end of the epoch, in seconds since 1970"]
 
 
 class ExactValues(TypedDict):
@@ -38,25 +38,25 @@ class ExactValues(TypedDict):
         Number, "accuracy on the training examples whose given label is the true one"
     ]
     corrupted_accuracy: Annotated[
-        Number, "accuracy on the other (noisy) ones, given labels; `noisy` on the console"
+        Number, "accuracy on the noisy examples, given labels; `noisy` on the console"
     ]
     corrupted_original_accuracy: Annotated[
-        Number, "accuracy on the noisy ones, true labels; `noisy>true` on the console"
+        Number, "accuracy on the noisy examples, true labels; `noisy>true` on the console"
     ]
     test_loss: Annotated[Number, "mean loss on the test set"]
     test_accuracy: Annotated[Number, "accuracy on the test set"]
-    test_top5_accuracy: Annotated[Number, "as `train_top5_accuracy`, on the test set"]
-    best_test_accuracy: Annotated[Number, "the best so far"]
+    test_top5_accuracy: Annotated[Number, "top-5 accuracy on the test set"]
+    best_test_accuracy: Annotated[Number, "the best test accuracy so far"]
     best_test_epoch: Annotated[int | None, "the epoch of the best test accuracy"]
-    best_test_top5_accuracy: Annotated[Number, "the best so far"]
+    best_test_top5_accuracy: Annotated[Number, "the best top-5 test accuracy so far"]
 
 
 class EpochValues(ExactValues):
     """What an epoch measures."""
 
-    loss: Annotated[Number, "running mean over the epoch's own batches, each before its update"]
-    accuracy: Annotated[Number, "running mean over the same batches"]
-    learning_rate: Annotated[Number, "in this epoch"]
+    loss: Annotated[Number, "mean loss over the epoch's batches, each before its update"]
+    accuracy: Annotated[Number, "running accuracy: mean over the same batches"]
+    learning_rate: Annotated[Number, "learning rate of this epoch"]
     label_checksum: Annotated[
         int | None, "checksum of the (index, given label) pairs that entered the loss"
     ]
@@ -65,15 +65,17 @@ class EpochValues(ExactValues):
 class HistoryLine(EpochValues):
     """One line of history.jsonl, an object for each epoch."""
 
-    epoch: Annotated[int, "from 1"]
-    violation: Annotated[str | None, "what was not as its seal says; it ends the run INVALID"]
-    timing: Annotated[EpochTiming, "all wall-clock figures"]
+    epoch: Annotated[int, "number of the epoch, from 1"]
+    violation: Annotated[
+        str | None, "the difference from a seal that ended the run as INVALID, or null"
+    ]
+    timing: Annotated[EpochTiming, "all wall-clock times"]
 
 
 class SealRecord(TypedDict):
     """The seal of a split."""
 
-    examples: Annotated[int, "how many there are"]
+    examples: Annotated[int, "number of examples"]
     labels: Annotated[int, "checksum of the (index, given label) pairs"]
     images: Annotated[int, "checksum of the (index, image) pairs"]
 
@@ -81,16 +83,16 @@ class SealRecord(TypedDict):
 class ParentRecord(TypedDict):
     """The run that a transferred run starts from."""
 
-    run_id: Annotated[str, "of that run, or random:DATASET"]
-    epoch: Annotated[int, "after which its weights are taken"]
-    weights_hash: Annotated[str | None, "of all its variables"]
+    run_id: Annotated[str, "run id of the parent, or random:DATASET"]
+    epoch: Annotated[int, "epoch of the parent's weights"]
+    weights_hash: Annotated[str | None, "hash of all variables of the parent"]
 
 
 class CheckRecord(TypedDict):
     """One check of the audit."""
 
-    name: Annotated[str, "of the check"]
-    passed: Annotated[bool | None, "null where it could not be tested"]
+    name: Annotated[str, "name of the check"]
+    passed: Annotated[bool | None, "whether it passed; null if it could not be tested"]
     detail: Annotated[str, "what was measured"]
 
 
@@ -100,18 +102,19 @@ class Facts(TypedDict):
     run_id: Annotated[str, "model and hash of the resolved configuration"]
     replicas: Annotated[int, "devices that share a batch, over all workers"]
     workers: Annotated[int, "processes"]
-    parameters: Annotated[int, "trainable numbers of the network"]
-    classes: Annotated[int, "of the training labels"]
+    parameters: Annotated[int, "number of trainable parameters"]
+    classes: Annotated[int, "number of classes"]
     labels_hash: Annotated[str, "hash of the (index, given label) pairs"]
-    train_examples: Annotated[int, "how many there were"]
-    test_examples: Annotated[int, "how many there were"]
+    train_examples: Annotated[int, "number of training examples"]
+    test_examples: Annotated[int, "number of test examples"]
     changed_fraction: Annotated[float, "share of training labels that are not the true ones"]
     audit: Annotated[list[CheckRecord], "the checks: `name`, `passed`, `detail`"]
     seals: Annotated[
-        dict[str, SealRecord], "of `train` and `test`: `examples`, checksums of `labels`, `images`"
+        dict[str, SealRecord],
+        "for `train` and `test`: number of `examples`, checksums of `labels` and `images`",
     ]
     parent: Annotated[
-        ParentRecord | None, "`run_id`, `epoch`, `weights_hash` of the run that it started from"
+        ParentRecord | None, "`run_id`, `epoch`, `weights_hash` of the parent of a transfer"
     ]
     image_shape: Annotated[list[int], "height, width, channels of the data set's images"]
     arrivals: Annotated[list[str], "what was changed in a model or data set of your own"]
@@ -120,27 +123,27 @@ class Facts(TypedDict):
 class Environment(TypedDict):
     """What must not change between a checkpoint and its resume."""
 
-    versions: Annotated[dict[str, str], "of Python and of the libraries"]
-    threads: Annotated[int, "that TensorFlow computes with"]
+    versions: Annotated[dict[str, str], "versions of Python and of the libraries"]
+    threads: Annotated[int, "number of threads that TensorFlow uses"]
     xla: Annotated[bool, "whether XLA compiles the steps"]
     replicas: Annotated[int, "devices that share a batch, over all workers"]
     deterministic: Annotated[bool, "whether `--deterministic` was given"]
-    devices: Annotated[list[str], "what computes"]
+    devices: Annotated[list[str], "the processors or GPUs that are used"]
     labels_hash: Annotated[str, "hash of the (index, given label) pairs"]
 
 
 class ConfigRecord(Facts):
     """config.json, written before the first epoch."""
 
-    record_format: Annotated[int, "of these files; versions that wrote no digests have none"]
+    record_format: Annotated[int, "format of these files; missing in files without digests"]
     config: Annotated[dict[str, Any], "the resolved fields"]
-    versions: Annotated[dict[str, str], "of Python and of the libraries"]
-    threads: Annotated[int, "that TensorFlow computes with"]
+    versions: Annotated[dict[str, str], "versions of Python and of the libraries"]
+    threads: Annotated[int, "number of threads that TensorFlow uses"]
     xla: Annotated[bool, "whether XLA compiles the steps"]
     deterministic: Annotated[bool, "whether `--deterministic` was given"]
-    devices: Annotated[list[str], "what computes"]
+    devices: Annotated[list[str], "the processors or GPUs that are used"]
     argv: Annotated[list[str] | None, "the command line"]
-    git_commit: Annotated[str | None, "of the code"]
+    git_commit: Annotated[str | None, "commit of the code"]
     resumed: NotRequired[
         Annotated[
             list[dict[str, Any]],
@@ -152,10 +155,10 @@ class ConfigRecord(Facts):
 class RunTiming(TypedDict):
     """The wall-clock figures of the last process of a run."""
 
-    seconds: Annotated[float, "in all"]
-    finished: Annotated[float, "when it ended, seconds since 1970"]
-    checkpoint_seconds: Annotated[list[float], "of each checkpoint"]
-    restore_seconds: Annotated[Number, "of the restore, null where there was none"]
+    seconds: Annotated[float, "total seconds"]
+    finished: Annotated[float, "end of the run, in seconds since 1970"]
+    checkpoint_seconds: Annotated[list[float], "seconds of each checkpoint"]
+    restore_seconds: Annotated[Number, "seconds of the restore; null if the run was not resumed"]
 
 
 class Summary(Facts, EpochValues):
@@ -164,21 +167,21 @@ class Summary(Facts, EpochValues):
     status: Annotated[str, "`DONE`, `INVALID` or `DIVERGED`"]
     reason: Annotated[str | None, "why it is not `DONE`"]
     config: Annotated[dict[str, Any], "the resolved fields"]
-    epochs: Annotated[int, "that were trained"]
-    violation: NotRequired[Annotated[str | None, "of the last epoch"]]
-    clean_fitted_since_median: Annotated[Number, "median of the column of examples.npz"]
-    clean_forgotten_median: Annotated[Number, "median of the column of examples.npz"]
-    clean_margin_median: Annotated[Number, "median of the column of examples.npz"]
-    corrupted_fitted_since_median: Annotated[Number, "the same of the noisy examples"]
-    corrupted_forgotten_median: Annotated[Number, "the same of the noisy examples"]
-    corrupted_margin_median: Annotated[Number, "the same of the noisy examples"]
+    epochs: Annotated[int, "number of epochs that were trained"]
+    violation: NotRequired[Annotated[str | None, "the `violation` of the last epoch"]]
+    clean_fitted_since_median: Annotated[Number, "median of `fitted_since`, clean examples"]
+    clean_forgotten_median: Annotated[Number, "median of `forgotten`, clean examples"]
+    clean_margin_median: Annotated[Number, "median of `margin`, clean examples"]
+    corrupted_fitted_since_median: Annotated[Number, "median of `fitted_since`, noisy examples"]
+    corrupted_forgotten_median: Annotated[Number, "median of `forgotten`, noisy examples"]
+    corrupted_margin_median: Annotated[Number, "median of `margin`, noisy examples"]
     weights_hash: Annotated[
-        str, "of all variables; with `--freeze=all_but_last`, of those of the last layer"
+        str, "hash of all variables; with `--freeze=all_but_last`, of those of the last layer"
     ]
-    exact: Annotated[bool, "false where the run was resumed in a changed environment"]
-    differed: Annotated[list[str], "after which epoch and step that was, and what had changed"]
+    exact: Annotated[bool, "false if the run was resumed in a changed environment"]
+    differed: Annotated[list[str], "what changed, and after which epoch and step"]
     timing: Annotated[RunTiming, "seconds of the last process: all, each checkpoint, the restore"]
-    sha256: Annotated[dict[str, str], "file name: digest of the files as the run left them"]
+    sha256: Annotated[dict[str, str], "digest of each file when the run ended, by file name"]
 
 
 def described(record: Any) -> Iterator[tuple[str, Any, str]]:

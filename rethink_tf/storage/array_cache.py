@@ -150,7 +150,7 @@ def load_or_build(
     try:
         arrays = load(folder, check)
     except DamagedCache as error:
-        report(f"cache entry is damaged and is made again ({error})")
+        report(f"cache entry is damaged and is written again ({error})")
         arrays = None
         _remove(folder)
     except OSError:
@@ -162,9 +162,9 @@ def load_or_build(
         store(folder, arrays)
     except OSError as error:
         report(
-            f"cannot keep decoded arrays in {folder.parent} ({_first_line(error)}); going on "
-            "without, the next run decodes again; to keep them, type --cache_dir=DIR with a folder "
-            "that can be written to"
+            f"cannot keep decoded arrays in {folder.parent} ({_first_line(error)}); the run "
+            "continues, and the next run decodes again; to keep them, type --cache_dir=DIR with a "
+            "writable folder"
         )
     return arrays
 

@@ -60,7 +60,7 @@ def _lock_file(run_dir: Path) -> FileIO:
                     file.seek(0)
                     owner = file.read().decode(errors="replace").strip() or "unknown"
                     raise InUseError(
-                        f"{run_dir}: in use by process {owner}, which is training this very "
+                        f"{run_dir}: in use by process {owner}, which is training the same "
                         "configuration; wait for it, or change a setting (such as --seed)"
                     ) from None
                 # Its last owner may have removed the folder since it was opened here, and a lock on
@@ -68,7 +68,7 @@ def _lock_file(run_dir: Path) -> FileIO:
                 if os.path.samestat(os.fstat(file.fileno()), path.stat()):
                     stack.pop_all()
                     return file
-    raise StorageError(f"{path}: expected to lock it, it vanished or was looked at 100 times")
+    raise StorageError(f"{path}: cannot be locked after 100 tries; type the same command again")
 
 
 def _only_looked_at(file: FileIO) -> bool:

@@ -91,7 +91,9 @@ def _checked(x, y) -> tuple[np.ndarray, np.ndarray]:
     try:
         x, y = np.asarray(x), np.asarray(y)
     except ValueError:  # rows of different lengths
-        raise RequestError("memorise: expected arrays, received lists that make none") from None
+        raise RequestError(
+            "memorise: expected arrays, received lists of different lengths"
+        ) from None
     if x.ndim < 1 or x.size == 0 or y.shape != x.shape[:1]:
         raise RequestError(
             "memorise: expected points [n, ...] and one label for each, [n]; received "
@@ -136,8 +138,8 @@ def _direction(x: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
             best, widest = (a, t), gap
     if best is None:
         raise RequestError(
-            f"memorise: in float64, none of {DRAWS} directions tells these {len(x)} points apart; "
-            "bring them to a common scale, or take fewer"
+            f"memorise: in float64, none of {DRAWS} directions separates these {len(x)} points; "
+            "scale their features to a similar range, or use fewer points"
         )
     return best
 

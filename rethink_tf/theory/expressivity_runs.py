@@ -84,12 +84,12 @@ def limits(*, largest: int, seed: int = 0, say: Callable[[str], None] = print) -
     """
     points: list[dict[str, Any]] = []
     fails: dict[str, int | None] = {}
-    for place, words in ((0.0, "at the point before"), (0.5, "midway")):
+    for place, words in ((0.0, "at the preceding point"), (0.5, "midway")):
         fails[str(place)] = None
         for n in (n for n in LADDER if n <= largest):
             error = residual(n, place=place, seed=seed)
             if error is None:
-                say(f"n = {n:,}: float64 does not tell so many random points apart")
+                say(f"n = {n:,}: float64 cannot separate so many random points")
                 break
             points.append({"n": n, "place": place, "residual": error})
             say(f"thresholds {words}, n = {n:,}: largest error {error:.1e}")

@@ -182,7 +182,7 @@ def run(
             f"SGD from {name}: distance to the least-norm solution {ends['distance'][-1]:.2e}, "
             f"residual {ends['residual'][-1]:.2e} after {ends['steps'][-1]:,} steps"
             + (
-                f"; its start has {curves['limit']:.3f} outside of the span of the images"
+                f"; the part of its start outside the span of the images is {curves['limit']:.3f}"
                 if name == "elsewhere"
                 else ""
             )
@@ -197,7 +197,7 @@ def run(
     if missed:
         say(
             f"{len(missed)} of {len(found)} choices do not interpolate {choice_examples:,} images: "
-            "their norms are no interpolants'; fewer --choice_images may do"
+            "their norms cannot be compared; try fewer --choice_images"
         )
     correlation = norm_choices.rank_correlation(found)
     if np.isfinite(correlation):

@@ -159,7 +159,7 @@ def read(
     if info.streamed:
         raise RequestError(
             f"{run_dir}: expected a run on images that are held in memory; those of "
-            f"{config.dataset} are streamed, and nobody has written measures of such a run"
+            f"{config.dataset} are streamed, which the measures do not support"
         )
     shape = info.image_shape[-1], info.num_classes
     parent = Parent(config, run_dir, named, epoch, known, info.image_shape, info.num_classes)
@@ -207,6 +207,6 @@ def _warn_of_versions(run_dir: Path, say: Callable[[str], None]) -> None:
     for name in ("tensorflow", "keras"):
         if recorded.get(name) != now[name]:
             say(
-                f"{run_dir}: trained with {name} {recorded.get(name, 'of unknown version')}, here "
-                f"is {now[name]}: its initial weights may have been drawn otherwise"
+                f"{run_dir}: trained with {name} {recorded.get(name, 'of unknown version')}, now "
+                f"{now[name]}; its initial weights may differ"
             )

@@ -122,7 +122,7 @@ def test_what_is_not_the_runs_own_is_refused(tiny, tmp_path):
     kinds = {
         "weights_hash": ("0" * 16, StorageError, "expected weights of hash 0000000000000000"),
         "labels_hash": ("0" * 16, StorageError, "expected labels of hash 0000000000000000"),
-        "status": ("DIVERGED", StorageError, "says DIVERGED, but all its epochs are there"),
+        "status": ("DIVERGED", StorageError, "says DIVERGED, but all epochs are there"),
         "config": (None, StorageError, "damaged: expected a config"),
         "epochs": (9, StorageError, "expected the run's epochs up to 9"),
     }

@@ -55,7 +55,7 @@ def test_the_verdict_on_a_small_network(tested):
     text = (tested.folder / "report" / "report.md").read_text()
     assert text.startswith("# Randomisation test of five_lines:dense on folder:shapes\n\n**Memor")
     assert "56 training and 14 test images of 7 classes, chance 14.3%" in text
-    assert "its last activation is softmax; the logits before it are taken" in text
+    assert "its last activation, softmax, is removed, so that it returns logits" in text
     rows = re.findall(r"^\| (true labels|random labels) \| (\d of \d) \|", text, re.M)
     assert rows == [("true labels", "2 of 2"), ("random labels", "2 of 2")]
     runs = agreement.load_runs(tested.folder / "runs")

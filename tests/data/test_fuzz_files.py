@@ -194,7 +194,7 @@ def test_a_damaged_cache_is_made_again(cached):
         path.write_bytes(changed)
         done = judged(noise_command.main, cached.argv, (0,))
         assert Path("out.csv").read_bytes() == cached.exported
-        said = "damaged and is made again" in done.out
+        said = "damaged and is written again" in done.out
         if said:
             assert contents(cached.entry) == before
         elif path != facts:  # whose JSON may say the same in other bytes
@@ -237,5 +237,5 @@ def test_no_pickle_is_ever_loaded(place, cached):
         facts["train_labels"]["sha256"] = hashlib.sha256(content).hexdigest()
         (cached.entry / array_cache.HASHES_FILE).write_text(json.dumps(facts))
         (cached.entry / "train_labels.npy").write_bytes(content)
-        assert "damaged and is made again" in judged(noise_command.main, cached.argv, (0,)).out
+        assert "damaged and is written again" in judged(noise_command.main, cached.argv, (0,)).out
     assert not marker.exists()

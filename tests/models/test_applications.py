@@ -109,10 +109,12 @@ def test_the_scaling_that_a_network_brings_is_left_out_or_told(tensorflow):
     assert not any(type(x).__name__ == "Rescaling" for x in models.layers_of(without))
     assert without.output.dtype == "float32", "in mixed precision too"
     (note,) = models.conversions(without, "standardise")
-    assert note.endswith("its own scaling of the images is left out")
+    assert note.endswith("its own scaling of the images is switched off")
     kept = models.build("keras:EfficientNetB0", SHAPE, 10)
     _, note = models.conversions(kept, "standardise")
-    assert note.startswith("it scales its images itself (times 1/255), but gets them scaled")
+    assert note.startswith(
+        "it scales its images itself (times 1/255), but gets images that are scaled"
+    )
 
 
 def test_what_an_application_has_no_place_for_is_refused(tensorflow, monkeypatch):

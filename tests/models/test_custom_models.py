@@ -81,21 +81,21 @@ def test_the_content_of_a_file_counts_and_not_its_path(own, tensorflow):
 @pytest.mark.parametrize(
     "name, words",
     [
-        ("dense", "its last activation is softmax; the logits before it are taken"),
-        ("softmax_layer", "its last activation is softmax; the logits before it are taken"),
-        ("sigmoid", "its last activation is sigmoid; the logits before it are taken"),
+        ("dense", "its last activation, softmax, is removed, so that it returns logits"),
+        ("softmax_layer", "its last activation, softmax, is removed, so that it returns logits"),
+        ("sigmoid", "its last activation, sigmoid, is removed, so that it returns logits"),
         (
             "subclassed",
-            "its outputs sum to 1: they are probabilities, and their logarithm is taken",
+            "its outputs are probabilities (they sum to 1); their logarithm is used as logits",
         ),
-        ("plain", "its outputs are taken as logits"),
-        ("normalised", "its outputs are taken as logits"),
+        ("plain", "its outputs are used as logits"),
+        ("normalised", "its outputs are used as logits"),
     ],
 )
 def test_outputs_are_brought_to_logits(name, words, own, tensorflow):
     model = built(f"five_lines:{name}")
     assert models.conversions(model, "standardise") == [
-        f"five_lines:{name}: weights as the function draws them; {words}"
+        f"five_lines:{name}: initial weights drawn by the function; {words}"
     ]
     logits = model(IMAGES, training=False).numpy()
     assert logits.shape == (5, CLASSES) and logits.dtype == np.float32
@@ -119,7 +119,10 @@ def test_a_file_starts_from_weights_drawn_anew_by_the_seed(own, tensorflow):
     for weights in (other, stored):
         assert not np.isclose(first, weights).any(axis=1).all()
     said = models.conversions(built(path), "standardise")
-    assert len(said) == 1 and "weights drawn anew by --seed, the file's are not used" in said[0]
+    assert (
+        len(said) == 1
+        and "weights drawn anew by --seed; the file's weights are not used" in said[0]
+    )
 
 
 def test_batch_norm_within_models_is_found(own, tensorflow):
@@ -205,7 +208,7 @@ def test_a_file_with_code_in_it_is_refused_before_it_is_opened(own, tensorflow, 
 
     monkeypatch.setattr(keras.saving, "load_model", opened)
     for name, words in (
-        ("lambda", "holds a Lambda layer, which runs code of the file's; give a function instead"),
+        ("lambda", "holds a Lambda layer, which runs code from the file; give a function instead"),
         ("own", "holds five_lines.Head, which is no part of Keras; give a function instead"),
         ("text", "expected a file saved by Keras 3"),
         ("none", "No such file or directory"),

@@ -121,8 +121,8 @@ def test_a_network_of_one_s_own_is_moved(trained):
     assert summary["parameters"] == 650, "64 x 10 and 10"
     assert summary["parent"]["run_id"] == trained["dense"].name and folder.name.startswith("dense-")
     assert summary["arrivals"] == [
-        "five_lines:dense: weights as the function draws them; its last activation is softmax; the "
-        "logits before it are taken"
+        "five_lines:dense: initial weights drawn by the function; its last activation, softmax, "
+        "is removed, so that it returns logits"
     ]
     own = results.read_summary(trained["dense"])
     assert (own["image_shape"], own["classes"]) == ([12, 12, 3], 7)

@@ -145,7 +145,7 @@ def logit(p):
 )
 def test_a_last_sigmoid_goes_and_nothing_else(name, own, tensorflow):
     used, given, logits = both(name)
-    assert "its last activation is sigmoid" in used.rethink_conversions
+    assert "its last activation, sigmoid, is removed" in used.rethink_conversions
     given = np.asarray(given).astype(np.float64)
     sure = (given > 1e-3) & (given < 1 - 1e-3)
     assert sure.any() and np.abs(logit(given) - logits)[sure].max() < 1e-3
@@ -154,29 +154,32 @@ def test_a_last_sigmoid_goes_and_nothing_else(name, own, tensorflow):
 
 def test_a_shared_softmax_goes_where_it_ends_the_model_only(own, tensorflow):
     used, given, logits = both("shared_softmax")
-    assert "its last activation is softmax" in used.rethink_conversions
+    assert "its last activation, softmax, is removed" in used.rethink_conversions
     given, expected = np.log(given), logits - np.log(np.exp(logits).sum(1, keepdims=True))
     assert np.abs(given - expected).max() < 1e-4
 
 
 def test_a_sigmoid_that_cannot_go_alone_is_refused(own, tensorflow):
     for name in ("sigmoid_twice", "own_call"):
-        with pytest.raises(RequestError, match="ends in a sigmoid that cannot be taken away alone"):
+        with pytest.raises(RequestError, match="ends in a sigmoid that cannot be removed alone"):
             both(name)
 
 
 def test_a_softmax_that_cannot_go_alone_stays_and_its_logarithm_is_taken(own, tensorflow):
     used, given, logits = both("softmax_twice")
-    assert "they are probabilities, and their logarithm is taken" in used.rethink_conversions
+    assert "their logarithm is used as logits" in used.rethink_conversions
     assert np.abs(np.log(given) - logits).max() < 1e-4
 
 
 @pytest.mark.parametrize(
     "name, words",
     [
-        ("dict_output", "its only output is taken out of a dict: logits; its outputs are taken as"),
-        ("dict_softmax", "out of a dict: p; its last activation is softmax; the logits before it"),
-        ("listed", "its only output is taken out of a list; its outputs are taken as logits"),
+        (
+            "dict_output",
+            "its only output is inside a dict: logits; this output is used; its outputs are",
+        ),
+        ("dict_softmax", "inside a dict: p; this output is used; its last activation, softmax, is"),
+        ("listed", "its only output is inside a list; this output is used; its outputs are used"),
     ],
 )
 def test_the_only_tensor_of_a_dict_or_list_is_taken(name, words, own, tensorflow):

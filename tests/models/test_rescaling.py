@@ -148,8 +148,8 @@ def said(spec, preprocess):
 )
 def test_a_model_that_scales_is_named_and_what_to_type(name, layer, own, tensorflow):
     assert said(f"scaling:{name}", "standardise") == [
-        f"it scales its images itself ({layer}), but gets them scaled already, each at mean 0 and "
-        "deviation 1; for pixels from 0 to 255 type --preprocess=none"
+        f"it scales its images itself ({layer}), but gets images that are scaled "
+        "already, each image to mean 0 and standard deviation 1; for pixels from 0 to 255 type --preprocess=none"
     ]
     assert said(f"scaling:{name}", "none") == [
         f"it scales its images itself ({layer}) and gets pixels from 0 to 255"
@@ -161,7 +161,7 @@ def test_a_file_that_scales_is_named(own, tensorflow):
 
     scaling.nested((8, 8, 1), 2).save(own / "net.keras")
     (words,) = said(own / "net.keras", "inception")
-    assert words.startswith("it scales its images itself (times 0.5, minus 0.5), but gets them")
+    assert words.startswith("it scales its images itself (times 0.5, minus 0.5), but gets images")
     assert "at -1 to 1; " in words
 
 

@@ -93,7 +93,7 @@ def test_an_incomplete_record_is_named(tmp_path):
     examples_page.write(tmp_path, SCORES, count=4)
     assert "Incomplete" not in text_of(tmp_path)
     examples_page.write(tmp_path, dataclasses.replace(SCORES, complete=False), count=4)
-    assert "Incomplete: epochs before these" in text_of(tmp_path)
+    assert "Incomplete: earlier evaluations" in text_of(tmp_path)
 
 
 def test_nothing_forgotten_is_said(tmp_path):

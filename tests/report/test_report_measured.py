@@ -171,7 +171,7 @@ def rewritten(path, change, seal=False):
 )
 def test_an_edited_record_is_refused_by_its_digest(change, shipped):
     run_id = rewritten(shipped / "mlp_1x512.jsonl", change)
-    with pytest.raises(StorageError, match=f"damaged: the digest of {run_id} is another; add"):
+    with pytest.raises(StorageError, match=f"damaged: the digest of {run_id} is wrong; add"):
         measured.read(shipped)
 
 

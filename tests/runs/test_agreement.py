@@ -62,9 +62,7 @@ def disagreement(folder):
         agreement.read(folder)
     message = str(error.value)
     assert "\n" not in message and message.endswith(ANEW), message
-    return message.removeprefix(f"{folder}/").removesuffix(
-        f"; nothing is read from this run: {ANEW}"
-    )
+    return message.removeprefix(f"{folder}/").removesuffix(f"; the run is not used: {ANEW}")
 
 
 def test_a_run_that_agrees_is_read(new):
@@ -141,7 +139,7 @@ def test_a_last_line_and_a_summary_edited_alike(make, request):
 
 def test_any_other_edit_is_seen_by_the_digests(new):
     edit_line(new / results.HISTORY, 1, loss=0.0625)
-    expected = "is not the one that summary.json has the digest of"
+    expected = "does not have the digest that summary.json states"
     assert disagreement(new) == f"history.jsonl: {expected}"
 
 
@@ -157,7 +155,7 @@ def test_any_other_edit_is_seen_by_the_digests(new):
 )
 def test_any_value_of_a_summary_is_under_its_own_digest(change, new):
     edit(new / results.SUMMARY, lambda s: s.update(change))
-    assert disagreement(new) == "summary.json: is not as it was written: its own digest is another"
+    assert disagreement(new) == "summary.json: was changed since it was written: its digest differs"
 
 
 def test_the_record_of_the_examples_is_under_a_digest(new):
@@ -165,7 +163,7 @@ def test_the_record_of_the_examples_is_under_a_digest(new):
     results.finish(new, results.read_summary(new))
     assert agreement.read(new).summary["sha256"].keys() >= {"examples.npz"}
     results.save_examples(new, index=np.arange(4))
-    assert disagreement(new).startswith("examples.npz: is not the one that summary.json has")
+    assert disagreement(new).startswith("examples.npz: does not have the digest that summary.json")
     (new / results.EXAMPLES).unlink()
     assert disagreement(new) == "examples.npz: is not there"
 
@@ -191,7 +189,7 @@ def test_a_history_changed_before_the_end_does_not_get_its_digest(new):
     [
         ("DONE", {"train_loss": None}, "says DONE, but its last epoch has no training loss"),
         ("DONE", {"audit": [{"name": "a", "passed": False}]}, "says DONE, but its check a failed"),
-        ("DIVERGED", {}, "says DIVERGED, but all its epochs are there, with a loss"),
+        ("DIVERGED", {}, "says DIVERGED, but all epochs are there with a finite loss"),
     ],
 )
 def test_a_status_follows_from_the_history_and_the_checks(status, change, why, new):
@@ -398,17 +396,17 @@ def test_strict_does_not_fail_for_a_run_before_digests_which_is_counted(report, 
     edit(folder / results.SUMMARY, lambda s: s.pop("sha256"))
     done, text = report(*ROW, "--strict")
     assert done.code == 0
-    assert f"1 record {agreement.BEFORE_SEALS}, and could be checked less" in text
+    assert f"1 record {agreement.BEFORE_SEALS}, so fewer checks were possible" in text
     assert "1 run, 1 seed; 1 written before checksums of the files existed." in text
     page = (tmp_path / "out" / "report.html").read_text()
-    assert f'"{agreement.BEFORE_SEALS}, so it could be checked less"' in page
+    assert f'"{agreement.BEFORE_SEALS}, so fewer checks were possible"' in page
 
 
 def test_what_is_no_training_agrees_by_its_digests(tmp_path):
     folder = plain_run(tmp_path, "gaussian", {"kernel": "gaussian"}, norm=1.5)
     assert agreement.read(folder).history == []
     edit(folder / results.SUMMARY, lambda s: s.update(norm=1.25))
-    assert "its own digest is another" in disagreement(folder)
+    assert "its digest differs" in disagreement(folder)
     broken = collect(tmp_path, []).broken
     assert list(broken) == [folder.name]
 

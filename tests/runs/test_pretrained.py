@@ -89,8 +89,8 @@ def test_a_snapshot_is_named_by_its_own_weights(tmp_path):
 
 def test_a_missing_epoch_says_which_there_are(tmp_path):
     message = refusal(finished(tmp_path), "x", init_epoch=5)
-    assert message.startswith("--init_epoch: expected one of 4, 9, the epochs kept of mlp_1x512-")
-    assert message.endswith("received 5; train it with --keep_epochs=5 to have it kept")
+    assert message.startswith("--init_epoch: expected one of 4, 9, the kept epochs of mlp_1x512-")
+    assert message.endswith("received 5; to keep it, train with --keep_epochs=5")
 
 
 def test_a_flagfile_names_the_run_that_it_trains(tmp_path):

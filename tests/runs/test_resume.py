@@ -60,7 +60,7 @@ def test_other_labels_are_refused_whatever_is_typed_but_restart(tmp_path):
     results.start(tmp_path, {})
     save(tmp_path / results.CHECKPOINTS, 1, 3)
     for mode in ("exact", "anyway"):
-        with pytest.raises(RequestError, match="other labels, hash abc, these are xyz; add --resu"):
+        with pytest.raises(RequestError, match="labels of hash xyz, found one for abc; add --resu"):
             find(tmp_path, mode, labels_hash="xyz")
     assert find(tmp_path, "restart", labels_hash="xyz") is None
 

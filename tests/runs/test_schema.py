@@ -57,6 +57,6 @@ def test_the_records_that_a_resume_compares_are_among_those_of_config_json():
 
 def test_a_key_has_its_type_and_its_meaning():
     described = {name: (kind, meaning) for name, kind, meaning in schema.described(schema.Facts)}
-    assert described["classes"] == (int, "of the training labels")
+    assert described["classes"] == (int, "number of classes")
     resumed = [kind for name, kind, _ in schema.described(schema.ConfigRecord) if name == "resumed"]
     assert resumed == [list[dict]] or "list" in str(resumed[0])

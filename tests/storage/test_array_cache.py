@@ -101,7 +101,7 @@ def test_no_cache_is_no_error(tmp_path):
     got = array_cache.load_or_build(tmp_path / "file" / "e", lambda: ARRAYS, report=lines.append)
     assert_same(got)
     assert len(lines) == 1 and "going on without" in lines[0] and "\n" not in lines[0]
-    assert "type --cache_dir=DIR with a folder that can be written to" in lines[0]
+    assert "type --cache_dir=DIR with a writable folder" in lines[0]
 
 
 def test_a_full_disk_is_no_error_and_leaves_nothing(tmp_path, monkeypatch):

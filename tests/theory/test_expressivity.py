@@ -96,14 +96,14 @@ def test_points_of_one_number_and_a_single_point(tensorflow):
         ([[1, 2], [3, 4]], [5], r"received \[2, 2\] and \[1\]"),
         ([], [], r"received \[0\] and \[0\]"),
         (np.zeros([3, 0]), [1, 2, 3], r"received \[3, 0\] and \[3\]"),
-        ([[1, 2], [3]], [1, 2], "expected arrays, received lists that make none"),
+        ([[1, 2], [3]], [1, 2], "expected arrays, received lists of different lengths"),
         (np.float64(3.0), 1.0, r"received \[\] and \[\]"),
         (np.full([3, 4], 7), [1, 2, 3], "2 are repetitions; first, points 0 and 1 are equal"),
         ([[1.0], [np.nan]], [1, 2], "expected finite points"),
         ([[1.0], [2.0]], [1, np.inf], "expected finite labels"),
         ([["a"]], [1], "expected real numbers"),
         ([[1.0], [1e300]], [1, 2], None),
-        ([[1.0, 1e300], [2.0, 1e300]], [1, 2], "none of 16 directions tells these 2 points"),
+        ([[1.0, 1e300], [2.0, 1e300]], [1, 2], "none of 16 directions separates these 2 points"),
     ],
 )
 def test_what_cannot_be_memorised_is_refused(x, y, message):

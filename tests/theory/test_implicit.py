@@ -88,7 +88,7 @@ def test_the_experiment_on_digits():
     assert -1 <= found["rank_correlation"] <= 1
     assert len(said) == 3 + len(preprocessing.CHOICES)
     limit, correlation = found["sgd"]["limit"], found["rank_correlation"]
-    assert said[1].endswith(f"; its start has {limit:.3f} outside of the span of the images")
+    assert said[1].endswith(f"outside the span of the images is {limit:.3f}")
     assert said[-1] == f"rank correlation of norm and test error over 8 choices: {correlation:.2f}"
 
 

@@ -173,7 +173,7 @@ def test_a_damaged_matrix_is_named_and_made_again(images, tmp_path):
     path.write_bytes(path.read_bytes()[:-1])
     said = []
     assert kept(tmp_path, images, said).newest(8) is None
-    assert len(said) == 1 and "damaged and is made again" in said[0]
+    assert len(said) == 1 and "damaged and is computed again" in said[0]
     (again,) = sums_at(images, [8], kept=kept(tmp_path, images, said))
     assert again.filters == 8
 

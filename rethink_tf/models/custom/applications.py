@@ -103,7 +103,7 @@ def build(
     settings = {"weights": None, "classes": num_classes, "classifier_activation": None}
     if "include_preprocessing" in inspect.signature(function).parameters:
         settings["include_preprocessing"] = False
-        notes.append("its own scaling of the images is left out")
+        notes.append("its own scaling of the images is switched off")
     model = function(input_shape=tuple(input_shape), **settings)
     if keras.backend.standardize_dtype(model.output.dtype) != "float32":
         logits = keras.layers.Activation("linear", dtype="float32")(model.output)

@@ -71,7 +71,7 @@ def build(
     else:
         settings = {"weight_decay": weight_decay, "dropout": dropout}
         model = _from_function(name, known, input_shape, num_classes, settings)
-        notes = [f"{name}: weights as the function draws them"]
+        notes = [f"{name}: initial weights drawn by the function"]
     model, outputs, more = _outputs(model, name, input_shape, num_classes)
     notes += more
     scaling = rescaling.own_scaling(model, input_shape)
@@ -81,8 +81,8 @@ def build(
     kinds = {str(v.dtype) for v in model.trainable_variables} - {"float32"}
     if kinds:
         raise RequestError(
-            f"--model: expected weights in float32, {name} has {', '.join(sorted(kinds))}; layers "
-            "may compute in less by --precision=mixed_bfloat16"
+            f"--model: expected weights in float32, {name} has {', '.join(sorted(kinds))}; for "
+            "lower precision in the layers type --precision=mixed_bfloat16"
         )
     # A class of its own may well have a layer that is called `scaling`.
     model.rethink_conversions, model.rethink_scaling = "; ".join([*notes, *more]), scaling
@@ -207,7 +207,7 @@ def _single(model, outputs, name: str, input_shape):
         else:
             model = _wrapped(model, lambda found: keras.tree.flatten(found)[0], input_shape)
         (outputs,) = flat
-        notes = [f"its only output is taken out of a {kind}{named}"]
+        notes = [f"its only output is inside a {kind}{named}; this output is used"]
     else:
         notes = []
     if not keras.ops.is_tensor(outputs):
@@ -243,9 +243,9 @@ def _as_logits(model, outputs, input_shape, name: str):
     if found is not None:
         model, kind = found
         outputs = model(noise, training=False)
-        notes = [f"its last activation is {kind}; the logits before it are taken"]
+        notes = [f"its last activation, {kind}, is removed, so that it returns logits"]
     else:
-        notes = ["its outputs are taken as logits"]
+        notes = ["its outputs are used as logits"]
     values = np.asarray(outputs, np.float32)
     inside = bool(((values >= 0) & (values <= 1)).all())
     float32 = functools.partial(keras.ops.cast, dtype="float32")
@@ -254,10 +254,10 @@ def _as_logits(model, outputs, input_shape, name: str):
         return keras.ops.log(keras.ops.maximum(float32(probabilities), SMALLEST))
 
     if inside and np.allclose(values.sum(axis=1), 1, atol=1e-3):
-        notes = ["its outputs sum to 1: they are probabilities, and their logarithm is taken"]
+        notes = ["its outputs are probabilities (they sum to 1); their logarithm is used as logits"]
         return _wrapped(model, logarithm, input_shape), notes
     if inside:
-        notes.append("though all lie from 0 to 1")
+        notes.append("although all of them are from 0 to 1")
     if keras.backend.standardize_dtype(outputs.dtype) != "float32":
         return _wrapped(model, float32, input_shape), notes
     return model, notes

@@ -48,7 +48,7 @@ def read(path: str):
         raise RequestError(f"--model={path}: does not fit into memory") from None
     except Exception as error:  # Keras raises what its layers raise
         raise RequestError(f"--model={path}: cannot be opened: {first_line(error)}") from None
-    notes = [f"{path}: weights drawn anew by --seed, the file's are not used"]
+    notes = [f"{path}: weights drawn anew by --seed; the file's weights are not used"]
     old_layers, layers = (layers_of(each) for each in (stored, model))
     for old, new in zip(old_layers, layers, strict=True):
         if hasattr(new, "adapt"):  # statistics of a preprocessing layer are no trained weights
@@ -57,7 +57,7 @@ def read(path: str):
                 new.finalize_state()
     frozen = sum(1 for layer in layers if layer.weights and not layer.trainable)
     if frozen:
-        notes.append(f"{frozen} layers are frozen, at weights drawn anew")
+        notes.append(f"{frozen} layers are frozen, with weights drawn anew")
     return model, notes
 
 
@@ -119,7 +119,7 @@ def _weights_size(archive, packed) -> int:
 
 
 def _none(path: str) -> RequestError:
-    return RequestError(f"--model: expected a file saved by Keras 3, {path} is none")
+    return RequestError(f"--model: expected a file saved by Keras 3; {path} is not one")
 
 
 def _too_large(path: str, unpacked: int, size: int) -> RequestError:
@@ -158,12 +158,12 @@ def _refuse_code(path: str) -> None:
             if node.get("class_name") in _CODE:
                 kind = node["class_name"].strip("_").capitalize()
                 raise RequestError(
-                    f"--model: {path} holds a {kind} layer, which runs code of the file's; "
+                    f"--model: {path} holds a {kind} layer, which runs code from the file; "
                     f"{_INSTEAD}"
                 )
             if custom := _custom(node):
                 raise RequestError(
-                    f"--model: {path} holds {custom}, which is no part of Keras; {_INSTEAD}"
+                    f"--model: {path} holds {custom}, which is not part of Keras; {_INSTEAD}"
                 )
 
 

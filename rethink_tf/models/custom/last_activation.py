@@ -46,9 +46,8 @@ def removed(model, images: np.ndarray, name: str):
     if kind == "softmax":  # the logarithm of its outputs is the same function
         return None
     raise RequestError(
-        f"--model: the last layer of {name} ends in a {kind} that cannot be taken away alone, "
-        "such as a layer used twice; expected a model that gives logits, without the last "
-        f"{kind}"
+        f"--model: expected a model that gives logits, without the last {kind}; the last layer of "
+        f"{name} ends in a {kind} that cannot be removed alone, such as one in a layer used twice"
     )
 
 

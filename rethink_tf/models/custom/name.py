@@ -42,11 +42,11 @@ def refuse_other_files(name) -> None:
     words = f"--model: expected FILE.keras or package.module:function, received {text}"
     if ending in (".h5", ".hdf5"):
         raise RequestError(
-            f"{words}; {ending} is not taken: open it with keras.models.load_model and save the "
-            "model as FILE.keras, or give the function that builds it"
+            f"{words}; {ending} is not supported: open it with keras.models.load_model and save "
+            "the model as FILE.keras, or give the function that builds it"
         )
     if ending:
-        words += f"; {ending} is not taken"
+        words += f"; {ending} is not supported"
     raise RequestError(f"{words}; --help lists the names of the paper's networks")
 
 

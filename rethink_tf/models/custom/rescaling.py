@@ -128,11 +128,11 @@ def what_it_gets(scaling: str, preprocess: str) -> str:
     if preprocess == "none":
         return f"{scaling} and gets pixels from 0 to 255"
     scaled = {
-        "standardise": "each at mean 0 and deviation 1",
-        "channel_norm": "normed by the training set's channels",
+        "standardise": "each image to mean 0 and standard deviation 1",
+        "channel_norm": "by mean and deviation of the training set's channels",
         "inception": "at -1 to 1",
     }
     return (
-        f"{scaling}, but gets them scaled already, {scaled[preprocess]}; for pixels from 0 to 255 "
-        "type --preprocess=none"
+        f"{scaling}, but gets images that are scaled already, {scaled[preprocess]}; for pixels "
+        "from 0 to 255 type --preprocess=none"
     )

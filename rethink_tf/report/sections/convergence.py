@@ -135,9 +135,10 @@ def figure1b(gathered: Gathered, first: float):
 
     labels = ("model", "p")
     notes = (
-        "Relative to the mean epoch of true labels (p = 0) at the same threshold; the paper states "
-        "no threshold, 0.05 is the one at which its Figure 1a gives the times of its Figure 1b. "
-        "“Not reached”: within the run's epochs, or not at p = 0.",
+        "Times are relative to the mean epoch for true labels (p = 0) at the same threshold. The "
+        "paper states no threshold. At 0.05, the curves of its Figure 1a give the times of its "
+        "Figure 1b. “Not reached”: the threshold was not reached within the run's epochs, or not "
+        "at p = 0.",
     )
     tables = [
         Table("figure1b", "Figure 1b in numbers", labels, tuple(main), notes=notes),
@@ -254,14 +255,15 @@ def figure1c(gathered: Gathered, _first: float):
         return figure
 
     notes: tuple[str, ...] = (
-        "“Corrupted likewise” is computed, e' = 1 - (1 - p)(1 - e) - p / 10: the error to expect "
-        "where each test label too is replaced with probability p by a uniform class. The paper "
-        "does not say which of the two its Figure 1c shows.",
+        "“Corrupted likewise” is computed from the error e on true test labels: "
+        "e' = 1 - (1 - p)(1 - e) - p / 10. This is the expected error if each test label too is "
+        "replaced with probability p by a uniform class. The paper does not say which of the two "
+        "errors its Figure 1c shows.",
     )
     if measured:
         notes += (
-            "“Really corrupted”: rethink-tf corrupted-test replaced the test labels themselves and "
-            "evaluated the network of the last epoch on them; a mean over draws of test labels.",
+            "“Really corrupted”: rethink-tf corrupted-test replaced the test labels and evaluated "
+            "the network of the last epoch on them. The number is a mean over draws of the labels.",
         )
     table = Table("figure1c", "Figure 1c in numbers", ("model", "p"), tuple(rows), notes=notes)
     title = "Figure 1c: test error against label corruption"

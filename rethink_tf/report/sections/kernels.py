@@ -46,10 +46,10 @@ def table3(gathered: Gathered, _first: float):
         words = (printed["data"], printed["preprocessing"])
         rows.append(row(words, cells, found) if found else Row(words, cells))
     notes = (
-        "The paper gives 15% for the random conv-net with an l2 penalty, in its text alone, and "
-        "states no penalty. It does not say how its norms are summed over the classes; ours is "
-        "sqrt(sum over classes of α'Kα). Ours of the random conv-net are at the largest number of "
-        "filters that was solved; without a penalty where these interpolate.",
+        "The paper gives 15% for the random conv-net with an l2 penalty, only in its text, and "
+        "does not state the penalty. It does not say how its norms combine the classes; our norm "
+        "is sqrt(sum over classes of α'Kα). Our results for the random conv-net use the largest "
+        "number of filters that was solved, without a penalty if these filters interpolate.",
     )
     table = Table("table3", "Table 3", ("data", "preprocessing"), tuple(rows), notes=notes)
     curves = points(by_name.get("cifar10_random_conv"))

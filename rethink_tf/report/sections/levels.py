@@ -78,13 +78,13 @@ Kinds = dict[str, list[tuple[float, Found]]]  # what was found at each degree, b
 _TEST = ("test_accuracy", "test")
 _NOTES = {
     "levels_constant": (
-        "The earlier study's settings: a rate of 0.01 at every epoch and a weight decay of 1e-4. "
-        "The rows of “levels” start at 0.1, lower it after epochs 150 and 225, and have no weight "
-        "decay. All else is equal.",
+        "These are the earlier study's settings: a constant learning rate of 0.01 and a weight "
+        "decay of 1e-4. The runs of “levels” start at 0.1, lower the rate after epochs 150 and "
+        "225, and have no weight decay. All other settings are equal.",
     ),
     "levels_clean_test": (
-        "Trained as the rows of “levels”, and tested on the images as they are; there the test "
-        "images are randomised as the training images are.",
+        "Trained as the runs of “levels”, but tested on uncorrupted images. In “levels” the test "
+        "images are corrupted like the training images.",
     ),
 }
 
@@ -235,9 +235,9 @@ def transfer(gathered: Gathered, _first: float):
     labels = ("parent's data", "level", "parent's weights")
     taken = (*labels, "rate")
     notes = (
-        "The rate of the last layer is that of the largest accuracy on held-out training images, "
-        "from the same tries for every parent; the row is the run with that rate on all training "
-        "images.",
+        "The learning rate of the last layer is the one with the largest accuracy on held-out "
+        "training images. The same rates were tried for every parent. The row shows the run with "
+        "that rate on all training images.",
     )
     tables = [
         Table("transfer", "Transfer to Fashion-MNIST", taken, tuple(rows), notes=notes),

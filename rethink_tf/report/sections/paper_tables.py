@@ -83,8 +83,8 @@ def table1(gathered: Gathered, _first: float):
         rows.append(row(labels, cells, found))
     labels = ("model", "parameters", "random crop", "weight decay", "labels")
     notes = (
-        "Weight decay is λ of λ/2 |w|², ours: the paper states none. Accuracies after the last "
-        "epoch, on every example of the set.",
+        "Weight decay is λ in λ/2 |w|². The paper states no λ; ours is this project's choice. "
+        "Accuracies are those after the last epoch, on every example of the set.",
     )
     tables = [Table("table1", "Table 1", labels, tuple(rows), notes=notes)]
     return [*tables, _derived("table1", _TABLE1_GAINS, by_name, _table1_test)], []
@@ -130,11 +130,11 @@ def _derived(name: str, lines, by_name: dict[str, Found], printed) -> Table:
         cell = gain(*found, "test_accuracy", printed(one) - printed(other))
         rows.append(row_of_several((what,), {"gain in test accuracy (points)": cell}, found))
     notes = (
-        "Computed from the rows above, of the seeds that both rows have. The paper says of batch "
-        "normalisation that it gains 3 to 4 points."
+        "Computed from the rows above, with the seeds that both rows have. The paper says that "
+        "batch normalisation gains 3 to 4 points."
         if name == "table1"
-        else "Computed from the rows above, of the seeds that both rows have. The first line is "
-        "what the paper calls a loss of 18 points without regularisers.",
+        else "Computed from the rows above, with the seeds that both rows have. The paper gives "
+        "the first line in its text, as a loss of 18 points without regularisers.",
     )
     title = f"Derived from Table {name[-1]}"
     return Table(f"{name}_derived", title, ("what gains",), tuple(rows), notes=notes)
@@ -167,8 +167,8 @@ def table2(gathered: Gathered, _first: float):
         rows.append(row(words, cells, found) if found else Row(words, cells))
     labels = ("labels", "augmentation", "dropout", "weight decay")
     notes = (
-        "The paper's 90.60 (true labels, weight decay alone) is probably a misprint: its top-5 "
-        "accuracy is 100.0, and its Figure 2a ends at 99.6.",
+        "The paper's 90.60 (true labels, weight decay alone) is probably a misprint: the top-5 "
+        "accuracy of this row is 100.0, and the curve in Figure 2a ends at 99.6.",
     )
     tables = [Table("table2", "Table 2", labels, tuple(rows), notes=notes)]
     return [*tables, _derived("table2", _TABLE2_GAINS, by_name, _table2_test)], []
@@ -199,6 +199,7 @@ def table4(gathered: Gathered, _first: float):
         rows.append(row((printed.model, regulariser), cells, found))
     notes = (
         "Random labels of CIFAR-10. Running accuracy is the mean over the last epoch's own "
-        "(augmented) batches, as in the paper; the exact one is over the set without augmentation.",
+        "(augmented) batches, as in the paper. The exact accuracy is that of the whole set without "
+        "augmentation.",
     )
     return [Table("table4", "Table 4", ("model", "regulariser"), tuple(rows), notes=notes)], []

@@ -85,8 +85,8 @@ def figure2a(gathered: Gathered, _first: float):
         return figure
 
     notes = (
-        "Of the paper's curves the last values are known: dotted. Shaded: up to the best test "
-        "accuracy so far, what early stopping would gain.",
+        "Dotted: the last values of the paper's curves, which are all that is known. Shaded: the "
+        "gap to the best test accuracy so far, which early stopping would gain.",
     )
     table = Table("figure2a", "Figure 2a in numbers", ("regularisers",), tuple(rows), notes=notes)
     return [table], [Figure("figure2a", "Figure 2a: ImageNet", "", draw)]
@@ -131,7 +131,7 @@ def figure2b(gathered: Gathered, _first: float):
 
     notes = (
         "The paper's numbers are read from its curves, which end at epoch 51 and differ from its "
-        "Table 1. Shaded: up to the best test accuracy so far.",
+        "Table 1. Shaded: the gap to the best test accuracy so far.",
     )
     table = Table("figure2b", "Figure 2b in numbers", ("network",), tuple(rows), notes=notes)
     title = "Figure 2b: batch normalisation and early stopping on CIFAR-10"

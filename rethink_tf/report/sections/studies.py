@@ -63,9 +63,9 @@ def capacity(gathered: Gathered, _first: float):
         rows.append(row(labels, cells, found))
     models = list(dict.fromkeys(found.plan.config.model for found in every))
     notes = (
-        "Jumps: the mean distance of an epoch's accuracy from the middle of the epochs before and "
-        "after it, 0 for a curve that rises evenly. Of training it is the running accuracy. All of "
-        f"Fashion-MNIST are {DATASETS['fashion_mnist'].num_train:,} images, all of CIFAR-10 "
+        "Jumps: the mean distance between an epoch's accuracy and the mean of its two neighbours, "
+        "0 for a curve that rises evenly. For training it is the running accuracy. All of "
+        f"Fashion-MNIST means {DATASETS['fashion_mnist'].num_train:,} images, all of CIFAR-10 "
         f"{DATASETS['cifar10'].num_train:,}.",
     )
     labels = ("network", "labels", "training images")
@@ -218,8 +218,8 @@ def _gains(panels: dict[tuple[str, str], Panel]) -> Table:
             rows.append(row_of_several((dataset, words), cells, used))
     title = "What the architecture gains, what the regularisers gain"
     notes = (
-        "Points of test accuracy against the same network without regularisers, and of one network "
-        "against the other, of the seeds that both have.",
+        "Difference in test accuracy (points) to the same network without regularisers, and "
+        "between the two networks, with the seeds that both runs have.",
     )
     labels = ("data set", "data")
     return Table("regularisation_gains", title, labels, tuple(rows), notes=notes)
@@ -311,8 +311,8 @@ def wrn(gathered: Gathered, _first: float):
         panels[_place(config)] = found
 
     notes = (
-        "“Paper” is here the first author's later demonstration (CIFAR-10, true and random "
-        "labels), not the paper.",
+        "Here “paper” means the first author's later demonstration (CIFAR-10, true and random "
+        "labels).",
     )
     table = Table("wrn", "WRN-28-1", ("data set", "p"), tuple(rows), notes=notes)
     title = "WRN-28-1: training and test loss at each level of label corruption"

@@ -42,8 +42,8 @@ def rademacher(gathered: Gathered, _first: float):
         return figure
 
     notes = (
-        "The paper expects about 1 and gives no number. A lower bound: what training reached, mean "
-        "over draws of the signs; 1 where every sign is fitted.",
+        "The paper expects about 1 and gives no number. Ours is a lower bound: the correlation "
+        "that training reached, averaged over draws of the signs. It is 1 if every sign is fitted.",
     )
     table = Table("rademacher", "Equation 1", ("network", "data set"), tuple(rows), notes=notes)
     title = "Random signs: correlation reached by epoch"
@@ -80,8 +80,9 @@ def expressivity(gathered: Gathered, _first: float):
                 )
             )
     notes = (
-        "Labels drawn at random. Weights are counted in the Keras model; stated are 2n + d of "
-        "Theorem 1 (depth 2) and what Corollary 1 comes to. Wrong: after rounding.",
+        "Random labels. Weights are counted in the Keras model. The stated numbers are 2n + d of "
+        "Theorem 1 (depth 2) and 2n + d + 2(k - 1) for depth k of Corollary 1. Labels are counted "
+        "as wrong after rounding.",
     )
     labels = ("data set", "n", "depth")
     return [Table("expressivity", "Theorem 1", labels, tuple(rows), notes=notes)], figures
@@ -123,9 +124,9 @@ def implicit(gathered: Gathered, _first: float):
                 ),
             ]
     notes = (
-        "All are solutions of least norm on the same images, features scaled to mean squared "
-        "length 1; where there are fewer dimensions than images they do not interpolate, and their "
-        "norm is not to be compared. Figures are of the first seed.",
+        "All are solutions of least norm on the same images, with features scaled to mean squared "
+        "length 1. With fewer dimensions than images a solution does not interpolate, and its norm "
+        "cannot be compared. Figures show the first seed.",
     )
     labels = ("data set", "preprocessing")
     return [Table("implicit", "Least norm", labels, tuple(rows), notes=notes)], figures
@@ -153,7 +154,7 @@ def measures(gathered: Gathered, _first: float):
         }
         if any(cell.values for cell in cells.values()):
             rows.append(Row((words.strip(),), cells, " and ".join(sorted(sources)), run_ids))
-    notes = ("Measured on the weights that each run ended with; see rethink_tf/measures.py.",)
+    notes = ("Measured on the final weights of each run; see rethink_tf/analysis/measures.py.",)
     return [Table("measures", "Measures", ("measure",), tuple(rows), notes=notes)], []
 
 

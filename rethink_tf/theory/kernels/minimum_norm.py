@@ -265,7 +265,7 @@ class Kept:
         try:
             return array_cache.load(entry)
         except (array_cache.DamagedCache, OSError) as error:
-            self.report(f"a row of the kept factor is damaged and is made again ({error})")
+            self.report(f"a row of the kept factor is damaged and is computed again ({error})")
             shutil.rmtree(entry, ignore_errors=True)
             return None
 
@@ -277,8 +277,8 @@ class Kept:
             array_cache.store(self.folder / name, arrays)
         except OSError as error:
             self.report(
-                f"cannot keep the factor in {self.folder} ({error}); without it an "
-                "interrupted solve starts over; type --cache_dir=DIR with room for it"
+                f"cannot keep the factor in {self.folder} ({error}), so an interrupted solve "
+                "starts over; type --cache_dir=DIR with enough space"
             )
             self.folder = None
 

@@ -241,7 +241,7 @@ class Kept:
             try:
                 arrays = present(array_cache.load(path), "a kept kernel matrix")
             except (array_cache.DamagedCache, OSError) as error:
-                self.report(f"a kept kernel matrix is damaged and is made again ({error})")
+                self.report(f"a kept kernel matrix is damaged and is computed again ({error})")
                 shutil.rmtree(path, ignore_errors=True)
                 continue
             train = [arrays[name] for name in sorted(arrays) if name.startswith("train")]
