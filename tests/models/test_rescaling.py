@@ -149,7 +149,8 @@ def said(spec, preprocess):
 def test_a_model_that_scales_is_named_and_what_to_type(name, layer, own, tensorflow):
     assert said(f"scaling:{name}", "standardise") == [
         f"it scales its images itself ({layer}), but gets images that are scaled "
-        "already, each image to mean 0 and standard deviation 1; for pixels from 0 to 255 type --preprocess=none"
+        "already, each image to mean 0 and standard deviation 1; for pixels from 0 "
+        "to 255 type --preprocess=none"
     ]
     assert said(f"scaling:{name}", "none") == [
         f"it scales its images itself ({layer}) and gets pixels from 0 to 255"
