@@ -40,17 +40,17 @@ def run(
     cache_dir: Path | str | None = None,
     **fields: Any,
 ) -> RunRecord:
-    """Trains one configuration, or answers from its record where it is finished.
+    """Trains one configuration, or reads the run if it is finished already.
 
     An unfinished run is resumed exactly. A second call with an equal configuration trains nothing.
 
     Args:
         config: what is trained; fields left at None are resolved by model and data set.
-        runs_dir: folder of the runs; this one lies in `runs_dir/<run id>`.
+        runs_dir: folder of the runs; the run is written to `runs_dir/<run id>`.
         say: takes the lines that a run prints.
         data_dir: folder of TFDS-prepared sets; None: TFDS_DATA_DIR, else ~/tensorflow_datasets.
         cache_dir: folder of decoded sets; None: ~/.cache/rethink_tf.
-        **fields: of RunConfig, in place of `config` or on top of it.
+        **fields: fields of RunConfig; they replace `config`, or override its fields.
 
     Returns:
         The record: `record.train_accuracy`, `record.history`, ... Accuracies are fractions.
@@ -110,7 +110,7 @@ def build_model(
         name: a key of `rt.MODELS`, any `wrn_DEPTH_WIDTH`, or a model of your own,
             `package.module:function` or FILE.keras; or `keras:NAME`, such as keras:ResNet50V2, of
             the networks of `keras.applications`.
-        input_shape: (height, width, channels) of the images it gets, standardised.
+        input_shape: (height, width, channels) of the standardised input images.
         num_classes: number of logits.
         **settings: `weight_decay`, `dropout`, `precision`, `sync_batch_norm`, `seed`; see
             `rethink_tf.models.build`.
@@ -161,7 +161,7 @@ def corrupt_labels(
     index: Any = None,
     noise: str = "uniform",
 ) -> np.ndarray:
-    """Labels of which each is replaced with probability p: the paper's section 2.1, in NumPy.
+    """Replaces each label with probability p, as in section 2.1 of the paper; NumPy only.
 
     Args:
         labels: integers [N] or one-hot [N, K], the true labels.
@@ -174,7 +174,7 @@ def corrupt_labels(
             (`data.noise_matrix`).
 
     Returns:
-        int32 [N]. A larger p corrupts the same examples and more.
+        int32 [N]. A larger p changes more examples, and among them all that a smaller p changes.
 
     Raises:
         RequestError: p, seed or noise out of their range, or labels that are no classes.
@@ -204,7 +204,7 @@ def corrupt_pixels(
     pixel_mix: float = 1.0,
     shuffle_fraction: float = 1.0,
 ) -> np.ndarray:
-    """Images under a corruption of the paper's section 2.1, in NumPy.
+    """Corrupts images as in section 2.1 of the paper; NumPy only.
 
     Args:
         images: uint8 [N, H, W, C].
@@ -212,9 +212,9 @@ def corrupt_pixels(
             the mean and standard deviation of these images' channels; `original`.
         seed: from 0 to 2**32 - 1.
         index: integers [N], the examples' identities; None: their positions.
-        split: `train` or `test`, which draw differently but for `shuffled`.
-        pixel_mix: of `gaussian`: t of (1 - t) image + t noise.
-        shuffle_fraction: of `shuffled` and `random`: share of the positions that is permuted.
+        split: `train` or `test`; they have different draws, except for `shuffled`.
+        pixel_mix: for `gaussian`: t in (1 - t) image + t noise.
+        shuffle_fraction: for `shuffled` and `random`: share of the positions that is permuted.
 
     Returns:
         uint8 [N, H, W, C]; float32 for `gaussian`, never clipped.
@@ -251,14 +251,14 @@ def _check(name: str, value: Any) -> None:
 
 
 def audit_labels(true: Any, given: Any, **asked: Any) -> "verdict.Verdict":
-    """Says in words by which rule given labels came from true ones.
+    """Names the rule by which given labels were made from true labels.
 
     Args:
         true, given: integers [N] or one-hot [N, K] of the same examples.
         **asked: `p`, `noise`, `num_classes`, `index`, `again`; see `audit.verdict.labels`.
 
     Returns:
-        A Verdict: `print(verdict)` says it, `verdict.ok` is whether it is as asked for.
+        A Verdict: `print(verdict)` prints it, `verdict.ok` is whether the labels match p.
 
     Raises:
         RequestError: lengths that differ, or values that are no classes.
@@ -267,7 +267,7 @@ def audit_labels(true: Any, given: Any, **asked: Any) -> "verdict.Verdict":
 
 
 def randomisation_test(model: Any, dataset: Any, **settings: Any) -> Any:
-    """The paper's test of a model and data of your own: does it fit the truth, does it fit noise?
+    """The paper's test for your own model and data: does it fit true labels, does it fit noise?
 
     Args:
         model: a keras.Model (its weights are not used), or a name as for `rt.build_model`.

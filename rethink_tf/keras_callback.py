@@ -31,10 +31,10 @@ _CHANNELS = (1, 3)
 
 
 class MemorisationCallback(keras.callbacks.Callback):
-    """Follows every training example of a `fit`: the record that a run keeps, for any model.
+    """Records the training dynamics of every example during `fit`, for any Keras model.
 
-    One pass over the examples after each evaluated epoch; it changes no weight and no random
-    state. The measures are those of `rethink_tf.training.per_example`: `aum`, `confidence`,
+    It makes one pass over the examples after each evaluated epoch. It changes no weight and no
+    random state. The measures are those of `rethink_tf.training.per_example`: `aum`, `confidence`,
     `variability`, `cumulative_loss`, `el2n_E`, `first_fitted`, `fitted_since`, `forgotten`,
     `margin`.
 
@@ -45,12 +45,12 @@ class MemorisationCallback(keras.callbacks.Callback):
         y: the labels that are learnt, integers [N] or one-hot [N, K]; None with a Dataset.
         true: the true labels in the same form, where they are known; with a Dataset in ascending
             order of index.
-        every: epochs between evaluations; the last epoch that `fit` is asked for is evaluated too.
-        from_logits: whether the model's outputs are logits (True) or probabilities (False). None:
-            told by the last activation: softmax, or sigmoid of one unit, gives probabilities,
-            `linear` logits; all else is refused. Probabilities count by their logarithms, whose
-            differences are those of the logits.
-        batch_size: examples of a forward pass; changes no result but by rounding.
+        every: epochs between evaluations; the last epoch of the `fit` call is evaluated too.
+        from_logits: whether the model's outputs are logits (True) or probabilities (False). With
+            None the last activation decides: softmax, or sigmoid with one unit, means
+            probabilities, `linear` means logits; any other model is refused. The logarithms of
+            probabilities are used; their differences equal those of the logits.
+        batch_size: examples of a forward pass; it changes results only by rounding.
         path: file of the record, so that a resumed `fit` continues it. Put the callback before
             those that save the model. None: the record is in memory only.
         el2n_epochs: EL2N is taken at the first evaluated epoch from each of these on.

@@ -1,4 +1,4 @@
-"""Text of others, such as names of files and of classes, made fit for a terminal and for Markdown.
+"""Makes text from outside, such as file and class names, safe for a terminal and for Markdown.
 
 A name may hold an escape sequence that moves the cursor, a line break that forges a line, or a
 mark that turns the direction of what follows. None of them is ever written as it is. Imports

@@ -1,1 +1,1 @@
-"""Of trained networks: measures, sharpness, random signs, the randomisation test."""
+"""Analysis of trained networks: measures, sharpness, random signs, the randomisation test."""

@@ -1,4 +1,4 @@
-"""The error of a finished run on test labels that were corrupted as its training labels were.
+"""The error of a finished run on test labels that are corrupted like its training labels.
 
 Figure 1c of the paper shows test error against label corruption. The paper does not state whether
 its test labels were the true ones. This computes both errors of one network: on the true test

@@ -1,4 +1,4 @@
-"""What the runs of a randomisation test say: figures by case, and a verdict in words.
+"""The result of a randomisation test: numbers for each case, and a verdict as text.
 
 Works on summaries and histories alone. Imports no TensorFlow.
 """

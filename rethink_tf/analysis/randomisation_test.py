@@ -1,4 +1,4 @@
-"""The test of Zhang et al. on anyone's model and data: does it fit the truth, does it fit noise?
+"""The test of Zhang et al. for any model and data: does it fit true labels, does it fit noise?
 
     rethink-tf randomisation-test --model=package.module:function \
         --dataset=folder:PATH

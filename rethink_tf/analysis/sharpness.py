@@ -1,4 +1,4 @@
-"""Sharpness by perturbation: how much noise the weights bear before training examples are lost.
+"""Sharpness by perturbation: how much weight noise leaves the training accuracy nearly unchanged.
 
 As in Jiang et al., "Fantastic generalization measures and where to find them" (2020): the largest
 sigma at which the mean training accuracy under normal noise of deviation sigma on every weight is

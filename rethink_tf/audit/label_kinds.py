@@ -1,4 +1,4 @@
-"""Which rule turned true labels into given ones: one finder for each kind, surest first.
+"""Which rule turned true labels into given ones: one function per rule, the surest rule first.
 
 A finder names a kind only where chance explains it less often than `TAIL`, so honest noise
 is not misnamed; what is left over is symmetric noise, uneven noise, or too few labels to tell.

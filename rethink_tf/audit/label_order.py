@@ -1,4 +1,4 @@
-"""Whether the order of the examples tells which labels were changed, or to what.
+"""Tests whether the order of the examples predicts which labels were changed, or the new labels.
 
 Noise that is drawn for each example alone does not know where an example stands, nor what the one
 before it got. Two checks, each many tests under one limit: *which* labels were changed, by place;

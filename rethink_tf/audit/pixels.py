@@ -1,4 +1,4 @@
-"""Audit of corrupted pixels: what reaches the model against what the kind of corruption says.
+"""Audit of corrupted pixels: compares the model's images with the configured corruption.
 
 The first check compares a sample with the NumPy reference; the others need no reference. Imports no
 TensorFlow.

@@ -1,4 +1,4 @@
-"""What the model must get, recomputed from the source in NumPy: corrupted, augmented, preprocessed.
+"""The expected model input, recomputed in NumPy: corrupted, augmented, preprocessed.
 
 Written on its own, so that nothing between the table and the model is taken on trust: no function
 of the pipeline is called but the decoder of streamed images. Imports no TensorFlow.

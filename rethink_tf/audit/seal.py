@@ -1,4 +1,4 @@
-"""The seal of a split: what every pass over it must equal, computed by the audit.
+"""The seal of a split: counts and checksums that every pass over the split must have.
 
 It is made of the source and of the NumPy reference of the corruption, never of the tables that are
 trained on. `docs/explanation/seals.md` says where it is checked. Imports no TensorFlow.

@@ -1,4 +1,4 @@
-"""The end of a process: nothing that was started by a user's module keeps it alive.
+"""Ends the process, even if a user's module left threads or child processes running.
 
 Imports no TensorFlow.
 """

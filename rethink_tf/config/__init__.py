@@ -1,1 +1,1 @@
-"""What a run is: RunConfig, its flags, its identity, and the paper's numbers."""
+"""The configuration of a run: RunConfig, its flags, the run id, and the paper's numbers."""

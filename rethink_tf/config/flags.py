@@ -1,4 +1,4 @@
-"""The flags of a run: RunConfig's fields, and the options of how and where it is carried out.
+"""The flags of a run: RunConfig's fields, and the options of how and where it is executed.
 
 Imports no TensorFlow.
 """

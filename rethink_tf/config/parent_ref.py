@@ -1,4 +1,4 @@
-"""How a resolved configuration names the trained run that it starts from (`--init_from`)."""
+"""The reference to the parent run in a resolved configuration (`--init_from`)."""
 
 import dataclasses
 

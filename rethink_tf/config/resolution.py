@@ -1,4 +1,4 @@
-"""What open fields become, and which fields contradict each other. Works on a dict of fields."""
+"""Resolves open fields and refuses fields that contradict each other. Works on a dict of fields."""
 
 import dataclasses
 from typing import Any

@@ -1,4 +1,4 @@
-"""What binds a file of labels to the examples that it was made for. Imports no TensorFlow.
+"""Hashes that tie a file of labels to its examples. Imports no TensorFlow.
 
 A noise file names examples by identity. In a set of one's own an identity is a place in an order,
 and one file that is renamed, added or removed shifts all places after it, so the content counts.

@@ -1,4 +1,4 @@
-"""Noise files: labels as given, beside the true ones, keyed by example.
+"""Noise files: the given and the true label of each example, by index.
 
     rethink-tf noise --export=noise.csv --dataset=cifar10 --corrupt=0.5
 

@@ -1,4 +1,4 @@
-"""Images brought to another network's input: its number of channels, its height and width.
+"""Converts images to a network's input: number of channels, height and width.
 
 What comes out is uint8 like what goes in, so that it is corrupted and audited like any images. In
 NumPy, so that it is the same on every device.

@@ -1,4 +1,4 @@
-"""How long runs take, from what runs of the same kind took here. Imports no TensorFlow.
+"""Estimates how long runs take from finished runs of the same type. Imports no TensorFlow.
 
 Before any run of a network is there, `assumed` says what two cores of a server take, roughly.
 """

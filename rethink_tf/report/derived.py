@@ -43,7 +43,7 @@ def loss(value: float) -> Threshold:
 
 
 def accuracy(value: float) -> Threshold:
-    """A threshold on the online training accuracy."""
+    """A threshold on the running training accuracy."""
     return Threshold("accuracy", value, False)
 
 
@@ -53,7 +53,7 @@ def thresholds(first: float = LOSSES[0]) -> tuple[Threshold, ...]:
 
 
 def reached(history: Sequence[dict[str, Any]], threshold: Threshold) -> int | None:
-    """The first epoch whose online mean meets a threshold; None: not reached."""
+    """The first epoch whose running mean meets a threshold; None: not reached."""
     values = column(history, threshold.key)
     met = (place for place, value in enumerate(values) if threshold.met(value))
     first = next(met, None)

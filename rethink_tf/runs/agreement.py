@@ -1,4 +1,4 @@
-"""Finished runs as they are read: what their files say of each other must agree.
+"""Reads finished runs and checks that their files agree with each other.
 
 `summary.json` is believed only where it follows from the files beside it: its last and best values
 and its status from the history and the configuration, the files themselves from the SHA-256 digests

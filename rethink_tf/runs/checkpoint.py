@@ -52,7 +52,7 @@ def header_format(header: dict[str, Any]) -> Any:
 def save(folder: Path, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Path:
     """Writes a checkpoint and removes all but this and the one before.
 
-    A later one is removed too: it was damaged, since the run went on from an earlier one.
+    A later one is removed too: it was damaged, since the run resumed from an earlier one.
 
     Args:
         folder: of the checkpoints.

@@ -1,4 +1,4 @@
-"""What a run was, in words: its network, data, corruption and seed."""
+"""Describes a run as text: its network, data, corruption and seed."""
 
 from pathlib import Path
 from typing import Any

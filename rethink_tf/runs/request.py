@@ -1,4 +1,4 @@
-"""From what is asked for to a resolved configuration."""
+"""From the flags of a command to a resolved configuration."""
 
 import dataclasses
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""How far a run directory is, from its files and its lock alone. Imports no TensorFlow."""
+"""The state of a run directory, from its files and its lock alone. Imports no TensorFlow."""
 
 import fcntl
 import os

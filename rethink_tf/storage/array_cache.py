@@ -1,7 +1,7 @@
 """A folder of NumPy arrays on disk, written whole or not at all, and checked by hash when read.
 
 It holds what is slow to make and cheap to make again (decoded images), so nothing here may stop a
-run: a damaged entry is rebuilt, and where nothing can be written the run goes on without. Any
+run: a damaged entry is rebuilt, and where nothing can be written the run continues without. Any
 number of processes may use one entry at once.
 """
 

@@ -1,4 +1,4 @@
-"""What hangs on the loop of a run: console, files of the run, TensorBoard, profile, signals."""
+"""Callbacks of the training loop: console, files of the run, TensorBoard, profile, signals."""
 
 import math
 import time

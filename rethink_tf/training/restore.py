@@ -1,4 +1,4 @@
-"""A finished run as it ended: its network with its trained and its initial weights, and its data.
+"""Restores a finished run: its network with trained and initial weights, and its data.
 
 Nothing is taken on trust: the weights must have the hash that the summary names, the data pass the
 run's own audit again, and the training accuracy is measured anew.

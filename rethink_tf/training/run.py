@@ -1,4 +1,4 @@
-"""The whole of a run: who may train, what is finished already, how it ends.
+"""Carries out a run: takes the lock, reads a finished run or trains, and writes the result.
 
 TensorFlow is imported only when there is something to train.
 """

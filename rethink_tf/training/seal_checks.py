@@ -1,4 +1,4 @@
-"""Every pass over data held against its seal, while a run trains.
+"""Compares every pass over the data with its seal while a run trains.
 
 The first thing that does not agree is kept as `violation`: a sentence that names the seal, what it
 says and what was found. The run then ends INVALID.

@@ -1,4 +1,4 @@
-"""A trained network moved to other images: its weights below a new last layer, trained or frozen.
+"""Transfer to other images: the parent's weights below a new last layer, trained or frozen.
 
 Frozen, all but the last layer is a fixed function of each image: it is computed once, for all
 images, and the last layer alone is trained on these features by the ordinary steps.

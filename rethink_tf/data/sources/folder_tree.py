@@ -1,4 +1,4 @@
-"""What lies below a folder: images, what is hidden, and where links lead. Imports no TensorFlow.
+"""Lists a folder tree: images, hidden files, and links. Imports no TensorFlow.
 
 Nothing vanishes: a file that is no image is counted, a link that leads nowhere is refused, and a
 folder that is reached twice is refused too, since its images would count twice.

@@ -1,4 +1,4 @@
-"""Section 5 as a study: SGD finds the least norm, and the norm does not say who predicts."""
+"""Section 5 as a study: SGD finds the least norm; the norm does not predict the test error."""
 
 import dataclasses
 from typing import Any

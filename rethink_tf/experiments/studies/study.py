@@ -1,4 +1,4 @@
-"""What a study is: a command line that names a task, and the run that the task becomes."""
+"""A study: a command line that describes a task, and the run of this task."""
 
 import dataclasses
 from collections.abc import Callable, Sequence

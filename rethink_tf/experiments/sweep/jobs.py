@@ -1,4 +1,4 @@
-"""What a sweep has to do: each run once, parents before those that start from them, in shards.
+"""The jobs of a sweep: each run once, parents before their transfers, divided into shards.
 
 Imports no TensorFlow.
 """

@@ -1,4 +1,4 @@
-"""Runs side by side on this machine: so many slots, each with cores and, where there are, a GPU.
+"""Runs at the same time on this machine: each slot has its own cores and, if there are any, a GPU.
 
 Imports no TensorFlow.
 """

@@ -1,4 +1,4 @@
-"""The logits of a functional network: its last softmax or sigmoid taken away, and nothing else.
+"""The logits of a functional network: removes its last softmax or sigmoid, and nothing else.
 
 What is left is compared with the network as given. A layer that is used elsewhere too keeps its
 activation there. Importing this module loads no Keras.

@@ -1,4 +1,4 @@
-"""Models that scale their images themselves: found by what they do, and what they are given.
+"""Detects models that scale their own images, and describes the images that they get.
 
 What counts is what reaches a model's first weights. Importing this module loads no Keras.
 """

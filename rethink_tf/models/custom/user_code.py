@@ -1,4 +1,4 @@
-"""Code of the user's, run so that whatever it raises is one line that names the place.
+"""Runs the user's code and reports any exception in one line that names its place.
 
 Imports no TensorFlow.
 """

@@ -1,4 +1,4 @@
-"""Features of images that fit into memory: pixels and a Gabor bank. FEATURES is the door."""
+"""Features of images that fit into memory: pixels and a Gabor bank. FEATURES is the registry."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What the kernel interpolant predicts of each example when it is solved without that example.
+"""The prediction of the kernel interpolant for each example, solved without that example.
 
     rethink-tf leave-one-out --dataset=fashion_mnist
 

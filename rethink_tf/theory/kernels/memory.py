@@ -1,4 +1,4 @@
-"""How much memory a computation will take and there is, before it is taken. Sizes in bytes."""
+"""The memory that a computation needs and the memory that is available, in bytes."""
 
 from pathlib import Path
 

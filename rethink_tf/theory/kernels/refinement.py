@@ -1,4 +1,4 @@
-"""Iterative refinement: K x = y to float64's accuracy with a factor of much less.
+"""Iterative refinement: solves K x = y to float64 accuracy with a less precise factor.
 
 The step from a residual is a conjugate direction with the factor as preconditioner: where plain
 refinement converges this does so faster, and where the factor is too coarse for it (condition
