@@ -141,7 +141,7 @@ def _hours(run: Run) -> str:
 
 def _runs(section: sections.Section) -> list[str]:
     """A row for each run: what trains it, how long it took, and where."""
-    plans = {run.run_id: f.plan for f in section.gathered.found for run in f.runs}
+    plans = {run.run_id: f.plan for f in section.gathered.rows for run in f.runs}
     rows = []
     for run in section.gathered.runs:
         planned = plans[run.run_id]
@@ -183,7 +183,7 @@ def _headline(name: str) -> str:
 def results_page(section: sections.Section) -> str:
     """The page of one experiment in MyST."""
     gathered = section.gathered
-    seeds = max(len(found.runs) for found in gathered.found)
+    seeds = max(len(row.runs) for row in gathered.rows)
     scale = gathered.scale
     at = "" if scale == catalogue.SCALES[0] else f" (scale {scale})"
     lines = [f"# {_headline(section.name)}{at}", ""]
@@ -346,7 +346,7 @@ def results_pages() -> dict[Path, str]:
         run.run_id
         for made in found.values()
         for section in made
-        for each in section.gathered.found
+        for each in section.gathered.rows
         for run in each.runs
     }
     pages[RESULTS / "hours.md"] = hours_page(shipped)

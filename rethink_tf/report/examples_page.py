@@ -210,12 +210,12 @@ def _ranked(
     figures = []
     pictures = pictures_of(images(ranking.positions))
     for position, picture, value in zip(ranking.positions, pictures, shown, strict=True):
-        words, noisy = labels(position)
-        strong = f"<strong>{_text(words)}</strong>" if noisy else _text(words)
+        shown_labels, noisy = labels(position)
+        strong = f"<strong>{_text(shown_labels)}</strong>" if noisy else _text(shown_labels)
         encoded = base64.b64encode(style.png(picture)).decode()
         figures.append(
             f'<figure><img{" class=noisy" * noisy} src="data:image/png;base64,{encoded}" '
-            f'alt="{_text(words)}"><figcaption>{strong}<br>{_text(called)} {value}<br>index '
+            f'alt="{_text(shown_labels)}"><figcaption>{strong}<br>{_text(called)} {value}<br>index '
             f"{scores.index[position]}</figcaption></figure>"
         )
     return f'{head}<div class="examples">{"".join(figures)}</div></section>'

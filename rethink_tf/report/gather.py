@@ -21,7 +21,7 @@ from rethink_tf.runs.agreement import BEFORE_SEALS
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
+class RowRuns:
     """One row of an experiment, at one place on its axes.
 
     Args:
@@ -44,14 +44,14 @@ class Found:
         return self.runs[0].source if self.runs else ""
 
     @property
-    def words(self) -> str:
-        """What became of the seeds that have no number: DIVERGED, or 1 DIVERGED beside others."""
+    def statuses(self) -> str:
+        """Statuses of the seeds that have no number: DIVERGED, or 1 DIVERGED beside others."""
         if not self.runs and len(self.left_out) == 1:
             return self.left_out[0].status
         return counted_statuses(self.left_out)
 
     @property
-    def how(self) -> str:
+    def unlike(self) -> str:
         """In what its runs differ from the row, in words; empty where none does."""
         counts = Counter(", ".join(differences(self.plan.config, run)) for run in self.runs)
         changed = {text: number for text, number in counts.items() if text}
@@ -72,24 +72,24 @@ class Gathered:
     name: str
     title: str
     scale: str
-    found: tuple[Found, ...]
+    rows: tuple[RowRuns, ...]
     why_none: str = ""
 
     @property
     def runs(self) -> list[Run]:
         """The runs of all rows."""
-        return [run for row in self.found for run in row.runs]
+        return [run for row in self.rows for run in row.runs]
 
     @property
     def left_out(self) -> list[Run]:
         """The runs of all rows that do not count."""
-        return [run for row in self.found for run in row.left_out]
+        return [run for row in self.rows for run in row.left_out]
 
     @property
     def missing(self) -> list[str]:
         """The runs that are not there, those that have begun first, with how far they are."""
         begun, not_begun = [], []
-        for row in self.found:
+        for row in self.rows:
             for seed in row.missing:
                 name = f"{label(row.plan)} seed {seed}"
                 if seed in row.progress:
@@ -157,7 +157,7 @@ def gather(
     return Gathered(name, title, scale, rows)
 
 
-def _row_runs(plans, collection: Collection, needed: int) -> Found:
+def _row_runs(plans, collection: Collection, needed: int) -> RowRuns:
     for source in (OWN, MEASURED):
         runs = [collection.matching_run(plan.config, plan.run_id, source) for plan in plans]
         there = [run for run in runs if run is not None]
@@ -165,7 +165,7 @@ def _row_runs(plans, collection: Collection, needed: int) -> Found:
             break
     missing = [plan.seed for plan, run in zip(plans, runs, strict=True) if run is None]
     wanted = missing if needed > 1 or not there else []
-    return Found(
+    return RowRuns(
         plans[0],
         tuple(run for run in there if run.status == results.DONE),
         tuple(run for run in there if run.status != results.DONE),
@@ -181,7 +181,7 @@ def _row_runs(plans, collection: Collection, needed: int) -> Found:
 def scale_text(gathered: Gathered) -> str:
     """The scale, and what it resolved to, by network or data set where these differ."""
     groups: dict[str, dict[str, set[Any]]] = {}  # size of its runs: whose it is
-    for row in gathered.found:
+    for row in gathered.rows:
         config = row.plan.config
         if isinstance(config, dict) and row.plan.parent is not None:
             config = row.plan.parent.config  # of which it says something
@@ -258,7 +258,7 @@ def _changes(gathered: Gathered) -> str:
     """How many runs differ from their row in which of the settings that may differ."""
     unlike = {
         (run.run_id, difference)
-        for row in gathered.found
+        for row in gathered.rows
         for run in row.runs
         for difference in differences(row.plan.config, run)
     }

@@ -20,17 +20,17 @@ class Cell:
         values: ours, one for each seed; None where that run did not reach what is counted.
         paper: the paper's number, or its words, or None.
         shown: decimals.
-        words: of the seeds that are left out and are not in `values`: INVALID, 2 DIVERGED.
+        left_out: statuses of the seeds that are not in `values`: INVALID, 2 DIVERGED.
         marked: whether it is of shipped runs where the row's `source` does not say so.
-        how: in what its runs differ from the row: mixed_bfloat16, evaluated every 10 epochs.
+        unlike: in what its runs differ from the row: mixed_bfloat16, evaluated every 10 epochs.
     """
 
     values: tuple[float | None, ...] = ()
     paper: float | str | None = None
     shown: int = 2
-    words: str = ""
+    left_out: str = ""
     marked: bool = False
-    how: str = ""
+    unlike: str = ""
 
     @property
     def known(self) -> tuple[float, ...]:
@@ -47,8 +47,8 @@ class Cell:
         """Our values as text."""
         missed = len(self.values) - len(self.known)
         if not self.values:
-            return self.words or DASH
-        left = "".join(f"; {words}" for words in (self.words, self.how) if words)
+            return self.left_out or DASH
+        left = "".join(f"; {text}" for text in (self.left_out, self.unlike) if text)
         if not self.known:
             return f"not reached (n = {missed}{left})" if left else "not reached"
         text = f"{derived.mean(self.known):.{self.shown}f}"
@@ -211,7 +211,7 @@ def csv_text(table: Table) -> str:
     for row in table.rows:
         for name, cell in row.cells.items():
             known = cell.known
-            none = "" if cell.values else cell.words
+            none = "" if cell.values else cell.left_out
             values = [
                 name,
                 cell.paper,
@@ -219,7 +219,7 @@ def csv_text(table: Table) -> str:
                 derived.std(known) if known else None,
                 len(cell.values),
                 len(known),
-                _joined(cell.words, cell.how if cell.values else ""),
+                _joined(cell.left_out, cell.unlike if cell.values else ""),
                 cell.difference(),
                 table.scale,
                 row.source,

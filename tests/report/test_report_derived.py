@@ -115,7 +115,7 @@ def test_the_papers_curves_give_its_own_figures():
         (Cell((50.5,), 50.25), "50.25", "50.50 (n = 1)", "+0.25"),
         (Cell((1.0, 2.0, 6.0), 4.0), "4.00", "3.00 ± 2.65 (n = 3)", "−1.00"),
         (Cell((), 9.78), "9.78", "–", "–"),
-        (Cell((), 9.78, words="INVALID"), "9.78", "INVALID", "–"),
+        (Cell((), 9.78, left_out="INVALID"), "9.78", "INVALID", "–"),
         (Cell((99.0,), "failed to converge"), "failed to converge", "99.00 (n = 1)", "–"),
         (Cell((None, None), 3.0), "3.00", "not reached", "–"),
         (Cell((4.0, None), 3.0, 0), "3", "4 (1 of 2 reached it)", "–"),

@@ -118,7 +118,7 @@ def build(
 
 
 def _several_seeds(gathered: gather.Gathered) -> bool:
-    return any(len(found.runs) > 1 for found in gathered.found)
+    return any(len(row.runs) > 1 for row in gathered.rows)
 
 
 MOST_NAMED = 12
@@ -140,7 +140,7 @@ def are(number: int) -> str:
 
 def _other_scales(name, collection, scale, runs_dir, only) -> list[str]:
     """Where the runs of the folder are of another scale, which."""
-    found = []
+    lines = []
     for other in plan.SCALES:
         if other != scale:
             there = gather.gather(
@@ -149,5 +149,5 @@ def _other_scales(name, collection, scale, runs_dir, only) -> list[str]:
             count = sum(run.source != MEASURED for run in there.runs)
             if count:
                 where = f"{are(count)} at another scale: --scale={other}"
-                found.append(f"{counted(count, 'run')} {where}.")
-    return found
+                lines.append(f"{counted(count, 'run')} {where}.")
+    return lines

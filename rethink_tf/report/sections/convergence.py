@@ -7,7 +7,7 @@ from rethink_tf.console import counted
 from rethink_tf.report import derived, drawing
 from rethink_tf.report.collection import OWN
 from rethink_tf.report.drawing import Figure, Series
-from rethink_tf.report.gather import Found, Gathered
+from rethink_tf.report.gather import Gathered, RowRuns
 from rethink_tf.report.sections.paper_tables import row
 from rethink_tf.report.table import Cell, Table
 
@@ -24,21 +24,21 @@ _FIGURE1BC = {"inception": "Inception", "alexnet": "AlexNet", "mlp_1x512": "MLP 
 
 def figure1a(gathered: Gathered, first: float):
     """Training loss by epoch under five corruptions, and when it fell below thresholds."""
-    by_name = {found.plan.row: found for found in gathered.found}
+    by_name = {row_runs.plan.row: row_runs for row_runs in gathered.rows}
     named = {name: by_name[name] for name in _FIGURE1A if name in by_name}
     rows, series = [], []
-    for number, (name, found) in enumerate(named.items()):
+    for number, (name, row_runs) in enumerate(named.items()):
         column = _FIGURE1A[name]
-        words = column.replace("gaussian", "Gaussian pixels")
-        histories = [run.history() for run in found.runs]
+        text = column.replace("gaussian", "Gaussian pixels")
+        histories = [run.history() for run in row_runs.runs]
         cells = {}
         for threshold in derived.thresholds(first):
             printed = None
             if threshold.falling:
                 printed = derived.paper_epochs(column, threshold.value)
             ours = tuple(derived.reached(lines, threshold) for lines in histories)
-            cells[f"epochs to {threshold.title}"] = Cell(ours, printed, 0, found.words)
-        rows.append(row((words,), cells, found))
+            cells[f"epochs to {threshold.title}"] = Cell(ours, printed, 0, row_runs.statuses)
+        rows.append(row((text,), cells, row_runs))
         curves = [derived.points(lines, "loss") for lines in histories]
         series.append(
             Series(
@@ -63,18 +63,18 @@ def figure1a(gathered: Gathered, first: float):
     return [table], [Figure("figure1a", title, "", draw)]
 
 
-def _place(found: Found) -> tuple[str, str]:
+def _place(row_runs: RowRuns) -> tuple[str, str]:
     """The row and the level of corruption of a place on the axes."""
-    return found.plan.row, str(found.plan.axes["corrupt"])
+    return row_runs.plan.row, str(row_runs.plan.axes["corrupt"])
 
 
-def _by_model(gathered: Gathered) -> dict[str, dict[float, Found]]:
-    """Model: corruption: what was found."""
-    models: dict[str, dict[float, Found]] = {}
+def _by_model(gathered: Gathered) -> dict[str, dict[float, RowRuns]]:
+    """Model: corruption: the runs."""
+    models: dict[str, dict[float, RowRuns]] = {}
     for name in _FIGURE1BC:
-        for found in gathered.found:
-            if found.plan.row == name:
-                models.setdefault(name, {})[float(found.plan.axes["corrupt"])] = found
+        for row_runs in gathered.rows:
+            if row_runs.plan.row == name:
+                models.setdefault(name, {})[float(row_runs.plan.axes["corrupt"])] = row_runs
     return models
 
 
@@ -85,9 +85,9 @@ def relative_times(epochs: dict[float, list[int | None]]) -> dict[float, tuple[f
     """
     base = [e for e in epochs.get(0.0, ()) if e is not None]
     if not base or len(base) < len(epochs[0.0]):
-        return {p: (None,) * len(found) for p, found in epochs.items()}
+        return {p: (None,) * len(seeds) for p, seeds in epochs.items()}
     unit = derived.mean(base)
-    return {p: tuple(None if e is None else e / unit for e in found) for p, found in epochs.items()}
+    return {p: tuple(None if e is None else e / unit for e in seeds) for p, seeds in epochs.items()}
 
 
 def figure1b(gathered: Gathered, first: float):
@@ -104,34 +104,37 @@ def figure1b(gathered: Gathered, first: float):
         epochs, times, based = {}, {}, bool(histories.get(0.0))
         for threshold in shown:
             epochs[threshold] = {
-                p: [derived.reached(lines, threshold) for lines in found]
-                for p, found in histories.items()
+                p: [derived.reached(lines, threshold) for lines in seeds]
+                for p, seeds in histories.items()
             }
             times[threshold] = relative_times(epochs[threshold])
             seeds = [
                 [(p, v)] for p, values in times[threshold].items() for v in values if v is not None
             ]
-            values = [v for found in times[threshold].values() for v in found]
+            values = [v for seeds in times[threshold].values() for v in seeds]
             if values and not based:
                 missed[threshold].setdefault(NO_BASE, []).append(model)
             elif None in values:
-                words = _missed_runs(model, values)
-                missed[threshold].setdefault("not reached", []).append(words)
+                text = _missed_runs(model, values)
+                missed[threshold].setdefault("not reached", []).append(text)
             papers = sorted(printed.items()) if _is_papers(threshold) else ()
             series[threshold].append(Series(model, seeds, papers, number))
-        for p, found in levels.items():
+        for p, row_runs in levels.items():
             labels = (model, f"{p:g}")
             cells = {
                 f"epochs to {shown[0].title}": Cell(
-                    tuple(epochs[shown[0]][p]), None, 1, found.words
+                    tuple(epochs[shown[0]][p]), None, 1, row_runs.statuses
                 ),
                 "relative time": _relative(
-                    found, times[shown[0]][p], based, printed[p] if _is_papers(shown[0]) else None
+                    row_runs,
+                    times[shown[0]][p],
+                    based,
+                    printed[p] if _is_papers(shown[0]) else None,
                 ),
             }
-            main.append(row(labels, cells, found))
-            cells = {t.title: _relative(found, times[t][p], based) for t in shown[1:]}
-            rest.append(row(labels, cells, found))
+            main.append(row(labels, cells, row_runs))
+            cells = {t.title: _relative(row_runs, times[t][p], based) for t in shown[1:]}
+            rest.append(row(labels, cells, row_runs))
 
     labels = ("model", "p")
     notes = (
@@ -175,11 +178,11 @@ def _draw_relative_times(
 NO_BASE = "no run at p = 0"
 
 
-def _relative(found, times, based: bool, printed: float | None = None) -> Cell:
+def _relative(row_runs, times, based: bool, printed: float | None = None) -> Cell:
     """Relative times; where there is no run of true labels, that in place of "not reached"."""
-    if found.runs and not based:
+    if row_runs.runs and not based:
         return Cell((), printed, 2, NO_BASE)
-    return Cell(times, printed, 2, found.words)
+    return Cell(times, printed, 2, row_runs.statuses)
 
 
 def _missed_runs(model: str, values: list[float | None]) -> str:
@@ -195,10 +198,10 @@ def _is_papers(threshold: derived.Threshold) -> bool:
 MEASURED_TOO = "on really corrupted test labels"
 
 
-def _really_corrupted(found: Found) -> tuple[float, ...]:
+def _really_corrupted(row_runs: RowRuns) -> tuple[float, ...]:
     """Errors on test labels that were really corrupted, of the runs that were measured so."""
     errors = []
-    for run in found.runs:
+    for run in row_runs.runs:
         error = run.summary.get("corrupted_test_error")  # of a shipped run
         if error is None and run.source == OWN and run.place is not None:
             result = corrupted_test.read(run.place, run.summary)
@@ -212,23 +215,25 @@ def figure1c(gathered: Gathered, _first: float):
     """Test error after the last epoch against label corruption."""
     rows, untouched, corrupted = [], [], []
     measured: list[tuple[float, float]] = []
-    really = {_place(found): _really_corrupted(found) for found in gathered.found}
+    really = {_place(row_runs): _really_corrupted(row_runs) for row_runs in gathered.rows}
     for number, (model, levels) in enumerate(_by_model(gathered).items()):
         curve = derived.paper_curve("fig1c", _FIGURE1BC[model])
         printed, seeds, computed = dict(curve), [], []
-        for p, found in levels.items():
-            errors = tuple(1 - v for v in found.summaries("test_accuracy"))
+        for p, row_runs in levels.items():
+            errors = tuple(1 - v for v in row_runs.summaries("test_accuracy"))
             likewise = tuple(derived.error_on_corrupted(e, p) for e in errors)
-            best = tuple(1 - v for v in found.summaries("best_test_accuracy"))
+            best = tuple(1 - v for v in row_runs.summaries("best_test_accuracy"))
             cells = {
-                "test error": Cell(errors, printed[p], 3, found.words),
-                "on test labels corrupted likewise": Cell(likewise, printed[p], 3, found.words),
-                "least test error of all epochs": Cell(best, None, 3, found.words),
+                "test error": Cell(errors, printed[p], 3, row_runs.statuses),
+                "on test labels corrupted likewise": Cell(
+                    likewise, printed[p], 3, row_runs.statuses
+                ),
+                "least test error of all epochs": Cell(best, None, 3, row_runs.statuses),
             }
             if any(really.values()):
-                cells[MEASURED_TOO] = Cell(really[_place(found)], printed[p], 3)
-            measured += [(p, error) for error in really[_place(found)]]
-            rows.append(row((model, f"{p:g}"), cells, found))
+                cells[MEASURED_TOO] = Cell(really[_place(row_runs)], printed[p], 3)
+            measured += [(p, error) for error in really[_place(row_runs)]]
+            rows.append(row((model, f"{p:g}"), cells, row_runs))
             seeds += [[(p, error)] for error in errors]
             computed += [[(p, error)] for error in likewise]
         untouched.append(Series(model, seeds, curve, number))

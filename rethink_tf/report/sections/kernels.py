@@ -7,18 +7,18 @@ from rethink_tf.config.paper import paper_table
 from rethink_tf.narrowing import present
 from rethink_tf.report import derived, drawing
 from rethink_tf.report.drawing import Figure
-from rethink_tf.report.gather import Found, Gathered
+from rethink_tf.report.gather import Gathered, RowRuns
 from rethink_tf.report.sections.paper_tables import row
 from rethink_tf.report.table import Cell, Row, Table
 
 PAPERS_FILTERS = 32_000
 
 
-def _without_ridge(found: Found | None, key: str) -> tuple[float, ...]:
+def _without_ridge(row_runs: RowRuns | None, key: str) -> tuple[float, ...]:
     """A quantity of the summaries whose solution is of no ridge."""
-    if found is None:
+    if row_runs is None:
         return ()
-    return tuple(run.summary[key] for run in found.runs if not run.summary["ridge"])
+    return tuple(run.summary[key] for run in row_runs.runs if not run.summary["ridge"])
 
 
 def _errors(accuracies: Sequence[float]) -> tuple[float, ...]:
@@ -27,24 +27,27 @@ def _errors(accuracies: Sequence[float]) -> tuple[float, ...]:
 
 def table3(gathered: Gathered, _first: float):
     """Table 3: kernel interpolation; test error and norm of what no ridge was added to."""
-    by_name = {found.plan.row: found for found in gathered.found}
+    by_name = {row_runs.plan.row: row_runs for row_runs in gathered.rows}
     rows = []
     for printed in paper_table("table3"):
-        found = by_name.get(printed["row"])
+        row_runs = by_name.get(printed["row"])
+        with_ridge = row_runs.summaries("ridge_test_accuracy") if row_runs else ()
         ours = {
-            "test error": _errors(_without_ridge(found, "test_accuracy")),
-            "test error with l2": _errors(found.summaries("ridge_test_accuracy") if found else ()),
-            "norm": _without_ridge(found, "norm"),
+            "test error": _errors(_without_ridge(row_runs, "test_accuracy")),
+            "test error with l2": _errors(with_ridge),
+            "norm": _without_ridge(row_runs, "norm"),
         }
         cells = {}
         for title, values in ours.items():
             number = float(printed[title]) if printed[title] else None
             shown, unit = (0, "") if title == "norm" else (2, " (%)")
-            cells[title + unit] = Cell(values, number, shown, found.words if found else "")
-        if found and printed["row"] == "cifar10_random_conv":
-            cells["filters"] = Cell(found.summaries("filters"), PAPERS_FILTERS, 0, found.words)
-        words = (printed["data"], printed["preprocessing"])
-        rows.append(row(words, cells, found) if found else Row(words, cells))
+            cells[title + unit] = Cell(values, number, shown, row_runs.statuses if row_runs else "")
+        if row_runs and printed["row"] == "cifar10_random_conv":
+            cells["filters"] = Cell(
+                row_runs.summaries("filters"), PAPERS_FILTERS, 0, row_runs.statuses
+            )
+        labels = (printed["data"], printed["preprocessing"])
+        rows.append(row(labels, cells, row_runs) if row_runs else Row(labels, cells))
     notes = (
         "The paper gives 15% for the random conv-net with an l2 penalty, only in its text, and "
         "does not state the penalty. It does not say how its norms combine the classes; our norm "
@@ -57,10 +60,10 @@ def table3(gathered: Gathered, _first: float):
     return [table], [_figure(curves)] if len(counts) > 1 else []
 
 
-def points(found: Found | None) -> dict[float, dict[int, tuple[float, ...]]]:
+def points(row_runs: RowRuns | None) -> dict[float, dict[int, tuple[float, ...]]]:
     """Test error in percent of every seed, by ridge and number of filters: measured ones alone."""
     curves: dict[float, dict[int, tuple[float, ...]]] = {}
-    for run in found.runs if found else ():
+    for run in row_runs.runs if row_runs else ():
         for solution in run.summary["solutions"]:
             curve = curves.setdefault(solution["ridge"], {})
             count = solution["filters"]
@@ -84,7 +87,7 @@ def _figure(curves) -> Figure:
             )
         printed = paper.TABLE3["cifar10", "random_conv"]
         with_ridge = present(printed.ridge_test_error, "the paper's error with ridge")
-        for error, full, words in (
+        for error, full, text in (
             (printed.test_error, True, "the paper's, no ridge"),
             (with_ridge, False, "the paper's, with ridge"),
         ):
@@ -96,7 +99,7 @@ def _figure(curves) -> Figure:
                 markersize=8,
                 color=drawing.INK,
                 markerfacecolor=drawing.INK if full else "none",
-                label=words,
+                label=text,
             )
         ticks = sorted({*(count for curve in curves.values() for count in curve), PAPERS_FILTERS})
         axes.set_xscale("log")

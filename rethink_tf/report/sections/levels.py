@@ -5,7 +5,7 @@ import functools
 
 from rethink_tf.report import derived, drawing
 from rethink_tf.report.drawing import Figure, Series
-from rethink_tf.report.gather import Found, Gathered
+from rethink_tf.report.gather import Gathered, RowRuns
 from rethink_tf.report.sections.paper_tables import percent, row, row_of_several
 from rethink_tf.report.sections.studies import curves, epochs_cell
 from rethink_tf.report.table import Cell, Table
@@ -38,8 +38,8 @@ def _order(level: tuple[str, float]) -> tuple[int, float]:
     return (-1 if kind == "original" else list(KINDS).index(kind)), degree
 
 
-def _by_kind(placed: dict[tuple[str, float], Found]) -> dict[str, list[tuple[float, Found]]]:
-    """Kind: (degree, found) by degree, the original data first in each."""
+def _by_kind(placed: dict[tuple[str, float], RowRuns]) -> dict[str, list[tuple[float, RowRuns]]]:
+    """Kind: (degree, its runs) by degree, the original data first in each."""
     return {
         kind: [
             (p, f)
@@ -52,18 +52,18 @@ def _by_kind(placed: dict[tuple[str, float], Found]) -> dict[str, list[tuple[flo
 
 def levels(gathered: Gathered, _first: float):
     """Accuracy at each level of each kind of randomisation, and by epoch."""
-    placed = {level_of(found.plan.config): found for found in gathered.found}
+    placed = {level_of(row_runs.plan.config): row_runs for row_runs in gathered.rows}
     rows = []
-    for (kind, degree), found in sorted(placed.items(), key=lambda item: _order(item[0])):
+    for (kind, degree), row_runs in sorted(placed.items(), key=lambda item: _order(item[0])):
         cells = {
-            "train (%)": percent(found, "train_accuracy"),
-            "test (%)": percent(found, "test_accuracy"),
-            "best test (%)": percent(found, "best_test_accuracy"),
-            "epochs to accuracy ≥ 0.99": epochs_cell(found, derived.accuracy(derived.ACCURACY)),
+            "train (%)": percent(row_runs, "train_accuracy"),
+            "test (%)": percent(row_runs, "test_accuracy"),
+            "best test (%)": percent(row_runs, "best_test_accuracy"),
+            "epochs to accuracy ≥ 0.99": epochs_cell(row_runs, derived.accuracy(derived.ACCURACY)),
         }
-        rows.append(row((KINDS.get(kind, "original data"), f"{degree:g}"), cells, found))
+        rows.append(row((KINDS.get(kind, "original data"), f"{degree:g}"), cells, row_runs))
     there = {kind for kind, _ in placed}
-    kinds = {kind: found for kind, found in _by_kind(placed).items() if kind in there}
+    kinds = {kind: levels for kind, levels in _by_kind(placed).items() if kind in there}
     name, labels = gathered.name, ("randomised", "level")
     table = Table(name, gathered.title, labels, tuple(rows), notes=_NOTES.get(name, ()))
     title, by_epoch = "Accuracy after the last epoch by level", "Accuracy by epoch, at each level"
@@ -74,7 +74,7 @@ def levels(gathered: Gathered, _first: float):
     return [table], figures
 
 
-Kinds = dict[str, list[tuple[float, Found]]]  # what was found at each degree, by kind
+Kinds = dict[str, list[tuple[float, RowRuns]]]  # the runs at each degree, by kind
 _TEST = ("test_accuracy", "test")
 _NOTES = {
     "levels_constant": (
@@ -93,12 +93,12 @@ def _draw_levels(kinds: Kinds):
     """Accuracy after the last epoch against the degree, a curve for each kind."""
     series = []
     for number, kind in enumerate(KINDS):
-        for key, words in (_TEST, ("train_accuracy", "train")):
-            found = kinds.get(kind, ())
-            seeds = [[(p, v)] for p, f in found for v in f.summaries(key, 100.0)]
-            if found:
-                name = f"{words}, {KINDS[kind]}"
-                series.append(Series(name, seeds, (), number, dashed=words == "train"))
+        for key, part in (_TEST, ("train_accuracy", "train")):
+            own = kinds.get(kind, ())
+            seeds = [[(p, v)] for p, f in own for v in f.summaries(key, 100.0)]
+            if own:
+                name = f"{part}, {KINDS[kind]}"
+                series.append(Series(name, seeds, (), number, dashed=part == "train"))
     figure, (axes,) = drawing.axes_grid(1, 1, 5.0)
     drawing.draw_series(axes, series)
     axes.set_ylim(0, 102)
@@ -112,17 +112,15 @@ def _draw_by_epoch(kinds: Kinds):
     """Accuracy by epoch: a line of panels for each kind, a curve for each degree."""
     height = 0.6 + 2.1 * len(kinds)
     figure, every = drawing.axes_grid(len(kinds), 2, height, sharex=True, sharey=True)
-    degrees = sorted({degree for found in kinds.values() for degree, _ in found})
-    for line, (kind, found) in enumerate(kinds.items()):
-        for column, (key, words) in enumerate((("accuracy", "training"), _TEST)):
+    degrees = sorted({degree for own in kinds.values() for degree, _ in own})
+    for line, (kind, own) in enumerate(kinds.items()):
+        for column, (key, part) in enumerate((("accuracy", "training"), _TEST)):
             axes = every[2 * line + column]
-            drawn = [
-                Series(f"{p:g}", curves(f, key, 100.0), (), degrees.index(p)) for p, f in found
-            ]
+            drawn = [Series(f"{p:g}", curves(f, key, 100.0), (), degrees.index(p)) for p, f in own]
             drawing.draw_series(axes, drawn)
             last = line == len(kinds) - 1
             drawing.label_axes(axes, "Epoch" if last else "", "" if column else "Accuracy (%)")
-            axes.set_title(f"{words}: {KINDS[kind]}", fontsize=9)
+            axes.set_title(f"{part}: {KINDS[kind]}", fontsize=9)
             axes.set_ylim(0, 102)
     named = [Series(f"level {p:g}", [[(0, 0)]], (), n) for n, p in enumerate(degrees)]
     drawing.legend(figure, named, ncols=6)
@@ -137,15 +135,15 @@ class Parent:
         level: kind and degree of the parent's corruption; None of freshly drawn weights.
         epoch: of the parent, after which its weights were taken; 0 of drawn ones.
         at_end: whether that is the parent's last.
-        held_out: rate: what was found on held-out training images.
-        tested: rate: what was found on the test set, trained on all images.
+        held_out: rate: the runs that are tested on held-out training images.
+        tested: rate: the runs on all training images, tested on the test set.
     """
 
     level: tuple[str, float] | None
     epoch: int
     at_end: bool
-    held_out: dict[float, Found]
-    tested: dict[float, Found]
+    held_out: dict[float, RowRuns]
+    tested: dict[float, RowRuns]
 
     @property
     def tried(self) -> list[float]:
@@ -160,25 +158,25 @@ class Parent:
         """
         means = {
             rate: derived.mean(values)
-            for rate, found in sorted(self.held_out.items())
-            if (values := found.summaries("test_accuracy"))
+            for rate, row_runs in sorted(self.held_out.items())
+            if (values := row_runs.summaries("test_accuracy"))
         }
         if len(self.tried) < len(self.held_out) or not means:
             return None
         return max(means, key=lambda rate: means[rate])
 
     @property
-    def found(self) -> Found:
-        """What was found on the test set at that rate, or at the first where none is taken."""
+    def row_runs(self) -> RowRuns:
+        """The runs on all training images at that rate, at the smallest where none is taken."""
         return self.tested[min(self.tested) if self.rate is None else self.rate]
 
     @property
     def tests(self) -> tuple[float, ...]:
         """Test accuracy of each seed in percent at the rate taken; empty where none is."""
-        return () if self.rate is None else self.found.summaries("test_accuracy", 100.0)
+        return () if self.rate is None else self.row_runs.summaries("test_accuracy", 100.0)
 
     @property
-    def rate_words(self) -> str:
+    def rate_text(self) -> str:
         """The rate taken, or how many of the tries there are."""
         if self.rate is not None:
             return f"{self.rate:g}"
@@ -196,16 +194,16 @@ class Parent:
 
 def _parents(gathered: Gathered) -> list[Parent]:
     """The parents, in the order of their levels, the later weights first; drawn weights last."""
-    by_row: dict[str, list[Found]] = {}
-    for found in gathered.found:
-        by_row.setdefault(found.plan.row, []).append(found)
+    by_row: dict[str, list[RowRuns]] = {}
+    for row_runs in gathered.rows:
+        by_row.setdefault(row_runs.plan.row, []).append(row_runs)
     made = []
     for every in by_row.values():
         own, config = every[0].plan.parent, every[0].plan.config
-        tries: tuple[dict[float, Found], ...] = ({}, {})
-        for found in every:
-            held_out = bool(found.plan.config.held_out)
-            tries[held_out][found.plan.config.learning_rate] = found
+        tries: tuple[dict[float, RowRuns], ...] = ({}, {})
+        for row_runs in every:
+            held_out = bool(row_runs.plan.config.held_out)
+            tries[held_out][row_runs.plan.config.learning_rate] = row_runs
         level = level_of(own.config) if own else None
         epoch = config.init_epoch or 0
         at_end = own is not None and epoch == own.config.epochs
@@ -218,15 +216,15 @@ def transfer(gathered: Gathered, _first: float):
     parents = _parents(gathered)
     rows, tries = [], []
     for parent in parents:
-        found = parent.found
+        row_runs = parent.row_runs
         cells = {
-            "train (%)": percent(found, "train_accuracy"),
-            "test (%)": percent(found, "test_accuracy"),
-            "best test (%)": percent(found, "best_test_accuracy"),
+            "train (%)": percent(row_runs, "train_accuracy"),
+            "test (%)": percent(row_runs, "test_accuracy"),
+            "best test (%)": percent(row_runs, "best_test_accuracy"),
         }
         if parent.rate is None:
             cells = dict.fromkeys(cells, Cell())
-        rows.append(row((*parent.labels, parent.rate_words), cells, found))
+        rows.append(row((*parent.labels, parent.rate_text), cells, row_runs))
         cells = {
             f"rate {rate:g}": percent(one, "test_accuracy")
             for rate, one in sorted(parent.held_out.items())

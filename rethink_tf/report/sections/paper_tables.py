@@ -7,28 +7,32 @@ from rethink_tf.config import paper
 from rethink_tf.config.paper import paper_table
 from rethink_tf.experiments import plan
 from rethink_tf.report import derived
-from rethink_tf.report.gather import Found, Gathered
+from rethink_tf.report.gather import Gathered, RowRuns
 from rethink_tf.report.table import Cell, Row, Table
 
 YES_NO = {True: "yes", False: "no"}
 LABELS = {0.0: "true", 1.0: "random"}
 
 
-def percent(found: Found, key: str, printed: float | str | None = None) -> Cell:
+def percent(row_runs: RowRuns, key: str, printed: float | str | None = None) -> Cell:
     """A fraction of the summaries in percent; `printed` is the paper's, in percent."""
-    return Cell(found.summaries(key, 100.0), printed, 2, found.words)
+    return Cell(row_runs.summaries(key, 100.0), printed, 2, row_runs.statuses)
 
 
-def row(labels, cells: dict[str, Cell], found: Found) -> Row:
+def row(labels, cells: dict[str, Cell], row_runs: RowRuns) -> Row:
     """A row made of an experiment's runs."""
-    run_ids = tuple(run.run_id for run in found.runs)
-    folder = plan.EXPERIMENTS[found.plan.experiment].rows[0].partition("/")[0]
-    flagfile = f"flags/{folder}/{found.plan.row}.flags"
-    cells = {name: dataclasses.replace(cell, how=found.how) for name, cell in cells.items()}
-    return Row(tuple(labels), cells, found.source, run_ids, flagfile)
+    run_ids = tuple(run.run_id for run in row_runs.runs)
+    folder = plan.EXPERIMENTS[row_runs.plan.experiment].rows[0].partition("/")[0]
+    flagfile = f"flags/{folder}/{row_runs.plan.row}.flags"
+    cells = {
+        name: dataclasses.replace(cell, unlike=row_runs.unlike) for name, cell in cells.items()
+    }
+    return Row(tuple(labels), cells, row_runs.source, run_ids, flagfile)
 
 
-def gain(one: Found | None, other: Found | None, key: str, printed: float | None = None) -> Cell:
+def gain(
+    one: RowRuns | None, other: RowRuns | None, key: str, printed: float | None = None
+) -> Cell:
     """What one row has more than another, in points, of the seeds that both have.
 
     Args:
@@ -37,50 +41,50 @@ def gain(one: Found | None, other: Found | None, key: str, printed: float | None
         printed: the paper's difference, in points.
     """
     by_seed = [
-        {plan.setting(run.config, "seed"): 100 * run.summary[key] for run in found.runs}
-        if found
+        {plan.setting(run.config, "seed"): 100 * run.summary[key] for run in row_runs.runs}
+        if row_runs
         else {}
-        for found in (one, other)
+        for row_runs in (one, other)
     ]
-    how = "; ".join(dict.fromkeys(f.how for f in (one, other) if f and f.how))
-    return Cell(derived.gains(*by_seed), printed, 2, how=how)
+    unlike = "; ".join(dict.fromkeys(f.unlike for f in (one, other) if f and f.unlike))
+    return Cell(derived.gains(*by_seed), printed, 2, unlike=unlike)
 
 
-def row_of_several(labels, cells: dict[str, Cell], made_of: Iterable[Found | None]) -> Row:
+def row_of_several(labels, cells: dict[str, Cell], made_of: Iterable[RowRuns | None]) -> Row:
     """A row made of the runs of several; it names them where it has a number."""
     if not any(cell.values for cell in cells.values()):
         return Row(tuple(labels), cells)
-    there = [found for found in made_of if found is not None and found.runs]
-    run_ids = tuple(dict.fromkeys(run.run_id for found in there for run in found.runs))
-    sources = {found.source for found in there}
+    there = [row_runs for row_runs in made_of if row_runs is not None and row_runs.runs]
+    run_ids = tuple(dict.fromkeys(run.run_id for row_runs in there for run in row_runs.runs))
+    sources = {row_runs.source for row_runs in there}
     return Row(tuple(labels), cells, sources.pop() if len(sources) == 1 else "", run_ids)
 
 
-def decay_words(config) -> str:
+def decay_text(config) -> str:
     """Weight decay with its coefficient, since the paper states none."""
     return f"{config.weight_decay:g}" if config.weight_decay else "no"
 
 
 def table1(gathered: Gathered, _first: float):
     """Table 1: training and test accuracy on CIFAR-10."""
-    by_name = {found.plan.row: found for found in gathered.found}
+    by_name = {row_runs.plan.row: row_runs for row_runs in gathered.rows}
     rows = []
     for name, printed in paper.TABLE1.items():
         if name not in by_name:
             continue
-        found = by_name[name]
+        row_runs = by_name[name]
         labels = (
             printed.model,
             f"{printed.parameters:,}",
             YES_NO[printed.augment == "crop"],
-            decay_words(found.plan.config),
+            decay_text(row_runs.plan.config),
             LABELS[printed.corrupt],
         )
         cells = {
-            "train (%)": percent(found, "train_accuracy", 100 * printed.train_accuracy),
-            "test (%)": percent(found, "test_accuracy", 100 * printed.test_accuracy),
+            "train (%)": percent(row_runs, "train_accuracy", 100 * printed.train_accuracy),
+            "test (%)": percent(row_runs, "test_accuracy", 100 * printed.test_accuracy),
         }
-        rows.append(row(labels, cells, found))
+        rows.append(row(labels, cells, row_runs))
     labels = ("model", "parameters", "random crop", "weight decay", "labels")
     notes = (
         "Weight decay is λ in λ/2 |w|². The paper states no λ; ours is this project's choice. "
@@ -115,20 +119,20 @@ def _table2_test(name: str) -> float:
     return 100 * paper.TABLE2[name].test_accuracy
 
 
-def _derived(name: str, lines, by_name: dict[str, Found], printed) -> Table:
+def _derived(name: str, lines, by_name: dict[str, RowRuns], printed) -> Table:
     """The differences of test accuracy between rows of a table, the paper's beside ours.
 
     Args:
         name: of the table.
         lines: (what, row with it, row without it).
-        by_name: what was found, by row.
+        by_name: the runs of each row.
         printed: the paper's test accuracy of a row, in percent.
     """
     rows = []
     for what, one, other in lines:
-        found = by_name.get(one), by_name.get(other)
-        cell = gain(*found, "test_accuracy", printed(one) - printed(other))
-        rows.append(row_of_several((what,), {"gain in test accuracy (points)": cell}, found))
+        pair = by_name.get(one), by_name.get(other)
+        cell = gain(*pair, "test_accuracy", printed(one) - printed(other))
+        rows.append(row_of_several((what,), {"gain in test accuracy (points)": cell}, pair))
     notes = (
         "Computed from the rows above, with the seeds that both rows have. The paper says that "
         "batch normalisation gains 3 to 4 points."
@@ -152,19 +156,19 @@ _TABLE2 = {
 
 def table2(gathered: Gathered, _first: float):
     """Table 2: ImageNet; the paper's numbers stand there without any run, too."""
-    by_name = {found.plan.row: found for found in gathered.found}
+    by_name = {row_runs.plan.row: row_runs for row_runs in gathered.rows}
     rows = []
     for printed in paper_table("table2"):
-        found = by_name.get(printed["row"])
+        row_runs = by_name.get(printed["row"])
         cells = {}
         for title, key in _TABLE2.items():
             number = float(printed[title]) if printed[title] else None
-            ours = found.summaries(key, 100.0) if found else ()
-            cells[f"{title} (%)"] = Cell(ours, number, 2, found.words if found else "")
-        words = tuple(
+            ours = row_runs.summaries(key, 100.0) if row_runs else ()
+            cells[f"{title} (%)"] = Cell(ours, number, 2, row_runs.statuses if row_runs else "")
+        row_labels = tuple(
             printed[name] or "–" for name in ("labels", "augment", "dropout", "weight decay")
         )
-        rows.append(row(words, cells, found) if found else Row(words, cells))
+        rows.append(row(row_labels, cells, row_runs) if row_runs else Row(row_labels, cells))
     labels = ("labels", "augmentation", "dropout", "weight decay")
     notes = (
         "The paper's 90.60 (true labels, weight decay alone) is probably a misprint: the top-5 "
@@ -182,21 +186,21 @@ _REGULARISERS = {
 
 def table4(gathered: Gathered, _first: float):
     """Table 4: running accuracy on random labels, as the paper measures it, and the exact one."""
-    by_name = {found.plan.row: found for found in gathered.found}
+    by_name = {row_runs.plan.row: row_runs for row_runs in gathered.rows}
     rows = []
     for name, printed in paper.TABLE4.items():
         if name not in by_name:
             continue
-        found = by_name[name]
-        config = found.plan.config
+        row_runs = by_name[name]
+        config = row_runs.plan.config
         regulariser = _REGULARISERS.get(config.augment, f"weight decay {config.weight_decay:g}")
         number = paper.FAILED if printed.accuracy is None else 100 * printed.accuracy
         cells = {
-            "running accuracy (%)": percent(found, "accuracy", number),
-            "exact, at the end (%)": percent(found, "train_accuracy"),
-            "test (%)": percent(found, "test_accuracy"),
+            "running accuracy (%)": percent(row_runs, "accuracy", number),
+            "exact, at the end (%)": percent(row_runs, "train_accuracy"),
+            "test (%)": percent(row_runs, "test_accuracy"),
         }
-        rows.append(row((printed.model, regulariser), cells, found))
+        rows.append(row((printed.model, regulariser), cells, row_runs))
     notes = (
         "Random labels of CIFAR-10. Running accuracy is the mean over the last epoch's own "
         "(augmented) batches, as in the paper. The exact accuracy is that of the whole set without "

@@ -14,13 +14,13 @@ _FIGURE2A = {
 }
 
 
-def _curves(found, key):
-    return [derived.points(run.history(), key, 100.0) for run in found.runs]
+def _curves(row_runs, key):
+    return [derived.points(run.history(), key, 100.0) for run in row_runs.runs]
 
 
-def _best(found):
+def _best(row_runs):
     """Cumulative best test accuracy of each seed, in percent."""
-    curves = _curves(found, "test_accuracy")
+    curves = _curves(row_runs, "test_accuracy")
     best = (derived.best_so_far([y for _, y in points]) for points in curves)
     return [
         [(x, b) for (x, _), b in zip(points, values, strict=True)]
@@ -28,10 +28,10 @@ def _best(found):
     ]
 
 
-def _shade(axes, found, colour: int) -> None:
+def _shade(axes, row_runs, colour: int) -> None:
     """Shades what early stopping would gain: between test accuracy and its best so far."""
-    tests = derived.band(_curves(found, "test_accuracy"))
-    bests = derived.band(_best(found))
+    tests = derived.band(_curves(row_runs, "test_accuracy"))
+    bests = derived.band(_best(row_runs))
     if tests:
         axes.fill_between(
             [p[0] for p in tests],
@@ -45,25 +45,25 @@ def _shade(axes, found, colour: int) -> None:
 
 def figure2a(gathered: Gathered, _first: float):
     """ImageNet: training and test accuracy with regularisers on and off."""
-    by_name = {found.plan.row: found for found in gathered.found}
+    by_name = {row_runs.plan.row: row_runs for row_runs in gathered.rows}
     rows, series = [], []
     for number, printed in enumerate(paper_table("fig2a")):
-        found = by_name.get(printed["row"])
-        if found is None:
+        row_runs = by_name.get(printed["row"])
+        if row_runs is None:
             continue
         last, best = (
             float(printed[k]) * 100 if printed[k] else None for k in ("test", "best test")
         )
-        words = _FIGURE2A[printed["row"]]
+        condition = _FIGURE2A[printed["row"]]
         cells = {
-            "test (%)": percent(found, "test_accuracy", last),
-            "best test (%)": percent(found, "best_test_accuracy", best),
-            "train (%)": percent(found, "train_accuracy"),
+            "test (%)": percent(row_runs, "test_accuracy", last),
+            "best test (%)": percent(row_runs, "best_test_accuracy", best),
+            "train (%)": percent(row_runs, "train_accuracy"),
         }
-        rows.append(row((words,), cells, found))
-        series.append(Series(f"test, {words}", _curves(found, "test_accuracy"), (), number))
-        train = _curves(found, "train_accuracy")
-        series.append(Series(f"train, {words}", train, (), number, dashed=True))
+        rows.append(row((condition,), cells, row_runs))
+        series.append(Series(f"test, {condition}", _curves(row_runs, "test_accuracy"), (), number))
+        train = _curves(row_runs, "train_accuracy")
+        series.append(Series(f"train, {condition}", train, (), number, dashed=True))
 
     def draw():
         figure, (axes,) = drawing.axes_grid(1, 1, 4.8)
@@ -100,30 +100,32 @@ _FIGURE2B = {
 
 def figure2b(gathered: Gathered, _first: float):
     """CIFAR-10: the small Inception with and without batch normalisation."""
-    by_name = {found.plan.row: found for found in gathered.found}
+    by_name = {row_runs.plan.row: row_runs for row_runs in gathered.rows}
     rows, series, named = [], [], []
-    for number, (name, (words, test, train)) in enumerate(_FIGURE2B.items()):
+    for number, (name, (condition, test, train)) in enumerate(_FIGURE2B.items()):
         if name not in by_name:
             continue
-        found = by_name[name]
-        named.append((number, found))
+        row_runs = by_name[name]
+        named.append((number, row_runs))
         tests = [(x, 100 * y) for x, y in derived.paper_curve("fig2b", test)]
         cells = {
-            "test (%)": percent(found, "test_accuracy", tests[-1][1]),
-            "best test (%)": percent(found, "best_test_accuracy", max(y for _, y in tests)),
-            "train (%)": percent(found, "train_accuracy"),
+            "test (%)": percent(row_runs, "test_accuracy", tests[-1][1]),
+            "best test (%)": percent(row_runs, "best_test_accuracy", max(y for _, y in tests)),
+            "train (%)": percent(row_runs, "train_accuracy"),
         }
-        rows.append(row((words,), cells, found))
-        series.append(Series(f"test, {words}", _curves(found, "test_accuracy"), tests, number))
+        rows.append(row((condition,), cells, row_runs))
+        series.append(
+            Series(f"test, {condition}", _curves(row_runs, "test_accuracy"), tests, number)
+        )
         trains = [(x, 100 * y) for x, y in derived.paper_curve("fig2b", train)] if train else ()
-        curves = _curves(found, "train_accuracy")
-        series.append(Series(f"train, {words}", curves, trains, number, dashed=True))
+        curves = _curves(row_runs, "train_accuracy")
+        series.append(Series(f"train, {condition}", curves, trains, number, dashed=True))
 
     def draw():
         figure, (axes,) = drawing.axes_grid(1, 1, 4.8)
         drawing.draw_series(axes, series)
-        for number, found in named:
-            _shade(axes, found, number)
+        for number, row_runs in named:
+            _shade(axes, row_runs, number)
         axes.set_ylim(top=101)
         drawing.label_axes(axes, "Epoch", "Accuracy (%)")
         drawing.legend(figure, series, ncols=2)

@@ -5,10 +5,10 @@ import functools
 from rethink_tf.data.registry import DATASETS
 from rethink_tf.report import derived, drawing
 from rethink_tf.report.drawing import Figure, Series
-from rethink_tf.report.gather import Found, Gathered
+from rethink_tf.report.gather import Gathered, RowRuns
 from rethink_tf.report.sections.paper_tables import (
     YES_NO,
-    decay_words,
+    decay_text,
     gain,
     percent,
     row,
@@ -17,26 +17,26 @@ from rethink_tf.report.sections.paper_tables import (
 from rethink_tf.report.table import Cell, Row, Table
 
 
-def curves(found, key: str, scale: float = 1.0):
+def curves(row_runs, key: str, scale: float = 1.0):
     """The points by epoch of each seed."""
-    return [derived.points(run.history(), key, scale) for run in found.runs]
+    return [derived.points(run.history(), key, scale) for run in row_runs.runs]
 
 
-def loss_cell(found, key: str) -> Cell:
+def loss_cell(row_runs, key: str) -> Cell:
     """A loss of the summaries, in nats."""
-    return Cell(found.summaries(key), None, 3, found.words)
+    return Cell(row_runs.summaries(key), None, 3, row_runs.statuses)
 
 
-def epochs_cell(found, threshold: derived.Threshold) -> Cell:
+def epochs_cell(row_runs, threshold: derived.Threshold) -> Cell:
     """Epochs to a threshold."""
-    ours = tuple(derived.reached(run.history(), threshold) for run in found.runs)
-    return Cell(ours, None, 0, found.words)
+    ours = tuple(derived.reached(run.history(), threshold) for run in row_runs.runs)
+    return Cell(ours, None, 0, row_runs.statuses)
 
 
-def jumps_cell(found, key: str) -> Cell:
+def jumps_cell(row_runs, key: str) -> Cell:
     """How much an accuracy jumps from epoch to epoch (`derived.jumps`), in points."""
-    values = (derived.jumps(points) for points in curves(found, key, 100.0))
-    return Cell(tuple(v for v in values if v is not None), None, 2, found.words)
+    values = (derived.jumps(points) for points in curves(row_runs, key, 100.0))
+    return Cell(tuple(v for v in values if v is not None), None, 2, row_runs.statuses)
 
 
 def _size(config) -> int:
@@ -47,21 +47,21 @@ def _size(config) -> int:
 def capacity(gathered: Gathered, _first: float):
     """Do larger networks memorise sooner? ResNets on Fashion-MNIST."""
     rows: list[Row] = []
-    every = sorted(gathered.found, key=lambda f: _depth(f.plan.config.model))
-    for found in every:
-        config = found.plan.config
+    every = sorted(gathered.rows, key=lambda f: _depth(f.plan.config.model))
+    for row_runs in every:
+        config = row_runs.plan.config
         cells = {
-            "train (%)": percent(found, "train_accuracy"),
-            "test (%)": percent(found, "test_accuracy"),
-            "train loss": loss_cell(found, "train_loss"),
-            "test loss": loss_cell(found, "test_loss"),
-            "epochs to accuracy ≥ 0.99": epochs_cell(found, derived.accuracy(derived.ACCURACY)),
-            "jumps, training (points)": jumps_cell(found, "accuracy"),
-            "jumps, test (points)": jumps_cell(found, "test_accuracy"),
+            "train (%)": percent(row_runs, "train_accuracy"),
+            "test (%)": percent(row_runs, "test_accuracy"),
+            "train loss": loss_cell(row_runs, "train_loss"),
+            "test loss": loss_cell(row_runs, "test_loss"),
+            "epochs to accuracy ≥ 0.99": epochs_cell(row_runs, derived.accuracy(derived.ACCURACY)),
+            "jumps, training (points)": jumps_cell(row_runs, "accuracy"),
+            "jumps, test (points)": jumps_cell(row_runs, "test_accuracy"),
         }
         labels = (config.model, _labels_of(config), f"{_size(config):,}")
-        rows.append(row(labels, cells, found))
-    models = list(dict.fromkeys(found.plan.config.model for found in every))
+        rows.append(row(labels, cells, row_runs))
+    models = list(dict.fromkeys(row_runs.plan.config.model for row_runs in every))
     notes = (
         "Jumps: the mean distance between an epoch's accuracy and the mean of its two neighbours, "
         "0 for a curve that rises evenly. For training it is the running accuracy. All of "
@@ -73,8 +73,8 @@ def capacity(gathered: Gathered, _first: float):
     title = "Memorisation by the size of the network"
     figures = [Figure("capacity", title, "", functools.partial(_draw_sizes, every, models))]
     for model in models:
-        own = [found for found in every if found.plan.config.model == model]
-        if any(found.runs for found in own):
+        own = [row_runs for row_runs in every if row_runs.plan.config.model == model]
+        if any(row_runs.runs for row_runs in own):
             title = f"{model}: accuracy and cross-entropy, true and random labels"
             draw = functools.partial(_draw_network, own)
             figures.append(Figure(f"capacity_{model}", title, "", draw))
@@ -85,19 +85,19 @@ def _labels_of(config) -> str:
     return "random" if config.corrupt else "true"
 
 
-def _draw_sizes(every: list[Found], models: list[str]):
+def _draw_sizes(every: list[RowRuns], models: list[str]):
     """Running accuracy by epoch: a panel for each number of images and kind of labels."""
     panels: dict[tuple[int, str], list[Series]] = {}
-    for found in every:
-        config = found.plan.config
+    for row_runs in every:
+        config = row_runs.plan.config
         series = Series(
-            config.model, curves(found, "accuracy", 100.0), (), models.index(config.model)
+            config.model, curves(row_runs, "accuracy", 100.0), (), models.index(config.model)
         )
         panels.setdefault((_size(config), _labels_of(config)), []).append(series)
     figure, grid = drawing.axes_grid(-(-len(panels) // 2) or 1, 2, 6.0, sharey=True)
-    for axes, ((size, words), drawn) in zip(grid, sorted(panels.items()), strict=False):
+    for axes, ((size, kind), drawn) in zip(grid, sorted(panels.items()), strict=False):
         drawing.draw_series(axes, drawn)
-        title = f"{words} labels, {size:,} images"
+        title = f"{kind} labels, {size:,} images"
         drawing.label_axes(axes, "Epoch", "Running accuracy (%)", title)
         axes.set_ylim(0, 102)
     drawing.remove_rest(grid, len(panels))
@@ -114,20 +114,20 @@ _OF_A_NETWORK = (
 )
 
 
-def _draw_network(own: list[Found]):
+def _draw_network(own: list[RowRuns]):
     """One network: accuracy above and cross-entropy below, training to the left, test right."""
     own = sorted(own, key=lambda f: (_size(f.plan.config), f.plan.config.corrupt))
-    sizes = sorted({_size(found.plan.config) for found in own})
+    sizes = sorted({_size(row_runs.plan.config) for row_runs in own})
     figure, grid = drawing.axes_grid(2, 2, 6.0)
     series: list[Series] = []
     for axes, (title, key, scale, name) in zip(grid, _OF_A_NETWORK, strict=True):
         series = []
-        for found in own:
-            config = found.plan.config
+        for row_runs in own:
+            config = row_runs.plan.config
             colour = 2 * sizes.index(_size(config)) + bool(config.corrupt)
             label = f"{_labels_of(config)} labels, {_size(config):,} images"
             dashed = bool(config.corrupt)
-            series.append(Series(label, curves(found, key, scale), (), colour, dashed))
+            series.append(Series(label, curves(row_runs, key, scale), (), colour, dashed))
         drawing.draw_series(axes, series)
         drawing.label_axes(axes, "Epoch", name, title)
         if scale == 1.0:
@@ -154,39 +154,39 @@ def _setting(config) -> str:
     )
 
 
-Panel = dict[str, dict[str, Found]]  # what was found, by kind of data and setting
+Panel = dict[str, dict[str, RowRuns]]  # the runs, by kind of data and setting
 
 
 def regularisation(gathered: Gathered, _first: float):
     """Weight decay and dropout, on and off, in two networks."""
     rows: list[Row] = []
     panels: dict[tuple[str, str], Panel] = {}
-    for found in gathered.found:
-        config = found.plan.config
-        kind = next(k for k in reversed(_DATA) if f"_{k}_" in f"_{found.plan.row}_")
-        words = _DATA[kind]
+    for row_runs in gathered.rows:
+        config = row_runs.plan.config
+        kind = next(k for k in reversed(_DATA) if f"_{k}_" in f"_{row_runs.plan.row}_")
+        data_name = _DATA[kind]
         labels = (
             config.model,
             config.dataset,
-            words,
-            decay_words(config),
+            data_name,
+            decay_text(config),
             YES_NO[bool(config.dropout)],
         )
         cells = {
-            "train (%)": percent(found, "train_accuracy"),
-            "test (%)": percent(found, "test_accuracy"),
-            "best test (%)": percent(found, "best_test_accuracy"),
+            "train (%)": percent(row_runs, "train_accuracy"),
+            "test (%)": percent(row_runs, "test_accuracy"),
+            "best test (%)": percent(row_runs, "best_test_accuracy"),
         }
-        rows.append(row(labels, cells, found))
-        panel = panels.setdefault((config.dataset, config.model), {}).setdefault(words, {})
-        panel[_setting(config)] = found
+        rows.append(row(labels, cells, row_runs))
+        panel = panels.setdefault((config.dataset, config.model), {}).setdefault(data_name, {})
+        panel[_setting(config)] = row_runs
     labels = ("network", "data set", "data", "weight decay", "dropout")
     table = Table("regularisation", "Explicit regularisation", labels, tuple(rows))
     title = "Training (hollow) and test accuracy with explicit regularisation"
     draw = functools.partial(_draw_ends, panels)
     figures = [Figure("regularisation", title, "", draw)]
     for (dataset, model), kinds in sorted(panels.items()):
-        if any(found.runs for settings in kinds.values() for found in settings.values()):
+        if any(row_runs.runs for settings in kinds.values() for row_runs in settings.values()):
             name = f"regularisation_{model}_{dataset}"
             title = f"{model} on {dataset}: accuracy by epoch under each condition"
             figures.append(Figure(name, title, "", functools.partial(_draw_conditions, kinds)))
@@ -198,24 +198,24 @@ def _gains(panels: dict[tuple[str, str], Panel]) -> Table:
     rows = []
     models = sorted({model for _, model in panels}, key=_depth)
     for dataset in sorted({dataset for dataset, _ in panels}):
-        for words in _DATA.values():
-            found = {model: panels.get((dataset, model), {}).get(words, {}) for model in models}
-            if not any(found.values()):
+        for data_name in _DATA.values():
+            own = {model: panels.get((dataset, model), {}).get(data_name, {}) for model in models}
+            if not any(own.values()):
                 continue
             cells: dict[str, Cell] = {}
-            used: list[Found | None] = []
-            for model, settings in found.items():
+            used: list[RowRuns | None] = []
+            for model, settings in own.items():
                 for setting in _SETTINGS[1:]:
                     pair = settings.get(setting), settings.get("plain")
                     cells[f"{setting}, {model}"] = gain(*pair, "test_accuracy")
                     used += pair
             if len(models) == 2:
                 for setting in ("plain", "both"):
-                    pair = found[models[1]].get(setting), found[models[0]].get(setting)
+                    pair = own[models[1]].get(setting), own[models[0]].get(setting)
                     name = f"{models[1]} in place of {models[0]}, {setting}"
                     cells[name] = gain(*pair, "test_accuracy")
                     used += pair
-            rows.append(row_of_several((dataset, words), cells, used))
+            rows.append(row_of_several((dataset, data_name), cells, used))
     title = "What the architecture gains, what the regularisers gain"
     notes = (
         "Difference in test accuracy (points) to the same network without regularisers, and "
@@ -231,8 +231,8 @@ def _draw_ends(panels: dict[tuple[str, str], Panel]):
     figure, every = drawing.axes_grid(lines, 2, 1.0 + 2.7 * lines, sharey=True)
     for axes, ((dataset, model), kinds) in zip(every, sorted(panels.items()), strict=False):
         drawn = False
-        for words, settings in kinds.items():
-            number = list(_DATA.values()).index(words)
+        for data_name, settings in kinds.items():
+            number = list(_DATA.values()).index(data_name)
             for key, hollow in (("train_accuracy", True), ("test_accuracy", False)):
                 for place, setting in enumerate(_SETTINGS):
                     if setting in settings:
@@ -246,8 +246,8 @@ def _draw_ends(panels: dict[tuple[str, str], Panel]):
         drawing.label_axes(axes, "", "Accuracy (%)", f"{model}, {dataset}")
     drawing.remove_rest(every, len(panels))
     series = [
-        Series(f"{part}, {words}", [[(0, 0)]], (), number, dashed=part == "train")
-        for number, words in enumerate(_DATA.values())
+        Series(f"{part}, {data_name}", [[(0, 0)]], (), number, dashed=part == "train")
+        for number, data_name in enumerate(_DATA.values())
         for part in ("train", "test")
     ]
     drawing.legend(figure, series)
@@ -256,12 +256,12 @@ def _draw_ends(panels: dict[tuple[str, str], Panel]):
 
 def _draw_conditions(kinds: Panel):
     """Accuracy by epoch: a line of panels for each kind of data, a curve for each setting."""
-    shown = [words for words in _DATA.values() if words in kinds]
+    shown = [data_name for data_name in _DATA.values() if data_name in kinds]
     height = 0.6 + 2.2 * len(shown)
     figure, grid = drawing.axes_grid(len(shown), 2, height, sharex=True, sharey=True)
-    for line, words in enumerate(shown):
+    for line, data_name in enumerate(shown):
         for column, (key, part) in enumerate((("accuracy", "training"), ("test_accuracy", "test"))):
-            axes, settings = grid[2 * line + column], kinds[words]
+            axes, settings = grid[2 * line + column], kinds[data_name]
             series = [
                 Series(name, curves(settings[name], key, 100.0), (), _SETTINGS.index(name))
                 for name in _SETTINGS
@@ -270,7 +270,7 @@ def _draw_conditions(kinds: Panel):
             drawing.draw_series(axes, series)
             last = line == len(shown) - 1
             name = "" if column else "Accuracy (%)"
-            drawing.label_axes(axes, "Epoch" if last else "", name, f"{part}: {words}")
+            drawing.label_axes(axes, "Epoch" if last else "", name, f"{part}: {data_name}")
             axes.set_ylim(0, 102)
     named = [Series(name, [[(0, 0)]], (), n) for n, name in enumerate(_SETTINGS)]
     drawing.legend(figure, named, ncols=4)
@@ -298,17 +298,17 @@ _DEMONSTRATION = {("cifar10", 0.0): (100.0, 86.4), ("cifar10", 1.0): (100.0, 9.9
 def wrn(gathered: Gathered, _first: float):
     """WRN-28-1 of the first author's later demonstration: training and test loss together."""
     rows, panels = [], {}
-    for found in sorted(gathered.found, key=lambda f: _place(f.plan.config)):
-        config = found.plan.config
+    for row_runs in sorted(gathered.rows, key=lambda f: _place(f.plan.config)):
+        config = row_runs.plan.config
         train, test = _DEMONSTRATION.get((config.dataset, config.corrupt), (None, None))
         cells = {
-            "train (%)": percent(found, "train_accuracy", train),
-            "test (%)": percent(found, "test_accuracy", test),
-            "train loss": loss_cell(found, "train_loss"),
-            "test loss": loss_cell(found, "test_loss"),
+            "train (%)": percent(row_runs, "train_accuracy", train),
+            "test (%)": percent(row_runs, "test_accuracy", test),
+            "train loss": loss_cell(row_runs, "train_loss"),
+            "test loss": loss_cell(row_runs, "test_loss"),
         }
-        rows.append(row((config.dataset, f"{config.corrupt:g}"), cells, found))
-        panels[_place(config)] = found
+        rows.append(row((config.dataset, f"{config.corrupt:g}"), cells, row_runs))
+        panels[_place(config)] = row_runs
 
     notes = (
         "Here “paper” means the first author's later demonstration (CIFAR-10, true and random "
@@ -322,22 +322,22 @@ def wrn(gathered: Gathered, _first: float):
 _LOSSES = (("train_loss", "training loss"), ("test_loss", "test loss"))
 
 
-def _draw_losses(panels: dict[tuple[str, float], Found]):
+def _draw_losses(panels: dict[tuple[str, float], RowRuns]):
     """Loss by epoch: training to the left, test right, a line of panels for each data set."""
     datasets = sorted({dataset for dataset, _ in panels})
     levels = sorted({p for _, p in panels})
     figure, every = drawing.axes_grid(len(datasets), 2, 0.6 + 2.5 * len(datasets))
     for line, dataset in enumerate(datasets):
-        for column, (key, words) in enumerate(_LOSSES):
+        for column, (key, title) in enumerate(_LOSSES):
             axes = every[2 * line + column]
             series = [
-                Series(f"p = {p:g}", curves(found, key), (), levels.index(p))
-                for (of, p), found in sorted(panels.items())
-                if of == dataset
+                Series(f"p = {p:g}", curves(row_runs, key), (), levels.index(p))
+                for (own, p), row_runs in sorted(panels.items())
+                if own == dataset
             ]
             drawing.draw_series(axes, series)
             name = "" if column else "Loss (nats)"
-            drawing.label_axes(axes, "Epoch", name, f"{words}, {dataset}")
+            drawing.label_axes(axes, "Epoch", name, f"{title}, {dataset}")
             axes.set_ylim(bottom=0)
     named = [Series(f"p = {p:g}", [[(0, 0)]], (), n) for n, p in enumerate(levels)]
     drawing.legend(figure, named)

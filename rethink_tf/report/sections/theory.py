@@ -7,28 +7,28 @@ from rethink_tf.plotting import theory_figures
 from rethink_tf.report import drawing
 from rethink_tf.report.collection import MEASURED
 from rethink_tf.report.drawing import Figure, Series
-from rethink_tf.report.gather import Found, Gathered
+from rethink_tf.report.gather import Gathered, RowRuns
 from rethink_tf.report.sections.paper_tables import row
 from rethink_tf.report.table import Cell, Row, Table
 from rethink_tf.theory.norm_choices import EXACT
 
 
-def _summary_cell(found: Found, select) -> Cell:
+def _summary_cell(row_runs: RowRuns, select) -> Cell:
     """A quantity of the whole summary, of all seeds."""
-    return Cell(tuple(select(run.summary) for run in found.runs), None, 0, found.words)
+    return Cell(tuple(select(run.summary) for run in row_runs.runs), None, 0, row_runs.statuses)
 
 
 def rademacher(gathered: Gathered, _first: float):
     """Equation 1: the correlation with random signs that each network reaches."""
     rows, series = [], []
-    for number, found in enumerate(gathered.found):
-        config = found.plan.config
-        values = found.summaries("complexity")
-        cells = {"complexity, at least": Cell(values, None, 4, found.words)}
-        rows.append(row((config["network"]["model"], config["dataset"]), cells, found))
+    for number, row_runs in enumerate(gathered.rows):
+        config = row_runs.plan.config
+        values = row_runs.summaries("complexity")
+        cells = {"complexity, at least": Cell(values, None, 4, row_runs.statuses)}
+        rows.append(row((config["network"]["model"], config["dataset"]), cells, row_runs))
         curves = [
             [tuple(point) for point in draw["by_epoch"]]
-            for run in found.runs
+            for run in row_runs.runs
             for draw in run.summary["draws"]
         ]
         series.append(Series(config["network"]["model"], curves, (), number))
@@ -61,22 +61,25 @@ _FIT = {
 def expressivity(gathered: Gathered, _first: float):
     """Theorem 1 and Corollary 1: a row for each number of points and depth."""
     rows, figures = [], []
-    for found in gathered.found:
-        fits = found.runs[0].summary["fits"] if found.runs else []
+    for row_runs in gathered.rows:
+        fits = row_runs.runs[0].summary["fits"] if row_runs.runs else []
         for place, fit in enumerate(fits):
             cells = {
                 title: _summary_cell(
-                    found, lambda summary, p=place, key=key: summary["fits"][p][key]
+                    row_runs, lambda summary, p=place, key=key: summary["fits"][p][key]
                 )
                 for title, key in _FIT.items()
             }
-            labels = (found.plan.config["dataset"], f"{fit['n']:,}", str(fit["depth"]))
-            rows.append(row(labels, cells, found))
-        for run in found.runs[:1]:
+            labels = (row_runs.plan.config["dataset"], f"{fit['n']:,}", str(fit["depth"]))
+            rows.append(row(labels, cells, row_runs))
+        for run in row_runs.runs[:1]:
             title = "Theorem 1 in float64: largest error before rounding against n"
             figures.append(
                 _figure(
-                    f"expressivity_{found.plan.row}", title, theory_figures.precision, run.summary
+                    f"expressivity_{row_runs.plan.row}",
+                    title,
+                    theory_figures.precision,
+                    run.summary,
                 )
             )
     notes = (
@@ -91,12 +94,12 @@ def expressivity(gathered: Gathered, _first: float):
 def implicit(gathered: Gathered, _first: float):
     """SGD and the least norm; norm and test error by preprocessing."""
     rows, figures = [], []
-    for found in gathered.found:
-        names = [choice["name"] for run in found.runs[:1] for choice in run.summary["choices"]]
+    for row_runs in gathered.rows:
+        names = [choice["name"] for run in row_runs.runs[:1] for choice in run.summary["choices"]]
         for place, name in enumerate(names):
 
-            def values(key, scale=1.0, place=place, found=found):
-                return tuple(scale * run.summary["choices"][place][key] for run in found.runs)
+            def values(key, scale=1.0, place=place, row_runs=row_runs):
+                return tuple(scale * run.summary["choices"][place][key] for run in row_runs.runs)
 
             cells = {
                 "norm": Cell(values("norm"), None, 1),
@@ -105,19 +108,19 @@ def implicit(gathered: Gathered, _first: float):
             }
             if max(values("residual"), default=0.0) >= EXACT:
                 name += " (does not interpolate)"
-            rows.append(row((found.plan.config["dataset"], name), cells, found))
-        for run in found.runs[:1]:
-            of = f"implicit_{found.plan.row}"
-            data = found.plan.config["dataset"]
+            rows.append(row((row_runs.plan.config["dataset"], name), cells, row_runs))
+        for run in row_runs.runs[:1]:
+            name_of_row = f"implicit_{row_runs.plan.row}"
+            data = row_runs.plan.config["dataset"]
             figures += [
                 _figure(
-                    f"{of}_sgd",
+                    f"{name_of_row}_sgd",
                     f"{data}: SGD and the solution of least norm",
                     theory_figures.descent,
                     run.summary["sgd"],
                 ),
                 _figure(
-                    f"{of}_norm",
+                    f"{name_of_row}_norm",
                     f"{data}: norm and test error of the least-norm solution",
                     functools.partial(theory_figures.norms, exact_below=EXACT),
                     run.summary,
@@ -138,25 +141,25 @@ _DECIMALS = {"percent": 2, "count": 0, "plain": 3}
 def measures(gathered: Gathered, _first: float):
     """What distinguishes a network that learnt from one that memorised? A column for each."""
     rows = []
-    sources = {found.source for found in gathered.found if found.runs}
+    sources = {row_runs.source for row_runs in gathered.rows if row_runs.runs}
     run_ids = tuple(run.run_id for run in gathered.runs)
-    for key, (words, kind) in ROWS.items():
+    for key, (title, kind) in ROWS.items():
         scale = 100.0 if kind == "percent" else 1.0
         cells = {
-            found.plan.row: Cell(
-                found.summaries(key, scale),
+            row_runs.plan.row: Cell(
+                row_runs.summaries(key, scale),
                 None,
                 _DECIMALS[kind],
-                found.words,
-                found.source == MEASURED,
+                row_runs.statuses,
+                row_runs.source == MEASURED,
             )
-            for found in gathered.found
+            for row_runs in gathered.rows
         }
         if any(cell.values for cell in cells.values()):
-            rows.append(Row((words.strip(),), cells, " and ".join(sorted(sources)), run_ids))
+            rows.append(Row((title.strip(),), cells, " and ".join(sorted(sources)), run_ids))
     notes = ("Measured on the final weights of each run; see rethink_tf/analysis/measures.py.",)
     return [Table("measures", "Measures", ("measure",), tuple(rows), notes=notes)], []
 
 
-def _figure(name: str, title: str, draw, found) -> Figure:
-    return Figure(name, title, "", lambda: draw(found))
+def _figure(name: str, title: str, draw, row_runs) -> Figure:
+    return Figure(name, title, "", lambda: draw(row_runs))
