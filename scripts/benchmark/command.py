@@ -14,9 +14,9 @@ from benchmark.task import flag
 from rethink_tf import console, environment
 from rethink_tf.cli import app
 from rethink_tf.config import fields
-from rethink_tf.config.command_line import CommandLine
+from rethink_tf.config.command_line import CommandLine, Parsed
 from rethink_tf.config.run_config import PRECISIONS
-from rethink_tf.errors import RequestError
+from rethink_tf.errors import ExitCode, RequestError
 
 PARTS = ("step", "loop")
 
@@ -69,11 +69,8 @@ def _some_of(name: str, text: str, known: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(text.split(","))
 
 
-def read(argv: list[str]) -> Flags | None:
-    """The checked command line; None where it asks for help, RequestError where it is wrong."""
-    parsed = LINE.parse(argv)
-    if parsed is None:
-        return None
+def checked(parsed: Parsed) -> Flags:
+    """The flags, with lists as tuples; RequestError where they contradict one another."""
     asked = parsed[Flags]
     folder = Path(asked.json or "").absolute().parent
     for name, good, expected in (
@@ -142,11 +139,12 @@ def measure(name: str, precision: str, options, scratch: Path, report: dict) -> 
 
 
 def run(argv: list[str]) -> int:
-    """Measures, prints, writes."""
-    options = read(argv)
-    if options is None:
-        console.say(LINE.help())
-        return 0
+    """Measures, prints, writes; returns the exit code."""
+    return LINE.run(argv, _measure_all)
+
+
+def _measure_all(parsed: Parsed) -> int:
+    options = checked(parsed)
     if options.device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # of all processes that are started
     report = {"machine": machine(options), "settings": dataclasses.asdict(options)}
@@ -160,7 +158,7 @@ def run(argv: list[str]) -> int:
     console.say(tables.show(report))
     if options.json:
         Path(options.json).write_text(json.dumps(report, indent=1) + "\n")
-    return 0
+    return ExitCode.DONE
 
 
 def main(argv: list[str]) -> int:

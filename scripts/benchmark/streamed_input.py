@@ -7,9 +7,9 @@ import numpy as np
 
 from benchmark.task import flag
 from rethink_tf import console, environment
-from rethink_tf.config.command_line import CommandLine
+from rethink_tf.config.command_line import CommandLine, Parsed
 from rethink_tf.config.flags import RUN, Options, wanted
-from rethink_tf.errors import RequestError
+from rethink_tf.errors import ExitCode, RequestError
 from rethink_tf.runs.request import prepare
 from rethink_tf.training.devices import setup as devices
 
@@ -85,11 +85,11 @@ def report(alone: float, whole: float, gpu_rate: int, cores: int) -> str:
 
 
 def run(argv: list[str]) -> int:
-    """The command."""
-    parsed = LINE.parse(argv)
-    if parsed is None:
-        console.say(LINE.help())
-        return 0
+    """The command; returns the exit code."""
+    return LINE.run(argv, _measure)
+
+
+def _measure(parsed: Parsed) -> int:
     asked, options, flags = wanted(parsed), parsed[Options], parsed[Flags]
     if asked.dataset is None:
         asked = dataclasses.replace(asked, dataset="imagenet2012")
@@ -101,4 +101,4 @@ def run(argv: list[str]) -> int:
     if not source.train.streamed:
         raise RequestError(f"--dataset: expected a streamed set, received {config.dataset}")
     console.say(report(*measure(source, config, flags.images), flags.gpu_rate, environment.cores()))
-    return 0
+    return ExitCode.DONE

@@ -15,7 +15,9 @@ needs_torch = pytest.mark.skipif(
 
 def tiny_options(**changes):
     """The options of a tiny benchmark without PyTorch, as the command has them."""
-    return dataclasses.replace(command.read(TINY), **{"no_torch": True, **changes})
+    return dataclasses.replace(
+        command.checked(command.LINE.parse(TINY)), **{"no_torch": True, **changes}
+    )
 
 
 def in_this_process(make, **arguments):

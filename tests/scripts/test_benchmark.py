@@ -102,11 +102,14 @@ def test_gpus_are_hidden_from_a_benchmark_of_the_cpu(device, hidden, monkeypatch
 
 
 def test_defaults():
-    options = command.read([])
+    options, parts, threads = (
+        command.checked(command.LINE.parse(argv))
+        for argv in ([], ["--parts=loop,step"], ["--threads=3"])
+    )
     assert options.parts == ("step", "loop") and options.device == "auto"
     assert options.models == ("inception", "inception_no_bn", "alexnet", "mlp_3x512", "mlp_1x512")
-    assert command.read(["--parts=loop,step"]).parts == ("loop", "step")
-    assert options.threads >= 1 and command.read(["--threads=3"]).threads == 3
+    assert parts.parts == ("loop", "step")
+    assert options.threads >= 1 and threads.threads == 3
 
 
 @pytest.mark.parametrize(
