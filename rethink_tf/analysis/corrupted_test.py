@@ -35,7 +35,7 @@ class CorruptedTestError:
         test_examples: size of the test set.
         error: on the true test labels.
         expected_error: what follows for corrupted labels if they are independent of the network's
-            mistakes: 1 - (1 - p)(1 - error) - p / K.
+            mistakes, see `expected_error`.
         corrupted_errors: on really corrupted test labels, one for each draw of them.
     """
 
@@ -56,6 +56,17 @@ class CorruptedTestError:
     def std(self) -> float:
         """Standard deviation (n - 1) of one draw of test labels."""
         return float(np.std(self.corrupted_errors, ddof=1))
+
+
+def expected_error(error: float, corrupt: float, num_classes: int) -> float:
+    """The error to expect on test labels that uniform noise replaces.
+
+    Args:
+        error: on the true test labels, a fraction.
+        corrupt: probability with which a label is replaced by a uniform class, 0 to 1.
+        num_classes: K.
+    """
+    return 1 - (1 - corrupt) * (1 - error) - corrupt / num_classes
 
 
 def errors(
@@ -86,7 +97,7 @@ def errors(
         of other kinds it is the mean of the draws.
     """
     error = float(np.mean(predicted != true))
-    found = []
+    drawn = []
     for seed in range(draws):
         given = labels.corrupt_labels(
             true,
@@ -98,11 +109,11 @@ def errors(
             matrix=matrix,
             split=SplitId.TEST,
         )
-        found.append(float(np.mean(predicted != given)))
-    expected = float(np.mean(found))
+        drawn.append(float(np.mean(predicted != given)))
+    expected = float(np.mean(drawn))
     if label_noise == "uniform":
-        expected = 1 - (1 - corrupt) * (1 - error) - corrupt / num_classes
-    return error, expected, tuple(found)
+        expected = expected_error(error, corrupt, num_classes)
+    return error, expected, tuple(drawn)
 
 
 def measure(

@@ -82,17 +82,6 @@ def std(values: Sequence[float]) -> float | None:
     return math.sqrt(math.fsum((v - middle) ** 2 for v in values) / (len(values) - 1))
 
 
-def error_on_corrupted(error: float, p: float, classes: int = 10) -> float:
-    """The expected error on test labels each replaced with probability p by a uniform class.
-
-    Args:
-        error: on untouched test labels, a fraction.
-        p: the level of corruption, 0 to 1.
-        classes: of the data set.
-    """
-    return 1 - (1 - p) * (1 - error) - p / classes
-
-
 def jumps(points: Sequence[tuple[float, float]]) -> float | None:
     """How much a curve jumps: the mean distance of a point from the middle of its neighbours.
 

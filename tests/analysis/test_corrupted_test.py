@@ -34,6 +34,14 @@ def test_the_errors_of_a_known_classifier(corrupt):
     assert len(set(drawn)) == (1 if corrupt == 0 else 10)
 
 
+@pytest.mark.parametrize(
+    ("error", "p", "classes", "expected"),
+    [(0.3, 0.0, 10, 0.3), (0.3, 1.0, 10, 0.9), (0.0, 0.5, 10, 0.45), (0.3, 0.5, 2, 0.4)],
+)
+def test_the_error_to_expect_on_corrupted_test_labels(error, p, classes, expected):
+    assert corrupted_test.expected_error(error, p, classes) == pytest.approx(expected)
+
+
 def test_other_noise_has_its_own_expectation():
     error, expected, drawn = corrupted_test.errors(
         TRUE, TRUE, INDEX, corrupt=0.5, num_classes=CLASSES, label_noise="pair_flip", draws=3

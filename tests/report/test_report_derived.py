@@ -64,14 +64,6 @@ def test_cumulative_best():
     assert derived.best_so_far([None, 0.1]) == [None, 0.1]
 
 
-@pytest.mark.parametrize(
-    ("error", "p", "classes", "expected"),
-    [(0.3, 0.0, 10, 0.3), (0.3, 1.0, 10, 0.9), (0.0, 0.5, 10, 0.45), (0.3, 0.5, 2, 0.4)],
-)
-def test_the_error_on_corrupted_test_labels(error, p, classes, expected):
-    assert derived.error_on_corrupted(error, p, classes) == pytest.approx(expected)
-
-
 def test_mean_and_sample_deviation():
     assert derived.mean([1.0, 2.0, 6.0]) == 3.0
     assert derived.std([1.0, 2.0, 6.0]) == pytest.approx(7**0.5)
