@@ -10,7 +10,7 @@ from rethink_tf.analysis import subset_networks
 from rethink_tf.cli import app
 from rethink_tf.config.run_config import RunConfig
 from rethink_tf.experiments.studies import memorisation
-from rethink_tf.runs import results
+from rethink_tf.runs import agreement, results
 
 COMMON = ["--model=mlp_1x512", "--dataset=digits", "--epochs=2", "--threads=2", "--batch_size=256"]
 SCORED = ["--models=5", "--share=0.6", "--corrupt=0.5"]
@@ -122,6 +122,14 @@ def test_shards_interruptions_and_other_numbers_of_networks_add_up(
     )
     assert found["networks"] == expected["networks"] and found["score"] == expected["score"]
     assert found["timing"]["trained_now"] == 1
+
+
+def test_a_shard_of_a_finished_run_leaves_it_as_it_is(scored, own_signals):
+    before = (scored[0] / results.CONFIG).read_bytes()
+    code, out = called(scored[0].parent, "memorisation", *SCORED, "--shard=1/2")
+    assert code == 0 and "shard 1/2: 3 networks of 5 kept" in out
+    assert (scored[0] / results.CONFIG).read_bytes() == before
+    assert agreement.read_summary(scored[0]) is not None
 
 
 def test_a_damaged_network_is_named_and_one_of_other_data_too(scored, tmp_path, own_signals):

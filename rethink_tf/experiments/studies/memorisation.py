@@ -212,9 +212,11 @@ def carry_out(parsed: Parsed, argv: Sequence[str]) -> int:
         folder = paths.absolute(shown)
         own = folder / SHARDS / f"{first + 1}-of-{count}"
         with run_lock.locked(own):
-            # So that the folder is known for what it is before any other process adds it up.
-            named = {"run_id": folder.name, "config": asked.values, "argv": list(argv)}
-            results.write_config(folder, named)
+            # So that the folder is known for what it is before any other process adds it up. One
+            # that is there stays: a summary has its digest.
+            if results.read_config(folder) is None:
+                named = {"run_id": folder.name, "config": asked.values, "argv": list(argv)}
+                results.write_config(folder, named)
             done, _, _ = _networks(asked, folder, own)
         console.say(
             f"shard {shard}: {console.counted(len(done), 'network')} of {asked.flags.models} kept "
