@@ -34,15 +34,18 @@ def _file(name: str) -> str:
 def table_html(one: table.Table) -> str:
     """A table; numbers to the right, and the runs of each row linked to their curves.
 
-    Rows without a run are folded into one line where other rows have runs. A table that would be
-    wider than a page leaves its differences to its CSV file.
+    Rows without a run are folded into one line where other rows have runs; a row whose runs are
+    INVALID or DIVERGED stays. A table that would be wider than a page leaves its differences to its
+    CSV file.
     """
     linked = any(row.run_ids for row in one.rows)
     parts = PARTS if len(table.heads(one)) <= MOST_COLUMNS else PARTS[:2]
     measured: list[str] = []
     empty: list[str] = []
     for row in one.rows:
-        (measured if row.run_ids or not linked else empty).append(_row(one, row, parts, linked))
+        left_out = any(cell.left_out for cell in row.cells.values())
+        there = row.run_ids or left_out or not linked
+        (measured if there else empty).append(_row(one, row, parts, linked))
     columns = len(one.labels) + linked
     columns += sum(len(parts) if one.compared(name) else 1 for name in one.quantities)
     folded = (
@@ -197,8 +200,8 @@ def page(
         heading: a line below the title: scale and numbers of runs.
         svgs: the drawing of each figure by its name (`drawing.svg`).
     """
-    measured = [section for section in sections if section.gathered.runs]
-    rest = [section for section in sections if not section.gathered.runs]
+    measured = [each for each in sections if each.gathered.runs or each.gathered.left_out]
+    rest = [section for section in sections if section not in measured]
     lines = listing.listed(collection, _experiments(sections))
     data = {
         "runs": listing.by_column(lines),

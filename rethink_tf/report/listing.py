@@ -1,6 +1,7 @@
 """The table of all runs as data: what the page lists, filters and draws."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from rethink_tf.config.parent_ref import ParentRef, is_parent_ref
@@ -113,11 +114,17 @@ def regularisers(config: RunConfig) -> str:
     return ", ".join(parts)
 
 
+def _without_folder(name: str) -> str:
+    """A network or a data set by name: of a file, not where it lies on the machine of the run."""
+    kind, colon, path = content_hash.shown(name).rpartition(":")
+    return f"{kind}{colon}{Path(path).name if Path(path).is_absolute() else path}"
+
+
 def _settings(config: RunConfig) -> dict[str, Any]:
     """The columns of a training that its configuration says."""
     return {
-        "model": content_hash.shown(config.model),
-        "dataset": content_hash.shown(config.dataset),
+        "model": _without_folder(config.model),
+        "dataset": _without_folder(config.dataset),
         "data": training_data(config),
         "examples": config.examples or "all",
         "seed": config.seed,

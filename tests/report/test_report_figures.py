@@ -1,5 +1,6 @@
 """Panels of figures: none is empty without a word."""
 
+import dataclasses
 import html
 
 import numpy as np
@@ -7,8 +8,8 @@ import pytest
 from report_runs import write_experiment, write_run
 
 from rethink_tf.experiments import plan as experiments
-from rethink_tf.report import drawing
-from rethink_tf.report.collection import collect
+from rethink_tf.report import drawing, table
+from rethink_tf.report.collection import MEASURED, collect
 from rethink_tf.report.drawing import Series
 from rethink_tf.report.sections import build as sections
 from rethink_tf.runs import results
@@ -198,7 +199,28 @@ def test_without_all_tries_no_rate_is_chosen(tmp_path):
     transferred(tmp_path, "original", {0.002: 0.5, 0.01: 0.7}, {0.01: 0.6, 0.2: 0.8})
     row = of_parent(built("transfer", tmp_path), "original data", "0", "at its end")
     assert row.labels[3] == "2 of 4 tried"
-    assert not any(cell.values for cell in row.cells.values())
+    assert not any(cell.values for cell in row.cells.values()) and not row.run_ids
+
+
+def test_a_number_of_own_and_of_shipped_runs_is_marked(tmp_path):
+    plans = {run.row: run for run in experiments.planned("regularisation", "smoke")}
+    plain, decay = (plans[f"alexnet_cifar10_true_{name}"] for name in ("plain", "wd"))
+    write_run(tmp_path / "own", plain.config, test=0.7)
+    write_run(tmp_path / "other", decay.config, test=0.72)
+    (run,) = collect(tmp_path / "other", []).runs
+    shipped = dataclasses.replace(run, source=MEASURED)
+    asked = {"scale": "smoke", "seeds": None, "threshold": 0.05, "runs_dir": "runs"}
+    section = sections.build("regularisation", collect(tmp_path / "own", [shipped]), **asked)
+    (row,) = (row for row in section.tables[1].rows if row.run_ids)
+    texts = table.cell_texts(section.tables[1], row, "weight decay, alexnet")
+    assert texts == [f"2.00 (n = 1) {table.MARK}"]
+
+
+def test_the_original_data_alone_are_a_table_without_curves(tmp_path):
+    write_experiment(tmp_path, "levels", "smoke", only="original")
+    asked = {"scale": "smoke", "seeds": None, "threshold": 0.05, "runs_dir": str(tmp_path)}
+    section = sections.build("levels", collect(tmp_path, []), **asked, only="original")
+    assert len(section.tables[0].rows) == 1 and section.figures == ()
 
 
 def test_the_transfer_is_drawn_against_the_epoch_of_the_parent(tmp_path):

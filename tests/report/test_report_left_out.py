@@ -12,7 +12,8 @@ from rethink_tf.cli.app import guarded
 from rethink_tf.config import paper
 from rethink_tf.experiments import plan as experiments
 from rethink_tf.report import listing
-from rethink_tf.report.collection import MOST_SEEDS, collect
+from rethink_tf.report.collection import MOST_SEEDS, Collection, Unfinished, collect
+from rethink_tf.report.history import History
 from rethink_tf.runs import results
 from rethink_tf.storage import lock as run_lock
 
@@ -61,6 +62,32 @@ def test_where_no_seed_counts_their_number_stands(report, tmp_path):
     _, _, text = report("table1")
     assert "| 10.61 | 2 DIVERGED, 1 INVALID | – |" in text
     assert "No run counts. Left out: 2 DIVERGED, 1 INVALID." in text
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Not measured yet" not in page, "it was, and did not end well"
+
+
+def test_a_row_whose_runs_do_not_count_is_not_folded(report, tmp_path):
+    seeds(tmp_path / "runs", "DIVERGED")
+    write_run(tmp_path / "runs", paper.row_config(paper.TABLE1["mlp_1x512_true"]))
+    report("table1")
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.index(">DIVERGED<") < page.index("rows without a run")
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("mlp_1x512", "mlp_1x512"),
+        ("/home/someone/own.keras@sha256:" + 64 * "0", "own.keras"),
+        ("folder:/data/pictures@sha256:" + 64 * "0", "folder:pictures"),
+        ("nets.small:build@sha256:" + 64 * "0", "nets.small:build"),
+    ],
+)
+def test_the_page_does_not_say_where_a_file_lies(name, shown):
+    config = dataclasses.replace(MLP, model=name, dataset=name)
+    run = Unfinished("1 of 70 epochs", config, History([]), running=False)
+    (line,) = listing.listed(Collection(unfinished={"run": run}), {})
+    assert (line["model"], line["dataset"]) == (shown, shown)
 
 
 def test_a_run_that_diverged_in_its_first_epoch_is_diverged_and_not_damaged(report, tmp_path):

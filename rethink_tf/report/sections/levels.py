@@ -6,7 +6,12 @@ import functools
 from rethink_tf.report import derived, drawing
 from rethink_tf.report.drawing import Figure, Series
 from rethink_tf.report.gather import Gathered, RowRuns
-from rethink_tf.report.sections.paper_tables import percent, row, row_of_several
+from rethink_tf.report.sections.paper_tables import (
+    percent,
+    row,
+    row_of_several,
+    with_origin,
+)
 from rethink_tf.report.sections.studies import curves, epochs_cell
 from rethink_tf.report.table import Cell, Table
 
@@ -63,9 +68,11 @@ def levels(gathered: Gathered, _first: float):
         }
         rows.append(row((KINDS.get(kind, "original data"), f"{degree:g}"), cells, row_runs))
     there = {kind for kind, _ in placed}
-    kinds = {kind: levels for kind, levels in _by_kind(placed).items() if kind in there}
+    kinds = {kind: own for kind, own in _by_kind(placed).items() if kind in there}
     name, labels = gathered.name, ("randomised", "level")
     table = Table(name, gathered.title, labels, tuple(rows), notes=_NOTES.get(name, ()))
+    if not kinds:  # the original data alone
+        return [table], []
     title, by_epoch = "Accuracy after the last epoch by level", "Accuracy by epoch, at each level"
     figures = [
         Figure(name, title, "", functools.partial(_draw_levels, kinds)),
@@ -222,23 +229,24 @@ def transfer(gathered: Gathered, _first: float):
             "test (%)": percent(row_runs, "test_accuracy"),
             "best test (%)": percent(row_runs, "best_test_accuracy"),
         }
+        taken = row((*parent.labels, parent.rate_text), cells, row_runs)
         if parent.rate is None:
-            cells = dict.fromkeys(cells, Cell())
-        rows.append(row((*parent.labels, parent.rate_text), cells, row_runs))
+            none = dict.fromkeys(cells, Cell())
+            taken = dataclasses.replace(taken, cells=none, source="", run_ids=())
+        rows.append(taken)
         cells = {
-            f"rate {rate:g}": percent(one, "test_accuracy")
+            f"rate {rate:g}": with_origin(percent(one, "test_accuracy"), one)
             for rate, one in sorted(parent.held_out.items())
         }
         tries.append(row_of_several(parent.labels, cells, parent.held_out.values()))
     labels = ("parent's data", "level", "parent's weights")
-    taken = (*labels, "rate")
     notes = (
         "The learning rate of the last layer is the one with the largest accuracy on held-out "
         "training images. The same rates were tried for every parent. The row shows the run with "
         "that rate on all training images.",
     )
     tables = [
-        Table("transfer", "Transfer to Fashion-MNIST", taken, tuple(rows), notes=notes),
+        Table("transfer", "Transfer to Fashion-MNIST", (*labels, "rate"), tuple(rows), notes=notes),
         Table(
             "transfer_rates",
             "Accuracy on held-out training images (%), by the rate of the last layer",

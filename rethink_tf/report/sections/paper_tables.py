@@ -7,6 +7,7 @@ from rethink_tf.config import paper
 from rethink_tf.config.paper import paper_table
 from rethink_tf.experiments import plan
 from rethink_tf.report import derived
+from rethink_tf.report.collection import MEASURED
 from rethink_tf.report.gather import Gathered, RowRuns
 from rethink_tf.report.table import Cell, Row, Table
 
@@ -19,14 +20,18 @@ def percent(row_runs: RowRuns, key: str, printed: float | str | None = None) -> 
     return Cell(row_runs.summaries(key, 100.0), printed, 2, row_runs.statuses)
 
 
+def with_origin(cell: Cell, row_runs: RowRuns) -> Cell:
+    """A cell that says whether its runs are shipped ones, and in what they differ from the row."""
+    shipped = row_runs.source == MEASURED
+    return dataclasses.replace(cell, unlike=row_runs.unlike, marked=shipped)
+
+
 def row(labels, cells: dict[str, Cell], row_runs: RowRuns) -> Row:
     """A row made of an experiment's runs."""
     run_ids = tuple(run.run_id for run in row_runs.runs)
     folder = plan.EXPERIMENTS[row_runs.plan.experiment].rows[0].partition("/")[0]
     flagfile = f"flags/{folder}/{row_runs.plan.row}.flags"
-    cells = {
-        name: dataclasses.replace(cell, unlike=row_runs.unlike) for name, cell in cells.items()
-    }
+    cells = {name: with_origin(cell, row_runs) for name, cell in cells.items()}
     return Row(tuple(labels), cells, row_runs.source, run_ids, flagfile)
 
 
@@ -46,8 +51,10 @@ def gain(
         else {}
         for row_runs in (one, other)
     ]
-    unlike = "; ".join(dict.fromkeys(f.unlike for f in (one, other) if f and f.unlike))
-    return Cell(derived.gains(*by_seed), printed, 2, unlike=unlike)
+    pair = [row_runs for row_runs in (one, other) if row_runs]
+    unlike = "; ".join(dict.fromkeys(row_runs.unlike for row_runs in pair if row_runs.unlike))
+    shipped = any(row_runs.source == MEASURED for row_runs in pair)
+    return Cell(derived.gains(*by_seed), printed, 2, unlike=unlike, marked=shipped)
 
 
 def row_of_several(labels, cells: dict[str, Cell], made_of: Iterable[RowRuns | None]) -> Row:
