@@ -11,16 +11,16 @@ import numpy as np
 
 from rethink_tf import __version__, console, environment
 from rethink_tf.audit import label_checks
-from rethink_tf.config import fields
 from rethink_tf.config.command_line import CommandLine, FlagSet, Parsed
 from rethink_tf.config.run_config import RunConfig
 from rethink_tf.console import StageProgress
 from rethink_tf.corruptions import checksum
-from rethink_tf.data import registry as datasets
 from rethink_tf.errors import RequestError
+from rethink_tf.experiments.kernels import command
 from rethink_tf.experiments.kernels import data as kernel_data
 from rethink_tf.experiments.kernels import request as kernel_settings
 from rethink_tf.experiments.kernels import solutions as kernel_solutions
+from rethink_tf.experiments.kernels.command import Where
 from rethink_tf.experiments.kernels.data import Data
 from rethink_tf.experiments.kernels.request import Settings
 from rethink_tf.plotting import memorisation as pictures
@@ -58,18 +58,6 @@ SHOWN = 40  # images of the most memorised examples
 DIAGONAL_TOLERANCE = 1e-2
 
 
-@dataclasses.dataclass(frozen=True)
-class Flags:
-    """Where the run lies."""
-
-    runs_dir: str = fields.field(
-        "runs",
-        str,
-        tasks.RUNS_DIR,
-        group="Where and how",
-    )
-
-
 LINE = CommandLine(
     "rethink-tf leave-one-out",
     "Computes, exactly and for all training examples at once, what the kernel interpolant predicts "
@@ -81,18 +69,17 @@ LINE = CommandLine(
     (
         FlagSet(RunConfig, kernel_settings.OF_A_RUN, {"input_size": "whole images"}),
         FlagSet(Settings, OF_THE_KERNEL, {"ridge": "0"}),
-        Flags,
+        Where,
     ),
 )
 
 
-def _asked(parsed: Parsed) -> tuple[Settings, float]:
-    """The settings and the one ridge of a command line.
+def _ridge(settings: Settings) -> float:
+    """The one ridge of a command line.
 
     Raises:
         RequestError: features that are never all in memory, or several ridges.
     """
-    settings = parsed[Settings]
     if settings.features not in IN_MEMORY:
         raise RequestError(
             f"--features: expected one of {', '.join(IN_MEMORY)}, received {settings.features}"
@@ -101,20 +88,12 @@ def _asked(parsed: Parsed) -> tuple[Settings, float]:
     if len(ridges) > 1:
         raise RequestError(f"--ridge: expected one number, received {settings.ridge}")
     kernel_solutions.feature_options(settings)  # refuses what is no number
-    return settings, ridges[0]
+    return ridges[0]
 
 
 def identify(argv: Sequence[str]) -> tuple[dict[str, Any], str]:
     """What a command line asks for: (its plain configuration, run id)."""
-    parsed = LINE.parse(argv)
-    if parsed is None:
-        raise RequestError(f"{KIND}: expected flags of a run, received --help")
-    settings, _ = _asked(parsed)
-    run, _ = kernel_data.resolved(
-        kernel_settings.data_of(parsed), settings.data_dir, settings.cache_dir
-    )
-    values = kernel_settings.configuration(run, settings)
-    return values, tasks.run_id(KIND, values)
+    return command.identify(LINE, KIND, argv, _ridge)
 
 
 def carry_out(parsed: Parsed, argv: Sequence[str]) -> int:
@@ -127,14 +106,10 @@ def carry_out(parsed: Parsed, argv: Sequence[str]) -> int:
     Returns:
         The exit code.
     """
-    settings, ridge = _asked(parsed)
-    where = settings.data_dir, settings.cache_dir
-    run, why = kernel_data.resolved(kernel_settings.data_of(parsed), *where, console.say)
+    settings = parsed[Settings]
+    ridge = _ridge(settings)
+    run, values = command.data_and_values(parsed)
     name, gamma, source = kernel_settings.kernel_of(settings, run.dataset)
-    if why:
-        console.say(why)
-    datasets.require(run.dataset, settings.data_dir)
-    values = kernel_settings.configuration(run, settings)
 
     def compute(folder: Path) -> dict[str, Any]:
         places = {"data_dir": settings.data_dir, "cache_dir": settings.cache_dir}
@@ -155,7 +130,7 @@ def carry_out(parsed: Parsed, argv: Sequence[str]) -> int:
 
     try:
         return tasks.carry_out(
-            parsed[Flags].runs_dir, KIND, values, compute, argv=argv, threads=settings.threads
+            parsed[Where].runs_dir, KIND, values, compute, argv=argv, threads=settings.threads
         )
     except KeyboardInterrupt:
         kept = "nothing is kept: type --cache_dir=DIR, with which the same command resumes"

@@ -9,12 +9,12 @@ from typing import Any
 
 from rethink_tf import __version__, console, environment
 from rethink_tf.audit import label_checks
-from rethink_tf.config import fields, paper
+from rethink_tf.config import paper
 from rethink_tf.config.command_line import Parsed
 from rethink_tf.console import StageProgress
 from rethink_tf.corruptions import checksum
-from rethink_tf.data import registry as datasets
 from rethink_tf.errors import RequestError
+from rethink_tf.experiments.kernels import command
 from rethink_tf.experiments.kernels import (
     data as kernel_data,
 )
@@ -27,6 +27,7 @@ from rethink_tf.experiments.kernels import (
 from rethink_tf.experiments.kernels import (
     summary as kernel_summary,
 )
+from rethink_tf.experiments.kernels.command import Where
 from rethink_tf.experiments.kernels.data import Data
 from rethink_tf.experiments.kernels.request import Settings
 from rethink_tf.runs import results
@@ -44,32 +45,12 @@ interpolant of minimum norm (section 5 of the paper, Table 3). Prints test error
 norms. K is never held as a whole. With --cache_dir an interrupted solve resumes."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Flags:
-    """Where the run lies."""
-
-    runs_dir: str = fields.field(
-        "runs",
-        str,
-        tasks.RUNS_DIR,
-        group="Where and how",
-    )
-
-
-LINE = kernel_settings.line("rethink-tf kernels", ABOUT, Flags)
+LINE = kernel_settings.line("rethink-tf kernels", ABOUT, Where)
 
 
 def identify(argv: Sequence[str]) -> tuple[dict[str, Any], str]:
     """What a command line asks for: (its plain configuration, run id)."""
-    parsed = LINE.parse(argv)
-    if parsed is None:
-        raise RequestError("kernels: expected flags of a run, received --help")
-    settings = parsed[Settings]
-    run, _ = kernel_data.resolved(
-        kernel_settings.data_of(parsed), settings.data_dir, settings.cache_dir
-    )
-    values = kernel_settings.configuration(run, settings)
-    return values, tasks.run_id(KIND, values)
+    return command.identify(LINE, KIND, argv)
 
 
 def carry_out(parsed: Parsed, argv: Sequence[str]) -> int:
@@ -82,16 +63,10 @@ def carry_out(parsed: Parsed, argv: Sequence[str]) -> int:
     Returns:
         The exit code.
     """
-    settings, runs_dir = parsed[Settings], parsed[Flags].runs_dir
+    settings, runs_dir = parsed[Settings], parsed[Where].runs_dir
     kernel_solutions.steps(settings)  # refuses what is no number before any data is read
     kernel_solutions.feature_options(settings)
-    where = settings.data_dir, settings.cache_dir
-    run, why = kernel_data.resolved(kernel_settings.data_of(parsed), *where, console.say)
-    kernel_settings.kernel_of(settings, run.dataset)
-    if why:
-        console.say(why)
-    datasets.require(run.dataset, settings.data_dir)
-    values = kernel_settings.configuration(run, settings)
+    run, values = command.data_and_values(parsed)
     shown = Path(runs_dir, tasks.run_id(KIND, values), SOLUTIONS)
 
     def compute(folder: Path) -> dict[str, Any]:
