@@ -338,7 +338,8 @@ def _content(folder: Path) -> Run | Unfinished | str | None:
     try:
         run = read_folder(folder) or _read_unfinished(folder)
     except StorageError as error:
-        return str(error).removeprefix(f"{folder}/")
+        # A page is passed on: where the runs lie says nothing to its readers.
+        return str(error).replace(f"{folder}/", "").replace(str(folder), folder.name)
     if run is None and (folder / results.HISTORY).exists():
         return f"has a {results.HISTORY} but no {results.CONFIG}"
     return run

@@ -80,15 +80,19 @@ CHARTS: tuple[dict[str, Any], ...] = (
 )
 
 
+def _without_folder(name: str) -> str:
+    """The name of a network, a data set or a file of noise, without its folder on that machine."""
+    kind, colon, path = content_hash.shown(name).rpartition(":")
+    return f"{kind}{colon}{Path(path).name if Path(path).is_absolute() else path}"
+
+
 def training_data(config: RunConfig) -> str:
     """The training data of a run: `labels p = 0.5; shuffled pixels`."""
     parts = []
     if config.labels_from is not None:
         parts.append("labels from a file")
     elif config.corrupt:
-        kind = (
-            "" if config.label_noise == "uniform" else f", {content_hash.shown(config.label_noise)}"
-        )
+        kind = "" if config.label_noise == "uniform" else f", {_without_folder(config.label_noise)}"
         parts.append(f"labels p = {config.corrupt:g}{kind}")
     degree = {"gaussian": config.pixel_mix}.get(config.pixels, config.shuffle_fraction)
     if config.pixels != "original":
@@ -112,12 +116,6 @@ def regularisers(config: RunConfig) -> str:
     parts += [f"weight decay {config.weight_decay:g}"] if config.weight_decay else []
     parts += [f"dropout {config.dropout:g}"] if config.dropout else []
     return ", ".join(parts)
-
-
-def _without_folder(name: str) -> str:
-    """A network or a data set by name: of a file, not where it lies on the machine of the run."""
-    kind, colon, path = content_hash.shown(name).rpartition(":")
-    return f"{kind}{colon}{Path(path).name if Path(path).is_absolute() else path}"
 
 
 def _settings(config: RunConfig) -> dict[str, Any]:

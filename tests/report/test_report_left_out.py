@@ -90,6 +90,12 @@ def test_the_page_does_not_say_where_a_file_lies(name, shown):
     assert (line["model"], line["dataset"]) == (shown, shown)
 
 
+def test_the_page_does_not_say_where_a_matrix_of_noise_lies():
+    noise = f"/home/someone/matrix.csv@sha256:{64 * '0'}"
+    config = dataclasses.replace(MLP, corrupt=0.5, label_noise=noise)
+    assert listing.training_data(config) == "labels p = 0.5, matrix.csv"
+
+
 def test_a_run_that_diverged_in_its_first_epoch_is_diverged_and_not_damaged(report, tmp_path):
     folder = write_run(tmp_path / "runs", MLP, status="DIVERGED", done=0)
     (folder / results.HISTORY).unlink()

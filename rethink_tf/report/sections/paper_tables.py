@@ -21,7 +21,7 @@ def percent(row_runs: RowRuns, key: str, printed: float | str | None = None) -> 
 
 
 def with_origin(cell: Cell, row_runs: RowRuns) -> Cell:
-    """A cell that says whether its runs are shipped ones, and in what they differ from the row."""
+    """A cell of `row_of_several` with what its own runs are: shipped ones, unlike their row."""
     shipped = row_runs.source == MEASURED
     return dataclasses.replace(cell, unlike=row_runs.unlike, marked=shipped)
 
@@ -31,7 +31,9 @@ def row(labels, cells: dict[str, Cell], row_runs: RowRuns) -> Row:
     run_ids = tuple(run.run_id for run in row_runs.runs)
     folder = plan.EXPERIMENTS[row_runs.plan.experiment].rows[0].partition("/")[0]
     flagfile = f"flags/{folder}/{row_runs.plan.row}.flags"
-    cells = {name: with_origin(cell, row_runs) for name, cell in cells.items()}
+    cells = {
+        name: dataclasses.replace(cell, unlike=row_runs.unlike) for name, cell in cells.items()
+    }
     return Row(tuple(labels), cells, row_runs.source, run_ids, flagfile)
 
 
@@ -58,13 +60,19 @@ def gain(
 
 
 def row_of_several(labels, cells: dict[str, Cell], made_of: Iterable[RowRuns | None]) -> Row:
-    """A row made of the runs of several; it names them where it has a number."""
+    """A row made of the runs of several; it names them where it has a number.
+
+    Cells are marked one by one only where some runs are shipped and others are not.
+    """
     if not any(cell.values for cell in cells.values()):
         return Row(tuple(labels), cells)
     there = [row_runs for row_runs in made_of if row_runs is not None and row_runs.runs]
     run_ids = tuple(dict.fromkeys(run.run_id for row_runs in there for run in row_runs.runs))
     sources = {row_runs.source for row_runs in there}
-    return Row(tuple(labels), cells, sources.pop() if len(sources) == 1 else "", run_ids)
+    if len(sources) > 1:
+        return Row(tuple(labels), cells, "", run_ids)
+    cells = {name: dataclasses.replace(cell, marked=False) for name, cell in cells.items()}
+    return Row(tuple(labels), cells, sources.pop(), run_ids)
 
 
 def decay_text(config) -> str:
