@@ -209,8 +209,10 @@ def _check_facts(path: Path, summary: dict[str, Any], record: dict[str, Any]) ->
     if not isinstance(summary.get("config"), dict):
         raise DisagreementError(f"{path}: damaged: expected a config")
     for key in ("config", *(name for name in _FACTS if name in record)):
-        if summary.get(key) != record.get(key):
-            here, there = summary.get(key), record.get(key)
+        here, there = summary.get(key), record.get(key)
+        if key == "config":  # a run may have been begun by one version and finished by another
+            here, there = with_defaults(here), with_defaults(there)
+        if here != there:
             if isinstance(here, dict) and isinstance(there, dict):
                 inner = sorted(k for k in {*here, *there} if here.get(k) != there.get(k))[0]
                 key, here, there = f"{key}.{inner}", here.get(inner), there.get(inner)
@@ -230,6 +232,16 @@ def _checked_config(path: Path, summary: dict[str, Any]) -> configuration.RunCon
             "written by another version"
         )
     return config
+
+
+def with_defaults(stored: Any) -> Any:
+    """The `config` of a training's file with the defaults of fields that its version lacked.
+
+    Anything else, such as the settings of a kernel run, comes back as it is.
+    """
+    if not (isinstance(stored, dict) and "model" in stored):
+        return stored
+    return {name: field.default for name, field in configuration.FIELDS.items()} | stored
 
 
 def stored_config(summary: dict[str, Any]) -> configuration.RunConfig:

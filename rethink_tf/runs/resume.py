@@ -12,7 +12,7 @@ from typing import Any
 
 from rethink_tf.config.run_config import RunConfig, run_id
 from rethink_tf.errors import RequestError, StorageError
-from rethink_tf.runs import checkpoint, results
+from rethink_tf.runs import agreement, checkpoint, results
 from rethink_tf.runs import schema as records
 
 
@@ -166,7 +166,7 @@ def _shorter(config: RunConfig, run_dir: Path, say: Callable[[str], None]) -> Re
             if summary is None or summary["status"] != results.DONE:
                 continue
             epochs = summary["config"]["epochs"]
-            same = {**summary["config"], "epochs": config.epochs} == wanted
+            same = {**agreement.with_defaults(summary["config"]), "epochs": config.epochs} == wanted
         except (StorageError, KeyError, TypeError):
             continue  # a damaged neighbour is no reason to stop
         # Its last epoch was evaluated; a fresh run of our length evaluates it only if due.

@@ -81,6 +81,15 @@ def test_a_run_of_each_version_is_read_back_from_a_copy(make, request):
     assert agreement.read_summary(copy) == agreement.read_summary(folder)
 
 
+def test_a_run_that_two_versions_trained_agrees_with_itself(old):
+    """config.json is of the version that began it; the summary has a field more."""
+    known = agreement.read_summary(old)
+    edit(old / results.SUMMARY, lambda s: s["config"].update(test_pixels="as_trained", held_out=0))
+    assert agreement.read_summary(old)["weights_hash"] == known["weights_hash"]
+    edit(old / results.SUMMARY, lambda s: s["config"].update(held_out=7))
+    assert disagreement(old).endswith("config.held_out is 7 here, 0 there")
+
+
 EDITS = {
     "test_accuracy": 0.75,
     "train_accuracy": 0.999,

@@ -120,6 +120,20 @@ def test_the_longest_shorter_run_of_equal_settings_is_taken(tmp_path):
     assert said[-1].endswith("not continued, since after epoch 2, step 0 of the next: xla was on")
 
 
+def test_a_shorter_run_of_an_older_version_is_taken(tmp_path):
+    """Its configuration lacks the fields that came later."""
+    for name in ("old", "new"):
+        (tmp_path / f"mlp_1x512-{name}").mkdir()
+    fields = dataclasses.asdict(resolved(epochs=4))
+    del fields["held_out"], fields["test_pixels"]
+    folder = tmp_path / "mlp_1x512-old"
+    results.finish(folder, {"status": "DONE", "config": fields})
+    save(folder / results.CHECKPOINTS, 4)
+    run_dir = tmp_path / "mlp_1x512-new"
+    assert find(run_dir, wanted=resolved(epochs=6)).run_dir == folder
+    assert find(run_dir, wanted=resolved(epochs=6, held_out=5)) is None
+
+
 # Real runs
 
 
