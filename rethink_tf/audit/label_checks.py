@@ -58,6 +58,13 @@ def before_training(
     return checks
 
 
+def not_trained_on(held_out: np.ndarray, trained: np.ndarray) -> Check:
+    """Whether no held-out example is trained on: identities, integer [M] and [N]."""
+    shared = int(np.isin(held_out, trained).sum())
+    detail = f"{shared} of {len(held_out)} held-out examples are trained on"
+    return Check("held_out_not_trained_on", shared == 0, detail)
+
+
 def refuse_failures(checks: list[Check]) -> None:
     """Raises AuditError with the measured numbers of every failed check."""
     failed = [str(check) for check in checks if check.passed is False]

@@ -25,6 +25,7 @@ from rethink_tf.narrowing import present
 from rethink_tf.runs import pretrained
 from rethink_tf.runs.pretrained import Parent
 from rethink_tf.storage import content_hash
+from rethink_tf.storage.content_hash import ContentRef
 from rethink_tf.training.seal_checks import Sealed
 
 # Per example of a streamed set, in the host: place, identity and labels, and those of the audit.
@@ -47,6 +48,7 @@ class Source:
         class_names: those that a custom set gives its classes.
         moments: of the original training images, where Gaussian pixels or `norm` need them.
         file_labels: int32 [N], training labels of the file `corruption.labels_from`, or None.
+        held_out: whether `test` are training examples that are held out.
     """
 
     train: Split
@@ -57,6 +59,7 @@ class Source:
     class_names: tuple[str, ...] | None = None
     moments: Moments | None = None
     file_labels: np.ndarray | None = None
+    held_out: bool = False
 
 
 def moments(images: np.ndarray) -> Moments:
@@ -110,6 +113,8 @@ def load(
         norm = _moments_of_parent(parent, data_dir, cache_dir, say)
     if config.held_out:
         test = _held_out(train, config)
+        if parent is not None:
+            _refuse_seen_by_parent(train, test, config, parent)
     if config.examples is not None:
         train = datasets.take(train, config.examples, seed=config.seed)
     file_labels = None
@@ -138,6 +143,7 @@ def load(
         info(config, data_dir, cache_dir).class_names,
         measured,
         file_labels,
+        config.held_out > 0,
     )
 
 
@@ -167,6 +173,33 @@ def _held_out(train: Split, config: RunConfig) -> Split:
     return Split(
         "test", whole.index[rows], whole.images[rows], whole.labels[rows], whole.num_classes
     )
+
+
+def _refuse_seen_by_parent(train: Split, test: Split, config: RunConfig, parent: Parent) -> None:
+    """Refuses held-out examples that the parent was trained on: its weights know their labels.
+
+    Args:
+        train: all training examples.
+        test: those that are held out.
+        config, parent: of the run.
+    """
+    own, seen = parent.config, train.index
+    drawn = parent.run_dir is None
+    if drawn or _content(own.dataset) != _content(config.dataset):
+        return
+    if own.examples is not None:
+        seen = datasets.take(train, own.examples, seed=own.seed).index
+    if shared := int(np.isin(test.index, seen).sum()):
+        raise RequestError(
+            f"--held_out: expected examples that {parent.run_id} was not trained on, received "
+            f"{shared} of {test.num_examples} that it was; train it with the same --held_out, "
+            "--examples and --seed"
+        )
+
+
+def _content(dataset: str) -> str:
+    """A resolved data set's name, or the hash of one's own."""
+    return ContentRef.parse(dataset).sha256 or dataset
 
 
 def _moments_of_parent(
@@ -236,7 +269,7 @@ def memory(config: RunConfig, info: types.DatasetInfo, channels: int) -> str:
     entries = math.prod(info.image_shape)
     if config.augment == "none" or info.streamed:
         entries = config.input_size**2 * channels
-    examples = (config.examples or info.num_train) + info.num_test
+    examples = (config.examples or info.num_train) + (config.held_out or info.num_test)
     each = 4 if config.pixels == "gaussian" else 1
     if info.streamed:
         batch = config.batch_size * entries * each / 1e6
@@ -310,6 +343,8 @@ def audited(source: Source) -> Audited:
         reference=reference,
         corruption=corruption,
     )
+    if source.held_out:
+        checks.append(label_checks.not_trained_on(test_table.index, first.index))
     checks += _checks_of_files(source)
     part, got, again = _audited_images(train, first, second)
     test_part, test_got = _audited_images(test, test_table)

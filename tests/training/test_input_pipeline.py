@@ -81,6 +81,25 @@ def test_held_out_examples_are_audited_and_sealed():
     assert all(check.passed is not False for check in found.checks)
 
 
+def test_held_out_examples_that_are_trained_on_are_refused():
+    source = load(examples=1000, held_out=100)
+    rows = np.arange(7)
+    seen = {name: getattr(source.train, name)[rows] for name in ("index", "images", "labels")}
+    test = Split("test", **seen, num_classes=10)
+    with pytest.raises(AuditError, match="held_out_not_trained_on: FAILED .7 of 7 held-out exam"):
+        input_pipeline.audited(replace(source, test=test))
+    input_pipeline.audited(replace(source, test=test, held_out=False))
+
+
+def test_the_memory_is_that_of_the_examples_that_are_tested_on():
+    info, plain = datasets.info("digits"), resolved(examples=50)
+    both = [
+        input_pipeline.memory(config, info, 1)
+        for config in (plain, replace(plain, held_out=info.num_test), replace(plain, held_out=1))
+    ]
+    assert both[0] == both[1] != both[2]
+
+
 def test_the_corruption_is_that_of_the_configuration():
     source = load(corrupt=0.25, label_noise="pair_flip", seed=5, examples=50)
     assert source.corruption == Corruption(corrupt=0.25, label_noise="pair_flip", seed=5)

@@ -55,6 +55,15 @@ def frozen(parent, **fields):
     return child_of(parent, **{"freeze": "all_but_last"} | fields)
 
 
+def test_held_out_examples_that_the_parent_was_trained_on_are_refused(mlp):
+    from rethink_tf.training import input_pipeline
+
+    with pytest.raises(RequestError, match=r"--held_out: .*received 30 of 30 that it was; train"):
+        input_pipeline.load(frozen(mlp, examples=120, held_out=30), say=quiet)
+    source = input_pipeline.load(frozen(mlp, examples=150, held_out=30), say=quiet)
+    assert source.test.num_examples == 30
+
+
 def prepared(resolved):
     """(learner, Table of training images, preprocess, every model that was built)."""
     from rethink_tf.training import input_pipeline, trainer, transfer
