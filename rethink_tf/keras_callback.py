@@ -26,7 +26,6 @@ from rethink_tf.training.per_example import EL2N_EPOCHS, Record
 _KIND = "rethink_tf MemorisationCallback 1"
 _KEPT = 2  # states, as of checkpoints: the file may be an epoch ahead of the saved weights
 _SUM = 0.02  # by which the sum of probabilities in 16 bits may be off
-_ALIKE = 1e-4  # outputs whose every row sums to 1 so nearly are no logits
 _CHANNELS = (1, 3)
 
 
@@ -169,6 +168,10 @@ class MemorisationCallback(keras.callbacks.Callback):
         self._states = [*self._states, self._state()][-_KEPT:]
         if self.path is not None:
             self._write(self.path)
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """The model is at the end of the record: a `fit` of earlier epochs is refused then."""
+        self._states = self._states[-1:]
 
     def _evaluate(self, epoch: int) -> metrics.Outcome:
         """One exact pass: every example once, in the order of `index`."""
@@ -378,9 +381,11 @@ class _Indexed:
 
     def __init__(self, data: tf.data.Dataset, batch_size: int):
         spec = data.element_spec
-        if not (isinstance(spec, tuple) and len(spec) == 3):
+        plain = isinstance(spec, tuple) and len(spec) == 3
+        if not (plain and all(isinstance(part, tf.TensorSpec) for part in spec[1:])):
             raise RequestError(
-                f"x: expected a tf.data.Dataset of (x, y, index), received elements {spec!s:.200}"
+                "x: expected a tf.data.Dataset of (x, y, index), y and index dense tensors, "
+                f"received elements {spec!s:.200}"
             )
         if data.cardinality() == tf.data.INFINITE_CARDINALITY:
             raise RequestError("x: expected a finite tf.data.Dataset, received a repeated one")
@@ -491,7 +496,7 @@ def _logits(outputs: Any, count: int, given_logits: bool, epoch: int) -> tuple[n
         values = np.hstack([0 * values if given_logits else 1 - values, values])
     low, sums = values.min(), values.sum(axis=1)
     if given_logits:
-        ones = low >= 0 and not single and bool(np.abs(sums - 1).max() < _ALIKE)
+        ones = low >= 0 and not single and bool(np.abs(sums - 1).max() < _SUM)
         return values, ones
     if low < -_SUM or np.abs(sums - 1).max() > _SUM:
         raise RequestError(

@@ -203,6 +203,16 @@ def test_a_fit_from_before_the_record_is_refused(keras, tmp_path):
         fit(model, memory)
 
 
+def test_a_second_fit_from_the_first_epoch_is_refused_also_after_one_epoch(keras):
+    """The weights are those of its end: a new record would be of other epochs than it says."""
+    memory, model = rt.MemorisationCallback(X, GIVEN), model_of(keras)
+    fit(model, memory, epochs=1)
+    with pytest.raises(RequestError, match="up to epoch 1, this fit begins at epoch 1; continue"):
+        fit(model, memory, epochs=1)
+    fit(model, memory, epochs=2, initial_epoch=1)
+    assert memory.record.evaluated_epochs.tolist() == [1, 2] and memory.record.complete
+
+
 def test_epochs_without_a_record_make_it_incomplete(keras, capsys):
     memory = rt.MemorisationCallback(X, GIVEN)
     fit(model_of(keras), memory, epochs=4, initial_epoch=2)
@@ -252,6 +262,15 @@ def test_wrong_claims_about_outputs_are_refused(keras):
         fit(model_of(keras, "linear"), rt.MemorisationCallback(X, GIVEN, from_logits=False))
 
 
+def test_rounded_probabilities_behind_a_linear_layer_are_no_logits(keras):
+    inputs = keras.Input((FEATURES,))
+    half = keras.layers.Dense(CLASSES, "softmax", dtype="bfloat16")(inputs)
+    model = keras.Model(inputs, keras.layers.Activation("linear", dtype="float32")(half))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    with pytest.raises(RequestError, match="expected logits, received outputs that are prob"):
+        fit(model, rt.MemorisationCallback(X, GIVEN))
+
+
 def test_other_outputs_are_refused(keras):
     more = np.where(np.arange(N) == 0, CLASSES, GIVEN)
     with pytest.raises(RequestError, match="expected classes 0 to 2, as many as the model has"):
@@ -287,6 +306,13 @@ def test_nan_is_named(keras):
         (
             lambda tf: ((tf.data.Dataset.from_tensor_slices((X, GIVEN, TRUE)),), {}),
             "expected every index once",
+        ),
+        (
+            lambda tf: (
+                (tf.data.Dataset.from_tensor_slices((X, GIVEN, {"index": np.arange(N)})),),
+                {},
+            ),
+            "y and index dense tensors",
         ),
         (
             lambda tf: ((tf.data.Dataset.from_tensor_slices((X, GIVEN, X[:, 0])),), {}),
