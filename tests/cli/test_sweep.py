@@ -123,7 +123,7 @@ def test_one_is_told_as_one(tmp_path):
     view.tick(jobs)
     unknown = "time unknown: 1 run of types not measured here yet"
     assert said == [
-        f"1 run: 0 ended before, 1 to do; 1 slot of 1 thread; {unknown}",
+        f"1 run: 0 already ended, 1 to do; 1 slot of 1 thread; {unknown}",
         "stopping 1 run; the same command resumes",
         f"0 of 1 ended; {unknown}",
     ]
@@ -160,7 +160,7 @@ def test_a_dry_run_lists_states_and_time_left(call, tmp_path):
     assert mlps[1][:3] == ["missing", "13", "min"]
     # 60 epochs of one run and 70 of 32, 11 s each.
     assert out.splitlines()[-1].endswith(
-        "99 runs at scale paper: 98 missing, 1 incomplete; about 3.5 h left, and 66 runs of kinds "
+        "99 runs at scale paper: 98 missing, 1 incomplete; about 3.5 h left, and 66 runs of types "
         "not measured here yet on 2 slots"
     )
 
@@ -191,7 +191,7 @@ def test_a_sweep_says_what_it_does(quick, tmp_path):
     code, out, err = quick("finish fail", "--slots=1", "--threads=1", "--seeds=2")
     assert (code, err) == (6, "")
     lines = out.splitlines()
-    assert lines[0].startswith("4 runs: 0 ended before, 4 to do; 1 slot of 1 thread; ")
+    assert lines[0].startswith("4 runs: 0 already ended, 4 to do; 1 slot of 1 thread; ")
     assert lines[1].startswith("[1/4] started  trial quickstart do=finish seed 0  quick-")
     assert lines[2].startswith("[1/4] done     trial quickstart do=finish seed 0  ")
     assert lines[2].endswith("train 50.00  test 50.00")
@@ -224,7 +224,7 @@ def test_what_is_done_is_not_done_again(quick):
     assert quick("finish", "--slots=1")[0] == 0
     code, out, _ = quick("finish", "--slots=1")
     assert code == 0
-    assert out.splitlines()[0].startswith("1 run: 1 ended before, 0 to do;")
+    assert out.splitlines()[0].startswith("1 run: 1 already ended, 0 to do;")
     assert out.splitlines()[1:] == ["1 run: 1 done, 0 failed, 0 left"]
 
 
@@ -319,6 +319,6 @@ def test_a_silent_run_is_named_with_what_can_be_done(tmp_path, monkeypatch):
         said, ("process 4711; kill 4711 makes it save and stop; ", ""), strict=True
     ):
         assert line == (
-            f"[1/1] SILENT   {job.name}  no progress for {display.duration(750.0)}, an epoch of "
-            f"it takes {display.duration(50.0)}; {process}{job.log}"
+            f"[1/1] SILENT   {job.name}  no progress for {display.duration(750.0)}; one "
+            f"epoch usually takes {display.duration(50.0)}; {process}{job.log}"
         )
