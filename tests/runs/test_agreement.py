@@ -190,7 +190,7 @@ def test_a_history_changed_before_the_end_does_not_get_its_digest(new):
     known = results.read_history(new)
     edit_line(new / results.HISTORY, 1, loss=0.0625)
     results.finish(new, results.read_summary(new), known)
-    assert disagreement(new).startswith("history.jsonl: is not the one")
+    assert disagreement(new).startswith("history.jsonl: does not have the digest")
 
 
 @pytest.mark.parametrize(
