@@ -121,7 +121,7 @@ def found_in(runs_dir: Path, keys: list[str] | None) -> dict[str, dict[str, str]
                 "history": _digest(lines),
             }
         else:
-            for name in ("argv", "git_commit", "digests", "seconds"):
+            for name in ("argv", "git_commit", "sha256", "seconds"):
                 summary.pop(name, None)
             found[path.parent.name] = {"summary": _digest(summary)}
     return found
