@@ -183,7 +183,7 @@ def _partly_shifted(case: Labels) -> LabelKind | None:
 def _permuted_in_batches(case: Labels) -> LabelKind | None:
     """Class counts are kept in every batch of B; the smallest such B of all sizes, not of a list.
 
-    Each class weighs a random word: the running sum of given less true message is zero, but for
+    Each class weighs a random word: the running sum of given less true words is zero, but for
     chances of 2**-64, just where all class counts agree up to there.
     """
     n, k = len(case.true), case.num_classes

@@ -1,4 +1,4 @@
-"""Says in message what anyone's labels are, by the true labels beside them.
+"""Names the rule by which anyone's labels came from the true labels beside them, in a sentence.
 
     rethink-tf audit labels.csv --p=0.5
 

@@ -3,7 +3,7 @@
 An image's bytes are read as 8-byte words, padded with zeros, times fixed odd numbers and summed
 modulo 2**64; that sum is multiplied by an odd number of the example's identity. So a sum of words
 betrays a changed image, one that is missing or comes twice, and images exchanged between examples.
-The NumPy and the TensorFlow reference give the same bits. This is against mistakes, not against
+The NumPy and the TensorFlow functions give the same bits. This is against mistakes, not against
 somebody who looks for a collision.
 """
 
@@ -66,7 +66,7 @@ def bytes_word(data: bytes, index: int) -> int:
 
 
 def image_words_tf(images: Any, index: Any) -> Any:
-    """The TensorFlow reference of `image_words`: [B, H, W, C] and integer [B] in, int64 [B] out.
+    """`image_words` in TensorFlow: [B, H, W, C] and integer [B] in, int64 [B] out.
 
     The static shape of `images` but B is known.
     """

@@ -102,7 +102,7 @@ def corrupt_labels_tf(
     label_noise: str = "uniform",
     matrix: np.ndarray | None = None,
 ) -> Any:
-    """The TensorFlow reference of `corrupt_labels`: integer tensors [N] in, int32 [N] out."""
+    """`corrupt_labels` in TensorFlow: integer tensors [N] in, int32 [N] out."""
     import tensorflow as tf
 
     whether, what = threefry.bits_tf(seed, Stream.LABEL, SplitId.TRAIN, index)

@@ -60,7 +60,7 @@ def permutations(
 def permutations_tf(
     index: Any, count: int, *, split: SplitId, seed: int, shuffle_fraction: float = 1.0
 ) -> Any:
-    """The TensorFlow reference of `permutations`: int [N] in, int32 [N, count] out."""
+    """`permutations` in TensorFlow: int [N] in, int32 [N, count] out."""
     import tensorflow as tf
 
     def keys(stream: Stream) -> Any:
@@ -102,7 +102,7 @@ def normals(index: np.ndarray, count: int, *, split: SplitId, seed: int) -> np.n
 
 
 def normals_tf(index: Any, count: int, *, split: SplitId, seed: int) -> Any:
-    """The TensorFlow reference of `normals`, equal to 1e-5."""
+    """`normals` in TensorFlow, equal to 1e-5."""
     import tensorflow as tf
 
     blocks = tf.range(-(-count // 2))[None]
@@ -165,7 +165,7 @@ def corrupt_pixels_tf(
     split: SplitId,
     moments: Moments | None = None,
 ) -> Any:
-    """The TensorFlow reference of `corrupt_pixels`; the static shape of `images` but N is known."""
+    """`corrupt_pixels` in TensorFlow; the static shape of `images` but N is known."""
     import tensorflow as tf
 
     height, width, channels = images.shape[1:]

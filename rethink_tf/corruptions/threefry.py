@@ -136,7 +136,7 @@ def bits(
 def bits_tf(
     seed: int, stream: Stream, split: SplitId, index: Any, counter: Any = 0
 ) -> tuple[Any, Any]:
-    """The TensorFlow reference of `bits`: integer tensors in, two uint32 tensors out."""
+    """`bits` in TensorFlow: integer tensors in, two uint32 tensors out."""
     import tensorflow as tf
 
     index = tf.cast(tf.convert_to_tensor(index), tf.uint32)

@@ -124,6 +124,11 @@ def test_an_interrupted_diagonal_resumes_and_other_labels_cost_one_solve(tmp_pat
     assert not np.allclose(again.predicted, first.predicted)
 
 
+def test_rows_of_either_zero_are_equal():
+    rows, kinds = left_out.equal_rows(np.array([[0.0, 1], [2, 3], [-0.0, 1]], np.float32))
+    assert rows.tolist() == [0, 1] and kinds.tolist() == [0, 1, 0]
+
+
 def test_margins_and_what_is_memorised():
     values = np.array([[0.9, 0.1, 0.0], [0.2, 0.5, 0.4], [0.0, 0.0, 1.0]])
     np.testing.assert_allclose(left_out.margins(values, np.array([0, 2, 2])), [0.8, -0.1, 1.0])

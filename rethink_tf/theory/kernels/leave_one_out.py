@@ -155,7 +155,7 @@ def equal_rows(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     first: dict[bytes, int] = {}
     kinds = np.empty(len(features), np.int64)
-    for i, row in enumerate(np.ascontiguousarray(features)):
+    for i, row in enumerate(np.ascontiguousarray(features + 0.0)):  # -0.0 becomes 0.0
         kinds[i] = first.setdefault(hashlib.blake2b(row.data, digest_size=16).digest(), len(first))
     _, rows = np.unique(kinds, return_index=True)
     return rows, kinds
