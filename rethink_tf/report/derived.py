@@ -94,12 +94,12 @@ def jumps(points: Sequence[tuple[float, float]]) -> float | None:
     Returns:
         In the unit of the values; None where no point counts.
     """
-    found = [
+    distances = [
         abs(y - (before[1] + after[1]) / 2)
         for before, (x, y), after in zip(points, points[1:], points[2:], strict=False)
         if x - before[0] == after[0] - x
     ]
-    return mean(found) if found else None
+    return mean(distances) if distances else None
 
 
 def gains(with_it: Mapping[int, float], without: Mapping[int, float]) -> tuple[float, ...]:

@@ -103,13 +103,13 @@ def page(
     ]
     if not scores.complete:
         parts.append(f'<p class="note warning">{_text(INCOMPLETE)}</p>')
-    if found := example_scores.detection(scores):
+    if detected := example_scores.detection(scores):
         noisy = scores.noisy
         assert noisy is not None  # or nothing was detected
         parts += [
             '<section id="detection"><h2>How well each measure finds the noisy labels</h2>',
             f'<p class="caption">{_text(_DETECTION)}</p>',
-            _cells(example_scores.detection_table(found, noisy)),
+            _cells(example_scores.detection_table(detected, noisy)),
             "</section>",
         ]
     for figure in drawn:
@@ -235,7 +235,7 @@ def pictures_of(images: Sequence[np.ndarray]) -> list[np.ndarray]:
         low, high = min(v.min() for v in values), max(v.max() for v in values)
         scale = 255 / ((high - low) or 1.0)
         images = [np.round(scale * (v - low)).astype(np.uint8) for v in values]
-    found = []
+    pictures = []
     for image in images:
         wide = image[..., None] if image.ndim == 2 else image
         wide = np.broadcast_to(wide, (*wide.shape[:2], 3))
@@ -243,8 +243,8 @@ def pictures_of(images: Sequence[np.ndarray]) -> list[np.ndarray]:
             small = Image.fromarray(np.ascontiguousarray(wide))
             small.thumbnail((LARGEST, LARGEST))
             wide = np.asarray(small)
-        found.append(np.ascontiguousarray(wide))
-    return found
+        pictures.append(np.ascontiguousarray(wide))
+    return pictures
 
 
 def cartography(scores: ExampleScores) -> Figure:

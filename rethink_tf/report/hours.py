@@ -77,13 +77,13 @@ def costs(runs: Iterable[Run]) -> list[Cost]:
             machine = run.machine.get("name", "not recorded")
             key = (config.model, config.dataset, config.precision, machine)
             groups.setdefault(key, []).append(run)
-    found = []
+    known = []
     for key, group in sorted(groups.items()):
         each = [seconds for run in group if (seconds := _seconds_an_example(run)) is not None]
         total = sum(measured.hours(run) or 0.0 for run in group)
         whole = DATASETS[key[1]].num_train
-        found.append(Cost(*key, len(group), total, statistics.median(each) * whole))
-    return found
+        known.append(Cost(*key, len(group), total, statistics.median(each) * whole))
+    return known
 
 
 def rest(name: str, collection: Collection, known: list[Cost]) -> Rest:

@@ -49,10 +49,10 @@ def rewritten(text: str, runs: list[Run]) -> str:
     Raises:
         RequestError: a block names no experiment or scale.
     """
-    found = collect(None, runs)
+    collection = collect(None, runs)
 
     def made(match):
         opening, name, scale, _, closing = match.groups()
-        return opening + block(name, scale or "paper", found) + closing
+        return opening + block(name, scale or "paper", collection) + closing
 
     return BLOCK.sub(made, text)

@@ -135,7 +135,7 @@ def test_a_run_that_went_on_in_another_environment_is_named(report, tmp_path):
     (folder,) = seeds(tmp_path / "runs", "DONE")
     assert "Not exact" not in report("table1")[2]
     results.finish(folder, results.read_summary(folder) | {"exact": False})
-    words = f"Not exact: {folder.name} went on in a changed environment (--resume=anyway)."
+    words = f"Not exact: {folder.name} was resumed in a changed environment (--resume=anyway)."
     assert words in report("table1")[2]
 
 
