@@ -1,6 +1,7 @@
 """Carries out a run: takes the lock, reads a finished run or trains, and writes the result.
 
-TensorFlow is imported only when there is something to train.
+The story of the training itself, in order, is `trainer.train`. TensorFlow is imported only when
+there is something to train.
 """
 
 import contextlib
