@@ -219,6 +219,43 @@ def _permuted(case: Labels) -> LabelKind | None:
     return LabelKind("permuted", message, {"share": share})
 
 
+def estimate(case: Labels, noise: str = "uniform") -> dict[str, float]:
+    """The estimate of p by the changed fraction, with its 95% interval, all of one rule.
+
+    Args:
+        case: the labels.
+        noise: the rule, one of `corruptions.LABEL_NOISE`. Only uniform noise draws the true class
+            again, so only there is p larger than the changed fraction.
+
+    Returns:
+        `p_estimate`, `p_low`, `p_high`; of uniform noise `exclude_true_p` too, of the other rules
+        `uniform_p`: the p of the same labels by the other rule.
+    """
+    n, moved, most = len(case.true), int(case.changed.sum()), 1 - 1 / case.num_classes
+    share, bounds = moved / n, interval(moved, n)
+    scale, other = (most, "exclude_true_p") if noise == "uniform" else (1.0, "uniform_p")
+    low, high = (min(bound / scale, 1.0) for bound in bounds)
+    figures = {"p_estimate": min(share / scale, 1.0), "p_low": low, "p_high": high}
+    return figures | {other: share if noise == "uniform" else min(share / most, 1.0)}
+
+
+_RULES = {
+    "uniform": "uniform",
+    "exclude_true": "the true class excluded",
+    "pair_flip": "pair flips",
+}
+
+
+def too_few(case: Labels, noise: str = "uniform") -> LabelKind:
+    """Labels of which too few were changed to tell the rule; `noise` is that of the figures."""
+    figures = estimate(case, noise)
+    message = (
+        f"too few changed labels to tell the rule: {case.count}; consistent with {_RULES[noise]} "
+        f"at p from {figures['p_low']:.2f} to {figures['p_high']:.2f}"
+    )
+    return LabelKind("unclear", message, figures)
+
+
 def _drawn(case: Labels) -> LabelKind:
     """What is left: labels drawn evenly, unevenly, or too few to tell."""
     n, k, moved = len(case.true), case.num_classes, int(case.changed.sum())
@@ -238,18 +275,9 @@ def _drawn(case: Labels) -> LabelKind:
         )
     most, (low, high), share = 1 - 1 / k, interval(moved, n), moved / n
     tested = rates.passed is not None if k < 3 else any(check.passed for check in even)
-    figures = {
-        "p_estimate": min(share / most, 1.0),
-        "p_low": min(low / most, 1.0),
-        "p_high": min(high / most, 1.0),
-        "exclude_true_p": share,
-    }
+    figures = estimate(case)
     if not tested:
-        message = (
-            f"too few changed labels to tell the rule: {case.count}; consistent with uniform at p "
-        )
-        message += f"from {figures['p_low']:.2f} to {figures['p_high']:.2f}"
-        return LabelKind("unclear", message, figures)
+        return too_few(case)
     if moved > stats.binom.ppf(1 - TAIL, n, most):
         message = f"changed with the true class excluded at p about {share:.2f} (95% interval "
         message += f"{low:.3f} to {high:.3f}): {case.count}, more than uniform allows ({most:.4f})"

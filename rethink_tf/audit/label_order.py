@@ -40,7 +40,9 @@ class _Test:
     def check(self, name: str, families: int) -> Check:
         log_p = min(self.log_p + math.log(families), 0.0)
         chance = f"{math.exp(log_p):.2g}" if log_p > -690 else "below 1e-299"
-        return Check(name, log_p >= math.log(TAIL / 2), f"{self.text}, p {chance}")
+        return Check(
+            name, log_p >= math.log(TAIL / 2), f"{self.text}, p-value {chance} over all tests"
+        )
 
 
 def changed_by_position(case: Labels, pooled: bool = False) -> Check:

@@ -136,7 +136,8 @@ def transitions_by_class(case: Labels, probabilities: np.ndarray) -> Check:
     p = min(1.0, 2 * min(together, chances[worst] * len(found)))
     detail = (
         f"chi-squared {total:.1f} on {freedom} degrees over {len(found)} classes, of class "
-        f"{found[worst][2]} {found[worst][0]:.1f} on {found[worst][1]}, p {p:.2g}"
+        f"{found[worst][2]} {found[worst][0]:.1f} on {found[worst][1]}, p-value {p:.2g} over all "
+        "tests"
     )
     return Check(name, p >= LIMIT, detail)
 
@@ -154,7 +155,7 @@ def _one_transition(name: str, case: Labels, probabilities: np.ndarray) -> Check
     if p >= LIMIT:
         return None
     detail = f"class {true} given {given} {case.table[true, given]} times, expected "
-    detail += f"{size[true, 0] * cells[true, given]:.1f}, p {p:.2g}"
+    detail += f"{size[true, 0] * cells[true, given]:.1f}, p-value {p:.2g} over all tests"
     return Check(name, False, detail)
 
 
@@ -175,7 +176,7 @@ def received_by_class(case: Labels, probabilities: np.ndarray) -> Check:
     worst = int(tails.argmin())
     p = min(1.0, float(tails[worst]) * 2 * len(received))
     detail = f"label {worst} given {received[worst]} times, expected {n * share[worst]:.1f}, "
-    return Check("received_by_class", p >= LIMIT, f"{detail}p {p:.2g}")
+    return Check("received_by_class", p >= LIMIT, f"{detail}p-value {p:.2g} over all tests")
 
 
 def evenness(case: Labels) -> list[Check]:
@@ -190,7 +191,7 @@ def _chi_squared(name: str, observed: np.ndarray, expected: np.ndarray, freedom:
         return Check(name, None, detail)
     chi2 = float(((observed - expected) ** 2 / expected).sum())
     p = float(stats.chi2.sf(chi2, freedom))
-    return Check(name, p >= LIMIT, f"chi-squared {chi2:.1f} on {freedom} degrees, p {p:.2g}")
+    return Check(name, p >= LIMIT, f"chi-squared {chi2:.1f} on {freedom} degrees, p-value {p:.2g}")
 
 
 def _one_class(name: str, observed: np.ndarray, trials: np.ndarray, share: float) -> Check | None:
@@ -205,7 +206,8 @@ def _one_class(name: str, observed: np.ndarray, trials: np.ndarray, share: float
     p = float(tails[worst]) * 2 * len(observed)  # either side, any class
     if p >= LIMIT:
         return None
-    detail = f"{observed[worst]} for class {worst}, expected {trials[worst] * share:.1f}, p {p:.2g}"
+    detail = f"{observed[worst]} for class {worst}, expected {trials[worst] * share:.1f}, "
+    detail += f"p-value {p:.2g} over all tests"
     return Check(name, False, detail)
 
 
@@ -250,7 +252,7 @@ def coincidences(case: Labels) -> Check:
         return Check(name, None, f"{pairs:.0f} pairs of changed examples are too few")
     met = float((case.flows * (case.flows - 1.0) / 2).sum())
     p = float(curve.sf(met))
-    return Check(name, p >= LIMIT, f"{met:.0f} pairs, expected {expected:.1f}, p {p:.2g}")
+    return Check(name, p >= LIMIT, f"{met:.0f} pairs, expected {expected:.1f}, p-value {p:.2g}")
 
 
 def class_rates(case: Labels) -> Check:
@@ -329,5 +331,5 @@ def independence(case: Labels) -> Check:
     law = stats.gamma(mean**2 / variance, scale=variance / mean)
     p, z = 2 * float(min(law.sf(chi2), law.cdf(chi2))), (agree - chance) / std
     detail = f"{agree / n:.4f} agree, chance {chance / n:.4f} +- {std / n:.4f}; chi-squared "
-    detail += f"{chi2:,.1f} on {(r - 1) * (c - 1):,} degrees, p {p:.2g}"
+    detail += f"{chi2:,.1f} on {(r - 1) * (c - 1):,} degrees, p-value {p:.2g}"
     return Check(name, abs(z) <= CHANCE_Z and p >= TAIL, detail)

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from rethink_tf.audit.check import Check, equal
-from rethink_tf.audit.label_kinds import KINDS, LabelKind, kind_of_noise
+from rethink_tf.audit.label_kinds import KINDS, LabelKind, estimate, kind_of_noise, too_few
 from rethink_tf.audit.noise_checks import (
     Labels,
     changed_count,
     checks_of_noise,
     independence,
+    law,
     to_next_class,
 )
 from rethink_tf.corruptions.labels import LABEL_NOISE, expected_changed
@@ -61,7 +62,9 @@ class Verdict:
         figures: numbers by name: `n`, `num_classes`, `changed`, `changed_fraction`; `p_estimate`
             with its 95% interval `p_low` to `p_high` where there is a p; others by kind.
         checks: the measured properties that noise as asked for (uniform by default) must have.
-        ok: whether the labels are what was asked for; None where no p was given.
+        ok: whether the labels are what was asked for; None where no p was given. It is True also
+            of labels that are too few to tell (`undecided`).
+        undecided: nothing contradicts the p asked for, but the labels are too few to tell.
     """
 
     kind: str
@@ -69,9 +72,12 @@ class Verdict:
     figures: dict[str, Any]
     checks: list[Check]
     ok: bool | None
+    undecided: bool = False
 
     def __str__(self) -> str:
         asked = {None: "", True: " - as asked for", False: " - NOT as asked for"}[self.ok]
+        if self.undecided:
+            asked = " - too few labels to tell; nothing contradicts the p asked for"
         plain = {k: v for k, v in self.figures.items() if isinstance(v, int | float)}
         numbers = ", ".join(
             f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in plain.items()
@@ -136,19 +142,36 @@ def labels(
         "changed": changed,
         "changed_fraction": changed / n,
     } | named.figures
-    ok = None
-    message = f"These labels are {named.message}."
+    ok, undecided = None, False
+    subject = "there are" if named.message.startswith("too few") else "these labels are"
+    message = f"{subject[0].upper()}{subject[1:]} {named.message}."
     if p is not None:
         honest = named.kind in (noise, "unclear") or named.kind == "untouched"
         honest = honest if matrix is None else named.kind not in _NOT_DRAWN
         ok = honest and not any(check.passed is False for check in checks)
+        undecided = ok and _too_few_to_tell(named, case, p, checks, matrix)
         wanted = (_ASKED[noise] if matrix is None else _OF_MATRIX).format(p)
         link = "as asked for, " if ok else f"asked for {wanted}, but "
+        link = f"nothing contradicts {wanted}, but " if undecided else link
+        if undecided and named.kind == "untouched":
+            link = f"nothing contradicts {wanted}, since chance may leave so few labels unchanged; "
         hint = "" if ok or matrix is not None else _hint(named, case, p, noise)
-        message = f"{link}these labels are {named.message}{hint}."
+        message = f"{link}{subject} {named.message}{hint}."
         message = message[0].upper() + message[1:]
     message += f" ({note[0].upper()}{note[1:]}.)" if note else ""
-    return Verdict(named.kind, message, figures, checks, ok)
+    return Verdict(named.kind, message, figures, checks, ok, undecided)
+
+
+def _too_few_to_tell(
+    named: LabelKind, case: Labels, p: float, checks: list[Check], matrix: np.ndarray | None
+) -> bool:
+    """Whether labels that no check contradicts are too few to show what they are."""
+    if named.kind == "untouched":  # at a p at which some change by chance not one has
+        return p > 0 and (matrix is None or bool((np.diag(law(p, matrix))[case.true] < 1).any()))
+    if matrix is not None:
+        tested = {check.name for check in checks if check.passed}
+        return named.kind == "unclear" and "transitions_by_class" not in tested
+    return named.kind == "unclear"
 
 
 def _check_arguments(p: float | None, noise: str, num_classes: int | None) -> None:
@@ -210,7 +233,13 @@ def _checked(
 
 
 def _as_asked(named: LabelKind, case: Labels, p: float | None, noise: str) -> LabelKind:
-    """Names what was asked for where it is the same distribution as the kind of these labels."""
+    """Names what was asked for where it is the same distribution as the kind of these labels.
+
+    All figures are then those of that rule.
+    """
+    if noise != "uniform" and named == too_few(case):
+        fits = noise != "pair_flip" or to_next_class(case).passed
+        return too_few(case, noise) if fits else named
     two = case.num_classes == 2
     same = {"uniform", "exclude_true", "renamed"} if two else {"uniform"}
     wanted = {"exclude_true", "pair_flip"} if two else {"exclude_true"}
@@ -220,13 +249,15 @@ def _as_asked(named: LabelKind, case: Labels, p: float | None, noise: str) -> La
         return named
     if not changed_count(case, p, noise).passed:
         return named
-    share = float(case.changed.mean())
+    own = estimate(case, noise)
     rule = "pair flips" if noise == "pair_flip" else "changed with the true class excluded"
-    message = f"{rule} at p about {share:.2f}: {case.count}"
+    message = f"{rule} at p about {own['p_estimate']:.2f} (95% interval {own['p_low']:.3f} to "
+    message += f"{own['p_high']:.3f}): {case.count}"
     if named.kind == "uniform":
         also = named.figures["p_estimate"]
         message += f"; the same distribution is uniform at p about {also:.2f}"
-    return LabelKind(noise, message, named.figures | {"p_estimate": share})
+    rest = {name: x for name, x in named.figures.items() if name != "exclude_true_p"}
+    return LabelKind(noise, message, rest | own)
 
 
 def _redrawn(named: LabelKind, case: Labels, second: np.ndarray) -> LabelKind:

@@ -73,7 +73,8 @@ LINE = CommandLine(
     Says in words what the labels in FILE are: untouched, uniform at some p, the true class
     excluded, renamed, permuted, misaligned, redrawn between passes, ...
 
-    Exit code: 0 described (and as asked for, with --p); 3 not what --p asks for; 2 a wrong request.
+    Exit code: 0 described (with --p: as asked for, or too few to tell); 3 not what --p asks
+    for; 2 a wrong request.
     """,
     (Flags,),
     positionals="FILE",

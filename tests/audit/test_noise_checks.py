@@ -65,7 +65,7 @@ def test_uniformity_by_hand():
     true = np.repeat([0, 0, 1, 1], [30, 10, 20, 20])
     given = np.repeat([1, 2, 0, 2], [30, 10, 20, 20])
     check = noise_checks.uniformity(Labels(true, given, 3))
-    assert check == Check("uniformity", True, "chi-squared 10.0 on 2 degrees, p 0.0067")
+    assert check == Check("uniformity", True, "chi-squared 10.0 on 2 degrees, p-value 0.0067")
 
 
 def drawn(table):
@@ -85,7 +85,10 @@ def test_one_class_among_many_is_found_by_its_binomial_tail():
     table[40, 40], table[40, 39] = 20, 30
     check = noise_checks.class_rates(drawn(table))
     p = 200 * stats.binom.sf(29, 50, 624 / 5000)  # either side, any of 100 classes
-    assert str(check) == f"class_rates: FAILED (30 for class 40, expected 6.2, p {p:.2g})"
+    assert (
+        str(check)
+        == f"class_rates: FAILED (30 for class 40, expected 6.2, p-value {p:.2g} over all tests)"
+    )
     assert 1e-14 < p < 1e-12
 
 
@@ -97,7 +100,10 @@ def test_one_class_received_too_seldom_is_found_by_its_binomial_tail():
     table[3, 3], table[4, 3], table[4, 4] = 1, 1, 1
     check = noise_checks.received_evenly(drawn(table))
     p = 60 * stats.binom.cdf(1, 29 * 29, 1 / 29)  # either side, any of 30 classes
-    assert str(check) == f"received_evenly: FAILED (1 for class 3, expected 29.0, p {p:.2g})"
+    assert (
+        str(check)
+        == f"received_evenly: FAILED (1 for class 3, expected 29.0, p-value {p:.2g} over all tests)"
+    )
     assert 1e-11 < p < 1e-9
 
 
@@ -109,7 +115,7 @@ def test_coincidences_are_a_chi_squared_where_the_table_is_dense():
     assert check.passed is True and "expected 269550.0" in check.detail
     chi2 = 2 * (38**2 + 38**2 + 25**2) / 300
     assert (chi2 - 3) / np.sqrt(6) == pytest.approx(8.3, abs=0.05)
-    assert float(check.detail.split("p ")[-1]) == pytest.approx(stats.chi2.sf(chi2, 3), rel=0.05)
+    assert float(check.detail.split()[-1]) == pytest.approx(stats.chi2.sf(chi2, 3), rel=0.05)
     worse = [[0, 370, 230], [370, 0, 230], [330, 270, 0]]
     assert noise_checks.coincidences(drawn(worse)).passed is False
 

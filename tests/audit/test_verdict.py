@@ -133,6 +133,28 @@ def test_excluding_the_true_class_is_uniform_noise_by_another_name():
     assert "uniform at p about 1.00" in verdict.message
 
 
+@pytest.mark.parametrize("n", [40, 5000])
+def test_all_figures_are_of_the_rule_that_was_asked_for(n):
+    true = true_labels(n, 10)
+    given = noisy(true, 0.5, 10, noise="exclude_true")
+    figures = audit.labels(true, given, p=0.5, noise="exclude_true", num_classes=10).figures
+    assert figures["p_estimate"] == figures["changed_fraction"]
+    assert figures["p_low"] < figures["p_estimate"] < figures["p_high"]
+    assert figures["p_estimate"] < figures["uniform_p"] and "exclude_true_p" not in figures
+
+
+def test_too_few_labels_are_not_called_as_asked_for():
+    true = true_labels(20, 10)
+    verdict = audit.labels(true, noisy(true, 0.5, 10), p=0.5, num_classes=10)
+    assert verdict.kind == "unclear" and verdict.ok is True and verdict.undecided
+    assert "too few labels to tell" in str(verdict) and "as asked for" not in str(verdict)
+    assert audit.labels(true, true, p=0.1, num_classes=10).undecided  # chance may change none
+    many = true_labels(5000, 10)
+    assert not audit.labels(many, noisy(many, 0.5, 10), p=0.5).undecided
+    assert not audit.labels(true, true, p=0.0).undecided
+    assert not audit.labels(true, true, p=1.0).undecided  # which is not what was asked for
+
+
 @pytest.mark.parametrize(
     "given, hint",
     [
