@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 import warnings
 from collections.abc import Iterable
@@ -125,7 +126,9 @@ def with_classes(
         what = f"expected classes 0 to {limit - 1}"
         hint = _ignored(labels, found) if found in IGNORED or num_classes is not None else ""
         hint = hint or ("" if num_classes or low < 0 else "; are these identities?")
-        raise RequestError(f"{name}: {what}, found {found}{hint}")
+        place = int(np.flatnonzero(labels == found)[0])
+        at = "" if hint.startswith(" (") else f" at position {place}"
+        raise RequestError(f"{name}: {what}, found {int(found)}{at}{hint}")
     if num_classes is None and columns is None and high == 255:
         rest = labels[labels != 255]
         if not rest.size or rest.max() < 128:
@@ -216,62 +219,94 @@ def _json_or_text(text: str) -> Any:
         return text
 
 
-def _records(lines: list[str]) -> list[str]:
-    """Lines of a CSV, those joined that a quoted line break divides."""
-    if not any('"' in line for line in lines):
-        return lines
+def _records(lines: list[tuple[int, str]]) -> tuple[list[int], list[str]]:
+    """Lines of a CSV, those joined that a quoted line break divides, and their first line's number.
+
+    Args:
+        lines: number in the file, counted from 1, and text.
+    """
+    numbers: list[int] = []
     records: list[str] = []
     is_open = False
-    for line in lines:
+    for number, line in lines:
         if is_open:
             records[-1] += "\n" + line
         else:
+            numbers.append(number)
             records.append(line)
         is_open ^= line.count('"') % 2 == 1
-    return records
+    return numbers, records
 
 
-def _check_cells(path: Path, rows: list[str], names: list[str], places: dict[str, int]) -> None:
-    """Refuses rows with more or fewer fields than there are names, and text in place of numbers.
+def _check_cells(
+    path: Path, numbers: list[int], rows: list[str], names: list[str], places: dict[str, int]
+) -> None:
+    """Refuses rows with more or fewer fields than there are names, and cells that are no classes.
 
     Args:
         path: for the message.
+        numbers: the rows' lines in the file, counted from 1 as an editor counts.
         rows: without the names and comments.
         names: of all columns.
         places: of the columns that are read: their position.
     """
-    for number, cells in enumerate(csv.reader(rows), 1):
+    for number, cells in zip(numbers, csv.reader(rows), strict=False):
         if len(cells) != len(names):
             raise RequestError(
-                f"{path}: row {number}: expected {len(names)} fields ({','.join(names)}), received "
-                f"{len(cells)}"
+                f"{path}: line {number}: expected {len(names)} fields ({','.join(names)}), "
+                f"received {len(cells)}"
             )
         for name, place in places.items():
             try:
-                float(cells[place])
+                value = float(cells[place])
             except ValueError:
+                value = 0.5  # no whole number either
+            if math.isfinite(value) and value != math.floor(value):
                 raise RequestError(
-                    f"{path}: row {number}: expected a whole number in the column {name}, received "
-                    f"{cells[place]!r:.60}; number the classes from 0, the same in true and given"
-                ) from None
+                    f"{path}: line {number}: expected a whole number in the column {name}, "
+                    f"received {cells[place]!r:.60}; number the classes from 0, the same in true "
+                    "and given"
+                )
+            if value < 0 and name != "index":
+                mark = "; if it marks examples to ignore, remove them" if value in IGNORED else ""
+                raise RequestError(
+                    f"{path}: line {number}: expected a class from 0 in the column {name}, "
+                    f"received {cells[place]!r:.60}{mark}"
+                )
+
+
+_NAMES = (
+    f"expected a first line with the names {','.join(COLUMNS)} (for an audit, index is optional)"
+)
+
+
+def _instead_of_names(rows: list[str]) -> str:
+    """What came in place of a first line with names, and what to change."""
+    if not rows:
+        return "received an empty file"
+    separators = {";": "semicolons", "\t": "tabs"}
+    other = next((called for mark, called in separators.items() if mark in rows[0]), None)
+    hint = f"; separate the columns by commas, not by {other}" if other else ""
+    return f"received {rows[0]!r:.60}{hint}"
 
 
 def _read_csv(path: Path) -> dict[str, Any]:
     lines = path.read_text(encoding="utf-8-sig").splitlines()
     comments = [line[1:].strip() for line in lines if line.startswith("#") and "=" in line]
-    rows = [line for line in lines if line.strip() and not line.startswith("#")]
-    rows = _records(rows)
+    numbers, rows = _records(
+        [(n, line) for n, line in enumerate(lines, 1) if line.strip() and not line.startswith("#")]
+    )
     try:
         names = [name.strip() for name in next(csv.reader(rows[:1]), [])]
     except csv.Error as error:  # a name beyond the reader's limit
         raise RequestError(f"{path}: cannot be read: {error}") from None
     used = [name for name in COLUMNS if name in names]
     if not used:
-        raise RequestError(f"{path}: expected a first line with the names {','.join(COLUMNS)}")
+        raise RequestError(f"{path}: {_NAMES}, {_instead_of_names(rows)}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # NumPy's warning of no rows; `as_labels` refuses these
         places = {name: names.index(name) for name in used}
-        _check_cells(path, rows[1:], names, places)
+        _check_cells(path, numbers[1:], rows[1:], names, places)
         table = np.loadtxt(
             rows[1:],
             delimiter=",",
@@ -316,6 +351,8 @@ def read_labels(path: Path | str, true: Path | str | None = None) -> dict[str, A
         if name not in table:
             hint = "; type --true=FILE for the true labels" if name == "true" else ""
             raise RequestError(f"{path}: expected true and given, found no {name}{hint}")
+        if not np.size(table[name]):
+            raise RequestError(f"{path}: expected labels, received none")
     return {
         "index": table.get("index"),
         "true": table["true"],

@@ -66,7 +66,7 @@ def test_anyones_arrays_and_batches(form):
 @pytest.mark.parametrize(
     "true, given, options, message",
     [
-        ([0, 1], [0], {}, "given: expected 2 as in true, received 1"),
+        ([0, 1], [0], {}, "given: expected 2 labels as in true, received 1"),
         ([], [], {}, "received none"),
         ([0, 1], [0, 1.5], {}, "found 1.5 at position 1"),
         ([0, 1], [0, np.nan], {}, "found nan at position 1"),
@@ -87,7 +87,7 @@ def test_anyones_arrays_and_batches(form):
         ([0, 1], [0, 1], {"p": 1, "noise": "salt"}, "noise: expected one of"),
         ([0, 1], [0, 1], {"noise": "pair_flip"}, "expected a p with it"),
         ([0, 1], [0, 1], {"num_classes": 1}, "num_classes: expected"),
-        ([0, 1], [0, 1], {"index": [5, 5]}, "each once"),
+        ([0, 1], [0, 1], {"index": [5, 5]}, "expected different whole numbers"),
         ([0, 1], [0, 1], {"again": [0, 1, 1]}, "again: expected 2"),
     ],
 )
@@ -116,6 +116,9 @@ def files(tmp_path):
     (tmp_path / "damaged.npz").write_bytes(b"PK\x03\x04 no zip")
     (tmp_path / "damaged.csv").write_text("index,true,given\n0,1,cat\n")
     (tmp_path / "empty.csv").write_text("index,true,given\n")
+    (tmp_path / "void.csv").write_text("")
+    (tmp_path / "semicolons.csv").write_text("true;given\n0;1\n")
+    (tmp_path / "minus.csv").write_text("# p=0.5\ntrue,given\n0,1\n1,-1\n")
     (tmp_path / "nameless.csv").write_text("0,1,2\n")
     (tmp_path / "labels.txt").write_text("0 1\n")
     return tmp_path
@@ -140,8 +143,11 @@ def files(tmp_path):
         (["lacking.npz"], 2, "found no true"),
         (["objects.npy"], 2, "Python objects"),
         (["damaged.npz"], 2, "cannot be read"),
-        (["damaged.csv"], 2, "row 1: expected a whole number in the column given, received 'cat'"),
-        (["empty.csv"], 2, "received none"),
+        (["damaged.csv"], 2, "line 2: expected a whole number in the column given, received 'cat'"),
+        (["empty.csv"], 2, "empty.csv: expected labels, received none"),
+        (["void.csv"], 2, "received an empty file"),
+        (["semicolons.csv"], 2, "received 'true;given'; separate the columns by commas, not by"),
+        (["minus.csv"], 2, "minus.csv: line 4: expected a class from 0 in the column given, rec"),
         (["nameless.csv"], 2, "index,true,given"),
         (["labels.txt"], 2, "expected a file .npz, .npy or .csv"),
         (["absent.npy"], 2, "No such file"),
@@ -237,4 +243,4 @@ def test_quoted_columns_are_read(tmp_path):
     path.write_text('index,path,true,given\n0,"open,3,4\n')
     with pytest.raises(RequestError) as error:
         label_file.read_labels(path)
-    assert "row 1: expected 4 fields" in str(error.value) and "\n" not in str(error.value)
+    assert "line 2: expected 4 fields" in str(error.value) and "\n" not in str(error.value)

@@ -124,14 +124,17 @@ WRONG = {
     "no_true.csv": (b"index,given\n3,0\n", "expected columns index, true, given as CSV or .npz, "),
     "ragged.csv": (
         LABELS + b"3,0,0\n5,1\n",
-        "row 2: expected 3 fields (index,true,given), received 2",
+        "line 3: expected 3 fields (index,true,given), received 2",
     ),
-    "wide.csv": (LABELS + b"3,0,0,9\n", "row 1: expected 3 fields (index,true,given), received 4"),
+    "wide.csv": (LABELS + b"3,0,0,9\n", "line 2: expected 3 fields (index,true,given), received 4"),
     "words.csv": (
         LABELS + b"3,cat,dog\n",
-        "row 1: expected a whole number in the column true, received 'cat'; number the classes",
+        "line 2: expected a whole number in the column true, received 'cat'; number the classes",
     ),
-    "floats.csv": (LABELS + b"3,0,0.7\n", "given: expected whole numbers, found 0.7 at position 0"),
+    "floats.csv": (
+        LABELS + b"3,0,0.7\n",
+        "line 2: expected a whole number in the column given, received",
+    ),
     "floats.npz": (as_npz(given=GIVEN / 2), "given: expected whole numbers, found 0.5 at position"),
     "nan.npz": (
         as_npz(given=GIVEN * np.nan),
@@ -151,7 +154,10 @@ WRONG = {
         "expected three columns of one length",
     ),
     "none.npz": (as_npz(**{name: INDEX[:0] for name in noise_file.COLUMNS}), "of one length"),
-    "negative.csv": (LABELS + b"3,0,-1\n", "expected given from 0 to 2147483647, found -1"),
+    "negative.csv": (
+        LABELS + b"3,0,-1\n",
+        "line 2: expected a class from 0 in the column given, received",
+    ),
     "large.csv": (LABELS + b"3,0,2147483648\n", "from 0 to 2147483647, found 2147483648"),
     "huge.npz": (as_npz(index=INDEX.astype(np.uint64) + 2**63), "expected index from 0 to"),
     "twice.csv": (LABELS + b"3,0,0\n5,1,2\n3,0,1\n", "expected every index once, found 3 twice"),
