@@ -96,8 +96,11 @@ def load_runs(runs_dir: Path | str = "runs") -> Runs:
         A list of RunRecord; `to_dataframe()` makes a pandas DataFrame of it.
 
     Raises:
+        RequestError: there is no such folder.
         StorageError: a record is damaged, or its files contradict each other.
     """
+    if not Path(runs_dir).is_dir():
+        raise RequestError(f"runs_dir: expected a folder of runs; there is no folder {runs_dir}")
     return Runs(RunRecord(found, found["run_dir"]) for found in agreement.load_runs(runs_dir))
 
 

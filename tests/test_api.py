@@ -85,6 +85,21 @@ def test_runs_of_a_folder(record):
     assert record.run_id in runs._repr_html_()
 
 
+def test_a_folder_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(RequestError, match="there is no folder"):
+        rt.load_runs(tmp_path / "nix")
+
+
+def test_a_record_shows_its_accuracies(record):
+    assert f"test_accuracy {record.test_accuracy:.4f})" in repr(record)
+
+
+def test_a_dataframe_asks_for_pandas(record, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ModuleNotFoundError, match="pip install pandas"):
+        rt.load_runs(record.run_dir.parent).to_dataframe()
+
+
 def test_runs_as_a_dataframe(record):
     pytest.importorskip("pandas")
     frame = rt.load_runs(record.run_dir.parent).to_dataframe()

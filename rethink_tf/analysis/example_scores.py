@@ -29,6 +29,7 @@ MEASURES = {
     "forgotten": ("times forgotten", 1),
     "margin": ("margin at the end", -1),
 }
+RANDOM_SHARE = 0.05  # of examples above chance: up to it labels count as random
 _EPOCHS_OF_FITTING = ("first_fitted", "fitted_since")
 
 
@@ -58,6 +59,19 @@ class ExampleScores:
     def noisy(self) -> np.ndarray | None:
         """bool [N], given != true; None where the true labels are not known."""
         return None if self.true is None else self.given != self.true
+
+    @property
+    def labels_are_random(self) -> bool:
+        """Whether given labels agree with the true ones hardly more often than by chance.
+
+        By at most RANDOM_SHARE of all examples; False where the true labels are not known.
+        """
+        noisy = self.noisy
+        if noisy is None or self.true is None:
+            return False
+        classes = int(max(self.true.max(), self.given.max())) + 1
+        shares = [np.bincount(x, minlength=classes) / len(x) for x in (self.true, self.given)]
+        return bool(1 - noisy.mean() <= float(shares[0] @ shares[1]) + RANDOM_SHARE)
 
     def suspicion(self, name: str) -> np.ndarray:
         """A measure float64 [N], turned so that a larger value speaks for a wrong label.

@@ -7,6 +7,8 @@ import dataclasses
 import statistics
 from typing import Any
 
+from rethink_tf.console import counted
+
 # Below so many classes the audit cannot tell chance from a leak of true labels.
 FEW_CLASSES = 7
 FEW_TEST = 100
@@ -104,7 +106,7 @@ def verdict(true: dict, random: dict, *, num_classes: int, threshold: float) -> 
     noise = percent(random["train"]["mean"])
     if not _fits(true):
         words = (
-            f"does not fit the true labels: {end} of them after {true['budget']} epochs "
+            f"does not fit the true labels: {end} of them after {counted(true['budget'], 'epoch')} "
             f"({true['reached']} of {len(true['seeds'])} runs reached {goal})"
         )
         if _fits(random):
@@ -114,9 +116,10 @@ def verdict(true: dict, random: dict, *, num_classes: int, threshold: float) -> 
             "raise --epochs, or change --learning_rate"
         )
     if not _fits(random):
+        budget = counted(random["budget"], "epoch")
         still = "; its accuracy was still rising: try more --epochs" if random["rising"] else ""
         words = (
-            f"the random labels within {random['budget']} epochs ({random['reached']} of "
+            f"the random labels within {budget} ({random['reached']} of "
             f"{len(random['seeds'])} runs reached {goal})"
         )
         if random["train"]["mean"] >= NEARLY:
@@ -125,9 +128,9 @@ def verdict(true: dict, random: dict, *, num_classes: int, threshold: float) -> 
                 f"its test accuracy of {test}{still}"
             )
         return (
-            f"fits the true labels ({end}) but only {noise} of {words}: within this budget it does "
-            f"not memorise the set, so its limited capacity may explain its test accuracy of "
-            f"{test}{still}"
+            f"fits the true labels ({end}) but only {noise} of {words}: this holds for "
+            f"{budget} of these training settings; if longer training does not memorise the set "
+            f"either, limited capacity may explain its test accuracy of {test}{still}"
         )
     longer = ratio(random, true)
     words = f"memorises {noise} of random labels in {longer:.1f} times the epochs"
@@ -147,14 +150,15 @@ def reasons(cases: list[dict], *, num_classes: int, threshold: float) -> list[st
     for case in cases:
         fitted, n = case["reached"], len(case["seeds"])
         if _fits(case):
-            words = f"reached {goal} after {number(case['epochs'])} epochs"
+            epochs = number(case["epochs"])
+            words = f"reached {goal} after {epochs} epoch{'s'[: epochs != '1']}"
             times = ratio(case, true)
             if case is not true and times is not None:
                 words += f", {times:.1f} times as many as for the true labels"
         else:
             words = (
-                f"reached {goal} in {fitted} of {n} runs within {case['budget']} "
-                f"epochs and ended at {number(case['train'], 100, '%')}"
+                f"reached {goal} in {fitted} of {n} runs within {counted(case['budget'], 'epoch')} "
+                f"and ended at {number(case['train'], 100, '%')}"
             )
         lines.append(
             f"{case['name']}: {words}; test accuracy {number(case['test'], 100, '%')}, "

@@ -156,14 +156,18 @@ def _train(
     """Trains all runs of a test; returns those that ended well, and why the others did not."""
     runs: list[Run] = []
     left_out: list[str] = []
+    legend = True  # before the first table only
     for position, (case, each) in enumerate(planned):
         say(f"\n{case}, seed {each.seed} ({position + 1} of {len(planned)})")
         run_dir = Path(options.runs_dir) / run_config.run_id(each)
+        trained = results.read_summary(paths.absolute(run_dir)) is None
         try:
-            summary = train.run(each, run_dir, options=options, argv=[], say=say)
+            summary = train.run(each, run_dir, options=options, argv=[], say=say, legend=legend)
         except (AuditError, DivergedError) as error:
             left_out.append(f"{case}, seed {each.seed}: {error}")
             continue
+        finally:
+            legend = legend and not trained
         history = results.read_history(paths.absolute(run_dir))
         runs.append(Run(case, each.seed, summary, history))
     return runs, left_out
@@ -190,7 +194,7 @@ def _figures(planned, runs: list[Run], left_out, threshold: float, options) -> d
     recipe = (
         f"{_OPTIMIZER[first.optimizer].format(first)}, learning rate {first.learning_rate:g}, "
         f"{_SCHEDULE[first.lr_schedule].format(first)}, "
-        f"batches of {first.batch_size}, {first.epochs} epochs, weight decay "
+        f"batches of {first.batch_size}, {console.counted(first.epochs, 'epoch')}, weight decay "
         f"{first.weight_decay:g}, dropout {first.dropout:g}, augmentation {first.augment}"
     )
     about: dict[str, Any] = {"num_classes": info.num_classes, "threshold": threshold}

@@ -1,7 +1,6 @@
 """The test error of finished runs on corrupted test labels: rethink-tf corrupted-test RUN"""
 
 import dataclasses
-from pathlib import Path
 
 from rethink_tf import console
 from rethink_tf.config import fields
@@ -9,7 +8,6 @@ from rethink_tf.config.command_line import CommandLine, Parsed
 from rethink_tf.config.flags import Options
 from rethink_tf.errors import ExitCode
 from rethink_tf.runs import results
-from rethink_tf.storage.paths import absolute
 from rethink_tf.training.devices import setup as devices
 
 _DRAWS = 20  # `analysis.corrupted_test.DRAWS`, whose module is imported when it is needed
@@ -52,8 +50,7 @@ def main(argv: list[str]) -> int:
 
 def _measure(parsed: Parsed) -> int:
     options = parsed[Options]
-    places = [(Path(word), Path(options.runs_dir) / word) for word in parsed.positionals]
-    folders = [own if (own / results.CONFIG).is_file() else below for own, below in places]
+    folders = [results.require_folder(named, options.runs_dir) for named in parsed.positionals]
     devices.start(options.threads)
     from rethink_tf.analysis import corrupted_test
 
@@ -65,7 +62,7 @@ def _measure(parsed: Parsed) -> int:
             cache_dir=options.cache_dir,
             say=console.say,
         )
-        corrupted_test.write(result, absolute(folder))
+        corrupted_test.write(result, folder)
         console.say(
             f"{result.run_id}: p = {result.corrupt:g}, {result.test_examples:,} test examples: "
             f"error {result.error:.4f} on true test labels, {result.mean:.4f} +- {result.std:.4f} "

@@ -72,7 +72,7 @@ def main(argv: list[str]) -> int:
 
 def _write_page(parsed: Parsed) -> int:
     flags, options = parsed[Flags], parsed[Options]
-    folders = [_folder(named, options.runs_dir) for named in parsed.positionals]
+    folders = [results.require_folder(named, options.runs_dir) for named in parsed.positionals]
     scores, *others = [example_scores.of_run(folder) for folder in folders]
     for other in others:
         example_scores.refuse_uncomparable(scores, other)
@@ -108,20 +108,11 @@ def _write_page(parsed: Parsed) -> int:
     if found := example_scores.detection(scores):
         noisy = scores.given != scores.true
         console.say("\n" + _aligned(example_scores.detection_table(found, noisy)) + "\n")
+        if scores.labels_are_random:
+            console.say(f"{examples_page.RANDOM}\n")
     for path in written:
         console.say(path)
     return ExitCode.DONE
-
-
-def _folder(named: str, runs_dir: str) -> Path:
-    """A run's folder, by its path or by its id below the folder of the runs."""
-    for folder in (paths.absolute(named), paths.absolute(runs_dir) / named):
-        if (folder / results.CONFIG).is_file():
-            return folder
-    raise RequestError(
-        f"{named}: expected the folder of a run, or its id below --runs_dir={runs_dir}; there is "
-        "none"
-    )
 
 
 def _images(config: RunConfig, scores: ExampleScores, options: Options) -> examples_page.Images:

@@ -10,7 +10,7 @@ from rethink_tf.console import counted
 from rethink_tf.errors import ExitCode, RequestError
 from rethink_tf.experiments import plan
 from rethink_tf.printable import markdown, printable
-from rethink_tf.report import derived, drawing, html, measured, parallel, table
+from rethink_tf.report import derived, drawing, gather, html, measured, parallel, table
 from rethink_tf.report.collection import MEASURED, MOST_SEEDS, Collection, collect
 from rethink_tf.report.sections import build as sections
 from rethink_tf.runs import results
@@ -87,11 +87,23 @@ LINE = CommandLine(
 def _names(words: tuple[str, ...], asked: Flags) -> list[str]:
     """The experiments asked for, in the order of the paper."""
     for name in words:
+        _refuse_run(name, asked)
         plan.experiment(name)
     if not words and not asked.all:
         known = ", ".join(plan.EXPERIMENTS)
         raise RequestError(f"expected --all, or some of {known}; received none")
     return [n for n in plan.EXPERIMENTS if asked.all or n in words]
+
+
+def _refuse_run(name: str, asked: Flags) -> None:
+    """Refuses a run in place of an experiment, with the commands that show runs."""
+    if name in plan.EXPERIMENTS or results.find_folder(name, asked.runs_dir) is None:
+        return
+    more = "" if asked.runs_dir == "runs" else f" --runs_dir={asked.runs_dir}"
+    raise RequestError(
+        f"{name}: expected an experiment such as table1, received a run; type rethink-tf show "
+        f"{name}{more} for its curves, or rethink-tf examples {name}{more} for its examples"
+    )
 
 
 def main(argv: list[str]) -> int:
@@ -137,6 +149,8 @@ def _report(parsed: Parsed) -> int:
             console.say(f"{section.name}: {printable(section.caption)}")
         for note in section.notes:
             console.say(f"{section.name}: {printable(note)}")
+    if unused := gather.in_no_row([section.gathered for section in made], runs):
+        console.say(printable(unused))
     console.say(str(Path(asked.out) / "report.html"))
     if asked.strict and (missing or refused or runs.broken):
         invalid = [f"{run_id} is INVALID: {r.summary['reason']}" for run_id, r in refused.items()]

@@ -1,7 +1,7 @@
 """Pictures: examples as the model sees them, under each corruption; and learn-then-memorise curves.
 
     rethink-tf show --dataset=cifar10 --corrupt=0.5 [--out=samples.png]
-    rethink-tf show RUN [RUN ...] [--out=curves.png]
+    rethink-tf show RUN [RUN ...] [--out=curves.png]        (a run's folder or id)
 
 The first form takes the flags of a run; a run draws the same grid of its own data. Of the pictures
 only the first form starts TensorFlow.
@@ -36,13 +36,13 @@ MOST_RUNS = 100
 def _curves(folders: list[Path], loss: bool = False):
     """The Figure of the runs in these folders."""
     if len(folders) > MOST_RUNS:
-        raise RequestError(f"expected at most {MOST_RUNS} RUN folders, received {len(folders)}")
+        raise RequestError(f"expected at most {MOST_RUNS} runs, received {len(folders)}")
     runs, classes = [], []
     for folder in folders:
         if not (folder / results.HISTORY).is_file():
             raise RequestError(
-                f"{folder}: expected the folder of a run, with its {results.HISTORY}; there is "
-                "none (flags are written --name=value)"
+                f"{folder}: expected the folder of a training, with its {results.HISTORY}; there "
+                "is none"
             )
         lines = results.read_history(folder)
         if not loss and all(line.get("test_accuracy") is None for line in lines):
@@ -102,12 +102,12 @@ class Flags:
         str,
         "the PNG file to write",
         group=_GROUP,
-        by=f"{results.SAMPLES}, with RUN folders {CURVES}",
+        by=f"{results.SAMPLES}, with RUN {CURVES}",
     )
     curve: str = fields.field(
         "accuracy",
         str,
-        "with RUN folders: draw the accuracy, or the running training loss",
+        "with RUN: draw the accuracy, or the running training loss",
         group=_GROUP,
         choices=("accuracy", "loss"),
     )
@@ -119,12 +119,12 @@ LINE = CommandLine(
     Without RUN: draws a grid of examples under each corruption, as the model sees them. Takes the
     flags of a run.
 
-    With RUN folders: draws the accuracy by epoch, on clean and noisy training examples and on the
+    With RUN: draws the accuracy by epoch, on clean and noisy training examples and on the
     test set.
     """,
     (Flags, RUN, Options),
     positionals="[RUN ...]",
-    positionals_help="RUN: the folder of a run",
+    positionals_help="RUN: the folder of a run, or its id below --runs_dir",
 )
 
 
@@ -134,12 +134,13 @@ def main(argv: list[str]) -> int:
 
 
 def _draw(parsed: Parsed) -> int:
-    flags, folders = parsed[Flags], [Path(word) for word in parsed.positionals]
-    out = Path(flags.out or (CURVES if folders else results.SAMPLES))
+    flags, runs_dir = parsed[Flags], parsed[Options].runs_dir
+    out = Path(flags.out or (CURVES if parsed.positionals else results.SAMPLES))
     if out.suffix != ".png":
         raise RequestError(f"--out: expected a name that ends in .png, received {out}")
-    if folders:
-        refuse_fields(parsed, "no flags of a run together with RUN folders")
+    if parsed.positionals:
+        refuse_fields(parsed, "no flag of a run together with RUN")
+        folders = [results.require_folder(named, runs_dir) for named in parsed.positionals]
         picture = pictures.pixels_of(_curves(folders, flags.curve == "loss"))
     else:
         options = parsed[Options]

@@ -7,7 +7,7 @@ import io
 import re
 import textwrap
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rethink_tf.plotting import style as pictures
@@ -189,6 +189,20 @@ def remove_rest(every, used: int) -> None:
     """Takes away the panels of a grid in which nothing is drawn."""
     for axes in every[used:]:
         axes.remove()
+
+
+def legend_of(figure, entries: Mapping[str, tuple[str, bool]]) -> None:
+    """One legend below the axes of what is no curve: name, colour and whether lines are dashed."""
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], color=ink, label=name, linestyle="--" if dashed else "-", marker="o")
+        for name, (ink, dashed) in entries.items()
+    ]
+    with own_style():
+        figure.legend(
+            handles=handles, loc="outside lower center", frameon=False, ncols=len(handles)
+        )
 
 
 def legend(figure, series: Sequence[Series], *, ncols: int = 3) -> None:

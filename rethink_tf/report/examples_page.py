@@ -110,6 +110,7 @@ def page(
             '<section id="detection"><h2>How well each measure finds the noisy labels</h2>',
             f'<p class="caption">{_text(_DETECTION)}</p>',
             _cells(example_scores.detection_table(detected, noisy)),
+            *([f'<p class="note warning">{_text(RANDOM)}</p>'] * scores.labels_are_random),
             "</section>",
         ]
     for figure in drawn:
@@ -139,6 +140,10 @@ INCOMPLETE = (
     "Incomplete: earlier evaluations were not recorded. Measures over several epochs cover only "
     "the recorded epochs."
 )
+RANDOM = (
+    "Nearly all labels are random: the clean examples have their true label by chance, and too few "
+    "of them are clean for a ranking by suspicion to mean anything. Expect a ROC AUC near 0.5."
+)
 _DETECTION = (
     "ROC AUC: probability that a noisy example is more suspicious than a clean one. Average "
     "precision: its chance level is the share of noisy labels. A low area under the margin, "
@@ -151,8 +156,9 @@ def facts(scores: ExampleScores) -> list[str]:
     """What the page is of, a sentence a line."""
     noisy = scores.noisy
     lines = [
-        f"{scores.name}: {len(scores.index):,} training examples, evaluated after epochs "
-        f"{example_scores.epochs_text(scores.epochs)}. Each evaluation used all of them."
+        f"{scores.name}: {len(scores.index):,} training examples, evaluated after epoch"
+        f"{'s'[: len(scores.epochs) != 1]} {example_scores.epochs_text(scores.epochs)}. Each "
+        "evaluation used all of them."
     ]
     if noisy is not None:
         lines.append(f"{int(noisy.sum()):,} labels ({100 * noisy.mean():.2f}%) are noisy.")
@@ -285,12 +291,10 @@ def cartography(scores: ExampleScores) -> Figure:
         left.set_ylim(-0.02, 1.02)
         drawing.label_axes(left, "variability", "confidence")
         drawing.label_axes(right, "area under the margin", "examples")
-        series = [
-            Series(name, seeds=[[(0, 0)]], colour=colour, dashed=name == "noisy")
-            for name, colour in parts.items()
-        ]
         if len(parts) > 1:
-            drawing.legend(figure, series)
+            drawing.legend_of(
+                figure, {name: (drawing.COLOURS[c], name == "noisy") for name, c in parts.items()}
+            )
         return figure
 
     return Figure(

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from rethink_tf.config.run_config import FIELDS, RunConfig
 from rethink_tf.console import counted
 from rethink_tf.errors import RequestError
 from rethink_tf.experiments import plan as experiments
@@ -18,6 +19,9 @@ from rethink_tf.report.collection import (
 )
 from rethink_tf.runs import results
 from rethink_tf.runs.agreement import BEFORE_SEALS
+from rethink_tf.storage import content_hash
+
+MOST_APART = 3  # settings that are named of a run that is in no row
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,6 +180,45 @@ def _row_runs(plans, collection: Collection, needed: int) -> RowRuns:
             if plan.run_id in collection.unfinished
         },
     )
+
+
+def in_no_row(made: list[Gathered], collection: Collection) -> str:
+    """The trainings of the folder that are in none of these rows, and why the first is not.
+
+    Args:
+        made: of the experiments that are reported.
+        collection: all runs.
+
+    Returns:
+        One line; empty where every training is in a row, and where no row is a training.
+    """
+    rows = [row for gathered in made for row in gathered.rows]
+    shown = {run.run_id for row in rows for run in row.runs + row.left_out}
+    trained = [run for run in collection.runs if isinstance(run.config, RunConfig)]
+    left = [run for run in trained if run.source == OWN and run.run_id not in shown]
+    plans = [row.plan for row in rows if isinstance(row.plan.config, RunConfig)]
+    if not left or not plans:
+        return ""
+    first = left[0]
+    plan = min(plans, key=lambda one: len(_settings_apart(one, first)))
+    apart = _settings_apart(plan, first) or [f"seed ({first.config.seed})"]
+    more = f" and {counted(len(apart) - MOST_APART, 'more setting')}" * (len(apart) > MOST_APART)
+    names = ", ".join(sorted({gathered.name for gathered in made}))
+    return (
+        f"{counted(len(left), 'finished run')} {'is' if len(left) == 1 else 'are'} in no row of "
+        f"{names}; {first.run_id} differs from the nearest row, {label(plan)}, in "
+        f"{', '.join(apart[:MOST_APART])}{more}"
+    )
+
+
+def _settings_apart(plan: experiments.Planned, run: Run) -> list[str]:
+    """In what a run differs from a row, but for the seed: `dataset (digits, not cifar10)`."""
+    return [
+        f"{name} ({content_hash.brief(its)}, not {content_hash.brief(wanted)})"
+        for name in FIELDS
+        if name != "seed"
+        and (its := getattr(run.config, name)) != (wanted := getattr(plan.config, name))
+    ]
 
 
 def scale_text(gathered: Gathered) -> str:

@@ -71,7 +71,10 @@ class RunRecord(Mapping[str, Any]):
         return results.read_examples(self.run_dir)
 
     def __repr__(self) -> str:
-        return f"RunRecord({self._summary['run_id']}, {self._summary['status']})"
+        shown = ("train_accuracy", "test_accuracy")
+        values = [(key, self._summary[key]) for key in shown if self._summary.get(key) is not None]
+        parts = [self._summary["run_id"], self._summary["status"]]
+        return f"RunRecord({', '.join(parts + [f'{key} {value:.4f}' for key, value in values])})"
 
     def _rows(self) -> list[tuple[str, str]]:
         rows = [("run", run_name(self.run_dir))]
@@ -102,7 +105,12 @@ class Runs(list[RunRecord]):
         Raises:
             ModuleNotFoundError: pandas is not installed.
         """
-        import pandas
+        try:
+            import pandas
+        except ModuleNotFoundError:
+            raise ModuleNotFoundError(
+                "to_dataframe: expected pandas, which is not installed; type: pip install pandas"
+            ) from None
 
         rows = []
         for run in self:

@@ -34,15 +34,37 @@ from typing import Any
 
 import numpy as np
 
-from rethink_tf.errors import StorageError
+from rethink_tf.errors import RequestError, StorageError
 from rethink_tf.runs import schema as records
-from rethink_tf.storage import files
+from rethink_tf.storage import files, paths
 
 CONFIG, HISTORY, SUMMARY = "config.json", "history.jsonl", "summary.json"
 EXAMPLES, SAMPLES, TENSORBOARD, LOCK = "examples.npz", "samples.png", "tb", "lock"
 EXAMPLES_GRID = ("evaluated_epochs", "dynamics_complete")  # not a row for each example
 CHECKPOINTS, SNAPSHOTS = "checkpoints", "snapshots"
 DONE, INVALID, DIVERGED = records.DONE, records.INVALID, records.DIVERGED
+
+
+def find_folder(named: str, runs_dir: Path | str) -> Path | None:
+    """The absolute folder of a run, by its path or by its id below the folder of the runs.
+
+    None where neither holds a config.json or a history.jsonl.
+    """
+    for folder in (paths.absolute(named), paths.absolute(runs_dir) / named):
+        if any((folder / name).is_file() for name in (CONFIG, HISTORY)):
+            return folder
+    return None
+
+
+def require_folder(named: str, runs_dir: Path | str) -> Path:
+    """As `find_folder`; RequestError where there is no such run."""
+    folder = find_folder(named, runs_dir)
+    if folder is None:
+        raise RequestError(
+            f"{named}: expected the folder of a run, or its id below --runs_dir={runs_dir}; there "
+            "is none (flags are written --name=value)"
+        )
+    return folder
 
 
 def start(run_dir: Path, config: dict[str, Any]) -> None:

@@ -115,17 +115,21 @@ class Console(Callback):
         context: of the run.
         say: takes the lines for the reader.
         xla: whether XLA compiles the steps.
+        legend: whether the columns are explained.
     """
 
-    def __init__(self, context: RunContext, say: Callable[[str], None], xla: bool):
-        self.context, self.say, self.xla = context, say, xla
+    def __init__(
+        self, context: RunContext, say: Callable[[str], None], xla: bool, legend: bool = True
+    ):
+        self.context, self.say, self.xla, self.legend = context, say, xla, legend
         self.progress = messages.Progress(context.train.num_examples, context.config.epochs, say)
         self.titles = messages.header() + "\n"  # above the first row, with nothing between
         self.estimated = False
 
     def on_begin(self, state: TrainingState) -> None:
         """See `Callback`."""
-        self.say(messages.LEGEND)
+        if self.legend:
+            self.say(messages.LEGEND)
 
     def before_dispatch(self, state: TrainingState, number: int) -> None:
         """See `Callback`."""

@@ -47,6 +47,7 @@ def run(
     options: Options = DEFAULTS,
     argv: list[str] | None = None,
     say: Callable[[str], None] = console.say,
+    legend: bool = True,
 ) -> dict[str, Any]:
     """Trains one configuration and writes its results; a finished run is only read back.
 
@@ -56,6 +57,7 @@ def run(
         options: where data lie and how the run is carried out (`runs_dir` is not used).
         argv: the command line, recorded in config.json.
         say: takes the lines for the reader.
+        legend: whether the columns of the table are explained before it.
 
     Returns:
         The summary (`results` documents its keys), its status DONE.
@@ -90,7 +92,7 @@ def run(
         else:
             if started is None:
                 stop, started = stack.enter_context(Stop()), _start(options, say)
-            summary = _train(config, run_dir, options, argv, say, stop, started)
+            summary = _train(config, run_dir, options, argv, say, stop, started, legend)
 
     say(f"{messages.verdict(summary, config)}\n{shown}")
     _refuse_failed(summary)
@@ -177,12 +179,20 @@ def _train(
     say: Callable[[str], None],
     stop: Any,
     started: Any,
+    legend: bool,
 ) -> Any:
     from rethink_tf.training import trainer
 
     try:
         return trainer.train(
-            config, run_dir, options=options, argv=argv, say=say, stop=stop, started=started
+            config,
+            run_dir,
+            options=options,
+            argv=argv,
+            say=say,
+            stop=stop,
+            started=started,
+            legend=legend,
         )
     except Exception as error:
         # TensorFlow's own types are named, not imported: this module loads without it.

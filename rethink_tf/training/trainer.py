@@ -123,11 +123,12 @@ def train(
     say: Say,
     stop: Stop,
     started: Started,
+    legend: bool = True,
 ) -> dict[str, Any]:
     """The story of a run: prepare data, build, resume, train, evaluate, finish.
 
     Args:
-        config, run_dir, options, argv, say: see `training.run.run`.
+        config, run_dir, options, argv, say, legend: see `training.run.run`.
         stop: the `preemption.Stop` in force.
         started: threads, strategy and workers.
 
@@ -156,7 +157,7 @@ def train(
         Snapshots(context, run_dir, options.keep_epochs),
         checkpoints,
         ProfileTrace(context, profile),
-        Console(context, say, xla),
+        Console(context, say, xla, legend),
         StopOnSignal(context, stop, checkpoints),
     ]
     with _closing(log, profile):

@@ -227,8 +227,7 @@ def case(train, test, reached, name="true labels"):
             (1.0, 0.88, [5]),
             (0.4, 0.1, [None]),
             "fits the true labels (100%) but only 40% of the random labels within 20 epochs (0 "
-            "of 1 runs reached 99%): within this budget it does not memorise the set, so its "
-            "limited capacity may",
+            "of 1 runs reached 99%): this holds for 20 epochs of these training settings; if",
         ),
         (
             (1.0, 0.88, [5]),

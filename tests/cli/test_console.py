@@ -349,6 +349,11 @@ def test_the_verdict_on_true_labels():
     assert messages.verdict(summary(test_accuracy=0.975, changed_fraction=0.0), config_of()) == (
         "fits 100.0% of the true labels; predicts 97.5% of the test labels: a gap of 2.5 points"
     )
+    little = summary(train_accuracy=0.031, test_accuracy=0.07, changed_fraction=0.0, epochs=1)
+    assert messages.verdict(little, config_of()) == (
+        "fits 3.1% of the true labels; predicts 7.0% of the test labels: not fitted within 1 "
+        "epoch, trained too little to judge the network"
+    )
 
 
 def test_nothing_is_said_that_was_not_drawn_or_not_tested():

@@ -262,7 +262,7 @@ def test_what_is_not_a_run_is_refused_in_one_line(tmp_path, capsys, monkeypatch)
     assert "nowhere: expected the folder of a run" in refused(capsys, good, "nowhere")
     assert "expected an evaluated epoch" in refused(capsys, empty)
     assert "expected an evaluated epoch" in refused(capsys, good, early)
-    assert "at most 100 RUN folders" in refused(capsys, *[good] * 101)
+    assert "at most 100 runs" in refused(capsys, *[good] * 101)
     assert "ends in .png" in refused(capsys, good, "--out=curves.pdf")
     assert "--corrupt: expected no flag of a run" in refused(capsys, good, "--corrupt=0.5")
     assert "did you mean --corrupt?" in refused(capsys, "--corupt=0.5")
@@ -275,11 +275,20 @@ def test_what_is_not_a_run_is_refused_in_one_line(tmp_path, capsys, monkeypatch)
     assert not list(tmp_path.glob("*.png"))
 
 
+def test_a_run_is_named_by_its_id_too(tmp_path, capsys, monkeypatch):
+    (tmp_path / "runs").mkdir()
+    a_run(tmp_path / "runs" / "one", history(2))
+    monkeypatch.chdir(tmp_path)
+    assert guarded(show.main, ["one"]) == 0 and (tmp_path / show.CURVES).is_file()
+    assert capsys.readouterr().out == f"{show.CURVES}\n"
+    assert "its id below --runs_dir=others" in refused(capsys, "one", "--runs_dir=others")
+
+
 def test_help_names_both_forms(capsys):
     assert guarded(show.main, ["--help"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("rethink-tf show [RUN ...] [--flagfile=FILE]")
-    for words in ("With RUN folders:", "--out ", "--corrupt ", "--data_dir "):
+    for words in ("With RUN:", "--out ", "--corrupt ", "--data_dir "):
         assert words in out
     assert max(map(len, out.splitlines())) <= 100
 

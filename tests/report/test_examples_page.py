@@ -89,6 +89,15 @@ def test_without_true_labels_no_detection_is_shown(tmp_path):
     )
 
 
+def test_random_labels_are_called_so_and_the_colours_have_a_legend(tmp_path):
+    examples_page.write(tmp_path, SCORES, count=4)
+    assert examples_page.RANDOM not in text_of(tmp_path)
+    examples_page.write(tmp_path, dataclasses.replace(SCORES, given=TRUE[::-1]), count=4)
+    assert examples_page.RANDOM in text_of(tmp_path)
+    (legend,) = examples_page.cartography(SCORES).draw().legends
+    assert [text.get_text() for text in legend.get_texts()] == ["clean", "noisy"]
+
+
 def test_an_incomplete_record_is_named(tmp_path):
     examples_page.write(tmp_path, SCORES, count=4)
     assert "Incomplete" not in text_of(tmp_path)

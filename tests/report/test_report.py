@@ -308,11 +308,21 @@ def test_runs_at_another_scale_are_pointed_at(report, tmp_path):
     assert "Scale cpu: 5,000 examples, 40 epochs, evaluated every 10. 5 runs, 1 seed." in text
 
 
+def test_a_run_in_no_row_is_named_with_the_reason(report, tmp_path):
+    wanted = run_config.resolve(run_config.RunConfig(model="mlp_1x512", dataset="digits"))
+    write_run(tmp_path / "runs", wanted)
+    out = report("table1")[1]
+    assert "1 finished run is in no row of table1; mlp_1x512-" in out
+    assert "in dataset (digits, not cifar10), " in out
+    assert "in no row" not in report("rademacher")[1]  # whose rows are no trainings
+
+
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
         ([], "expected --all, or some of table1, table2"),
         (["table9"], "expected one of table1"),
+        (["a_run"], "received a run; type rethink-tf show a_run"),
         (
             ["table1", "--scale=big"],
             "--scale: expected one of paper, cpu, hours, smoke; received big",
@@ -333,7 +343,8 @@ def test_runs_at_another_scale_are_pointed_at(report, tmp_path):
         (["table1", "--what=1"], "--help lists the flags"),
     ],
 )
-def test_a_wrong_request_is_one_clear_line(argv, words, report):
+def test_a_wrong_request_is_one_clear_line(argv, words, report, tmp_path):
+    write_run(tmp_path / "runs", MLP, run_id="a_run")
     code, out, err = report(*argv)
     assert (code, out) == (2, "")
     assert words in err and err.count("\n") == 1

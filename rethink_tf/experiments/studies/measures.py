@@ -14,7 +14,6 @@ from rethink_tf.errors import RequestError, StorageError
 from rethink_tf.experiments.studies.study import WHERE, Study, Task
 from rethink_tf.runs import pretrained, results
 from rethink_tf.runs import task as tasks
-from rethink_tf.storage.paths import absolute
 from rethink_tf.training.devices import setup as devices
 
 _GROUP = "This study"
@@ -127,10 +126,7 @@ def refuse_other_weights(named: str, runs_dir: Path, values: dict[str, Any]) -> 
 
 def folder_of(named: str, runs_dir: Path) -> Path:
     """A run's folder, by its path, its id below the folder of the runs, or its flagfile."""
-    for folder in (absolute(named), absolute(runs_dir / named)):
-        if (folder / results.CONFIG).is_file():
-            return folder
-    return pretrained.folder_of(named, runs_dir)
+    return results.find_folder(named, runs_dir) or pretrained.folder_of(named, runs_dir)
 
 
 STUDY = Study("measures", LINE, plan)

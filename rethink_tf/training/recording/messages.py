@@ -39,6 +39,7 @@ Columns of the table, accuracies in %:
   time           seconds of the epoch: training and evaluation"""
 FORWARD = 1 / 3  # of a training step, which passes backwards too, at twice the cost
 
+FITTED = 0.9  # of the labels trained on: below it a run says that they were not fitted
 _BAR_WIDTH = 12
 _CHANCE = {True: "at chance", False: "NOT at chance", None: "(chance could not be tested)"}
 
@@ -73,7 +74,7 @@ def introduction(config: RunConfig, run_id: str, facts: dict[str, Any], usual: R
     ]
     lines = {
         "Run": run_id,
-        "Model": f"{content_hash.shown(config.model)}, {config.epochs} epochs",
+        "Model": f"{content_hash.shown(config.model)}, {console.counted(config.epochs, 'epoch')}",
         "Data": content_hash.shown(config.dataset),
         "Not default": ", ".join(differing) or "nothing",
     }
@@ -260,7 +261,9 @@ def _shown(summary: dict[str, Any], config: RunConfig) -> str:
     changed = summary["changed_fraction"]
     where = _CHANCE[check.at_chance(summary)]
     if config.corrupt == 1 and config.label_noise == "uniform":
-        memorised = "it memorised" if train >= 0.9 else f"not memorised within {_epochs(summary)}"
+        memorised = (
+            "it memorised" if train >= FITTED else f"not memorised within {_epochs(summary)}"
+        )
         text = (
             f"fits {_percent(train)} of labels drawn at random; predicts true test labels "
             f"{where} ({_percent(test)}): {memorised}"
@@ -276,8 +279,13 @@ def _shown(summary: dict[str, Any], config: RunConfig) -> str:
     else:
         text = (
             f"fits {_percent(train)} of the true labels; predicts {_percent(test)} of the test "
-            f"labels: a gap of {100 * (train - test):.1f} points"
+            f"labels: "
         )
+        if train >= FITTED:
+            text += f"a gap of {100 * (train - test):.1f} points"
+        else:
+            text += f"not fitted within {_epochs(summary)}"
+            text += ", trained too little to judge the network" if train < 0.5 else ""
     if config.held_out:
         text += f" (tested on {config.held_out:,} held-out training examples)"
     if config.pixels != "original":
