@@ -179,7 +179,7 @@ def _train(
     say: Callable[[str], None],
     stop: Any,
     started: Any,
-    legend: bool,
+    legend: bool = True,
 ) -> Any:
     from rethink_tf.training import trainer
 

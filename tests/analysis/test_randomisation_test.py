@@ -15,6 +15,7 @@ from rethink_tf.analysis.randomisation_figures import Run
 from rethink_tf.cli import app
 from rethink_tf.cli import randomisation_test as test_command
 from rethink_tf.runs import agreement, results
+from rethink_tf.training.recording import messages
 
 RECIPE = {"epochs": 40, "batch_size": 8, "eval_every": 4, "learning_rate": 0.03}
 
@@ -52,6 +53,7 @@ def test_the_verdict_on_a_small_network(tested):
         verdict,
     )
     assert files == [f"report/report.{ending}" for ending in ("md", "png", "html")]
+    assert tested.said.count(messages.LEGEND) == 1  # before the first of four tables
     text = (tested.folder / "report" / "report.md").read_text()
     assert text.startswith("# Randomisation test of five_lines:dense on folder:shapes\n\n**Memor")
     assert "56 training and 14 test images of 7 classes, chance 14.3%" in text

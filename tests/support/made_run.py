@@ -96,7 +96,7 @@ def place_of_runs(folder):
     }
     found = SimpleNamespace(folder=folder, resumed=[], **runs)
 
-    def as_far_as_the_resume(wanted, run_dir, options, argv, say, stop, started):
+    def as_far_as_the_resume(wanted, run_dir, options, argv, say, stop, started, legend):
         where = resume.resume_point(wanted, run_dir, ENVIRONMENT, options.resume, say)
         history = resume.begin(run_dir, RECORD, where, {"argv": argv})
         found.resumed.append((where.header["epoch"] if where else 0, history))
