@@ -212,7 +212,7 @@ def test_ctrl_c_says_that_nothing_is_kept(name, own_signals, capsys, monkeypatch
     def interrupted(_argv):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(f"rethink_tf.cli.{name}.main", interrupted)
+    monkeypatch.setattr(f"rethink_tf.cli.studies.{name}.main", interrupted)
     assert app.main([name]) == 130
     assert capsys.readouterr().err == (
         "rethink_tf: interrupted; nothing is kept, the same command starts over\n"
