@@ -144,7 +144,7 @@ def test_other_versions_are_said(tiny, tmp_path):
     assert said == []
     versions = results.read_config(folder)["versions"] | {"keras": "1.0"}
     restore.read(edited(tiny, tmp_path / "other", versions=versions), say=said.append)
-    assert len(said) == 1 and "trained with keras 1.0, here is" in said[0]
+    assert len(said) == 1 and "trained with keras 1.0, now " in said[0]
 
 
 def test_the_command(tiny, tmp_path, own_signals, capsys):

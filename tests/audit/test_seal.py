@@ -116,7 +116,7 @@ def test_a_seal_of_whole_numbers_is_that_of_the_source():
     assert found.num_examples == 40
     for array in (found.index, found.true, found.given, found.words):
         assert not array.flags.writeable
-    with pytest.raises(AuditError, match=r"images_sealed_train: FAILED \(1 of 40 images are"):
+    with pytest.raises(AuditError, match=r"images_sealed_train: FAILED \(1 of 40 images differ"):
         wrong = IMAGES.copy()
         wrong[39, 0, 0, 0] ^= 1
         seal.seal(part, part.labels, wrong, ORIGINAL)

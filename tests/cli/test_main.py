@@ -69,7 +69,7 @@ def test_help_is_no_failure(call, no_training):
 def test_a_run_says_that_it_is_on_digits_and_records_it(tiny):
     assert (tiny.code, tiny.err) == (0, "")
     said = tiny.out.splitlines()[0]
-    assert "CIFAR-10" in said and "embedded digits" in said and "/no_data" in said
+    assert "CIFAR-10" in said and "scikit-learn's digits" in said and "/no_data" in said
     assert [path.name for path in tiny.runs_dir.iterdir()] == [tiny.run_id]
     assert results.read_config(tiny.run_dir)["config"]["dataset"] == "digits"
     assert results.read_summary(tiny.run_dir)["config"]["dataset"] == "digits"

@@ -76,8 +76,8 @@ def test_a_report_takes_one_and_says_so_in_the_cell_and_the_caption(report, tmp_
     write_run(tmp_path / "runs", HALF)
     text = report()
     assert "| 10.00 (n = 1; mixed_bfloat16, evaluated every 10 epochs) | −0.61 |" in text
-    caption = "are marked: 1 run evaluated every 10 epochs, 1 run mixed_bfloat16"
-    assert f"1 run, 1 seed. {caption}." in text
+    caption = "1 run evaluated every 10 epochs, 1 run mixed_bfloat16"
+    assert f"1 run, 1 seed. Runs that differ from their rows, and are marked: {caption}." in text
     rows = csv.DictReader((tmp_path / "out" / "table1.csv").read_text().splitlines())
     notes = {row["note"] for row in rows if row["mean"]}
     assert notes == {"mixed_bfloat16, evaluated every 10 epochs"}
