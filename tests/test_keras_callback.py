@@ -197,7 +197,9 @@ def test_a_fit_from_before_the_record_is_refused(keras, tmp_path):
     memory = rt.MemorisationCallback(X, GIVEN, path=path)
     model = model_of(keras)
     fit(model, memory)
-    with pytest.raises(RequestError, match=r"up to epoch 3, this fit begins at epoch 1; .*another"):
+    with pytest.raises(
+        RequestError, match=r"up to epoch 3, but this fit begins at epoch 1; .*another"
+    ):
         fit(model, rt.MemorisationCallback(X, GIVEN, path=path))
     with pytest.raises(RequestError, match=r"this callback holds|memory holds"):
         fit(model, memory)
@@ -207,7 +209,9 @@ def test_a_second_fit_from_the_first_epoch_is_refused_also_after_one_epoch(keras
     """The weights are those of its end: a new record would be of other epochs than it says."""
     memory, model = rt.MemorisationCallback(X, GIVEN), model_of(keras)
     fit(model, memory, epochs=1)
-    with pytest.raises(RequestError, match="up to epoch 1, this fit begins at epoch 1; continue"):
+    with pytest.raises(
+        RequestError, match="up to epoch 1, but this fit begins at epoch 1; continue"
+    ):
         fit(model, memory, epochs=1)
     fit(model, memory, epochs=2, initial_epoch=1)
     assert memory.record.evaluated_epochs.tolist() == [1, 2] and memory.record.complete

@@ -38,7 +38,7 @@ PRINTED = {
     "mlp_1x512_true": ("mlp_1x512", False, False, False, 100.0, 50.51),
     "mlp_1x512_random": ("mlp_1x512", False, False, True, 99.34, 10.61),
 }
-# lambda of half lambda w squared; the paper gives none.
+# lambda in (lambda / 2) |w|^2; the paper gives none.
 COEFFICIENTS = {
     "inception": 4e-5,
     "inception_no_bn": 4e-5,
@@ -97,7 +97,7 @@ def test_the_flagfile_of_a_row_is_the_row(name):
     assert paper.table1_row(config) == (row, True)
     text = path.read_text()
     assert f"train {PRINTED[name][4]:.2f}%, test {PRINTED[name][5]:.2f}%" in text
-    assert ("lambda of half lambda w squared" in text) == row.weight_decay
+    assert ("lambda in (lambda / 2) |w|^2" in text) == row.weight_decay
 
 
 def test_every_row_has_its_flagfile_and_no_other_lies_there():

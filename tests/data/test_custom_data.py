@@ -221,7 +221,7 @@ def test_folders_that_are_refused(offline):
         ("half", "has a folder train but none for testing"),
         ("none", "there is none"),
         ("single", "leaves no image for testing, since every class has only one"),
-        ("strange", "has classes that train has not: class_2"),
+        ("strange", "has classes that are missing in train: class_2"),
     ):
         with pytest.raises(RequestError, match=words):
             named(f"folder:{offline / name}")

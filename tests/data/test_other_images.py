@@ -100,11 +100,11 @@ def test_a_report_says_of_which_part_it_is_and_it_is_not_shipped(tmp_path):
         results.finish(run_dir, results.read_summary(run_dir) | {"train_examples": done})
         asked = {"scale": "paper", "seeds": None, "threshold": 0.05, "runs_dir": str(tmp_path)}
         found = sections.build("table2", collect(tmp_path, []), **asked, only="random").notes
-        return [note for note in found if "whole" in note]
+        return [note for note in found if "Not all images" in note]
 
     write_run(tmp_path, plan.config)
     words = "30 of imagenet2012's 1,281,167 training images"
     assert notes(1_281_167) == notes(1_280_000) == [], "some cannot be read"
-    assert notes(30) == [f"Not whole: {plan.run_id} was trained on {words}."]
+    assert notes(30) == [f"Not all images: {plan.run_id} was trained on {words}."]
     with pytest.raises(RequestError, match=f"expected a run on all images, this one is on {words}"):
         measured.record(read_folder(tmp_path / plan.run_id), None)

@@ -71,7 +71,7 @@ def test_true_labels_give_scikit_learns_errors_and_a_whole_record(run, tmp_path)
     test_error = 100 * record["solutions"][0]["test_error"]
     assert f"ridge 0: train error 0.00%, test error {test_error:.2f}%" in out
     assert (
-        "gaussian kernel, gamma 0.02 (MNIST's" in out
+        "gaussian kernel, gamma 0.02 (the first author's for MNIS" in out
         and "memory: factor 0.493 MB, features 0.714 MB" in out
     )
 

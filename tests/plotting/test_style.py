@@ -16,7 +16,7 @@ def test_the_grid_has_an_axes_for_each_picture_and_its_heading():
     assert len(figure.axes) == 40
     texts = [text.get_text() for text in figure.texts]
     assert {"a", "b", "c", "d\ntwo lines", "e", "All", "index\n107"} <= set(texts)
-    assert "preprocessed, −2.5 (black) to +2.5 (white) deviations" in texts[-1]
+    assert "−2.5 (black) to +2.5 (white) standard deviations" in texts[-1]
     shown = figure.axes[5].images[0].get_array()
     np.testing.assert_allclose(shown, np.clip(images[1] / 5 + 0.5, 0, 1), atol=1e-6)
 
