@@ -248,7 +248,7 @@ def test_registered_objects_of_a_file_are_named(own, tensorflow, monkeypatch):
     dense = keras.layers.Dense
     for layer, words in (
         (registered.Gate(), r"holds Gate \(Custom>Gate\), which is not part of Keras; give a fun"),
-        (dense(7, activation=registered.act), "holds the function my>act, which is no part of"),
+        (dense(7, activation=registered.act), "holds the function my>act, which is not part of"),
         (dense(7, activation=registered.plain_act), "holds the function plain_act, which is no"),
         (dense(7, kernel_initializer=registered.act), "holds the function my>act, which is no"),
     ):

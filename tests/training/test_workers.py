@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -244,7 +245,9 @@ def test_a_worker_that_dies_ends_the_others_and_the_run_goes_on(tmp_path, who):
     other, chief = children(process)
     os.kill(chief if who == "chief" else other, signal.SIGKILL)
     _, err = process.communicate(timeout=300)  # or the other one waits for ever
-    assert "Traceback" not in err
+    # TensorFlow's thread pools may be collected while the process ends, which Python prints.
+    ignored = r"Exception ignored in: <function Pool\.__del__.*?(?=^\S*rethink_tf|\Z)"
+    assert "Traceback" not in re.sub(ignored, "", err, flags=re.DOTALL | re.MULTILINE)
     said = [line for line in err.splitlines() if "another worker was lost" in line]
     assert len(said) == 1
     assert process.returncode == (137 if who == "chief" else 143)
