@@ -58,29 +58,26 @@ def _examples(config: RunConfig) -> int:
     return config.examples or DATASETS[config.dataset].num_train
 
 
-def _seconds_an_example(run: Run) -> float | None:
-    """Seconds for one pass over one training example; None where no time is recorded."""
-    spent = measured.hours(run)
-    if spent is None:
-        return None
+def _seconds_an_example(run: Run, spent: float) -> float:
+    """Seconds for one pass over one training example, of a run that took `spent` hours."""
     return 3600 * spent / (run.summary["epochs"] * run.summary["train_examples"])
 
 
 def costs(runs: Iterable[Run]) -> list[Cost]:
     """The costs of trainings by network, data set, precision and machine, in that order."""
-    groups: dict[tuple[str, str, str, str], list[Run]] = {}
+    groups: dict[tuple[str, str, str, str], list[tuple[Run, float]]] = {}
     for run in runs:
         config = run.config
         if not isinstance(config, RunConfig) or config.dataset not in DATASETS:
             continue
-        if measured.hours(run) is not None:
+        if (spent := measured.hours(run)) is not None:
             machine = run.machine.get("name", "not recorded")
             key = (config.model, config.dataset, config.precision, machine)
-            groups.setdefault(key, []).append(run)
+            groups.setdefault(key, []).append((run, spent))
     known = []
     for key, group in sorted(groups.items()):
-        each = [seconds for run in group if (seconds := _seconds_an_example(run)) is not None]
-        total = sum(measured.hours(run) or 0.0 for run in group)
+        each = [_seconds_an_example(run, spent) for run, spent in group]
+        total = sum(spent for _, spent in group)
         whole = DATASETS[key[1]].num_train
         known.append(Cost(*key, len(group), total, statistics.median(each) * whole))
     return known

@@ -94,4 +94,8 @@ def test_where_nothing_can_be_kept_it_says_so_once_and_goes_on(data, made, tmp_p
     said = []
     found = solve(data, tmp_path / "file" / "below", said)
     assert made == [0, 1, 2] and found.residuals[-1] < 1e-6
-    assert len(said) == 1 and "starts over" in said[0] and "--cache_dir=DIR" in said[0]
+    assert (
+        len(said) == 1
+        and "an interrupted solve starts over" in said[0]
+        and "--cache_dir=DIR" in said[0]
+    )
