@@ -1,26 +1,25 @@
 """The part of benchmark.py that trains for real: runs of rethink_tf.main as own processes."""
 
 import os
-import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 
 from benchmark import task
-from benchmark.candidates import LeftOut
+from benchmark.candidates import LeftOut, Race
+from benchmark.steps import STEP
 from rethink_tf.config.flags import Options
+from rethink_tf.experiments.sweep import process
 from rethink_tf.runs import results
 
-ROOT = Path(__file__).resolve().parents[2]
 TRAIN, TEST = 50_000, 10_000  # of CIFAR-10
 EPOCHS = 4  # the first compiles and does not count: best of three
 EVERY = Options().checkpoint_every  # epochs between two checkpoints
 
 
-def run(flags: dict) -> tuple[float, int]:
+def run(flags: dict, log: Path, module: str = "rethink_tf.main") -> tuple[float, int]:
     """Trains with these flags; when it started, and its peak memory in bytes.
 
     The peak begins with what this process holds, which is small: it loads no TensorFlow.
@@ -28,26 +27,16 @@ def run(flags: dict) -> tuple[float, int]:
     Raises:
         LeftOut: with the last line of a run that failed.
     """
-    command = [sys.executable, "-m", "rethink_tf.main"]
-    command += [f"--{name}={value}" for name, value in flags.items()]
-    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    with tempfile.TemporaryFile("w+") as errors:
-        started = time.time()
-        process = subprocess.Popen(
-            command,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-            env={**os.environ, "PYTHONPATH": path},
-        )
-        try:
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-        finally:
-            process.kill()  # where we are interrupted
-        errors.seek(0)
-        lines = errors.read().strip().splitlines()
-    if process.returncode:
-        raise LeftOut((lines or [f"exit code {process.returncode}"])[-1])
+    started = time.time()
+    child = process.start(module, [f"--{name}={value}" for name, value in flags.items()], log)
+    try:
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+    finally:
+        child.kill()  # where this process is interrupted
+    if child.returncode:
+        lines = log.read_text().strip().splitlines()
+        raise LeftOut((lines or [f"exit code {child.returncode}"])[-1])
     return started, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
@@ -67,29 +56,26 @@ def write_noise(folder: Path, examples: int, size: int) -> Path:
     return path
 
 
-def loop(row: dict, pure_step, options, scratch: Path) -> dict:
+def loop(who: dict, rate: float, options, race: Race, scratch: Path) -> dict:
     """Trains a model for real and compares with the pure step just before and just after.
 
     Args:
-        row: of `steps.measure`, by whose speed the examples of an epoch are chosen.
-        pure_step: returns seconds per step.
+        who: model and precision.
+        rate: images/s of its step, by which the examples of an epoch are chosen.
         options: of the command.
+        race: in which the step still runs.
         scratch: folder for data and runs.
 
     Raises:
-        LeftOut: the step could not be measured, or training failed.
+        LeftOut: the step broke, or training failed.
     """
-    if "failed" in row:
-        raise LeftOut(row["failed"])
-    batches = max(2, round(row["images/s"] * options.epoch_seconds / options.batch_size))
+    batches = max(2, round(rate * options.epoch_seconds / options.batch_size))
     examples = min(TRAIN, batches * options.batch_size)
-    name, precision = row["model"], row["precision"]
-    flags = {
+    runs_dir = scratch / "-".join(who.values())
+    flags = who | {
         "dataset": f"npz:{write_noise(scratch, examples, options.input_size)}",
         "cache_dir": scratch / "cache",
-        "runs_dir": scratch / f"{name}-{precision}",
-        "model": name,
-        "precision": precision,
+        "runs_dir": runs_dir,
         "input_size": options.input_size,
         "learning_rate": task.LEARNING_RATE,
         "epochs": EPOCHS,
@@ -97,15 +83,23 @@ def loop(row: dict, pure_step, options, scratch: Path) -> dict:
         "threads": options.threads,
         "checkpoint_every": 2,  # so that an epoch without one is timed too
     }
-    pure = pure_step()
-    started, peak = run(flags)
-    pure = min(pure, pure_step())
-    (run_dir,) = flags["runs_dir"].iterdir()
+    rates = [rate, _step_rate(race, options)]
+    started, peak = run(flags, scratch / "log")
+    rates.append(_step_rate(race, options))
+    (run_dir,) = runs_dir.iterdir()
     timing = [line["timing"] for line in results.read_history(run_dir)]
     writes = results.read_summary(run_dir)["timing"]["checkpoint_seconds"]
-    found = figures(timing, started, examples, min(writes))
-    rate = max(row["images/s"], options.batch_size / pure)
-    return {"examples": examples, "of step": found["images/s"] / rate, **found, "MB": peak // 10**6}
+    shares = figures(timing, started, examples, min(writes))
+    of_step = shares["images/s"] / max(rates)
+    return {"examples": examples, "of step": of_step, **shares, "MB": peak // 10**6}
+
+
+def _step_rate(race: Race, options) -> float:
+    """Images/s of the pure step now."""
+    best = race.best(options.seconds, 1, [STEP])
+    if not best:
+        raise LeftOut(race.left_out[STEP])
+    return options.batch_size / best[STEP]
 
 
 def figures(timing: list[dict], started: float, examples: int, write: float) -> dict:

@@ -1,6 +1,6 @@
 """The part of benchmark.py that times training steps alone."""
 
-from benchmark.candidates import ROUNDS, LeftOut, Race
+from benchmark.candidates import ROUNDS, Race
 
 OURS, MATMUL, TORCH = (
     "benchmark.tensorflow_steps:ours",
@@ -12,27 +12,23 @@ MATMUL_SIZES = {"cpu": (2048, 4096), "gpu": (4096, 8192, 16384)}
 STEP = "our step"  # its name in the race
 
 
-def enter_torch(same: dict, options, parameters: int, race: Race) -> None:
+def enter_torch(facts: dict, precision: str, options, race: Race) -> None:
     """PyTorch's candidates enter the race as `PyTorch <setting>`.
 
-    torch.compile takes minutes, so it is tried on the fastest of the other settings alone. `same`
-    are arguments of every candidate; ValueError where a network has not our number of parameters.
+    torch.compile takes minutes, so it is tried on the fastest of the other settings alone. `facts`
+    are those of our step.
     """
     settings = {"PyTorch contiguous": {}}
-    if not same["name"].startswith("mlp"):
+    if facts["layers"][0][0] != "Flatten":
         settings["PyTorch channels_last"] = {"channels_last": True}
 
-    def enter(key, setting):
-        race.enter(key, TORCH, **same, **setting)
-        if key in race.running and (count := race.running[key].facts["parameters"]) != parameters:
-            raise ValueError(f"{same['name']}: {parameters} parameters, but {count} in PyTorch")
-
+    same = {"layers": facts["layers"], "precision": precision, "options": options}
     for key, setting in settings.items():
-        enter(key, setting)
+        race.enter(key, TORCH, **same, **setting)
     tried = [key for key in settings if key in race.running]
     if tried and (first := race.best(options.seconds / ROUNDS, 1, tried)):
         fastest = min(first, key=first.get)
-        enter(f"{fastest} compiled", settings[fastest] | {"compiled": True})
+        race.enter(f"{fastest} compiled", TORCH, **same, **settings[fastest], compiled=True)
 
 
 def measure(name: str, precision: str, options, race: Race) -> dict:
@@ -40,26 +36,24 @@ def measure(name: str, precision: str, options, race: Race) -> dict:
 
     These are our step without seals (`seals`: what they add to it), our step fed by tf.data
     (`input`: the share of its time that the input takes), PyTorch's, and the matmul. Our step still
-    runs in the race afterwards. LeftOut where it cannot run at all.
+    runs in the race afterwards. Empty where it cannot run at all.
     """
     same = {"name": name, "precision": precision, "options": options}
     race.enter(STEP, OURS, **same)
     if STEP in race.left_out:
-        raise LeftOut(race.left_out[STEP])
+        return {}
     facts = race.running[STEP].facts
     if "step" in options.parts:
         for kind in ("UnsealedSteps", "StreamedSteps"):
             race.enter(kind, OURS, kind=kind, **same)
         if not options.no_torch:
-            enter_torch(same, options, facts["parameters"], race)
+            enter_torch(facts, precision, options, race)
         for size in MATMUL_SIZES[facts["device"]]:
             race.enter(f"matmul {size}", MATMUL, precision=precision, options=options, size=size)
     best = race.best(options.seconds)
     for key in set(race.running) - {STEP}:
         race.running.pop(key).close()
-    if STEP in race.left_out:
-        raise LeftOut(race.left_out[STEP])
-    return row(facts, best, options.batch_size) | {"left out": race.left_out}
+    return row(facts, best, options.batch_size) if STEP in best else {}
 
 
 def row(facts: dict, best: dict[str, float], batch_size: int) -> dict:

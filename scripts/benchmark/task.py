@@ -2,19 +2,11 @@
 
 import numpy as np
 
-from rethink_tf.config import fields
-
 MOMENTUM = 0.9
 LEARNING_RATE = 0.01  # low enough for every model: a NaN would falsify the time
 CLASSES, CHANNELS = 10, 3
 TABLE1 = ("inception", "inception_no_bn", "alexnet", "mlp_3x512", "mlp_1x512")
 MODELS = (*TABLE1, "wrn_28_1", "resnet_18")  # those that torch_steps.py has
-
-
-def flag(default, help: str, *, group: str = "What is measured, and how", **bounds):
-    """A flag of the kind of its default; text where that is None."""
-    kind = str if default is None else type(default)
-    return fields.field(default, kind, help, group=group, **bounds)
 
 
 def noise(count: int, size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ import tensorflow as tf
 from benchmark import task
 from benchmark.candidates import LeftOut
 from rethink_tf.data.types import Table
-from rethink_tf.models import build, count_trainable
+from rethink_tf.models import build
 from rethink_tf.training.devices import setup as devices
 from rethink_tf.training.train_step import Steps
 from rethink_tf.training.trainer import compile_with_xla
@@ -79,6 +79,20 @@ def flops_per_image(model) -> int:
     return 3 * sum(forward) - forward[0]
 
 
+def layers_of(model) -> list[tuple]:
+    """(kind, settings, channels that it gets, numbers of what it gets) of each layer.
+
+    What a layer returns has its number, from 1; 0 are the images.
+    """
+    number = {id(layer.output): count for count, layer in enumerate(model.layers)}
+    layers = []
+    for layer in model.layers[1:]:
+        inputs = layer.input if isinstance(layer.input, list) else [layer.input]
+        numbers = [number[id(tensor)] for tensor in inputs]
+        layers.append((type(layer).__name__, layer.get_config(), inputs[0].shape[-1], numbers))
+    return layers
+
+
 def make_steps(name, precision, options, jit, kind="Steps"):
     """The steps of a model on a resident table of noise, of one of KINDS."""
     images, labels = task.noise(options.examples, options.input_size)
@@ -113,8 +127,8 @@ def ours(name, precision, options, kind="Steps"):
             raise FloatingPointError(f"{name}: the loss became NaN or infinite")
         return time.monotonic() - started
 
-    facts = {"parameters": count_trainable(steps.model), "device": device, "xla": jit}
-    return run, facts | {"flops_per_image": flops_per_image(steps.model)}
+    facts = {"flops_per_image": flops_per_image(steps.model), "layers": layers_of(steps.model)}
+    return run, facts | {"device": device, "xla": jit}
 
 
 def matmul(precision, options, size):

@@ -1,10 +1,10 @@
 """The same networks and the same training step in PyTorch, which is optional.
 
-They are the same in size and work, not in weights: PyTorch pads strided convolutions on both sides,
-and BatchNorm2d's scale, which FusedBatchNorm has not, is frozen at one.
+The networks are ours, layer by layer, in size and work, not in weights: PyTorch pads strided
+convolutions on both sides, and where FusedBatchNorm has no scale, that of BatchNorm2d is frozen at
+one.
 """
 
-import itertools
 import time
 
 from benchmark import task
@@ -17,26 +17,63 @@ except ImportError:
     torch = None
 
 
-def network(name: str, input_size: int, channels: int, num_classes: int):
-    """(nn.Module to features, nn.Linear to logits, which stays in float32) of one of task.MODELS.
+class Network(nn.Module if torch else object):
+    """All layers but the last of `tensorflow_steps.layers_of`; an image to features."""
 
-    The input size is a multiple of 4.
-    """
-    if name.startswith("mlp"):
-        widths = [input_size**2 * channels] + [512] * int(name.removeprefix("mlp_")[0])
-        layers = [nn.Flatten()]
-        for before, after in itertools.pairwise(widths):
-            layers += [nn.Linear(before, after), nn.ReLU()]
-        body, features = nn.Sequential(*layers), 512
-    elif name == "alexnet":
-        body, features = _alexnet(input_size, channels), 192
-    elif name == "wrn_28_1":
-        body, features = _residual(channels, (4, 4, 4), (16, 32, 64), _block_before), 64
-    elif name == "resnet_18":
-        body, features = _residual(channels, (2,) * 4, (64, 128, 256, 512), _block_after), 512
+    def __init__(self, layers):
+        super().__init__()
+        self.numbers = [numbers for *_, numbers in layers[:-1]]
+        self.parts = nn.ModuleList([_module(*layer[:-1]) for layer in layers[:-1]])
+
+    def forward(self, x):
+        """float [B, C, H, W] -> float [B, features]."""
+        values = [x]
+        for part, numbers in zip(self.parts, self.numbers, strict=True):
+            values.append(part(*(values[number] for number in numbers)))
+        return values[-1]
+
+
+class _Concatenate(nn.Module if torch else object):
+    def forward(self, *x):
+        return torch.cat(x, dim=1)
+
+
+class _Add(nn.Module if torch else object):
+    def forward(self, x, y):
+        return x + y
+
+
+def _module(kind, config, before):
+    """The module of a layer of this kind that gets so many channels or features."""
+    if kind == "Conv2D":
+        size, use_bias = config["kernel_size"][0], config["use_bias"]
+        made = nn.Conv2d(
+            before, config["filters"], size, config["strides"], size // 2, bias=use_bias
+        )
+    elif kind == "Dense":
+        made = nn.Linear(before, config["units"])
+    elif kind == "FusedBatchNorm":
+        made = nn.BatchNorm2d(before, config["epsilon"], 1 - config["momentum"])
+        made.weight.requires_grad_(config["scale"])
+    elif kind == "LocalResponseNorm":  # PyTorch divides alpha by the size, TensorFlow does not
+        size = 2 * config["radius"] + 1
+        alpha = config["alpha"] * size
+        made = nn.LocalResponseNorm(size, alpha, config["beta"], config["bias"])
+    elif kind == "MaxPooling2D":
+        made = nn.MaxPool2d(config["pool_size"], config["strides"], ceil_mode=True)
+    elif kind == "GlobalAveragePooling2D":
+        made = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
     else:
-        body, features = _inception(channels, batch_norm=name == "inception"), 336
-    head = nn.Linear(features, num_classes)
+        others = {"Flatten": nn.Flatten, "Concatenate": _Concatenate, "Add": _Add}
+        made = nn.ReLU(inplace=True) if kind == "ReLU" else others[kind]()
+    if config.get("activation") == "relu":
+        made = nn.Sequential(made, nn.ReLU(inplace=True))
+    return made
+
+
+def network(layers):
+    """(nn.Module to features, nn.Linear to logits, which stays in float32) of our layers."""
+    body, head = Network(layers), _module(*layers[-1][:-1])
     for module in (*body.modules(), head):
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             nn.init.xavier_uniform_(module.weight)
@@ -45,121 +82,11 @@ def network(name: str, input_size: int, channels: int, num_classes: int):
     return body, head
 
 
-class _Both(nn.Module if torch else object):
-    """Two branches of one input, concatenated by channel, or added."""
-
-    def __init__(self, left, right, add=False):
-        super().__init__()
-        self.left, self.right, self.add = left, right, add
-
-    def forward(self, x):
-        left, right = self.left(x), self.right(x)
-        return left + right if self.add else torch.cat([left, right], dim=1)
-
-
-def _conv(before, after, size, stride=1, bias=False):
-    return nn.Conv2d(before, after, size, stride, size // 2, bias=bias)
-
-
-def _pooled(*layers):
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-
-
-def _alexnet(input_size, channels):
-    def block(before):
-        # PyTorch divides alpha by the size, TensorFlow does not.
-        normalise = nn.LocalResponseNorm(9, alpha=0.001, beta=0.75, k=1.0)
-        pool = nn.MaxPool2d(3, 2, ceil_mode=True)
-        return _conv(before, 64, 5, bias=True), nn.ReLU(), pool, normalise
-
-    flat = 64 * (input_size // 4) ** 2
-    dense = (nn.Linear(flat, 384), nn.ReLU(), nn.Linear(384, 192), nn.ReLU())
-    return nn.Sequential(*block(channels), *block(64), nn.Flatten(), *dense)
-
-
-def _inception(channels, batch_norm):
-    def conv(before, after, size, stride=1):
-        layers = [_conv(before, after, size, stride, bias=not batch_norm)]
-        if batch_norm:
-            layers.append(nn.BatchNorm2d(after, eps=1e-3, momentum=0.1))
-            layers[-1].weight.requires_grad_(False)
-        return nn.Sequential(*layers, nn.ReLU(inplace=True))
-
-    def inception(before, one, three):
-        return _Both(conv(before, one, 1), conv(before, three, 3))
-
-    def downsample(before, after):
-        return _Both(conv(before, after, 3, 2), nn.MaxPool2d(3, 2, ceil_mode=True))
-
-    return _pooled(
-        conv(channels, 96, 3),
-        inception(96, 32, 32),
-        inception(64, 32, 48),
-        downsample(80, 80),
-        inception(160, 112, 48),
-        inception(160, 96, 64),
-        inception(160, 80, 80),
-        inception(160, 48, 96),
-        downsample(144, 96),
-        inception(240, 176, 160),
-        inception(336, 176, 160),
-    )
-
-
-def _activate(channels):
-    return nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
-
-
-def _block_before(before, after, stride):
-    """Two 3x3 convolutions, each after batch norm and ReLU, beside the identity.
-
-    Where the size changes, a 1x1 convolution of what is activated stands for the identity.
-    """
-    first = _activate(before)
-    branch = (_conv(before, after, 3, stride), _activate(after), _conv(after, after, 3))
-    if before == after and stride == 1:
-        return _Both(nn.Sequential(first, *branch), nn.Identity(), add=True)
-    short = _conv(before, after, 1, stride)
-    return nn.Sequential(first, _Both(nn.Sequential(*branch), short, add=True))
-
-
-def _block_after(before, after, stride):
-    """Two 3x3 convolutions, each before its batch norm, beside the identity; then ReLU."""
-    branch = nn.Sequential(
-        _conv(before, after, 3, stride),
-        _activate(after),
-        _conv(after, after, 3),
-        nn.BatchNorm2d(after),
-    )
-    short = nn.Identity()
-    if before != after or stride > 1:
-        short = nn.Sequential(_conv(before, after, 1, stride), nn.BatchNorm2d(after))
-    return nn.Sequential(_Both(branch, short, add=True), nn.ReLU())
-
-
-def _residual(channels, counts, widths, block):
-    """Blocks by stage, and one more activation: before them, or after those that begin with one."""
-    width, layers = widths[0], [_conv(channels, widths[0], 3)]
-    if block is _block_after:
-        layers.append(_activate(width))
-    for stage, (count, after) in enumerate(zip(counts, widths, strict=True)):
-        for number in range(count):
-            layers.append(block(width, after, 2 if stage and not number else 1))
-            width = after
-    if block is _block_before:
-        layers.append(_activate(width))
-    return _pooled(*layers)
-
-
-def count_trainable(*modules) -> int:
-    """Number of trainable parameters."""
-    return sum(p.numel() for m in modules for p in m.parameters() if p.requires_grad)
-
-
-def candidate(name, precision, options, channels_last=False, compiled=False):
+def candidate(layers, precision, options, channels_last=False, compiled=False):
     """A candidate: steps on a resident table that gather, standardise and train.
 
-    `mixed_bfloat16` is autocast. LeftOut where PyTorch is not here.
+    `layers` are of `tensorflow_steps.layers_of`; `mixed_bfloat16` is autocast. LeftOut where
+    PyTorch is not here.
     """
     if torch is None:
         raise LeftOut("PyTorch is not installed")
@@ -171,7 +98,7 @@ def candidate(name, precision, options, channels_last=False, compiled=False):
     labels, size, channels = labels.long(), options.input_size, images.shape[-1]
     batch_size, whole = options.batch_size, options.examples // options.batch_size
     order = torch.randperm(options.examples, device=device)
-    body, head = network(name, size, channels, task.CLASSES)
+    body, head = network(layers)
     memory = torch.channels_last if channels_last else torch.contiguous_format
     body, head = body.to(device, memory_format=memory), head.to(device)
     parameters = [p for m in (body, head) for p in m.parameters() if p.requires_grad]
@@ -182,7 +109,7 @@ def candidate(name, precision, options, channels_last=False, compiled=False):
         x = images.index_select(0, chosen).flatten(1).float()
         x = x - x.mean(1, keepdim=True)
         x = x / x.square().mean(1, keepdim=True).sqrt().clamp(min=x.shape[1] ** -0.5)
-        if not name.startswith("mlp"):  # [B, H, W, C] in memory is PyTorch's channels_last
+        if layers[0][0] != "Flatten":  # [B, H, W, C] in memory is PyTorch's channels_last
             x = x.view(-1, size, size, channels).permute(0, 3, 1, 2)
             x = x.contiguous(memory_format=memory)
         with torch.autocast(device.type, torch.bfloat16, enabled=precision != "float32"):
@@ -207,8 +134,8 @@ def candidate(name, precision, options, channels_last=False, compiled=False):
             loss_sum.add_(loss.detach(), alpha=batch_size)
             correct.add_(hits)
         if not torch.isfinite(loss_sum):  # waits for the device
-            raise FloatingPointError(f"{name} in PyTorch: the loss became NaN or infinite")
+            raise FloatingPointError("in PyTorch the loss became NaN or infinite")
         return time.monotonic() - started
 
     body.train()
-    return run, {"parameters": count_trainable(body, head)}
+    return run, {}

@@ -1,19 +1,18 @@
 """scripts/benchmark.py as a command: its options, its parts, its report. No timing is asserted."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from benchmark import candidates, command, runs, steps, tables
+from benchmark import candidates, command, imagenet_input, runs, steps, tables
 from benchmark.candidates import LeftOut
 from small_benchmark import TINY, in_this_process
 
 from rethink_tf.errors import ExitCode
 
 FLAGS = ["--models=mlp_1x512", "--no_torch", *TINY]
-ROW = {"images/s": 100.0, "XLA": "on", "of peak": 0.5, "left out": {}}
+ROW = {"images/s": 100.0, "XLA": "on", "of peak": 0.5}
 pytestmark = pytest.mark.usefixtures("own_signals")
 
 
@@ -24,16 +23,15 @@ def no_processes(monkeypatch, tensorflow):
     monkeypatch.setattr(steps, "MATMUL_SIZES", {"cpu": (32,)})
 
 
-def test_a_benchmark_writes_json(tmp_path, capsys, no_processes):
-    path = tmp_path / "figures.json"
-    assert command.main([*FLAGS, "--parts=step", f"--json={path}"]) == ExitCode.DONE
-    text, report = capsys.readouterr().out, json.loads(path.read_text())
-    assert {"cpu", "cores", "load", "versions", "devices"} <= set(report["machine"])
-    (row,) = report["step"]
-    assert min(row["images/s"], row["GFLOP/s peak"], row["of peak"]) > 0
-    assert row["PyTorch"] is row["ratio"] is None and row["left out"] == {}
-    assert row["seals"] > -1 and row["input"] < 1
-    assert report["loop"] == [] and text.count("\nmlp_1x512  float32") == 1
+def test_a_benchmark_prints_a_row_for_each_model(capsys, no_processes):
+    assert command.main([*FLAGS, "--parts=step"]) == ExitCode.DONE
+    lines = capsys.readouterr().out.splitlines()
+    assert "1 threads" in lines[0] and "tensorflow" in lines[1]
+    (row,) = [line.split() for line in lines if line.startswith("mlp_1x512")]
+    rate, peak, share, seals, fed, *torch = row[2], *row[4:]
+    assert row[1] == "float32" and row[3] == "off" and torch == ["-"] * 3
+    assert min(float(text.replace(",", "")) for text in (rate, peak, share.rstrip("%"))) > 0
+    assert float(seals.rstrip("%")) > -100 and float(fed.rstrip("%")) < 100
 
 
 @pytest.mark.parametrize("part", command.PARTS)
@@ -45,31 +43,35 @@ def test_each_part_alone(part, capsys, monkeypatch, no_processes):
             called.append(name)
             if name == "loop":
                 raise LeftOut("no loop here")
-            return ROW
+            return (ROW, {}) if name == "input" else ROW
 
         return measure
 
     monkeypatch.setattr(steps, "measure", measured("step"))
     monkeypatch.setattr(runs, "loop", measured("loop"))
+    monkeypatch.setattr(imagenet_input, "measure", measured("input"))
     assert command.main([*FLAGS, f"--parts={part}"]) == ExitCode.DONE
     text = capsys.readouterr().out
-    assert called == {"step": ["step"], "loop": ["step", "loop"]}[part]
-    assert [p for p in command.PARTS if tables.TITLES[p][:20] in text] == [part]
-    assert ("mlp_1x512 float32: no loop here" in text) == (part == "loop")
+    assert called == {"loop": ["step", "loop"]}.get(part, [part])
+    shown = [] if part == "loop" else [part]
+    assert [p for p in command.PARTS if tables.TITLES[p][:20] in text] == shown
+    reason = "left out: mlp_1x512, float32: the run: no loop here"
+    assert (reason in text) == (part == "loop")
 
 
-def test_a_model_whose_step_cannot_run_is_named_in_every_part(capsys, monkeypatch, no_processes):
-    def step(*_):
+def test_a_model_whose_step_cannot_run_is_named(capsys, monkeypatch, no_processes):
+    def refuse(*_, **__):
         raise LeftOut("no step here")
 
-    monkeypatch.setattr(steps, "measure", step)
+    monkeypatch.setattr(command, "Race", lambda: candidates.Race(refuse))
     assert command.main(FLAGS) == ExitCode.DONE
-    assert capsys.readouterr().out.count("mlp_1x512 float32: no step here") == 2
+    told = capsys.readouterr().out
+    assert told.splitlines()[-1] == "left out: mlp_1x512, float32: our step: no step here"
 
 
 def test_both_precisions_of_the_inceptions_by_default(monkeypatch, no_processes):
     measured = []
-    monkeypatch.setattr(command, "measure", lambda *given: measured.append(given[:2]))
+    monkeypatch.setattr(command, "measure", lambda *given: measured.append(given[:2]) or {})
     argv = ["--models=inception,alexnet", *TINY]
     assert command.main(argv) == 0
     assert measured == [
@@ -94,9 +96,12 @@ def test_gpus_are_hidden_from_a_benchmark_of_the_cpu(device, hidden, monkeypatch
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # so that it is put back
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     seen = []
-    monkeypatch.setattr(
-        command, "measure", lambda *_: seen.append(command.os.environ.get("CUDA_VISIBLE_DEVICES"))
-    )
+
+    def measure(*_):
+        seen.append(command.os.environ.get("CUDA_VISIBLE_DEVICES"))
+        return {}
+
+    monkeypatch.setattr(command, "measure", measure)
     assert command.main([*FLAGS, f"--device={device}"]) == ExitCode.DONE
     assert seen == [hidden]
 
@@ -120,7 +125,7 @@ def test_defaults():
         "--seconds=-1",
         "--unknown",
         "--input_size=10",
-        "--json=/no/such/folder/x",
+        "--gpu_rate=0",
         "--examples=5",
         "--parts=all",
         "--parts=",
@@ -140,7 +145,7 @@ def test_help_lists_the_flags_with_their_defaults(capsys):
     assert command.main(["--help"]) == ExitCode.DONE
     told = capsys.readouterr().out
     assert told.startswith("python scripts/benchmark.py [--flagfile=FILE] [--name=value ...]")
-    assert "[step,loop]" in told and "--input_only" in told and "--device" in told
+    assert "[step,loop]" in told and "--gpu_rate" in told and "--device" in told
 
 
 def test_the_command_is_the_file_beside_the_package_and_starts_no_framework():
@@ -161,23 +166,14 @@ def test_the_command_is_the_file_beside_the_package_and_starts_no_framework():
 # The report
 
 
-def test_a_table_has_a_line_for_each_row_and_says_what_failed():
+def test_a_table_has_a_line_for_each_row_and_names_what_is_left_out():
     who = {"model": "inception_no_bn", "precision": "mixed_bfloat16"}
-    first = {**who, "images/s": 474.44, "of peak": 0.374, "PyTorch": None, "left out": {"a": "b"}}
-    failed = {"model": "alexnet", "precision": "float32", "failed": "no such step"}
+    first = {**who, "images/s": 474.44, "of peak": 0.374, "PyTorch": None}
     large = {**who, "model": "mlp", "images/s": 29_849.6, "of peak": 0.5, "PyTorch": 1.25}
-    head, *lines = tables.table([first, failed, large])
+    reasons = {"inception, float32": {"PyTorch": "no compiler"}, "mlp, float32": {}}
+    shown = tables.show({"step": [first, large], "loop": []}, reasons).splitlines()
+    head, *lines, left_out = shown[-4:]
     assert head.split() == ["model", "precision", "images/s", "of", "peak", "PyTorch"]
     assert lines[0].split() == [*who.values(), "474.4", "37.4%", "-"]
-    assert lines[1] == "alexnet float32: no such step"
-    assert lines[2].split() == ["mlp", "mixed_bfloat16", "29,850", "50.0%", "1.25"]
-    assert tables.table([failed])[1:] == ["alexnet float32: no such step"]
-
-
-def test_what_is_left_out_is_named_once_with_its_reason():
-    left = {f"PyTorch {name} compiled": "no compiler" for name in ("channels_last", "contiguous")}
-    rows = [{"model": "inception", "left out": left}, {"model": "alexnet", "left out": left}]
-    assert tables.left_out(rows) == [
-        "left out for inception, alexnet: PyTorch channels_last compiled: no compiler",
-        "left out for inception, alexnet: PyTorch contiguous compiled: no compiler",
-    ]
+    assert lines[1].split() == ["mlp", "mixed_bfloat16", "29,850", "50.0%", "1.25"]
+    assert left_out == "left out: inception, float32: PyTorch: no compiler"

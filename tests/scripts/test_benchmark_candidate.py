@@ -112,9 +112,7 @@ def test_one_that_refuses_later_says_why():
 def test_pytorch_that_is_not_installed_is_named(tmp_path):
     (tmp_path / "torch.py").write_text("raise ImportError\n")
     with pytest.raises(LeftOut, match="^PyTorch is not installed$"):
-        Candidate(
-            "benchmark.torch_steps:candidate", name="mlp_1x512", precision="float32", options=None
-        )
+        Candidate("benchmark.torch_steps:candidate", layers=[], precision="float32", options=None)
 
 
 # Taking turns

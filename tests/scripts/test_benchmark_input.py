@@ -1,64 +1,43 @@
-"""The input's benchmark and the recipe of ImageNet: what they say, and what they refuse."""
+"""The input's part of the benchmark, and the recipe of ImageNet."""
 
-import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import streamed_set
+from benchmark import candidates, command, imagenet_input
+from small_benchmark import in_this_process, tiny_options
 
-from rethink_tf.errors import ExitCode, RequestError
+from rethink_tf.errors import ExitCode
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
-sys.path.insert(0, str(SCRIPTS))
-from benchmark import command, streamed_input  # noqa: E402
+SMALL = ["--parts=input", "--batch_size=8", "--seconds=0", "--threads=2", "--gpu_rate=500"]
 
 
-def test_the_report_by_hand():
-    assert streamed_input.report(2000.0, 1800.0, 3000, 2) == (
-        "decode and resize alone: 2,000 images/s on 2 cores\n"
-        "the whole input:         1,800 images/s, 90% of that\n"
-        "a GPU that trains 3,000 images/s needs 3.3 such cores"
-    )
+@pytest.fixture
+def in_one_process(monkeypatch, tensorflow, offline, own_signals):
+    monkeypatch.setattr(command, "Candidate", in_this_process)
+    monkeypatch.setattr(imagenet_input, "Race", lambda: candidates.Race(in_this_process))
+    monkeypatch.setattr(imagenet_input, "SIZE", 75)
+    return offline
 
 
-def test_it_measures_a_set_on_disk(tensorflow, tmp_path, capsys, own_signals):
-    streamed_set.write(tmp_path)
-    where = [f"--data_dir={tmp_path}", f"--cache_dir={tmp_path}/cache"]
-    small = ["--input_size=16", "--batch_size=8", "--model=mlp_1x512", "--corrupt=0.5"]
-    argv = [*where, "--input_only", *small, "--images=40", "--gpu_rate=500"]
-    assert command.main(argv) == 0
-    said = capsys.readouterr().out
-    rates = [float(n.replace(",", "")) for n in re.findall(r"([\d,]+) images/s[ ,]", said)]
-    assert len(rates) == 3 and min(rates) > 0 and rates[2] == 500
+def test_it_measures_a_set_on_disk(in_one_process, capsys):
+    streamed_set.write(in_one_process)
+    assert command.main([*SMALL, f"--data_dir={in_one_process}"]) == ExitCode.DONE
+    data, model, rate, share, cores = capsys.readouterr().out.splitlines()[-1].split()
+    assert (data, model) == ("imagenet2012", "inception_v3") and float(share.rstrip("%")) > 0
+    rate, cores = (float(text.replace(",", "")) for text in (rate, cores))
+    assert cores == pytest.approx(2 * 500 / rate, rel=1e-2)
 
 
-@pytest.mark.parametrize(
-    "flags, told",
-    [
-        (["--gpu_rate=0"], "--gpu_rate: expected a whole number of at least 1, received 0"),
-        (["--images=x"], "--images: expected a whole number of at least 1, received 'x'"),
-        (["--dataset=digits"], "--dataset: expected a streamed set, received digits"),
-    ],
-)
-def test_what_it_refuses(tensorflow, flags, told):
-    with pytest.raises(RequestError) as error:
-        streamed_input.run(flags)
-    assert str(error.value) == told
+def test_what_cannot_be_read_is_left_out(monkeypatch):
+    def refuse(*_, **__):
+        raise candidates.LeftOut("no such set")
 
-
-def test_its_help_lists_its_flags_first(capsys, own_signals):
-    assert command.main(["--input_only", "--help"]) == ExitCode.DONE
-    told = capsys.readouterr().out
-    assert told.startswith("python scripts/benchmark.py --input_only [--flagfile=FILE] [--name=")
-    assert re.findall(r"^  --(\w+)", told, re.MULTILINE)[:3] == ["gpu_rate", "images", "model"]
-
-
-def test_a_refusal_is_one_line(tensorflow, capsys, own_signals):
-    assert command.main(["--input_only", "--dataset=digits"]) == ExitCode.WRONG_REQUEST
-    told = capsys.readouterr().err
-    assert told == "rethink_tf: --dataset: expected a streamed set, received digits\n"
+    monkeypatch.setattr(imagenet_input, "Race", lambda: candidates.Race(refuse))
+    reasons = dict.fromkeys([imagenet_input.ALONE, imagenet_input.WHOLE], "no such set")
+    assert imagenet_input.measure(tiny_options()) == ({}, reasons)
 
 
 def recipe(*arguments):
