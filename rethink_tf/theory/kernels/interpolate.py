@@ -56,7 +56,8 @@ def factor_folder(
         train: float32 [n, d].
         kernel, ridge, dtype, block, eliminate: see `minimum_norm.factorise`.
     """
-    facts = (kernel.name, kernel.gamma, ridge, dtype, block, eliminate.__name__)
+    # Of tiles in float64: the factor of rounder ones is another.
+    facts = (kernel.name, kernel.gamma, ridge, dtype, block, eliminate.__name__, "float64 tiles")
     digest = hashlib.sha256(repr((train.shape, *facts)).encode())
     digest.update(np.ascontiguousarray(train).data)
     return Path(cache) / f"factor-{digest.hexdigest()[:16]}"

@@ -138,7 +138,7 @@ def reach(
         if found is None:
             vectors = np.empty((matrix.n, here[1] - here[0]), dtype)
             for there in factor.rows:
-                vectors[slice(*there)] = matrix.test_tile(here, there, dtype).T
+                vectors[slice(*there)] = matrix.test_tile(here, there, np.float64).T
             solved = cholesky.solve(factor.blocks, vectors)
             found = {"largest": np.abs(solved, out=solved).max(axis=1).astype(np.float64)}
             factor.kept.keep_part(part, found)
