@@ -157,9 +157,28 @@ def _differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def _shorter(config: RunConfig, run_dir: Path, say: Callable[[str], None]) -> ResumePoint | None:
-    """The longest finished run beside this one that differs in having fewer epochs only."""
-    wanted = dataclasses.asdict(config)
-    best, best_epochs = None, 0
+    """The longest finished run beside this one that differs in having fewer epochs only.
+
+    One whose files do not agree with each other is named and not used.
+    """
+    for epochs, path in _shorter_runs(config, run_dir):
+        shorter = run_id(dataclasses.replace(config, epochs=epochs))
+        try:
+            agreement.read_summary(path, shorter)
+        except StorageError as error:
+            say(f"not continued: {error}")
+            continue
+        stored = checkpoint.newest(path / results.CHECKPOINTS, say, partial(_check_header, shorter))
+        if stored is not None:
+            say(f"{path}: the same run with {epochs} epochs; this one resumes from it")
+            return ResumePoint(*stored, path)
+    return None
+
+
+def _shorter_runs(config: RunConfig, run_dir: Path) -> list[tuple[int, Path]]:
+    """Epochs and folders of the runs that `_shorter` chooses from, by their summaries; longest
+    first."""
+    wanted, found = dataclasses.asdict(config), []
     for path in run_dir.parent.glob(f"{run_dir.name.rpartition('-')[0]}-*"):
         try:
             summary = results.read_summary(path) if path != run_dir else None
@@ -167,19 +186,12 @@ def _shorter(config: RunConfig, run_dir: Path, say: Callable[[str], None]) -> Re
                 continue
             epochs = summary["config"]["epochs"]
             same = {**agreement.with_defaults(summary["config"]), "epochs": config.epochs} == wanted
+            # Its last epoch was evaluated; a fresh run of our length evaluates it only if due.
+            if same and 0 < epochs < config.epochs and epochs % config.eval_every == 0:
+                found.append((epochs, path))
         except (StorageError, KeyError, TypeError):
-            continue  # a damaged neighbour is no reason to stop
-        # Its last epoch was evaluated; a fresh run of our length evaluates it only if due.
-        if same and best_epochs < epochs < config.epochs and epochs % config.eval_every == 0:
-            best, best_epochs = path, epochs
-    if best is None:
-        return None
-    shorter = run_id(dataclasses.replace(config, epochs=best_epochs))
-    stored = checkpoint.newest(best / results.CHECKPOINTS, say, partial(_check_header, shorter))
-    if stored is None:
-        return None
-    say(f"{best}: the same run with {best_epochs} epochs; this one resumes from it")
-    return ResumePoint(*stored, best)
+            continue  # whether it is a shorter run of this one cannot be told
+    return sorted(found, reverse=True)
 
 
 def begin(

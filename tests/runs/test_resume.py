@@ -1,11 +1,11 @@
 """Where a run goes on, what it refuses, and what it says of itself afterwards."""
 
-import dataclasses
 import re
 import signal
 
 import numpy as np
 import pytest
+from report_runs import write_run
 from short_runs import ARRAYS, ENVIRONMENT, header, save, signal_after, timeless
 
 from rethink_tf.config import run_config
@@ -13,6 +13,7 @@ from rethink_tf.config.flags import Options
 from rethink_tf.config.run_config import RunConfig
 from rethink_tf.errors import RequestError, StorageError
 from rethink_tf.runs import checkpoint, results, resume
+from rethink_tf.storage import files
 from rethink_tf.training import run as train
 from rethink_tf.training.devices import setup as devices
 from rethink_tf.training.per_example import Record
@@ -88,31 +89,36 @@ def test_the_history_is_cut_to_the_checkpoint_and_must_reach_it(tmp_path):
     assert results.read_history(tmp_path) == [{"epoch": 1}, {"epoch": 2}]
 
 
-def finished(run_dir, **changes):
-    """Writes what `resume` reads of a finished run: its fields and its last checkpoint."""
+def finished(runs_dir, **changes):
+    """A finished run beside others, with its last checkpoint; returns its folder."""
     wanted = resolved(**changes)
-    results.finish(run_dir, {"status": "DONE", "config": dataclasses.asdict(wanted)})
-    save(run_dir / results.CHECKPOINTS, wanted.epochs)
+    folder = write_run(runs_dir, wanted)
+    save(folder / results.CHECKPOINTS, wanted.epochs)
+    return folder
+
+
+def new_run(runs_dir, wanted):
+    """An unfinished run without a checkpoint: no reason to start over."""
+    run_dir = runs_dir / run_config.run_id(wanted)
+    run_dir.mkdir()
+    results.start(run_dir, {})
+    return run_dir
 
 
 def test_the_longest_shorter_run_of_equal_settings_is_taken(tmp_path):
     others = {"a": {"epochs": 4}, "b": {"epochs": 6}, "c": {"epochs": 8, "seed": 1}}
-    others |= {"d": {"epochs": 7, "corrupt": 0.4}, "e": {"epochs": 10}, "f": {"epochs": 9}}
-    for name in (*others, "damaged", "new"):
-        (tmp_path / f"mlp_1x512-{name}").mkdir()
-    for name, changes in others.items():
-        finished(tmp_path / f"mlp_1x512-{name}", eval_every=2, **changes)
+    others |= {"d": {"epochs": 7, "corrupt": 0.4}, "e": {"epochs": 12}, "f": {"epochs": 9}}
+    folders = {k: finished(tmp_path, eval_every=2, **v) for k, v in others.items()}
+    (tmp_path / "mlp_1x512-damaged").mkdir()
     (tmp_path / "mlp_1x512-damaged" / results.SUMMARY).write_text("{")
-    run_dir, said = tmp_path / "mlp_1x512-new", []
-    wanted = resolved(epochs=10, eval_every=2)
-    results.start(run_dir, {})  # unfinished, without a checkpoint: no reason to start over
+    wanted, said = resolved(epochs=10, eval_every=2), []
+    run_dir = new_run(tmp_path, wanted)
     found = find(run_dir, wanted=wanted, said=said)
     # Epoch 9 of f was evaluated as its last, which a fresh run of 10 would not do.
-    assert (found.run_dir, found.header["epoch"]) == (tmp_path / "mlp_1x512-b", 6)
-    said_once = "mlp_1x512-b: the same run with 6 epochs; this one resumes from it"
-    assert [line.endswith(said_once) for line in said] == [True]
+    assert (found.run_dir, found.header["epoch"]) == (folders["b"], 6)
+    assert said == [f"{folders['b']}: the same run with 6 epochs; this one resumes from it"]
     assert find(run_dir, wanted=wanted, said=said, threads=4) is None
-    assert said[-1].endswith("mlp_1x512-b: not continued, since threads was 2 and is 4")
+    assert said[-1].endswith(f"{folders['b']}: not continued, since threads was 2 and is 4")
     # A fresh run could not equal one that was not exact itself.
     inexact = header(6) | {"differed": ["after epoch 2, step 0 of the next: xla was on"]}
     checkpoint.save(found.run_dir / results.CHECKPOINTS, inexact, ARRAYS)
@@ -120,17 +126,45 @@ def test_the_longest_shorter_run_of_equal_settings_is_taken(tmp_path):
     assert said[-1].endswith("not continued, since after epoch 2, step 0 of the next: xla was on")
 
 
+def edited_summary(folder):
+    path = folder / results.SUMMARY
+    path.write_text(path.read_text().replace('"status": "INVALID"', '"status": "DONE"'))
+
+
+def edited_history(folder):
+    path = folder / results.HISTORY
+    path.write_text(path.read_text().replace('"loss": ', '"loss": 1', 1))
+
+
+def lost_history(folder):
+    (folder / results.HISTORY).unlink()
+
+
+@pytest.mark.parametrize("change", [edited_summary, edited_history, lost_history])
+def test_a_shorter_run_whose_files_do_not_agree_is_named_and_not_used(change, tmp_path):
+    short = finished(tmp_path, epochs=2)
+    wanted = resolved(epochs=6)
+    status = "INVALID" if change is edited_summary else "DONE"
+    long = write_run(tmp_path, resolved(epochs=4), status=status)
+    save(long / results.CHECKPOINTS, 4)
+    run_dir, said = new_run(tmp_path, wanted), []
+    assert find(run_dir, wanted=wanted).run_dir == (long if status == "DONE" else short)
+    change(long)
+    assert find(run_dir, wanted=wanted, said=said).run_dir == short
+    assert len(said) == 2 and str(long) in said[0] and str(short) in said[1]
+
+
 def test_a_shorter_run_of_an_older_version_is_taken(tmp_path):
-    """Its configuration lacks the fields that came later."""
-    for name in ("old", "new"):
-        (tmp_path / f"mlp_1x512-{name}").mkdir()
-    fields = dataclasses.asdict(resolved(epochs=4))
-    del fields["held_out"], fields["test_pixels"]
-    folder = tmp_path / "mlp_1x512-old"
-    results.finish(folder, {"status": "DONE", "config": fields})
-    save(folder / results.CHECKPOINTS, 4)
-    run_dir = tmp_path / "mlp_1x512-new"
-    assert find(run_dir, wanted=resolved(epochs=6)).run_dir == folder
+    """Its configuration lacks the fields that came later, and its summary the digests."""
+    folder, wanted = finished(tmp_path, epochs=4), resolved(epochs=6)
+    for name in (results.CONFIG, results.SUMMARY):
+        content = files.read_json(folder / name)
+        for later in ("held_out", "test_pixels"):
+            del content["config"][later]
+        content.pop("sha256", None)
+        files.write_json(folder / name, content)
+    run_dir = new_run(tmp_path, wanted)
+    assert find(run_dir, wanted=wanted).run_dir == folder
     assert find(run_dir, wanted=resolved(epochs=6, held_out=5)) is None
 
 
