@@ -220,15 +220,23 @@ def _is_of_memory(error: Exception) -> bool:
 def _memory(config: RunConfig, error: Exception, trainer: ModuleType) -> str:
     """What did not fit into memory: a step of the training, or what comes before or after it."""
     codes = {frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)}
-    if trainer.train_epochs.__code__ in codes:
-        return (
-            f"--batch_size: {config.batch_size} examples a step do not fit into memory; "
-            "type a smaller one, or fewer --examples"
-        )
+    evaluation, steps = trainer.Evaluation, trainer.Steps
     if codes & {trainer.audit_predictions.__code__, trainer.finish.__code__}:
         return (
             "--examples: the last evaluation and the records do not fit into memory, after the "
             "last epoch; free memory and type the same command, which resumes there"
+        )
+    if steps.advance.__code__ in codes:
+        return (
+            f"--batch_size: {config.batch_size} examples a step do not fit into memory; "
+            "type a smaller one, or fewer --examples"
+        )
+    if trainer.train_epochs.__code__ in codes:
+        evaluates = codes & {evaluation.evaluate.__code__, evaluation.recalibrate.__code__}
+        what = "an evaluation does" if evaluates else "the test set and the records of an epoch do"
+        return (
+            f"--examples: {what} not fit into memory beside the model and the data; free memory "
+            "and type the same command, which resumes from the last checkpoint, or type fewer"
         )
     return (
         "--examples: the model and the data do not fit into memory, before the first step; type "
