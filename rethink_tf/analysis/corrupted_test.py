@@ -22,6 +22,8 @@ from rethink_tf.storage import files
 
 FILE = "corrupted_test.json"
 DRAWS = 20
+# Other batch sizes round logits otherwise: an example in ten thousand may change sides.
+_APART = 5e-4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,8 +163,7 @@ def measure(
         draws=draws,
     )
     recorded = 1 - run.summary["test_accuracy"]
-    # Other batch sizes round logits otherwise: an example in ten thousand may change sides.
-    if abs(error - recorded) > 5e-4:
+    if abs(error - recorded) > _APART:
         raise StorageError(
             f"{run.run_dir}: expected a test error of {recorded:.4f}, the one in its summary; "
             f"its checkpoint gives {error:.4f} on these data"
@@ -189,7 +190,8 @@ def read(run_dir: Path, summary: dict[str, Any]) -> CorruptedTestError | None:
     """The result that lies beside a run; None where there is none.
 
     Raises:
-        StorageError: it is damaged, or of other weights than the run's.
+        StorageError: it is damaged, or of another run, of other weights, or of another test error
+            than the run's.
     """
     path = run_dir / FILE
     content = files.read_json(path)
@@ -198,9 +200,27 @@ def read(run_dir: Path, summary: dict[str, Any]) -> CorruptedTestError | None:
     names = {field.name for field in dataclasses.fields(CorruptedTestError)}
     if not isinstance(content, dict) or set(content) != names:
         raise StorageError(f"{path}: damaged: expected {', '.join(sorted(names))}")
-    if content["weights_hash"] != summary.get("weights_hash"):
+    again = "delete the file and type rethink-tf corrupted-test again"
+    for name in ("run_id", "weights_hash"):
+        if content[name] != summary.get(name):
+            raise StorageError(
+                f"{path}: expected a result for {name} {summary.get(name)!s:.60}, found one for "
+                f"{content[name]!s:.60}; {again}"
+            )
+    drawn = content["corrupted_errors"]
+    fractions = [content[name] for name in ("corrupt", "error", "expected_error")]
+    whole = isinstance(drawn, list) and len(drawn) >= 2
+    if not (whole and all(map(_is_fraction, [*fractions, *drawn]))):
+        raise StorageError(f"{path}: damaged: expected fractions from 0 to 1; {again}")
+    accuracy = summary.get("test_accuracy")  # None where the run diverged
+    if accuracy is None or abs(content["error"] - (1 - accuracy)) > _APART:
         raise StorageError(
-            f"{path}: expected a result for weights {summary.get('weights_hash')}, found one for "
-            f"{content['weights_hash']}; delete the file and type rethink-tf corrupted-test again"
+            f"{path}: expected the error of a test accuracy of {accuracy}, the one in the run's "
+            f"summary, found {content['error']}; {again}"
         )
-    return CorruptedTestError(**content | {"corrupted_errors": tuple(content["corrupted_errors"])})
+    return CorruptedTestError(**content | {"corrupted_errors": tuple(drawn)})
+
+
+def _is_fraction(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and 0 <= value <= 1

@@ -55,8 +55,10 @@ def _runs_of(folder: Path) -> list[Run]:
                 f"{folder}: expected a finished run or a folder of finished runs; found neither"
             )
         left = [run.run_id for run in there.runs if run.status != results.DONE]
-        for name in [*left, *there.unfinished, *there.broken]:
+        for name in [*left, *there.unfinished]:
             console.say(f"{folder / name}: not DONE, left out")
+        for name, why in there.broken.items():
+            console.say(f"{folder / name}: left out: {why}")
         return finished
     return [run]
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from rethink_tf.analysis import corrupted_test
+from rethink_tf.analysis.corrupted_test import CorruptedTestError
 from rethink_tf.config import run_config as configuration
 from rethink_tf.config.fields import from_stored
 from rethink_tf.config.parent_ref import is_parent_ref
@@ -33,7 +35,8 @@ class Run:
     `source` is OWN for a run of the folder, MEASURED for one that is shipped; `lines` are those of
     its history (of a shipped run of more than 100 epochs some of them); `machine` says where it was
     trained, as far as that is recorded; `before_seals`, that it is of a version that wrote no
-    digests.
+    digests; `corrupted_test`, what was measured of it on corrupted test labels, where that lies
+    beside the run.
     """
 
     run_id: str
@@ -44,6 +47,7 @@ class Run:
     machine: dict[str, Any]
     place: Path | None = None
     before_seals: bool = False
+    corrupted_test: CorruptedTestError | None = None
 
     @property
     def status(self) -> str:
@@ -74,7 +78,10 @@ class Unfinished:
 
 @dataclasses.dataclass
 class Collection:
-    """The runs that there are; `broken` names what could not be read, and why."""
+    """The runs that there are; `broken` names what could not be read, and why.
+
+    That is a run, by its id, or a file beside a run that counts without it, by RUN/FILE.
+    """
 
     runs: list[Run] = dataclasses.field(default_factory=list)
     unfinished: dict[str, Unfinished] = dataclasses.field(default_factory=dict)
@@ -274,6 +281,17 @@ def read_folder(folder: Path) -> Run | None:
     Raises:
         StorageError: what is there is damaged, or another run's.
     """
+    run = _read_finished(folder)
+    return None if run is None else _with_corrupted_test(run, folder)
+
+
+def _with_corrupted_test(run: Run, folder: Path) -> Run:
+    """A run with what was measured of it on corrupted test labels; StorageError: damaged."""
+    return dataclasses.replace(run, corrupted_test=corrupted_test.read(folder, run.summary))
+
+
+def _read_finished(folder: Path) -> Run | None:
+    """`read_folder` without what lies beside the run's own files."""
     run = agreement.read(folder, folder.resolve().name)
     if run is None:
         return None
@@ -323,6 +341,11 @@ def collect(runs_dir: Path | str | None, measured: list[Run]) -> Collection:
     paths = [path for path in _folders(runs_dir) if not _is_other_name(path)]
     for path, content in zip(paths, parallel.mapped(_content, paths, at_least=MANY), strict=True):
         if isinstance(content, Run):
+            try:
+                content = _with_corrupted_test(content, path)
+            except StorageError as error:
+                name = f"{path.name}/{corrupted_test.FILE}"
+                collection.broken[name] = _without_place(error, path)
             collection.runs.append(content)
         elif isinstance(content, Unfinished):
             collection.unfinished[path.name] = content
@@ -336,13 +359,17 @@ def collect(runs_dir: Path | str | None, measured: list[Run]) -> Collection:
 def _content(folder: Path) -> Run | Unfinished | str | None:
     """The run of a folder; text: why it cannot be read; None for a folder of no run."""
     try:
-        run = read_folder(folder) or _read_unfinished(folder)
+        run = _read_finished(folder) or _read_unfinished(folder)
     except StorageError as error:
-        # A page is passed on: where the runs lie says nothing to its readers.
-        return str(error).replace(f"{folder}/", "").replace(str(folder), folder.name)
+        return _without_place(error, folder)
     if run is None and (folder / results.HISTORY).exists():
         return f"has a {results.HISTORY} but no {results.CONFIG}"
     return run
+
+
+def _without_place(error: StorageError, folder: Path) -> str:
+    """An error's text; a page is passed on, and where the runs lie says nothing to its readers."""
+    return str(error).replace(f"{folder}/", "").replace(str(folder), folder.name)
 
 
 def _is_other_name(path: Path) -> bool:

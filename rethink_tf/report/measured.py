@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rethink_tf.analysis import corrupted_test
 from rethink_tf.config.parent_ref import ParentRef, is_parent_ref
 from rethink_tf.config.run_config import RunConfig
 from rethink_tf.errors import RequestError, StorageError
@@ -97,7 +96,7 @@ def record(run: Run, machine: str | None) -> dict[str, Any]:
     lines = kept_lines(run.history())
     keys = [key for key in HISTORY_KEYS if any(x.get(key) is not None for x in lines)]
     summary = {key: _rounded(v) for key, v in run.summary.items() if key not in LEFT_OUT}
-    if run.place is not None and (tested := corrupted_test.read(run.place, run.summary)):
+    if tested := run.corrupted_test:
         summary["corrupted_test_error"] = _rounded(tested.mean)
         summary["corrupted_test_draws"] = len(tested.corrupted_errors)
     checks = run.summary["audit"]
@@ -138,7 +137,16 @@ def hours(run: Run) -> float | None:
 
 
 def _without_paths(config: dict[str, Any]) -> dict[str, Any]:
-    """Noise files and parents by content and id alone, as they count."""
+    """Noise files and parents by content and id alone, as they count; one's own model and data set
+    by the file's or the folder's name and by content."""
+    model = ContentRef.parse(config.get("model") or "")
+    if model.path.endswith(".keras"):
+        config["model"] = str(dataclasses.replace(model, path=Path(model.path).name))
+    data = ContentRef.parse(config.get("dataset") or "")
+    kind, _, place = data.path.partition(":")
+    if kind in ("folder", "npz") and place:
+        path = f"{kind}:{Path(place).name or kind}"
+        config["dataset"] = str(dataclasses.replace(data, path=path))
     if config.get("labels_from"):
         content = ContentRef.parse(config["labels_from"])
         config["labels_from"] = str(dataclasses.replace(content, path="labels"))

@@ -2,17 +2,20 @@
 
 import csv
 import dataclasses
+import json
 import shutil
 
 import pytest
 from report_runs import lines, plain_run, write_experiment, write_run
 
+from rethink_tf.analysis import corrupted_test
 from rethink_tf.cli import report as command
 from rethink_tf.cli.app import guarded
 from rethink_tf.config import paper
+from rethink_tf.errors import StorageError
 from rethink_tf.experiments import plan as experiments
 from rethink_tf.report import listing
-from rethink_tf.report.collection import MOST_SEEDS, Collection, Unfinished, collect
+from rethink_tf.report.collection import MOST_SEEDS, Collection, Unfinished, collect, read_folder
 from rethink_tf.report.history import History
 from rethink_tf.runs import results
 from rethink_tf.storage import lock as run_lock
@@ -112,6 +115,55 @@ def test_a_run_that_lost_epochs_does_not_count(report, tmp_path):
     assert f"cannot be read: {why}" in said
     assert "| 10.61 | – | – |" in text
     assert "runs: 0; cannot be read: 1." in text
+
+
+def truncated(path, _):
+    path.write_text(path.read_text()[:40])
+
+
+def no_fraction(path, content):
+    path.write_text(json.dumps(content | {"corrupted_errors": [0.79, "0.8"]}))
+
+
+def of_other_weights(path, content):
+    path.write_text(json.dumps(content | {"weights_hash": "f" * 16}))
+
+
+def another_error(path, content):
+    path.write_text(json.dumps(content | {"error": 0.6}))
+
+
+@pytest.mark.parametrize("change", [truncated, no_fraction, of_other_weights, another_error])
+def test_a_damaged_record_of_corrupted_test_labels_is_named_left_out_and_counted(
+    change, report, tmp_path
+):
+    planned = experiments.planned("figure1c", "paper", 1, only="mlp*")
+    half = next(one.config for one in planned if float(one.axes["corrupt"]) == 0.5)
+    folder = write_run(tmp_path / "runs", half)
+    summary = results.read_summary(folder)
+    error, weights = 1 - summary["test_accuracy"], summary["weights_hash"]
+    tested = corrupted_test.CorruptedTestError(
+        folder.name, weights, 0.5, 10_000, error, 0.8, (0.79, 0.8)
+    )
+    path = corrupted_test.write(tested, folder)
+    _, said, text = report("figure1c")
+    assert "cannot be read" not in said and corrupted_test_column(tmp_path) == "0.795"
+    change(path, dataclasses.asdict(tested))
+    code, said, text = report("figure1c")
+    assert code == 0 and "runs: 1; cannot be read: 1." in text  # the run itself counts
+    assert f"cannot be read: {folder.name}/{corrupted_test.FILE}: {corrupted_test.FILE}: " in said
+    assert corrupted_test_column(tmp_path) is None
+    code, said, _ = report("figure1c", "--strict")
+    assert code == 2 and "1 cannot be read" in said
+    with pytest.raises(StorageError, match=corrupted_test.FILE):
+        read_folder(folder)  # as it is shipped alone
+
+
+def corrupted_test_column(folder):
+    """What figure 1c has of the one run on really corrupted test labels; None: no such column."""
+    rows = csv.DictReader((folder / "out" / "figure1c.csv").read_text().splitlines())
+    means = [r["mean"] for r in rows if r["quantity"] == "on really corrupted test labels"]
+    return next(filter(None, means), None)
 
 
 def test_a_run_shorter_than_its_settings_does_not_count(report, tmp_path):

@@ -64,6 +64,27 @@ def test_paths_of_parents_and_of_noise_files_are_left_out_and_the_run_stays_the_
     assert run_config.run_id(run_config.RunConfig(**kept)) == run_config.run_id(wanted)
 
 
+HASH = 64 * "5"
+
+
+@pytest.mark.parametrize(
+    ("fields", "kept"),
+    [
+        ({"model": f"/home/someone/own.keras@sha256:{HASH}"}, f"own.keras@sha256:{HASH}"),
+        ({"model": f"nets.small:build@sha256:{HASH}"}, f"nets.small:build@sha256:{HASH}"),
+        ({"model": "keras:MobileNetV2"}, "keras:MobileNetV2"),
+        ({"dataset": f"npz:/home/someone/set.npz@sha256:{HASH}"}, f"npz:set.npz@sha256:{HASH}"),
+        ({"dataset": f"folder:../pictures/@sha256:{HASH}"}, f"folder:pictures@sha256:{HASH}"),
+        ({"dataset": f"folder:.@sha256:{HASH}"}, f"folder:folder@sha256:{HASH}"),
+    ],
+)
+def test_paths_of_ones_own_model_and_data_are_left_out_and_the_run_stays_the_same(fields, kept):
+    wanted = dataclasses.replace(MLP, **fields)
+    left = measured._without_paths(dataclasses.asdict(wanted))
+    assert left == dataclasses.asdict(wanted) | dict.fromkeys(fields, kept)
+    assert run_config.run_id(run_config.RunConfig(**left)) == run_config.run_id(wanted)
+
+
 def test_the_list_of_runs_has_machine_hours_and_commit(shipped, tmp_path):
     entry = {"machine": {"git_commit": "5e8c4ad58cffc309f3af7722a80bebee63c1403e"}}
     rewritten(shipped / "mlp_1x512.jsonl", lambda e: e["machine"].update(entry["machine"]), True)

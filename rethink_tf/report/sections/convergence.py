@@ -5,7 +5,6 @@ import functools
 from rethink_tf.analysis import corrupted_test
 from rethink_tf.console import counted
 from rethink_tf.report import derived, drawing
-from rethink_tf.report.collection import OWN
 from rethink_tf.report.drawing import Figure, Series
 from rethink_tf.report.gather import Gathered, RowRuns
 from rethink_tf.report.sections.paper_tables import row
@@ -204,9 +203,8 @@ def _really_corrupted(row_runs: RowRuns) -> tuple[float, ...]:
     errors = []
     for run in row_runs.runs:
         error = run.summary.get("corrupted_test_error")  # of a shipped run
-        if error is None and run.source == OWN and run.place is not None:
-            result = corrupted_test.read(run.place, run.summary)
-            error = result.mean if result else None
+        if run.corrupted_test is not None:
+            error = run.corrupted_test.mean
         if error is not None:
             errors.append(error)
     return tuple(errors)
