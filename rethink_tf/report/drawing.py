@@ -89,7 +89,7 @@ def draw_series(axes, series: Sequence[Series], *, empty: str = "no run yet") ->
     bands = [derived.band(one.seeds) for one in series]
     counts = {count for points in bands for *_, count in points}
     if len(counts) == 1:
-        axes.set_title(f"n = {counts.pop()}", loc="right", fontsize=7, color=INK)
+        state_common_count(axes, *counts)
     several = len(counts) > 1
     for number, (one, points) in enumerate(zip(series, bands, strict=True)):
         if one.paper:
@@ -123,6 +123,11 @@ def _state_counts(axes, one: Series, points: Sequence[Point], place: tuple[int, 
         if count != last:
             state_count(axes, x, y, count, one.ink, place)
         last = count
+
+
+def state_common_count(axes, count: int) -> None:
+    """Writes the number of seeds above a panel, where it is the same for all points."""
+    axes.set_title(f"n = {count}", loc="right", fontsize=7, color=INK)
 
 
 def state_count(axes, x: float, y: float, count: int, ink: str, place=PLACES[0]) -> None:

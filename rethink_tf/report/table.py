@@ -51,7 +51,7 @@ class Cell:
         left = "".join(f"; {text}" for text in (self.left_out, self.unlike) if text)
         if not self.known:
             return f"not reached (n = {missed}{left})" if left else "not reached"
-        text = f"{derived.mean(self.known):.{self.shown}f}"
+        text = f"{derived.mean(self.known):.{self.shown}f}".replace("-", "−")
         spread = derived.std(self.known)
         if spread is not None:
             text += f" ± {spread:.{self.shown}f}"

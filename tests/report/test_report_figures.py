@@ -123,6 +123,8 @@ def test_all_levels_of_a_wide_resnet_are_in_one_picture_of_each_loss(tmp_path):
 def test_each_condition_of_the_regularisers_has_its_curve(tmp_path):
     write_experiment(tmp_path, "regularisation", "smoke", only="alexnet_cifar10")
     figures = built("regularisation", tmp_path, "alexnet_cifar10*").figures
+    (panel, *_) = figures[0].draw().axes
+    assert panel.get_title(loc="right") == "n = 1" and not panel.texts
     assert figures[1].name == "regularisation_alexnet_cifar10"
     every = figures[1].draw().axes
     assert len(every) == 6, "three kinds of data, training and test"

@@ -121,7 +121,7 @@ def _draw_by_epoch(kinds: Kinds):
     figure, every = drawing.axes_grid(len(kinds), 2, height, sharex=True, sharey=True)
     degrees = sorted({degree for own in kinds.values() for degree, _ in own})
     for line, (kind, own) in enumerate(kinds.items()):
-        for column, (key, part) in enumerate((("accuracy", "training"), _TEST)):
+        for column, (key, part) in enumerate((("accuracy", "training, running"), _TEST)):
             axes = every[2 * line + column]
             drawn = [Series(f"{p:g}", curves(f, key, 100.0), (), degrees.index(p)) for p, f in own]
             drawing.draw_series(axes, drawn)

@@ -230,17 +230,17 @@ def _draw_ends(panels: dict[tuple[str, str], Panel]):
     lines = -(-len(panels) // 2) or 1
     figure, every = drawing.axes_grid(lines, 2, 1.0 + 2.7 * lines, sharey=True)
     for axes, ((dataset, model), kinds) in zip(every, sorted(panels.items()), strict=False):
-        drawn = False
-        for data_name, settings in kinds.items():
-            number = list(_DATA.values()).index(data_name)
-            for key, hollow in (("train_accuracy", True), ("test_accuracy", False)):
-                for place, setting in enumerate(_SETTINGS):
-                    if setting in settings:
-                        values = settings[setting].summaries(key, 100.0)
-                        drawn = drawn or bool(values)
-                        _dot(axes, place + 0.18 * (number - 1), values, number, hollow)
-        if not drawn:
+        dots = _dots(kinds)
+        counts = {len(values) for _, values, *_ in dots}
+        if not dots:
             drawing.note(axes, "no run yet")
+        if len(counts) == 1:
+            drawing.state_common_count(axes, *counts)
+        for x, values, number, hollow in dots:
+            _dot(axes, x, values, number, hollow)
+            if len(counts) > 1:
+                ink = drawing.COLOURS[number]
+                drawing.state_count(axes, x, derived.mean(values), len(values), ink)
         axes.set_xticks(range(4), _SETTINGS)
         axes.set_ylim(0, 104)
         drawing.label_axes(axes, "", "Accuracy (%)", f"{model}, {dataset}")
@@ -254,13 +254,17 @@ def _draw_ends(panels: dict[tuple[str, str], Panel]):
     return figure
 
 
+# What the panels by epoch show: the key of the history, and its name.
+_BY_EPOCH = (("accuracy", "training, running"), ("test_accuracy", "test"))
+
+
 def _draw_conditions(kinds: Panel):
     """Accuracy by epoch: a line of panels for each kind of data, a curve for each setting."""
     shown = [data_name for data_name in _DATA.values() if data_name in kinds]
     height = 0.6 + 2.2 * len(shown)
     figure, grid = drawing.axes_grid(len(shown), 2, height, sharex=True, sharey=True)
     for line, data_name in enumerate(shown):
-        for column, (key, part) in enumerate((("accuracy", "training"), ("test_accuracy", "test"))):
+        for column, (key, part) in enumerate(_BY_EPOCH):
             axes, settings = grid[2 * line + column], kinds[data_name]
             series = [
                 Series(name, curves(settings[name], key, 100.0), (), _SETTINGS.index(name))
@@ -277,18 +281,29 @@ def _draw_conditions(kinds: Panel):
     return figure
 
 
+def _dots(kinds: Panel) -> list[tuple[float, tuple[float, ...], int, bool]]:
+    """The points of a panel: place, values of the seeds, number of the data, whether hollow."""
+    dots = []
+    for data_name, settings in kinds.items():
+        number = list(_DATA.values()).index(data_name)
+        for key, hollow in (("train_accuracy", True), ("test_accuracy", False)):
+            for place, setting in enumerate(_SETTINGS):
+                values = settings[setting].summaries(key, 100.0) if setting in settings else ()
+                if values:
+                    dots.append((place + 0.18 * (number - 1), values, number, hollow))
+    return dots
+
+
 def _dot(axes, x: float, values, colour: int, hollow: bool) -> None:
-    if values:
-        axes.errorbar(
-            [x],
-            [derived.mean(values)],
-            yerr=[derived.std(values) or 0.0],
-            color=drawing.COLOURS[colour],
-            marker=drawing.MARKERS[colour],
-            markersize=7,
-            markerfacecolor="none" if hollow else drawing.COLOURS[colour],
-        )
-        drawing.state_count(axes, x, derived.mean(values), len(values), drawing.COLOURS[colour])
+    axes.errorbar(
+        [x],
+        [derived.mean(values)],
+        yerr=[derived.std(values) or 0.0],
+        color=drawing.COLOURS[colour],
+        marker=drawing.MARKERS[colour],
+        markersize=7,
+        markerfacecolor="none" if hollow else drawing.COLOURS[colour],
+    )
 
 
 # (data set, corruption): train and test accuracy of the first author's demonstration, in percent.
