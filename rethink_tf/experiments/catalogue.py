@@ -133,6 +133,7 @@ _SIGNS = {
 }
 _THEOREM = {"smoke": {"*": {"counts": "20", "depths": "2,3", "largest": 1_000}}}
 _DESCENT = {"smoke": {"*": {"images": 20, "steps": 100, "choice_images": 50}}}
+_SCORES = {"smoke": {"*": {"models": 6}}}
 _PROBABILITIES = {"corrupt": "0 0.1 0.2 0.3 0.4 0.5 0.6 0.7 0.8 0.9 1"}
 
 EXPERIMENTS: dict[str, Experiment] = {
@@ -259,5 +260,11 @@ EXPERIMENTS: dict[str, Experiment] = {
         "Norms, margins and sharpness of networks that learnt or memorised",
         ("measures/*.flags",),
         **_study("measures"),
+    ),
+    "memorisation": Experiment(
+        "Memorisation scores of each example, true and random labels",
+        ("memorisation/*.flags",),
+        scales=_SCORES,
+        **_study("memorisation"),
     ),
 }

@@ -135,8 +135,9 @@ class Collection:
 
 
 def seed_of(run: Run) -> int:
-    """The seed of a run; 0 of what has none."""
-    return plan.setting(run.config, "seed") or 0
+    """The seed of a run; 0 of what has none. Some tasks have that of their networks alone."""
+    network = plan.setting(run.config, "network") or {}
+    return plan.setting(run.config, "seed") or network.get("seed") or 0
 
 
 def _group(config: Any) -> tuple[Any, ...]:

@@ -14,6 +14,7 @@ NEEDED = {
     "expressivity": ("fits",),
     "implicit": ("choices", "sgd"),
     "measures": (),
+    "memorisation": ("score", "memorised", "reliability", "train_accuracy", "other_accuracy"),
 }
 
 

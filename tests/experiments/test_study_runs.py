@@ -134,6 +134,24 @@ def test_the_report_of_equation_1(tmp_path):
     assert (out / "rademacher.png").stat().st_size > 10_000
 
 
+def test_the_report_of_memorisation_scores(tmp_path):
+    parts = {"all": 0.5, "clean": 0.25, "noisy": 0.75}
+    found = {
+        "score": parts,
+        "memorised": parts,
+        "reliability": {"halves": 0.9, "all": 0.95, "mean_difference": 0.1},
+        "train_accuracy": 1.0,
+        "other_accuracy": 0.125,
+    }
+    rows, _, out = reported("memorisation", found, tmp_path)
+    shown = {row["quantity"]: row["mean"] for row in rows if row["p"] == "1"}
+    assert list(shown.values()) == ["100", "12.5", "0.5", "0.75", "50", "0.9"]
+    assert {row["networks"] for row in rows} == {"400"}
+    assert not any(row["mean"] for row in rows if row["p"] == "0")
+    assert not (out / "memorisation_digits_random.png").exists(), "its scores.npz is not there"
+    assert len({run.run_id for run in planned("memorisation", "smoke", 2)}) == 4
+
+
 def test_the_report_of_theorem_1(tmp_path):
     fits = [
         {

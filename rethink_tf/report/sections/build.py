@@ -11,6 +11,7 @@ from rethink_tf.report.sections import (
     convergence,
     kernels,
     levels,
+    memorisation,
     paper_tables,
     regularising,
     studies,
@@ -39,6 +40,7 @@ BUILDERS = {
     "expressivity": theory.expressivity,
     "implicit": theory.implicit,
     "measures": theory.measures,
+    "memorisation": memorisation.memorisation,
 }
 # Figures that show the paper's curve even where there is no run.
 PAPERS_CURVES = ("figure1a", "figure1b", "figure1c", "figure2a", "figure2b")
