@@ -22,7 +22,9 @@ OTHERS = {
     for path in plan._paths(found)
 }
 EARLY = (5, 20, 50)
-FILES = [path for path in EVERY if path not in OTHERS]
+# Of data sets that are not here: what they are follows from their content.
+TFDS = sorted((REPOSITORY / "flags" / "wrn_tfds").glob("*.flags"))
+FILES = [path for path in EVERY if path not in OTHERS and path not in TFDS]
 NAMES = [str(path.relative_to(REPOSITORY)) for path in FILES]
 
 
@@ -85,6 +87,18 @@ def test_the_levels_of_the_earlier_study_differ_in_rate_and_weight_decay_alone(r
         assert (its.learning_rate, its.lr_decay, its.weight_decay) == (0.01, 1.0, 1e-4)
         rates = {"learning_rate": 0.1, "lr_decay": 0.1, "weight_decay": 0.0, "lr_schedule": "step"}
         assert dataclasses.replace(its, **rates) == ours
+
+
+@pytest.mark.parametrize("path", TFDS, ids=lambda path: path.stem)
+def test_other_sets_of_the_wide_resnet_differ_in_the_data_alone(path):
+    name, _, labels = path.stem.partition("_")
+    other, _ = command_line.parse([f"--flagfile={path}"])
+    ours, _ = command_line.parse(
+        [f"--flagfile={path.parents[1] / 'wrn' / f'cifar10_{labels}.flags'}"]
+    )
+    size = {"kmnist": 28, "stl10": 96}[name]
+    assert (other.dataset, other.input_size) == (f"tfds:{name}", size)
+    assert dataclasses.replace(other, dataset=ours.dataset, input_size=ours.input_size) == ours
 
 
 def test_levels_tested_on_clean_images_differ_in_that_alone(runs):
