@@ -210,7 +210,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         children="transfer",
     ),
     "levels_constant": Experiment(
-        "The levels at the learning rate and weight decay of the earlier study",
+        "The levels at a constant learning rate of 0.01 and a weight decay of 1e-4",
         ("levels_constant/*.flags",),
         scales=_LEVELS,
         left_out={"cpu": _EVERY_SECOND, "hours": _EVERY_SECOND, "smoke": _BELOW_100},
