@@ -22,7 +22,7 @@ SECONDS_BETWEEN_DRAWINGS = 0.2  # of a live line
 FIRST_AFTER = 2.0  # seconds of a stage; what is over by then needs no line
 # On a terminal: what of a line looks how.
 STYLES = {
-    r"(?m)^ *epoch +loss .*$": "bold",  # titles of the columns
+    r"(?m)^ *epoch +(loss|train) .*$": "bold",  # titles of the columns
     r"(?m)^(Run|Model|Data|Labels|Not default|Audit|Device|Conversions)(?=  )": "bold",
     r"\b(INVALID|DIVERGED|FAILED|NOT SOLVED|NOT at chance|not memorised)\b": "bold red",
     r"\bit memorised\b": "bold green",
@@ -88,6 +88,13 @@ def coloured(stream: Any) -> bool:
     """Whether a stream gets colour: a terminal that knows it, without NO_COLOR."""
     wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM", "") not in ("", "dumb")
     return wanted and stream.isatty()
+
+
+def terminal_width() -> int | None:
+    """The width of the terminal in characters; None where the output is no terminal."""
+    if in_notebook() or not sys.stdout.isatty():
+        return None
+    return shutil.get_terminal_size().columns
 
 
 def warn(line: str) -> None:

@@ -27,7 +27,7 @@ def test_the_output_shown_is_that_of_the_quickstart():
     quickstart = (ROOT / "docs" / "quickstart.md").read_text()
     (shown,) = [c for language, c in documents.blocks(README) if language == "text"]
     assert shown in [content for _, content in documents.blocks(quickstart)]
-    assert messages.header().startswith(shown.splitlines()[0])
+    assert messages.header(messages.columns()).startswith(shown.splitlines()[0])
 
 
 def test_the_test_command_is_what_ci_runs():

@@ -22,7 +22,11 @@ class EpochTiming(TypedDict):
 
     train_seconds: Annotated[float, "seconds of training"]
     eval_seconds: Annotated[float, "seconds of the exact passes"]
-    images_per_second: Annotated[Number, "training speed"]
+    images_per_second: Annotated[
+        Number,
+        "training examples per second, without the first steps of a process, which compile; null "
+        "if there were no others",
+    ]
     finished: Annotated[float, "end of the epoch, in seconds since 1970"]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from rethink_tf import console
 from rethink_tf.runs import checkpoint, results, schema
 from rethink_tf.training.loop import Callback, Dispatch
 from rethink_tf.training.preemption import Stop, StoppedError
@@ -123,13 +124,14 @@ class Console(Callback):
     ):
         self.context, self.say, self.xla, self.legend = context, say, xla, legend
         self.progress = messages.Progress(context.train.num_examples, context.config.epochs, say)
-        self.titles = messages.header() + "\n"  # above the first row, with nothing between
+        self.columns = messages.columns(console.terminal_width() if say is console.say else None)
+        self.titles = messages.header(self.columns) + "\n"  # above the first row, nothing between
         self.estimated = False
 
     def on_begin(self, state: TrainingState) -> None:
         """See `Callback`."""
         if self.legend:
-            self.say(messages.LEGEND)
+            self.say(messages.legend(self.columns))
 
     def before_dispatch(self, state: TrainingState, number: int) -> None:
         """See `Callback`."""
@@ -154,7 +156,7 @@ class Console(Callback):
 
     def on_epoch_end(self, state: TrainingState, last: bool) -> None:
         """See `Callback`."""
-        self.say(self.titles + messages.epoch_line(state.line))
+        self.say(self.titles + messages.epoch_line(state.line, self.columns))
         self.titles = ""
 
     def _say_estimate(self, state: TrainingState, seconds_per_step: float) -> None:

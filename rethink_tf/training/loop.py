@@ -120,8 +120,7 @@ def train_epochs(
         hooks.between(state)
         epoch, rate = state.epoch + 1, learning_rate(config, state.epoch + 1)
         started = time.monotonic()
-        before = steps.running()["seen"] if state.step else 0
-        bad = _train_epoch(context, state, hooks, rate)
+        bad, images_per_second = _train_epoch(context, state, hooks, rate)
         train_seconds = time.monotonic() - started
         running = steps.running()
         if bad is not None:
@@ -147,8 +146,7 @@ def train_epochs(
         line["timing"] = {
             "train_seconds": train_seconds,
             "eval_seconds": time.monotonic() - evaluated_at,
-            # Of this process: a resumed epoch counts what was left of it.
-            "images_per_second": (running["seen"] - before) / train_seconds or None,
+            "images_per_second": images_per_second,
             "finished": time.time(),
         }
         state.epoch, state.step, state.line = epoch, 0, line
@@ -191,9 +189,15 @@ def _fitted(config: RunConfig, line: dict[str, Any]) -> bool:
 
 def _train_epoch(
     context: RunContext, state: TrainingState, hooks: Callback, rate: float
-) -> int | None:
-    """Trains the rest of an epoch in dispatches of DISPATCH_SECONDS; the step of a NaN or None."""
+) -> tuple[int | None, float | None]:
+    """Trains the rest of an epoch in dispatches of DISPATCH_SECONDS.
+
+    Returns:
+        The step of a NaN, or None; training examples per second of this process after its first
+        dispatch, which compiles, or None where there was no other.
+    """
     steps, workers = context.steps, context.workers
+    began, before = time.monotonic(), steps.running()["seen"] if state.step else 0
     if not state.step:
         steps.begin_epoch(state.epoch + 1, rate)
         context.checks.begin_epoch()
@@ -208,13 +212,15 @@ def _train_epoch(
         if state.compiled:
             count = workers.gather(max(1, round(DISPATCH_SECONDS / each)))[0]
         dispatch = Dispatch(number, seconds, each, running, not state.compiled)
+        if dispatch.compiled:
+            began, before = time.monotonic(), running["seen"]
         state.compiled = True
         number += 1
         hooks.after_dispatch(state, dispatch)
         if bad is None:
             hooks.between(state)
     hooks.on_trained(state)
-    return bad
+    return bad, (steps.running()["seen"] - before) / (time.monotonic() - began) or None
 
 
 def _evaluate(

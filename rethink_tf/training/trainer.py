@@ -497,8 +497,8 @@ def _introduction(
     untested = len(checks) - passed
     lines = {
         "Model": f"{facts['parameters']:,} trainable parameters",
-        "Data": f"{train.num_examples:,} examples for training, {test.num_examples:,} for testing, "
-        f"{train.num_classes} classes",
+        "Data": f"{train.num_examples:,} examples for training, {test.num_examples:,} "
+        f"{'held out ' if config.held_out else ''}for testing, {train.num_classes} classes",
         "Labels": f"{100 * facts['changed_fraction']:.2f}% of the training labels are not the true "
         f"ones, hash {facts['labels_hash']}",
         "Audit": f"{passed} checks of the data that enter the training passed"

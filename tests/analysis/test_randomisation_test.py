@@ -53,7 +53,9 @@ def test_the_verdict_on_a_small_network(tested):
         verdict,
     )
     assert files == [f"report/report.{ending}" for ending in ("md", "png", "html")]
-    assert tested.said.count(messages.LEGEND) == 1  # before the first of four tables
+    assert (
+        tested.said.count(messages.legend(messages.columns())) == 1
+    )  # before the first of four tables
     text = (tested.folder / "report" / "report.md").read_text()
     assert text.startswith("# Randomisation test of five_lines:dense on folder:shapes\n\n**Memor")
     assert "56 training and 14 test images of 7 classes, chance 14.3%" in text

@@ -84,25 +84,66 @@ def notebook(monkeypatch):
     console.end_live()
 
 
+ALL = messages.columns()
+
+
 def test_the_header():
-    assert messages.header() == (
+    assert messages.header(ALL) == (
         "epoch      loss  train_running   train   clean   noisy  noisy>true    test  test_loss"
         "      rate  images/s    time"
     )
 
 
 def test_an_epoch_line():
-    assert messages.epoch_line(LINE) == (
+    assert messages.epoch_line(LINE, ALL) == (
         "   12    1.2346          50.00  100.00   25.00   12.50        6.25   10.00     2.0000"
         "   0.09500      1234   12.3s"
     )
 
 
 def test_an_epoch_line_without_evaluation():
-    assert messages.epoch_line({**LINE, **dict.fromkeys(NULLS)}) == (
+    assert messages.epoch_line({**LINE, **dict.fromkeys(NULLS)}, ALL) == (
         "   12    1.2346          50.00       -       -       -           -       -          -"
         "   0.09500      1234   12.3s"
     )
+
+
+@pytest.mark.parametrize(
+    "width, left_out",
+    [
+        (None, set()),
+        (113, set()),
+        (112, {"rate"}),
+        (100, {"rate", "test_loss"}),
+        (80, {"rate", "test_loss", "train_running"}),
+        (76, {"rate", "test_loss", "train_running", "images/s"}),
+        (20, set(messages._LESS_NEEDED)),
+    ],
+)
+def test_columns_are_left_out_where_the_terminal_is_narrow(width, left_out):
+    shown = messages.columns(width)
+    assert set(ALL) - set(shown) == left_out
+    assert list(shown) == [title for title in ALL if title in shown]
+    assert width in (None, 20) or len(messages.header(shown)) <= width
+    row = messages.epoch_line(LINE, shown)
+    assert len(row) == len(messages.header(shown))
+    assert row.split() == [
+        cell
+        for title, cell in zip(ALL, messages.epoch_line(LINE, ALL).split(), strict=True)
+        if title in shown
+    ]
+
+
+def test_the_width_is_that_of_a_terminal_alone(open_terminal, monkeypatch):
+    open_terminal()
+    assert console.terminal_width() == 100
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    assert console.terminal_width() is None
+
+
+def test_a_notebook_has_every_column(open_terminal, notebook):
+    open_terminal()
+    assert console.terminal_width() is None
 
 
 @pytest.mark.parametrize(
@@ -118,9 +159,10 @@ def test_an_epoch_line_without_evaluation():
     ],
 )
 def test_a_line_is_as_wide_as_the_header(changes):
-    assert len(messages.epoch_line({**LINE, **changes})) == len(messages.header())
+    width = len(messages.header(ALL))
+    assert len(messages.epoch_line({**LINE, **changes}, ALL)) == width
     for key in NULLS:
-        assert len(messages.epoch_line({**LINE, **changes, key: None})) == len(messages.header())
+        assert len(messages.epoch_line({**LINE, **changes, key: None}, ALL)) == width
 
 
 @pytest.mark.parametrize(
@@ -188,9 +230,16 @@ def test_the_introduction_names_what_differs_from_the_defaults():
 
 
 def test_the_legend_has_a_line_for_each_column_but_the_epoch():
-    explained = [line.split()[0] for line in messages.LEGEND.splitlines()[2:]]
-    assert explained == messages.header().split()[1:]
-    assert max(map(len, messages.LEGEND.splitlines())) <= 100
+    lines = messages.legend(ALL).splitlines()
+    assert [line.split()[0] for line in lines[2:]] == messages.header(ALL).split()[1:]
+    assert max(map(len, lines)) <= 80
+
+
+def test_the_legend_has_the_columns_that_are_shown_and_names_the_others():
+    shown = messages.columns(80)
+    *explained, missing = messages.legend(shown).splitlines()[2:]
+    assert [line.split()[0] for line in explained] == list(shown[1:])
+    assert "train_running, test_loss, rate" in missing and len(missing) <= 80
 
 
 RUNNING = {"seen": 100, "loss_sum": 250.0, "correct": 25}
@@ -247,20 +296,20 @@ def test_a_notebook_shows_one_bar_and_the_last_row(notebook, capsys):
         for epoch in (1, 2):
             progress.update(epoch, 100, RUNNING)
             progress.clear()
-            titles = messages.header() + "\n" if epoch == 1 else ""
-            console.say(titles + messages.epoch_line(LINE | {"epoch": epoch}))
+            titles = messages.header(ALL) + "\n" if epoch == 1 else ""
+            console.say(titles + messages.epoch_line(LINE | {"epoch": epoch}, ALL))
         console.say("the end")
     assert capsys.readouterr().out == "the end\n" * 2, "rows are no lines of their own"
     assert len(notebook.shown) == 2
     for shown in notebook.shown:
         first, titles, row = shown.splitlines()
-        assert first.startswith("epoch 2/9") and titles == messages.header()
-        assert row == messages.epoch_line(LINE | {"epoch": 2})
+        assert first.startswith("epoch 2/9") and titles == messages.header(ALL)
+        assert row == messages.epoch_line(LINE | {"epoch": 2}, ALL)
 
 
 def test_a_terminal_has_colour_unless_no_color_says_otherwise(open_terminal, monkeypatch):
     terminal = open_terminal()
-    line = f"{messages.header()}\nINVALID: why, a text of more than 100 characters {'x' * 80}"
+    line = f"{messages.header(ALL)}\nINVALID: why, a text of more than 100 characters {'x' * 80}"
     console.say(line)
     coloured = terminal.getvalue()
     assert "\033[1m" in coloured and "\033[1;31mINVALID\033[0m" in coloured
@@ -354,6 +403,17 @@ def test_the_verdict_on_true_labels():
         "fits 3.1% of the true labels; predicts 7.0% of the test labels: not fitted within 1 "
         "epoch, trained too little to judge the network"
     )
+
+
+@pytest.mark.parametrize(
+    "fields, changed",
+    [({"corrupt": 1.0}, 0.9), ({"corrupt": 0.5}, 0.45), ({}, 0.0)],
+)
+def test_the_verdict_says_on_what_it_was_tested(fields, changed):
+    words = messages.verdict(summary(changed_fraction=changed), config_of(held_out=300, **fields))
+    assert "labels of 300 held-out training examples" in words and "test labels" not in words
+    words = messages.verdict(summary(changed_fraction=changed), config_of(**fields))
+    assert "test labels" in words and "held-out" not in words
 
 
 def test_nothing_is_said_that_was_not_drawn_or_not_tested():

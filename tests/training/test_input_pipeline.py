@@ -319,7 +319,7 @@ def test_a_run_says_that_it_was_tested_on_held_out_examples(tmp_path, tensorflow
     printed = []
     wanted = resolved(examples=50, held_out=40, epochs=1)
     train.run(wanted, tmp_path / "run", say=printed.append)
-    assert any("tested on 40 held-out training examples" in line for line in printed)
+    assert any("of 40 held-out training examples" in line for line in printed)
     assert results.read_summary(tmp_path / "run")["test_examples"] == 40
 
 

@@ -1,6 +1,8 @@
 """Real runs through `train.run`: what the loop records, when it stops, what it repeats."""
 
 import os
+import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,9 +12,10 @@ from rethink_tf.config import run_config
 from rethink_tf.config.run_config import RunConfig
 from rethink_tf.errors import DivergedError, ExitCode
 from rethink_tf.runs import results
-from rethink_tf.training import metrics
+from rethink_tf.training import loop, metrics
 from rethink_tf.training import run as train
 from rethink_tf.training.devices import setup as devices
+from rethink_tf.training.seal_checks import SealChecks
 
 pytestmark = pytest.mark.usefixtures("small_pictures")
 EPOCHS = 4
@@ -95,6 +98,32 @@ def test_best_so_far_never_falls(finished):
     best = [line["best_test_accuracy"] for line in history]
     assert best == np.maximum.accumulate(tests).tolist()
     assert summary["best_test_epoch"] == tests.index(max(tests)) + 1
+
+
+def test_the_training_speed_leaves_out_the_step_that_compiles(tmp_path, monkeypatch):
+    clock = [0.0]
+    real = SealChecks.advance
+
+    def advance(checks, step, count):
+        clock[0] += 7.0 if step else 1000.0  # the first of an epoch is the slow one
+        return real(checks, step, 1)
+
+    def monotonic():
+        clock[0] += 1e-6
+        return clock[0]
+
+    monkeypatch.setattr(SealChecks, "advance", advance)
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=monotonic, time=time.time))
+    _, history = run(tmp_path, epochs=2)  # four steps of 50 an epoch
+    speeds = [line["timing"]["images_per_second"] for line in history]
+    assert speeds == pytest.approx([150 / 21, 200 / 1021], rel=1e-4)
+    assert history[0]["timing"]["train_seconds"] == pytest.approx(1021, rel=1e-4)
+
+
+def test_there_is_no_training_speed_where_all_steps_compile(tmp_path):
+    _, history = run(tmp_path, epochs=2, examples=50)
+    assert history[0]["timing"]["images_per_second"] is None
+    assert history[1]["timing"]["images_per_second"] > 0
 
 
 def test_what_is_not_evaluated_is_null_and_the_last_epoch_always_is(tmp_path):

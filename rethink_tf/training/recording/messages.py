@@ -1,6 +1,6 @@
 """What a run prints: its configuration, a line an epoch, an estimate of time, a verdict."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rethink_tf import console
@@ -12,31 +12,23 @@ from rethink_tf.runs import results
 from rethink_tf.storage import content_hash
 
 _COLUMNS = (
-    # title, key, width, format; accuracies in percent
-    ("epoch", "epoch", 5, "d"),
-    ("loss", "loss", 8, ".4f"),
-    ("train_running", "accuracy", 13, "%"),
-    ("train", "train_accuracy", 6, "%"),
-    ("clean", "clean_accuracy", 6, "%"),
-    ("noisy", "corrupted_accuracy", 6, "%"),
-    ("noisy>true", "corrupted_original_accuracy", 10, "%"),
-    ("test", "test_accuracy", 6, "%"),
-    ("test_loss", "test_loss", 9, ".4f"),
-    ("rate", "learning_rate", 8, ".5f"),
+    # title, key, width, format, explanation; accuracies in percent
+    ("epoch", "epoch", 5, "d", ""),
+    ("loss", "loss", 8, ".4f", "mean loss of the batches, measured while the weights change"),
+    ("train_running", "accuracy", 13, "%", "accuracy on the same batches"),
+    ("train", "train_accuracy", 6, "%", "training set after the epoch, against its given labels"),
+    ("clean", "clean_accuracy", 6, "%", "the same, only examples whose label is the true one"),
+    ("noisy", "corrupted_accuracy", 6, "%", "the same, only examples whose label is a wrong one"),
+    ("noisy>true", "corrupted_original_accuracy", 10, "%", "these, against their true labels"),
+    ("test", "test_accuracy", 6, "%", "test set (or held-out examples), against true labels"),
+    ("test_loss", "test_loss", 9, ".4f", "mean loss on the same"),
+    ("rate", "learning_rate", 8, ".5f", "learning rate of the epoch"),
+    ("images/s", "images_per_second", 8, ".0f", "training examples per second, after compiling"),
+    ("time", "seconds", 6, "s", "of the epoch, with evaluation and, at first, compiling"),
 )
-LEGEND = """
-Columns of the table, accuracies in %:
-  loss           mean loss of the epoch's batches, measured while the weights change
-  train_running  accuracy on the same batches
-  train          accuracy on the training set after the epoch, against the labels trained on
-  clean          the same, only examples whose label is the true one
-  noisy          the same, only examples whose label is a wrong one, against this wrong label
-  noisy>true     the same noisy examples, against their true label
-  test           accuracy on the test set, against its true labels
-  test_loss      mean loss on the test set
-  rate           learning rate of the epoch
-  images/s       training examples per second
-  time           seconds of the epoch: training and evaluation"""
+# Left out, in this order, where a terminal is narrower than the table.
+_LESS_NEEDED = ("rate", "test_loss", "train_running", "images/s", "clean", "loss")
+_GAP = "  "
 FORWARD = 1 / 3  # of a training step, which passes backwards too, at twice the cost
 
 FITTED = 0.9  # of the labels trained on: below it a run says that they were not fitted
@@ -85,28 +77,66 @@ def introduction(config: RunConfig, run_id: str, facts: dict[str, Any], usual: R
     return "\n".join(f"{name:<14} {printable(str(v))}" for name, v in (lines | facts).items())
 
 
-def header() -> str:
+def columns(width: int | None = None) -> tuple[str, ...]:
+    """The titles of the table of epochs that fit into a width.
+
+    Args:
+        width: of the terminal in characters; None for no limit.
+
+    Returns:
+        In the order of the table. `epoch`, `train`, `noisy`, `noisy>true`, `test` and `time` are
+        always among them.
+    """
+    widths = {title: characters for title, _, characters, *_ in _COLUMNS}
+    for title in _LESS_NEEDED:
+        if width is None or sum(widths.values()) + len(_GAP) * (len(widths) - 1) <= width:
+            break
+        del widths[title]
+    return tuple(widths)
+
+
+def legend(shown: Sequence[str]) -> str:
+    """A line for each column that is shown; names those that are not."""
+    lines = ["", "Columns of the table, accuracies in %:"]
+    lines += [f"  {c[0]:<13}  {c[-1]}" for c in _COLUMNS if c[0] in shown and c[-1]]
+    if missing := [title for title, *_ in _COLUMNS if title not in shown]:
+        lines += [f"  not shown      {', '.join(missing)}: this terminal is too narrow"]
+    return "\n".join(lines)
+
+
+def header(shown: Sequence[str]) -> str:
     """The titles of the epoch lines."""
-    return "  ".join(f"{title:>{width}}" for title, _, width, _ in _COLUMNS) + "  images/s    time"
+    return _GAP.join(f"{c[0]:>{c[2]}}" for c in _COLUMNS if c[0] in shown)
 
 
-def epoch_line(line: dict[str, Any]) -> console.Row:
-    """One object of history.jsonl as a fixed-width row of the table of epochs."""
-    cells = []
-    for _, key, width, form in _COLUMNS:
-        value = line.get(key)
-        if value is None:
-            text = "-"
-        else:
-            text = f"{100 * value:.2f}" if form == "%" else f"{value:{form}}"
-            if len(text) > width:
-                text = f"{value:.1e}"
-        cells.append(f"{text:>{width}}")
+def epoch_line(line: dict[str, Any], shown: Sequence[str]) -> console.Row:
+    """One object of history.jsonl as a fixed-width row of the table of epochs.
+
+    Args:
+        line: its keys and values.
+        shown: titles of the columns, see `columns`.
+    """
     timing = line["timing"]
-    rate, seconds = timing["images_per_second"], timing["train_seconds"] + timing["eval_seconds"]
-    speed = "-" if rate is None else f"{rate:.0f}"
-    lasted = f"{seconds:.{0 if seconds >= 999.5 else 1}f}"
-    return console.Row("  ".join(cells) + f"  {speed:>8}  {lasted:>5}s")
+    seconds = timing["train_seconds"] + timing["eval_seconds"]
+    values = line | {"images_per_second": timing["images_per_second"], "seconds": seconds}
+    return console.Row(
+        _GAP.join(
+            f"{_cell(values.get(key), width, form):>{width}}"
+            for title, key, width, form, _ in _COLUMNS
+            if title in shown
+        )
+    )
+
+
+def _cell(value: Any, width: int, form: str) -> str:
+    if value is None:
+        return "-"
+    if form == "%":
+        return f"{100 * value:.2f}"
+    if form == "s":
+        return f"{value:.{0 if value >= 999.5 else 1}f}s"
+    text = f"{value:{form}}"
+    return text if len(text) <= width else f"{value:.1e}"
 
 
 def seconds_of(
@@ -260,12 +290,15 @@ def _shown(summary: dict[str, Any], config: RunConfig) -> str:
     train, test = summary["train_accuracy"], summary["test_accuracy"]
     changed = summary["changed_fraction"]
     where = _CHANCE[check.at_chance(summary)]
+    tested = f"labels of {config.held_out:,} held-out training examples"
+    if not config.held_out:
+        tested = "test labels"
     if config.corrupt == 1 and config.label_noise == "uniform":
         memorised = (
             "it memorised" if train >= FITTED else f"not memorised within {_epochs(summary)}"
         )
         text = (
-            f"fits {_percent(train)} of labels drawn at random; predicts true test labels "
+            f"fits {_percent(train)} of labels drawn at random; predicts true {tested} "
             f"{where} ({_percent(test)}): {memorised}"
         )
     elif changed:
@@ -273,21 +306,17 @@ def _shown(summary: dict[str, Any], config: RunConfig) -> str:
             f"{_percent(changed)} of the labels are wrong; fits "
             f"{_percent(summary['clean_accuracy'])} of the clean and "
             f"{_percent(summary['corrupted_accuracy'])} of the noisy ones; predicts "
-            f"{_percent(test)} of the test labels (best so far "
+            f"{_percent(test)} of the {tested} (best so far "
             f"{_percent(summary['best_test_accuracy'])})"
         )
     else:
-        text = (
-            f"fits {_percent(train)} of the true labels; predicts {_percent(test)} of the test "
-            f"labels: "
-        )
+        text = f"fits {_percent(train)} of the true labels; predicts {_percent(test)} of the "
+        text += f"{tested}: "
         if train >= FITTED:
             text += f"a gap of {100 * (train - test):.1f} points"
         else:
             text += f"not fitted within {_epochs(summary)}"
             text += ", trained too little to judge the network" if train < 0.5 else ""
-    if config.held_out:
-        text += f" (tested on {config.held_out:,} held-out training examples)"
     if config.pixels != "original":
         text = f"on {_pixels(config)}: {text}"
     first = paper.table1_row(config)
