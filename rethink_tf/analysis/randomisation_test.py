@@ -43,7 +43,7 @@ _SCHEDULE = {
     "step": "x{0.lr_decay:g} a step",
     "cosine": "cosine after {0.warmup_epochs} epochs of warm-up",
 }
-_OWN = ("corrupt", "label_noise", "labels_from", "pixel_mix", "shuffle_fraction")
+SET_BY_THE_TEST = ("corrupt", "label_noise", "labels_from", "pixel_mix", "shuffle_fraction")
 
 
 def cases(wanted: RunConfig, pixels: tuple[str, ...], seeds: int) -> list[tuple[str, RunConfig]]:
@@ -54,7 +54,7 @@ def cases(wanted: RunConfig, pixels: tuple[str, ...], seeds: int) -> list[tuple[
     """
     if wanted.init_from is not None:
         raise RequestError("--init_from: the test trains from the start; leave it out")
-    for name in _OWN:
+    for name in SET_BY_THE_TEST:
         if getattr(wanted, name) != run_config.FIELDS[name].default:
             raise RequestError(f"--{name}: the test sets it itself; leave it out")
     unknown = [kind for kind in pixels if kind not in PIXELS]

@@ -70,11 +70,11 @@ class Flags:
 LINE = CommandLine(
     "rethink-tf audit",
     """
-    Says in words what the labels in FILE are: untouched, uniform at some p, the true class
-    excluded, renamed, permuted, misaligned, redrawn between passes, ...
+    Names the label noise in FILE: none, uniform at some p, the true class excluded, classes
+    renamed, labels permuted or misaligned, redrawn between passes, ...
 
-    Exit code: 0 described (with --p: as asked for, or too few to tell); 3 not what --p asks
-    for; 2 a wrong request.
+    Exit code without --p: 0. With --p: 0 if the noise is as --p states, or if there are too few
+    labels to tell; 3 if it is not. 2 if the request is wrong.
     """,
     (Flags,),
     positionals="FILE",

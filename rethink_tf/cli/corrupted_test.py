@@ -4,8 +4,8 @@ import dataclasses
 
 from rethink_tf import console
 from rethink_tf.config import fields
-from rethink_tf.config.command_line import CommandLine, Parsed
-from rethink_tf.config.flags import Options
+from rethink_tf.config.command_line import CommandLine, FlagSet, Parsed
+from rethink_tf.config.flags import PLACES, Options
 from rethink_tf.errors import ExitCode
 from rethink_tf.runs import results
 from rethink_tf.training.devices import setup as devices
@@ -36,7 +36,7 @@ LINE = CommandLine(
 
     Each result is also written to RUN/corrupted_test.json.
     """,
-    (Flags, Options),
+    (Flags, FlagSet(Options, only=PLACES)),
     positionals="RUN [RUN ...]",
     least=1,
     positionals_help="RUN: the folder or the id of a finished run, with its checkpoint",

@@ -7,7 +7,7 @@ import numpy as np
 
 from rethink_tf import __version__, console
 from rethink_tf.config import fields
-from rethink_tf.config.command_line import CommandLine, Parsed
+from rethink_tf.config.command_line import CommandLine, FlagSet, Parsed
 from rethink_tf.config.flags import RUN, Options, wanted
 from rethink_tf.corruptions import labels as corruptions
 from rethink_tf.data import example_hash, noise_file, noise_matrix
@@ -30,11 +30,17 @@ class Flags:
     )
 
 
+_OF_THE_LABELS = ("dataset", "examples", "held_out", "corrupt", "label_noise", "seed")
 LINE = CommandLine(
     "rethink-tf noise",
     "Corrupts the training labels of a data set as a run with the same flags would. Writes index, "
-    "true label and given label of every example.",
-    (Flags, RUN, Options),
+    "true label and given label of every example. A run's flagfile may be given; its other flags "
+    "have no effect here.",
+    (
+        Flags,
+        dataclasses.replace(RUN, listed=_OF_THE_LABELS),
+        FlagSet(Options, listed=("data_dir", "cache_dir", "threads")),
+    ),
 )
 
 

@@ -5,9 +5,8 @@ import dataclasses
 from rethink_tf import console
 from rethink_tf.analysis import randomisation_test
 from rethink_tf.config import fields, run_config
-from rethink_tf.config.command_line import CommandLine, FlagSet, Parsed
-from rethink_tf.config.flags import Options, wanted
-from rethink_tf.config.run_config import RunConfig
+from rethink_tf.config.command_line import CommandLine, Parsed
+from rethink_tf.config.flags import TRANSFER, Options, run_without, wanted
 from rethink_tf.data import registry as datasets
 from rethink_tf.errors import ExitCode, RequestError
 from rethink_tf.runs.request import prepare
@@ -45,7 +44,14 @@ LINE = CommandLine(
     "labels and on random labels, and with --pixels=shuffled,random,gaussian also on corrupted "
     "pixels. Writes report.html with a verdict. Finished runs are reused. Takes the flags of a "
     "run.",
-    (Flags, FlagSet(RunConfig, defaults={"model": "required"}, checked=False), Options),
+    (
+        Flags,
+        dataclasses.replace(
+            run_without((*randomisation_test.SET_BY_THE_TEST, *TRANSFER)),
+            defaults={"model": "required", "pixels": "none"},
+        ),
+        Options,
+    ),
 )
 
 

@@ -30,7 +30,7 @@ class Flags:
     scale: str = fields.field(
         "paper",
         str,
-        "epochs, examples, evaluations",
+        "size of the runs: epochs, examples and evaluations",
         group=_GROUP,
         choices=plan.SCALES,
     )

@@ -14,8 +14,8 @@ import numpy as np
 
 from rethink_tf import console
 from rethink_tf.config import fields
-from rethink_tf.config.command_line import CommandLine, Parsed
-from rethink_tf.config.flags import RUN, Options, refuse_fields, wanted
+from rethink_tf.config.command_line import CommandLine, FlagSet, Parsed
+from rethink_tf.config.flags import PLACES, RUN, Options, refuse_fields, wanted
 from rethink_tf.config.run_config import RunConfig
 from rethink_tf.data.registry import DATASETS
 from rethink_tf.errors import ExitCode, RequestError
@@ -113,16 +113,25 @@ class Flags:
     )
 
 
+# What changes the examples that a run sees.
+_OF_THE_GRID = (
+    *("dataset", "examples", "input_size", "preprocess", "augment", "seed", "held_out"),
+    *("corrupt", "label_noise", "labels_from", "pixels", "pixel_mix", "shuffle_fraction"),
+)
 LINE = CommandLine(
     "rethink-tf show",
     """
-    Without RUN: draws a grid of examples under each corruption, as the model sees them. Takes the
-    flags of a run.
+    Without RUN: draws a grid of examples under each corruption, as the model sees them. The flags
+    are those of a run. A run's flagfile may be given; its other flags have no effect here.
 
     With RUN: draws the accuracy by epoch, on clean and noisy training examples and on the
     test set.
     """,
-    (Flags, RUN, Options),
+    (
+        Flags,
+        dataclasses.replace(RUN, listed=_OF_THE_GRID),
+        FlagSet(Options, listed=PLACES),
+    ),
     positionals="[RUN ...]",
     positionals_help="RUN: the folder of a run, or its id below --runs_dir",
 )

@@ -53,7 +53,7 @@ class Flags:
     all: bool = fields.field(
         False,
         bool,
-        "all experiments whose flagfiles are here",
+        "all experiments that have flagfiles",
         group=_GROUP,
     )
     dry_run: bool = fields.field(
@@ -73,7 +73,7 @@ class Flags:
     scale: str = fields.field(
         "paper",
         str,
-        "epochs, examples, evaluations",
+        "size of the runs: epochs, examples and evaluations",
         group=_GROUP,
         choices=SCALES,
     )
@@ -174,11 +174,9 @@ LINE = CommandLine(
     Trains the missing runs of tables and figures. Each run is a separate process. A run that fails
     does not stop the others. The same command resumes.
 
-    The time left is estimated from the runs in RUNS_DIR: their training speed, and their time for
-    data and compiling. If there is no run of a type, --dry_run shows after ~ the time on two cores
-    of a server at assumed rates.
-
-    The start of Python and TensorFlow, some seconds per run, is not recorded and not counted.
+    The time left is estimated from the runs in RUNS_DIR. For a type of run that is not there yet,
+    --dry_run assumes rates of two cores of a server, and marks the time with ~. The start of
+    Python and TensorFlow, some seconds per run, is not counted.
     """,
     (Flags,),
     positionals="[EXPERIMENT ...]",

@@ -21,7 +21,7 @@ from rethink_tf import console
 from rethink_tf.config import fields
 from rethink_tf.errors import ExitCode, RequestError
 
-WIDTH = 98  # characters of a line of --help
+WIDTH, LEAST_WIDTH = 98, 60  # characters of a line of --help; of a narrower terminal as wide as it
 NAME_WIDTH = 24  # of a flag's name there
 DEEPEST = 50  # flagfiles within each other
 
@@ -36,12 +36,16 @@ class FlagSet:
         defaults: name: words for the default, where the command has another than the field's own.
         checked: whether values out of their bounds are refused as they are read. Those of a
             RunConfig are checked when it is resolved, since a parent may fill some.
+        listed: names of the fields that --help lists; None for all. The others have no effect in
+            this command, or it refuses them itself; they are read because they may stand in the
+            flagfile of a run.
     """
 
     kind: type
     only: tuple[str, ...] | None = None
     defaults: Mapping[str, str] = dataclasses.field(default_factory=dict)
     checked: bool = True
+    listed: tuple[str, ...] | None = None
 
     def fields(self) -> dict[str, dataclasses.Field]:
         """The fields that are flags, by name."""
@@ -159,12 +163,14 @@ class CommandLine:
         shown = f" {self.positionals}" if self.positionals else ""
         lines = [f"{self.command}{shown} [--flagfile=FILE] [--name=value ...]", ""]
         for paragraph in self.about.strip().split("\n\n"):
-            lines += [*textwrap.wrap(" ".join(paragraph.split()), WIDTH), ""]
+            lines += [*textwrap.wrap(" ".join(paragraph.split()), _width()), ""]
         if self.positionals_help:
-            lines += textwrap.wrap(self.positionals_help, WIDTH, subsequent_indent="  ")
+            lines += textwrap.wrap(self.positionals_help, _width(), subsequent_indent="  ")
         groups: dict[str, list[str]] = {}
         for one in self.flag_sets():
             for name, field in one.fields().items():
+                if one.listed is not None and name not in one.listed:
+                    continue
                 entry = _entry(name, field, one.defaults.get(name))
                 groups.setdefault(field.metadata["group"], []).append(entry)
         for group, entries in groups.items():
@@ -319,6 +325,11 @@ def _entry(name: str, field: dataclasses.Field, default: str | None) -> str:
     return _filled(name, fields.described(text, meta["choices"], shown))
 
 
+def _width() -> int:
+    terminal = console.terminal_width()
+    return WIDTH if terminal is None else max(LEAST_WIDTH, min(WIDTH, terminal))
+
+
 def _filled(name: str, text: str) -> str:
     indent = f"  --{name:<{NAME_WIDTH}}"
-    return textwrap.fill(text, WIDTH, initial_indent=indent, subsequent_indent=" " * 28)
+    return textwrap.fill(text, _width(), initial_indent=indent, subsequent_indent=" " * 28)

@@ -4,10 +4,11 @@ Imports no TensorFlow.
 """
 
 import dataclasses
+from collections.abc import Iterable
 
 from rethink_tf.config import fields
 from rethink_tf.config.command_line import CommandLine, FlagSet, Parsed
-from rethink_tf.config.run_config import OF_THE_PARENT, RunConfig
+from rethink_tf.config.run_config import FIELDS, OF_THE_PARENT, RunConfig
 from rethink_tf.errors import RequestError
 
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
@@ -124,7 +125,14 @@ example: {COMMAND} --model=inception --corrupt=1.0
 Defaults are in brackets; --dry_run shows the values of the resolved ones.
 """
 RUN = FlagSet(RunConfig, checked=False)
+TRANSFER = ("init_from", "init_epoch", "freeze")
 LINE = CommandLine(COMMAND, _ABOUT, (RUN, Options))
+
+
+def run_without(names: Iterable[str]) -> FlagSet:
+    """The flags of a run for a command that refuses some of them, and does not list these."""
+    refused = set(names)
+    return dataclasses.replace(RUN, listed=tuple(name for name in FIELDS if name not in refused))
 
 
 def parse(argv: list[str]) -> tuple[RunConfig, Options] | None:

@@ -46,8 +46,8 @@ class RunConfig:
     model: str = fields.field(
         "inception",
         str,
-        "the network, by the paper's name, or your own, package.module:function "
-        "or FILE.keras, or keras:NAME of keras.applications; also any wrn_DEPTH_WIDTH",
+        "the network, by the paper's name; or your own: package.module:function or FILE.keras; or "
+        "keras:NAME of keras.applications; or any wrn_DEPTH_WIDTH",
         group="What is trained",
         choices=tuple(MODELS),
         accepts=accepts_model,
@@ -64,8 +64,8 @@ class RunConfig:
     examples: int | None = fields.field(
         None,
         int,
-        "number of training examples, class-balanced; a larger number has those of a "
-        "smaller one and more [all]",
+        "number of training examples, class-balanced; a larger subset contains the smaller "
+        "ones [all]",
         group="What is trained",
         low=1,
     )
@@ -89,9 +89,9 @@ class RunConfig:
     label_noise: str = fields.field(
         "uniform",
         str,
-        "by what a label is replaced: any class, the true one too (uniform, the "
-        "paper's), any other (exclude_true), or the next (pair_flip); or FILE.csv: by one drawn "
-        "from the true class's row of a matrix",
+        "what replaces a label: a random class, which may be the true one (uniform, as in the "
+        "paper); a random class other than the true one (exclude_true); the next class "
+        "(pair_flip); or FILE.csv: a class drawn from the true class's row of that matrix",
         group="What is corrupted",
         choices=LABEL_NOISE,
         accepts=noise_matrix.is_matrix,
@@ -99,21 +99,21 @@ class RunConfig:
     labels_from: str | None = fields.field(
         None,
         str,
-        "file that gives the training labels, such as rethink-tf noise writes [none]",
+        "file of the training labels, as rethink-tf noise writes it [none]",
         group="What is corrupted",
     )
     pixels: str = fields.field(
         "original",
         str,
-        "the images: as they are, permuted by one order for all (shuffled) or one per image "
-        "(random), or noise (gaussian)",
+        "the images: unchanged (original); pixels permuted, by one permutation for all images "
+        "(shuffled) or one for each (random); or replaced by Gaussian noise (gaussian)",
         group="What is corrupted",
         choices=PIXELS,
     )
     pixel_mix: float = fields.field(
         1.0,
         float,
-        "with --pixels=gaussian: t of (1 - t) image + t noise",
+        "with --pixels=gaussian: t in (1 - t) image + t noise",
         group="What is corrupted",
         low=0.0,
         high=1.0,
@@ -121,7 +121,7 @@ class RunConfig:
     shuffle_fraction: float = fields.field(
         1.0,
         float,
-        "with --pixels=shuffled or random: share of the positions that is permuted",
+        "with --pixels=shuffled or random: fraction of the pixel positions that are permuted",
         group="What is corrupted",
         low=0.0,
         high=1.0,
@@ -129,32 +129,32 @@ class RunConfig:
     test_pixels: str = fields.field(
         "as_trained",
         str,
-        "the test images: corrupted as the training images are, or as they are (original)",
+        "the test images: corrupted like the training images (as_trained), or unchanged (original)",
         group="What is corrupted",
         choices=TEST_PIXELS,
     )
     preprocess: str = fields.field(
         "standardise",
         str,
-        "what the network gets: each image at mean 0, deviation 1 "
-        "(standardise), or normed by the training set's channels (channel_norm), or pixels brought "
-        "to -1..1 (inception), or left at 0..255 (none)",
+        "scaling of the input: each image to mean 0 and std 1 (standardise); each channel by its "
+        "mean and std over the training set (channel_norm); pixels to -1..1 (inception); or pixels "
+        "0..255 unchanged (none)",
         group="What is trained",
         choices=PREPROCESSING,
     )
     augment: str = fields.field(
         "none",
         str,
-        "augmentation of the training images, new in each epoch; inception is for "
-        "imagenet2012 alone",
+        "augmentation of the training images, drawn anew in each epoch; inception is only for "
+        "imagenet2012",
         group="Regularisation",
         choices=AUGMENTATIONS,
     )
     weight_decay: float = fields.field(
         0.0,
         float,
-        "lambda of coupled L2, half lambda w squared, in the gradient and never in the reported "
-        "loss; with --optimizer=adamw decoupled: w less rate times lambda w, no biases or gains",
+        "lambda of the L2 penalty lambda/2 |w|^2, which acts on the gradient and is not in the "
+        "reported loss; with --optimizer=adamw decoupled, and not on biases and gains",
         group="Regularisation",
         low=0.0,
         high=10.0,
@@ -162,7 +162,7 @@ class RunConfig:
     dropout: float = fields.field(
         0.0,
         float,
-        "fraction of the units dropped before the last layer",
+        "fraction of the units that are dropped before the last layer",
         group="Regularisation",
         low=0.0,
         high=1.0,
@@ -176,36 +176,37 @@ class RunConfig:
         low=0.0,
         high=1000.0,
         open_ends="low",
-        by="0.1 with batch norm, 0.01 else and for your own; 0.001 with adam or adamw",
+        by="0.1 with batch norm, 0.01 without or your own; digits vary; 0.001 with adam or adamw",
     )
     lr_decay: float = fields.field(
         None,
         float,
-        "factor on the learning rate after each epoch, or at each of --lr_milestones",
+        "factor on the learning rate, see --lr_schedule",
         group="Optimisation",
         low=0.0,
         high=1.0,
         open_ends="low",
-        by="0.95; MNISTs, digits and your own vary; 0.1 with --lr_schedule=step, 1 with cosine",
+        by="0.95; 0.98 for MNISTs and your own; digits vary; step 0.1; cosine 1",
     )
     lr_schedule: str = fields.field(
         "exponential",
         str,
-        "when --lr_decay acts: after each epoch (exponential), or at --lr_milestones (step); or "
-        "the rate falls along half a cosine to the end (cosine)",
+        "how the learning rate falls: by --lr_decay after each epoch (exponential), by --lr_decay "
+        "at each of --lr_milestones (step), or along half a cosine (cosine)",
         group="Optimisation",
         choices=LR_SCHEDULES,
     )
     lr_milestones: str = fields.field(
         resolution.MILESTONES,
         str,
-        "with --lr_schedule=step: epochs after which the rate is lowered",
+        "with --lr_schedule=step: epochs after which the learning rate falls",
         group="Optimisation",
     )
     warmup_epochs: int = fields.field(
         0,
         int,
-        "with --lr_schedule=cosine: first epochs, in which the rate rises in equal parts",
+        "with --lr_schedule=cosine: number of first epochs in which the learning rate rises "
+        "linearly",
         group="Optimisation",
         low=0,
         high=1_000_000,
@@ -213,8 +214,7 @@ class RunConfig:
     optimizer: str = fields.field(
         "sgd",
         str,
-        "what makes a step of a gradient: SGD with momentum (the paper's), or Keras' own Adam "
-        "or AdamW",
+        "SGD with momentum, as in the paper, or Adam or AdamW of Keras",
         group="Optimisation",
         choices=OPTIMIZERS,
     )
@@ -230,11 +230,11 @@ class RunConfig:
     batch_size: int = fields.field(
         None,
         int,
-        "examples per step, over all devices; at most all of them",
+        "examples per step, over all devices together",
         group="Optimisation",
         low=1,
         high=1_000_000,
-        by="128; digits 32 for all but the Inceptions, as small sets of your own",
+        by="128; digits vary; 32 for your own with fewer than 10,000 examples",
     )
     epochs: int = fields.field(
         None,
@@ -243,7 +243,7 @@ class RunConfig:
         group="Optimisation",
         low=1,
         high=1_000_000,
-        by="70; MNISTs 150; digits vary; your own 100",
+        by="70; 150 for the MNISTs; digits vary; 100 for your own",
     )
     precision: str = fields.field(
         "float32",
@@ -261,7 +261,7 @@ class RunConfig:
     seed: int = fields.field(
         0,
         int,
-        "seed of everything that is drawn",
+        "seed of all random draws",
         group="Optimisation",
         low=0,
         high=2**32 - 1,
@@ -269,28 +269,30 @@ class RunConfig:
     init_from: str | None = fields.field(
         None,
         str,
-        "start from a trained run: its folder, its id, or its flagfile; or from the "
-        "fresh weights of random or random:SET [none]",
+        "initial weights: those of a trained run, named by its folder, id or flagfile; or newly "
+        "drawn ones: random, or random:DATASET for the images of that data set [none]",
         group="Transfer",
     )
     init_epoch: int | None = fields.field(
         None,
         int,
-        "with --init_from: after which of the parent's --keep_epochs [its end]",
+        "with --init_from: epoch of that run whose weights are used, one of its --keep_epochs "
+        "[its last]",
         group="Transfer",
         low=1,
     )
     freeze: str = fields.field(
         "none",
         str,
-        "with --init_from: what is not trained on; the last layer is always a new one",
+        "with --init_from: layers whose weights stay as they are; the last layer is always new",
         group="Transfer",
         choices=FREEZE,
     )
     eval_every: int = fields.field(
         1,
         int,
-        "epochs between exact evaluations: all that stopping and best-so-far can see",
+        "epochs between exact evaluations; stopping and best-so-far values use evaluated epochs "
+        "only",
         group="Evaluation and stopping",
         low=1,
         high=1_000_000,
@@ -298,15 +300,15 @@ class RunConfig:
     held_out: int = fields.field(
         0,
         int,
-        "tested on in place of the test set: so many training examples, class-balanced, that are "
-        "not trained on; to choose a setting by",
+        "number of training examples, class-balanced, that are not trained on and replace the test "
+        "set; for choosing settings",
         group="Evaluation and stopping",
         low=0,
     )
     stop_at_train_accuracy: float | None = fields.field(
         None,
         float,
-        "end the run when the exact training accuracy reaches this [never]",
+        "exact training accuracy, 0 to 1, at which the run ends early [never]",
         group="Evaluation and stopping",
         low=0.0,
         high=1.0,

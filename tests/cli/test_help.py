@@ -9,6 +9,7 @@ import pytest
 
 from rethink_tf.cli import app
 from rethink_tf.config import command_line
+from rethink_tf.config.run_config import FIELDS
 
 OF_EVERY_COMMAND = ["flagfile", "help"]
 DEFAULT = re.compile(r"\[[^\[\]]+\]$")
@@ -97,6 +98,14 @@ def test_it_fits_and_is_grouped(name, help_of):
             assert lines[number - 1].endswith(":") and lines[number - 2] == ""
 
 
+def test_it_fits_a_narrower_terminal(monkeypatch):
+    monkeypatch.setattr(command_line.console, "terminal_width", lambda: 80)
+    text = line_of("train").help()
+    assert 70 < max(map(len, text.splitlines())) <= 80
+    monkeypatch.setattr(command_line.console, "terminal_width", lambda: 300)
+    assert max(map(len, line_of("train").help().splitlines())) <= command_line.WIDTH
+
+
 @pytest.mark.parametrize("name", app.COMMANDS)
 def test_it_has_no_docstring_of_the_inside(name, help_of):
     text = " ".join(help_of(name).split())
@@ -136,3 +145,34 @@ def test_the_refusal_of_a_number_names_its_bounds(name, capsys, own_signals, no_
 @pytest.mark.parametrize("name", app.COMMANDS)
 def test_help_is_that_of_the_line(name, help_of):
     assert help_of(name) == line_of(name).help() + "\n"
+
+
+def of_a_run(text):
+    """The fields of a run that a help lists."""
+    return [flag for flag in entries(text) if flag in FIELDS]
+
+
+@pytest.mark.parametrize(
+    "name, missing, there",
+    [
+        ("show", {"model", "epochs", "learning_rate"}, {"corrupt", "pixels", "held_out"}),
+        ("noise", {"model", "epochs", "pixels", "eval_every"}, {"corrupt", "seed", "examples"}),
+        ("rademacher", {"corrupt", "init_from"}, {"model", "epochs", "pixels"}),
+        ("memorisation", {"pixels", "init_from"}, {"model", "epochs", "corrupt"}),
+        ("randomisation-test", {"corrupt", "init_from"}, {"model", "epochs", "pixels"}),
+    ],
+)
+def test_it_lists_the_flags_that_act(name, missing, there, help_of):
+    listed = set(of_a_run(help_of(name)))
+    assert there <= listed and not missing & listed
+
+
+def test_train_lists_every_flag_of_a_run(help_of):
+    assert sorted(of_a_run(help_of("train"))) == sorted(FIELDS)
+
+
+def test_a_flag_that_is_not_listed_is_read(capsys, own_signals, no_training):
+    assert app.main(["noise", "--epochs=3"]) == 2
+    assert "--export: expected" in capsys.readouterr().err
+    assert app.main(["noise", "--epochs=x"]) == 2
+    assert "--epochs: expected" in capsys.readouterr().err

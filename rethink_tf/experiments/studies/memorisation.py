@@ -14,7 +14,7 @@ from rethink_tf import console
 from rethink_tf.analysis import memorisation
 from rethink_tf.config import fields, run_config
 from rethink_tf.config.command_line import CommandLine, Parsed
-from rethink_tf.config.flags import RUN, Options, wanted
+from rethink_tf.config.flags import TRANSFER, Options, run_without, wanted
 from rethink_tf.config.run_config import RunConfig
 from rethink_tf.corruptions import checksum
 from rethink_tf.data import registry as datasets
@@ -84,6 +84,7 @@ class Flags:
     )
 
 
+_OF_PIXELS = ("pixels", "pixel_mix", "shuffle_fraction", "test_pixels")  # refused
 LINE = CommandLine(
     "rethink-tf memorisation",
     "Computes memorisation scores (Feldman and Zhang, 2020). Trains many networks, each on a "
@@ -92,7 +93,7 @@ LINE = CommandLine(
     "as soon as it is done, and the same command resumes. Takes the flags of a run; they apply to "
     "all networks. Writes RUNS_DIR/<run id>/"
     f"{results.SUMMARY}, {SCORES}, {PAIRS} and figures.",
-    (Flags, RUN, WHERE),
+    (Flags, run_without((*TRANSFER, *_OF_PIXELS)), WHERE),
 )
 
 

@@ -7,7 +7,7 @@ from rethink_tf import console
 from rethink_tf.analysis import rademacher
 from rethink_tf.config import fields, run_config
 from rethink_tf.config.command_line import CommandLine, Parsed
-from rethink_tf.config.flags import RUN, Options, wanted
+from rethink_tf.config.flags import Options, run_without, wanted
 from rethink_tf.data import registry as datasets
 from rethink_tf.experiments.studies.study import WHERE, Study, Task
 from rethink_tf.runs import results
@@ -35,7 +35,7 @@ LINE = CommandLine(
     "Equation 1 of the paper: trains a network with two outputs on random signs and prints the "
     "correlation that it reaches, a lower bound of its empirical Rademacher complexity. Takes the "
     f"flags of a run except those of labels. Writes RUNS_DIR/<run id>/{results.SUMMARY}.",
-    (Flags, RUN, WHERE),
+    (Flags, run_without(rademacher.LABELS), WHERE),
 )
 
 
