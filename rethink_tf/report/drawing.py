@@ -40,13 +40,18 @@ class Figure:
 
 @dataclasses.dataclass(frozen=True)
 class Series:
-    """One curve: points of each seed, the paper's own, and its look."""
+    """One curve: points of each seed, the paper's own, and its look.
+
+    `places` are the planned x, ascending. Where they are given, a line joins two points only if no
+    planned point between them is missing.
+    """
 
     label: str
     seeds: Sequence[Sequence[tuple[float, float]]] = ()
     paper: Sequence[tuple[float, float]] = ()
     colour: int = 0
     dashed: bool = False
+    places: Sequence[float] = ()
 
     @property
     def ink(self) -> str:
@@ -63,6 +68,23 @@ class Series:
             "markersize": 4.5,
             "markerfacecolor": "none" if self.dashed else self.ink,
         }
+
+
+def has_gap(one: Series) -> bool:
+    """Whether a planned point is missing between two points of a curve."""
+    return len(_parts(one, derived.band(one.seeds))) > 1
+
+
+def _parts(one: Series, points: Sequence[Point]) -> list[list[Point]]:
+    """The points in runs of neighbours; all of them in one where no places are planned."""
+    parts: list[list[Point]] = []
+    for point in points:
+        between = parts and any(parts[-1][-1][0] < x < point[0] for x in one.places)
+        if parts and not between:
+            parts[-1].append(point)
+        else:
+            parts.append([point])
+    return parts
 
 
 def axes_grid(down: int, across: int, height: float, **more):
@@ -108,12 +130,13 @@ def draw_series(axes, series: Sequence[Series], *, empty: str = "no run yet") ->
 
 def _draw_band(axes, one: Series, points: Sequence[Point], markers: tuple[int, int]) -> None:
     """Draws the means of a curve, and one deviation to both sides where there are several seeds."""
-    x, y, spread, count = zip(*points, strict=True)
-    axes.plot(x, y, linewidth=1.7, zorder=3, label=one.label, markevery=markers, **one.look)
-    if max(count) > 1:
-        low = [v - s for v, s in zip(y, spread, strict=True)]
-        high = [v + s for v, s in zip(y, spread, strict=True)]
-        axes.fill_between(x, low, high, color=one.ink, alpha=0.18, linewidth=0, zorder=2)
+    for part in _parts(one, points):
+        x, y, spread, count = zip(*part, strict=True)
+        axes.plot(x, y, linewidth=1.7, zorder=3, label=one.label, markevery=markers, **one.look)
+        if max(count) > 1:
+            low = [v - s for v, s in zip(y, spread, strict=True)]
+            high = [v + s for v, s in zip(y, spread, strict=True)]
+            axes.fill_between(x, low, high, color=one.ink, alpha=0.18, linewidth=0, zorder=2)
 
 
 def _state_counts(axes, one: Series, points: Sequence[Point], place: tuple[int, int]) -> None:

@@ -287,3 +287,24 @@ def test_a_drawing_holds_its_numbers():
         'a < b,"ours, the paper\'s",0,1.5',
         "a < b,ours,0,1.5,0.707107,2",
     ]
+
+
+def test_a_line_joins_neighbouring_levels_alone():
+    points = [[(x, 1.0)] for x in (0.0, 0.1, 0.5, 1.0)]
+    one = Series("a", points, places=(0.0, 0.1, 0.3, 0.5, 0.7, 1.0))
+    assert drawing.has_gap(one) and not drawing.has_gap(dataclasses.replace(one, places=()))
+    _, (axes,) = drawing.axes_grid(1, 1, 3.0)
+    drawing.draw_series(axes, [one])
+    assert [list(line.get_xdata()) for line in axes.lines] == [[0.0, 0.1], [0.5], [1.0]]
+
+
+@pytest.mark.parametrize(("levels", "parts"), [((0.5, 1.0), 2), ((0.5, 0.6), 1)])
+def test_figure_1c_says_that_levels_are_missing(levels, parts, tmp_path):
+    for plan in experiments.planned("figure1c", only="alexnet"):
+        if float(plan.axes["corrupt"]) in levels:
+            write_run(tmp_path, plan.config)
+    asked = {"scale": "paper", "seeds": None, "threshold": 0.05, "runs_dir": str(tmp_path)}
+    (figure,) = sections.build("figure1c", collect(tmp_path, []), **asked).figures
+    assert ("neighbouring levels" in figure.caption) == (parts > 1)
+    solid = [line for line in figure.draw().axes[0].lines if line.get_marker() == "s"]
+    assert len(solid) == parts

@@ -113,7 +113,10 @@ def build(
         figures = []
     tables = [dataclasses.replace(one, caption=caption, scale=scale) for one in tables]
     band = " Bands: one standard deviation over seeds." if _several_seeds(gathered) else ""
-    figures = [dataclasses.replace(one, caption=caption + band) for one in figures]
+    figures = [
+        dataclasses.replace(one, caption=f"{caption} {one.caption}".rstrip() + band)
+        for one in figures
+    ]
     return Section(
         gathered, caption, tuple(tables), tuple(figures), tuple(warnings), tuple(missing)
     )

@@ -117,7 +117,7 @@ def figure1b(gathered: Gathered, first: float):
                 text = _missed_runs(model, values)
                 missed[threshold].setdefault("not reached", []).append(text)
             papers = sorted(printed.items()) if _is_papers(threshold) else ()
-            series[threshold].append(Series(model, seeds, papers, number))
+            series[threshold].append(Series(model, seeds, papers, number, places=tuple(levels)))
         for p, row_runs in levels.items():
             labels = (model, f"{p:g}")
             cells = {
@@ -195,11 +195,11 @@ def _is_papers(threshold: derived.Threshold) -> bool:
 
 
 CLASSES = 10  # of CIFAR-10
-MEASURED_TOO = "on really corrupted test labels"
+EXPECTED, MEASURED_TOO = "error: expected", "error: measured"  # on corrupted test labels
 
 
-def _really_corrupted(row_runs: RowRuns) -> tuple[float, ...]:
-    """Errors on test labels that were really corrupted, of the runs that were measured so."""
+def _on_corrupted(row_runs: RowRuns) -> tuple[float, ...]:
+    """Errors measured on corrupted test labels, of the runs for which they were."""
     errors = []
     for run in row_runs.runs:
         error = run.summary.get("corrupted_test_error")  # of a shipped run
@@ -212,9 +212,10 @@ def _really_corrupted(row_runs: RowRuns) -> tuple[float, ...]:
 
 def figure1c(gathered: Gathered, _first: float):
     """Test error after the last epoch against label corruption."""
-    rows, untouched, corrupted = [], [], []
+    rows, corrupted_rows = [], []
+    untouched, corrupted = [], []
     measured: list[tuple[float, float]] = []
-    really = {_place(row_runs): _really_corrupted(row_runs) for row_runs in gathered.rows}
+    on_corrupted = {_place(row_runs): _on_corrupted(row_runs) for row_runs in gathered.rows}
     for number, (model, levels) in enumerate(_by_model(gathered).items()):
         curve = derived.paper_curve("fig1c", _FIGURE1BC[model])
         printed, seeds, computed = dict(curve), [], []
@@ -224,23 +225,23 @@ def figure1c(gathered: Gathered, _first: float):
             best = tuple(1 - v for v in row_runs.summaries("best_test_accuracy"))
             cells = {
                 "test error": Cell(errors, printed[p], 3, row_runs.statuses),
-                "on test labels corrupted likewise": Cell(
-                    likewise, printed[p], 3, row_runs.statuses
-                ),
                 "least test error of all epochs": Cell(best, None, 3, row_runs.statuses),
             }
-            if any(really.values()):
-                cells[MEASURED_TOO] = Cell(really[_place(row_runs)], printed[p], 3)
-            measured += [(p, error) for error in really[_place(row_runs)]]
             rows.append(row((model, f"{p:g}"), cells, row_runs))
+            cells = {EXPECTED: Cell(likewise, printed[p], 3, row_runs.statuses)}
+            if any(on_corrupted.values()):
+                cells[MEASURED_TOO] = Cell(on_corrupted[_place(row_runs)], printed[p], 3)
+            measured += [(p, error) for error in on_corrupted[_place(row_runs)]]
+            corrupted_rows.append(row((model, f"{p:g}"), cells, row_runs))
             seeds += [[(p, error)] for error in errors]
             computed += [[(p, error)] for error in likewise]
-        untouched.append(Series(model, seeds, curve, number))
-        corrupted.append(Series(model, computed, curve, number))
+        places = tuple(levels)
+        untouched.append(Series(model, seeds, curve, number, places=places))
+        corrupted.append(Series(model, computed, curve, number, places=places))
 
     def draw():
         figure, every = drawing.axes_grid(1, 2, 4.6, sharey=True)
-        titles = "Ours on the test labels", "Ours on test labels corrupted likewise"
+        titles = "Ours on true test labels", "Ours on corrupted test labels, expected"
         for axes, series, title in zip(every, (untouched, corrupted), titles, strict=True):
             drawing.draw_series(axes, series)
             axes.axhline(0.9, color=drawing.COLOURS[9], linewidth=1, linestyle="-.", zorder=1)
@@ -253,22 +254,35 @@ def figure1c(gathered: Gathered, _first: float):
         if measured:
             every[1].plot(*zip(*measured, strict=True), "kx", markersize=7, zorder=4, alpha=0.9)
             drawing.record(every[1], MEASURED_TOO, measured)
-            drawing.note(every[1], f"×: {MEASURED_TOO}")
+            drawing.note(every[1], "×: measured")
         every[1].set_ylabel("")
         drawing.legend(figure, untouched)
         return figure
 
     notes: tuple[str, ...] = (
-        "“Corrupted likewise” is computed from the error e on true test labels: "
-        "e' = 1 - (1 - p)(1 - e) - p / 10. This is the expected error if each test label too is "
-        "replaced with probability p by a uniform class. The paper does not say which of the two "
-        "errors its Figure 1c shows.",
+        "Here each test label too is replaced with probability p by a uniform class. The expected "
+        "error is computed from the error e on true test labels: 1 - (1 - p)(1 - e) - p / 10. The "
+        "paper does not say which of the two errors its Figure 1c shows.",
     )
     if measured:
         notes += (
-            "“Really corrupted”: rethink-tf corrupted-test replaced the test labels and evaluated "
-            "the network of the last epoch on them. The number is a mean over draws of the labels.",
+            "The measured error is that of the network of the last epoch, a mean over draws of the "
+            "labels by rethink-tf corrupted-test.",
         )
-    table = Table("figure1c", "Figure 1c in numbers", ("model", "p"), tuple(rows), notes=notes)
+    labels = ("model", "p")
+    tables = [
+        Table("figure1c", "Figure 1c in numbers: true test labels", labels, tuple(rows)),
+        Table(
+            "figure1c_corrupted",
+            "Figure 1c in numbers: corrupted test labels",
+            labels,
+            tuple(corrupted_rows),
+            notes=notes,
+        ),
+    ]
+    gaps = any(drawing.has_gap(one) for one in untouched)
+    caption = (
+        "Lines join neighbouring levels of p; between others a run is missing." if gaps else ""
+    )
     title = "Figure 1c: test error against label corruption"
-    return [table], [Figure("figure1c", title, "", draw)]
+    return tables, [Figure("figure1c", title, caption, draw)]
