@@ -1,6 +1,6 @@
 """The public functions of the package: `import rethink_tf as rt`.
 
-Importing this module imports no TensorFlow; a function that trains or builds does.
+Importing this module does not import TensorFlow. Functions that train or build a model do.
 """
 
 import dataclasses
@@ -172,12 +172,12 @@ def corrupt_labels(
         num_classes: K; None: the largest label plus one.
         seed: from 0 to 2**32 - 1.
         index: integers [N], the examples' identities; None: their positions.
-        noise: `uniform` draws any class, the true one included; `exclude_true` any other;
-            `pair_flip` the next one; FILE.csv one drawn from the true class's row of a matrix
-            (`data.noise_matrix`).
+        noise: `uniform` draws any class, the true one included; `exclude_true` any other
+            class; `pair_flip` the next class; FILE.csv a class that is drawn from the true class's
+            row of a matrix (`data.noise_matrix`).
 
     Returns:
-        int32 [N]. A larger p changes more examples, and among them all that a smaller p changes.
+        int32 [N]. An example that is replaced at a smaller p is replaced at a larger p too.
 
     Raises:
         RequestError: p, seed or noise out of their range, or labels that are no classes.
@@ -217,13 +217,13 @@ def corrupt_pixels(
         index: integers [N], the examples' identities; None: their positions.
         split: `train` or `test`; they have different draws, except for `shuffled`.
         pixel_mix: for `gaussian`: t in (1 - t) image + t noise.
-        shuffle_fraction: for `shuffled` and `random`: share of the positions that is permuted.
+        shuffle_fraction: for `shuffled` and `random`: fraction of the positions that are permuted.
 
     Returns:
         uint8 [N, H, W, C]; float32 for `gaussian`, never clipped.
 
     Raises:
-        RequestError: images of another kind, or a value out of its range.
+        RequestError: images of another dtype or shape, or a value out of its range.
     """
     images = np.asarray(images)
     if images.ndim != 4 or images.dtype != np.uint8:
@@ -282,7 +282,7 @@ def randomisation_test(model: Any, dataset: Any, **settings: Any) -> Any:
         The figures, a dict that a notebook shows as its page; `result["verdict"]` in words.
 
     Raises:
-        RequestError: no run on true or none on random labels ended well.
+        RequestError: no run on true labels, or no run on random labels, finished as DONE.
         StoppedError: it was interrupted; the same call resumes.
     """
     from rethink_tf.analysis import randomisation_test as test

@@ -119,7 +119,7 @@ class MemorisationCallback(keras.callbacks.Callback):
     # --- fit -----------------------------------------------------------------------------------
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Refuses outputs that cannot be read, and takes back the record of an earlier `fit`."""
+        """Refuses outputs that cannot be read. Loads the record of an earlier `fit` from `path`."""
         self._logits_given = _gives_logits(self.model, self.from_logits)
         self._begun = False
         if self.path is not None and not self.curves and self.path.exists():
@@ -127,7 +127,7 @@ class MemorisationCallback(keras.callbacks.Callback):
             self._take(self._states[-1])
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """At the first epoch of a `fit`: the record as it was before it."""
+        """At the first epoch of a `fit`: returns to the record as it was before that epoch."""
         if self._begun:
             return
         self._begun = True
@@ -152,7 +152,7 @@ class MemorisationCallback(keras.callbacks.Callback):
             )
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Evaluates all examples where this epoch is to be, and saves the record."""
+        """If this epoch is an evaluated one: evaluates all examples and saves the record."""
         number = epoch + 1
         if number % self.every and number != (self.params or {}).get("epochs"):
             return
@@ -170,7 +170,7 @@ class MemorisationCallback(keras.callbacks.Callback):
             self._write(self.path)
 
     def on_train_end(self, logs: Any = None) -> None:
-        """The model is at the end of the record: a `fit` of earlier epochs is refused then."""
+        """Keeps only the last state of the record: a later `fit` of earlier epochs is refused."""
         self._states = self._states[-1:]
 
     def _evaluate(self, epoch: int) -> metrics.Outcome:

@@ -1,4 +1,4 @@
-"""What identifies the labels that a model is to learn: a hash of them all, and a word for each."""
+"""Identifies the labels that a model is to learn: one hash of all of them, one word for each."""
 
 import hashlib
 from typing import Any
@@ -16,7 +16,8 @@ def labels_hash(index: np.ndarray, given: np.ndarray) -> str:
 def label_words(index: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """One int64 word for each (example, label): equal to `label_words_tf`.
 
-    Multiplications and shifts mix the two, so a sum of words betrays exchanged labels as well.
+    Multiplications and shifts mix the two, so a sum of words also reveals exchanged
+    labels.
     """
     with np.errstate(over="ignore"):
         words = np.asarray(index, np.int64) * 0x9E3779B97F4A7C1 + np.asarray(labels, np.int64)

@@ -12,16 +12,17 @@ class Corruption:
 
     Attributes:
         corrupt: probability with which each training label is replaced, 0 to 1.
-        label_noise: by what a label is replaced, one of `labels.LABEL_NOISE`; or the file that
-            `matrix` is of.
+        label_noise: what replaces a label, one of `labels.LABEL_NOISE`; or the file of
+            `matrix`.
         labels_from: file that gives the training labels in place of a draw, or None.
         pixels: one of `labels.PIXELS`.
         pixel_mix: share t of noise, `gaussian` only: (1 - t) image + t noise.
-        shuffle_fraction: share of the positions that is permuted, `shuffled` and `random` only.
-        seed: of all that is drawn, 0 to 2**32 - 1.
+        shuffle_fraction: fraction of the positions that are permuted, `shuffled` and `random` only.
+        seed: of all random draws, 0 to 2**32 - 1.
         test_pixels: `as_trained`: the test images are corrupted as the training images are;
             `original`: they are left as they are.
-        matrix: float64 [K, K], what each true class (row) is replaced by; None for a kind of noise.
+        matrix: float64 [K, K], row i the probabilities of the labels that replace class i; None
+            where `label_noise` is not a file.
     """
 
     corrupt: float = 0.0
@@ -35,7 +36,7 @@ class Corruption:
     matrix: Any = dataclasses.field(default=None, compare=False, repr=False)
 
     def of_split(self, name: str) -> "Corruption":
-        """That of a split, `train` or `test`: without one of the pixels where it has none."""
+        """The corruption of `train` or `test`; see `test_pixels`."""
         if name == "train" or self.test_pixels == "as_trained":
             return self
         bare = Corruption(self.corrupt, self.label_noise, self.labels_from, seed=self.seed)
@@ -45,7 +46,8 @@ class Corruption:
 class Moments(NamedTuple):
     """Mean and standard deviation of an image's channels: float [C] each, on the images' scale.
 
-    They are measured on the training set: Gaussian pixels have them, `channel_norm` takes them off.
+    They are measured on the training set. Gaussian pixels are drawn with them; `channel_norm`
+    subtracts the mean and divides by the standard deviation.
     """
 
     mean: Any

@@ -1,4 +1,4 @@
-"""One 64-bit word for each (example, image): what passes over images are compared by.
+"""One 64-bit word for each (example, image). Passes over the images are compared by these words.
 
 An image's bytes are read as 8-byte words, padded with zeros, times fixed odd numbers and summed
 modulo 2**64; that sum is multiplied by an odd number of the example's identity. So a sum of words

@@ -27,7 +27,10 @@ def _threshold(probability: float) -> int:
 
 
 def matrix_bounds(matrix: np.ndarray) -> np.ndarray:
-    """Where the words of each label begin: a word of row i gives the number of bounds up to it.
+    """The boundaries by which a random word becomes a label.
+
+    A 32-bit word of true class i becomes the label whose number is the count of boundaries in row i
+    that are not above the word.
 
     Args:
         matrix: float [K, K], probabilities of the labels (columns) of each true class (rows).
@@ -61,8 +64,8 @@ def corrupt_labels(
         seed: 0 to 2**32 - 1.
         label_noise: `uniform` draws any class, the true one included (the paper's definition);
             `exclude_true` any other class; `pair_flip` the next class.
-        matrix: float [K, K] in place of these, rows of sum 1: a replaced label of class i is drawn
-            from row i, its own class included.
+        matrix: float [K, K] in place of `label_noise`, rows of sum 1: a replaced label of class i
+            is drawn from row i, which may include class i itself.
         split: whose labels they are. Test labels are corrupted to compute an error against them,
             never for a run (see `analysis.corrupted_test`).
 

@@ -81,7 +81,7 @@ def build(
 
 
 def accepts(name: str) -> bool:
-    """Whether `build` can be asked for a name, once it is resolved.
+    """Whether a name is one that `build` accepts once it is resolved.
 
     Raises:
         RequestError: it names a file or folder of another kind than FILE.keras, or `keras:NAME` of
@@ -104,7 +104,7 @@ def smallest_input(name: str) -> int:
 
 
 def conversions(model, preprocess: str) -> list[str]:
-    """What was made of a custom model, and what it gets, in words; nothing of our own."""
+    """What was changed in a custom model and which input it gets; empty for other models."""
     said = [model.rethink_conversions] if getattr(model, "rethink_conversions", "") else []
     if getattr(model, "rethink_scaling", None):
         said.append(rescaling.what_it_gets(model.rethink_scaling, preprocess))

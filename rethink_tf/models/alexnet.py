@@ -11,9 +11,9 @@ def alexnet(input_shape, num_classes, *, weight_decay=0.0, dropout=0.0) -> keras
 
     Two blocks of 5x5 convolution, 3x3 max-pooling and local response normalisation, dense layers of
     384 and 192. Channels and the place of weight decay (the two dense layers) are those of
-    TensorFlow's CIFAR-10 tutorial. Its initial weights are not used but Glorot's: with the
-    tutorial's, 10,000 random labels were fitted to 61% after 25 epochs. Dropout, not in the paper,
-    after each dense layer.
+    TensorFlow's CIFAR-10 tutorial. The initial weights are Glorot's. With those of
+    the tutorial, 61% of 10,000 random labels were fitted after 25 epochs. Dropout, which is not in
+    the paper, follows each dense layer.
     """
 
     def conv_block(x):

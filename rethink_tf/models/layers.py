@@ -1,4 +1,4 @@
-"""Layers that Keras has not in the form that the paper's networks need."""
+"""Layers that Keras does not have in the form that the paper's networks need."""
 
 import keras
 import tensorflow as tf

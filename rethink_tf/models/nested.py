@@ -1,4 +1,4 @@
-"""The layers within a model and within its layers, by what Keras makes public."""
+"""The layers of a model at every depth, found by what Keras makes public."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""The networks by name, and all that is known of each: one ModelSpec a network.
+"""The networks by name: one ModelSpec for each, with all that is known about it.
 
 To add one: write a builder `(input_shape, num_classes, *, weight_decay, dropout, ...)` in a file of
 this folder, and its entry here.
@@ -15,8 +15,10 @@ RATE, RATE_WITHOUT_BATCH_NORM = 0.1, 0.01
 
 @dataclasses.dataclass(frozen=True)
 class DigitsRecipe:
-    """How a network is trained on `digits`: few examples make few steps an epoch, and the paper's
-    x0.95 per epoch then stops the networks without batch normalisation too early."""
+    """How a network is trained on `digits`.
+
+    Few examples make few steps per epoch. The paper's decay of 0.95 per epoch then stops networks
+    without batch normalisation before they have fitted the labels."""
 
     batch_size: int
     learning_rate: float
@@ -26,7 +28,7 @@ class DigitsRecipe:
 
 @dataclasses.dataclass(frozen=True)
 class ModelSpec:
-    """What is known of a network.
+    """A network and its settings.
 
     Attributes:
         name: as it is typed, the paper's name for the row.
@@ -39,7 +41,7 @@ class ModelSpec:
             paper states "default coefficient for each model" (Appendix E) and no number. Inception
             has TF-slim's (`inception_arg_scope`), AlexNet that of TensorFlow's CIFAR-10 tutorial,
             the MLPs that of the first author's later code; None: in no table of the paper.
-        smallest_input: height and width in pixels below which no layer is left to see anything.
+        smallest_input: smallest height and width in pixels that the layers accept; 0 for any.
         digits: its recipe on `digits`; None for the general one.
         xla_on_cpu: whether XLA made it faster on CPUs with several threads, as measured.
     """
@@ -124,7 +126,7 @@ MODELS: dict[str, ModelSpec] = {
 
 
 def find_spec(name: str) -> ModelSpec | None:
-    """What is known of a name: a key of MODELS, or any `wrn_DEPTH_WIDTH`; None of another."""
+    """The ModelSpec of a name, a key of MODELS or any `wrn_DEPTH_WIDTH`; None for other names."""
     wide = re.fullmatch(r"wrn_([1-9]\d{0,2})_([1-9]\d?)", str(name), re.ASCII)
     if wide:
         depth, width = int(wide[1]), int(wide[2])

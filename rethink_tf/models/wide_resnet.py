@@ -59,8 +59,8 @@ def wide_resnet(
 def resnet_28(input_shape, num_classes, *, weight_decay=0.0, dropout=0.0) -> keras.Model:
     """WRN-28-1, under the name that an earlier reproduction gives its network.
 
-    That report names a "ResNet-28" and defines none; 28 is no depth of the usual family 6n + 2, but
-    it is one of the wide residual networks, so the 28-layer one of width 1 stands for it here.
+    That report names a "ResNet-28" and does not define it. 28 is not a depth of the usual family
+    6n + 2. It is a depth of the wide residual networks, so WRN-28-1 is used here.
     """
     return wide_resnet(
         input_shape, num_classes, depth=28, width=1, weight_decay=weight_decay, dropout=dropout

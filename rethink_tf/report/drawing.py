@@ -22,7 +22,7 @@ WIDTH = 8.0  # inches
 MARKERS_A_CURVE = 12
 PAPERS = "_paper"  # a label that matplotlib leaves out of its own legends
 DOTTED: dict[str, Any] = {"linestyle": (0, (1, 1.2)), "linewidth": 2.4, "alpha": 0.55}
-PLACES = ((3, 4), (3, -9), (-9, 5))  # of a number beside its point, in points
+PLACES = ((4, -9), (3, 4), (-9, 5))  # of a number beside its point, in points
 Point = tuple[float, float, float, int]  # x, mean, deviation, number of seeds
 # What the panels show, by axes: curves and their points.
 _recorded: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()

@@ -1,7 +1,7 @@
-"""Builds anyone's network, checks it, and brings it to logits.
+"""Builds a user's network, checks it, and makes it return logits.
 
-Every model starts from weights drawn anew by the run's seed: a test of capacity says nothing of
-what somebody trained before. Importing this module loads no TensorFlow.
+Every model starts from weights drawn anew by the run's seed: a test of capacity must not
+depend on earlier training. Importing this module loads no TensorFlow.
 """
 
 import functools
@@ -267,7 +267,7 @@ def _wrapped(model, after, input_shape):
     import keras
 
     class Wrapped(keras.Model):
-        """A model with a function behind it, which its own layers cannot see."""
+        """A model followed by a function of its output."""
 
         def __init__(self):
             super().__init__(dtype="float32")

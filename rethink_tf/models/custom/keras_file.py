@@ -22,7 +22,7 @@ _PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others unpack withou
 
 
 def first_line(error: BaseException) -> str:
-    """What anyone's error says, cut to one line; what frameworks put before it is left out."""
+    """The message of an error, cut to one line, without what frameworks put before it."""
     lines = [line.strip() for line in _CODES.sub("", str(error)).splitlines() if line.strip()]
     if lines[:1] == ["in user code:"]:  # AutoGraph's own traceback
         lines = lines[next((n for n, x in enumerate(lines) if _KIND.match(x)), 0) :]
@@ -32,7 +32,7 @@ def first_line(error: BaseException) -> str:
 
 
 def read(path: str):
-    """The architecture of a .keras file with weights drawn anew, and what there is to say.
+    """The architecture of a .keras file with weights drawn anew, and notes about it.
 
     Raises:
         RequestError: no such file, it holds code, or it unpacks to far more than its size.

@@ -1,5 +1,6 @@
-"""Names of anyone's network: `package.module:function` or FILE.keras, by what is in them, and
-`keras:NAME`, an application of Keras, by the name alone.
+"""Names of a user's network: `package.module:function`, FILE.keras or `keras:NAME`.
+
+The first two are identified by their content, `keras:NAME`, an application of Keras, by its name.
 
 `build` builds what they name. Imports no TensorFlow.
 """
@@ -65,9 +66,9 @@ def resolved(spec: str) -> str:
 
 
 def identity(spec: str) -> str:
-    """What of a resolved name counts: the content, and which function of it; never the path.
+    """The part of a resolved name that identifies it: the content and the function, not the path.
 
-    Of an application of Keras its name.
+    Of an application of Keras it is the name.
     """
     if applications.is_application(spec):
         return spec

@@ -1,6 +1,7 @@
 """Detects models that scale their own images, and describes the images that they get.
 
-What counts is what reaches a model's first weights. Importing this module loads no Keras.
+A model scales its images if the values that reach its first weights are scaled.
+Importing this module loads no Keras.
 """
 
 import contextlib
@@ -119,7 +120,7 @@ def _by_outputs(standardised: float, pixels: float) -> str | None:
 
 
 def what_it_gets(scaling: str, preprocess: str) -> str:
-    """What a model that scales its images itself is given, and how it gets them unscaled.
+    """Which images a model that scales them itself gets, and which flag leaves them unscaled.
 
     Args:
         scaling: what `found` says.
