@@ -1,14 +1,15 @@
 """Reads finished runs and checks that their files agree with each other.
 
-`summary.json` is believed only where it follows from the files beside it: its last and best values
-and its status from the history and the configuration, the files themselves from the SHA-256 digests
-that the summary has of them and of itself, what is known per example from examples.npz, the history
-from the checkpoint where one is there.
+`summary.json` is used only if it agrees with the files beside it. Its last and best values and its
+status must follow from the history and the configuration. The files must have the SHA-256 digests
+in the summary. Values per example must follow from examples.npz, and the history must agree with
+the checkpoint, if there is one.
 
-This is against accident and carelessness: a file edited, cut short, copied from another run, or
-lost. It is no protection against someone who rewrites all files of a run consistently, digests
-included. Records of versions that wrote no digests ("before seals") are checked as far as their
-files go: history, configuration, examples.npz and checkpoint against the summary.
+This detects accidents: a file that was edited, cut short, copied from another run, or lost. It does
+not protect against someone who rewrites all files of a run consistently, digests included.
+
+Records of versions that wrote no digests ("before seals") are checked less: history, configuration,
+examples.npz and checkpoint against the summary.
 
 Imports no TensorFlow.
 """
@@ -69,7 +70,7 @@ class Finished:
 
 
 def read_summary(run_dir: Path | str, run_id: str | None = None) -> dict[str, Any] | None:
-    """The summary of a finished run whose files agree, None where it is not finished.
+    """The summary of a finished run whose files agree; None if the run is not finished.
 
     Args:
         run_dir: of the run.
@@ -123,7 +124,7 @@ def before_seals(summary: dict[str, Any]) -> bool:
 
 
 def digest_note(summary: dict[str, Any]) -> str:
-    """What is printed beside a run that was read: nothing, or that it could be checked less."""
+    """A note for a run that could be checked less; empty for others."""
     return f" ({BEFORE_SEALS})" if before_seals(summary) else ""
 
 
@@ -159,7 +160,7 @@ def load_runs(runs_dir: Path | str, left_out: dict[str, str] | None = None) -> l
 
 
 class DisagreementError(StorageError):
-    """The files of a record do not agree; says which and in what, not yet what to do."""
+    """The files of a record do not agree; the message names the files and the difference."""
 
 
 def _disagree(run_dir: Path, name: str, what: str) -> DisagreementError:
@@ -270,8 +271,8 @@ def check_history(
         path, history: of the summary and of the history, for the message.
         summary: with its config.
         lines: of the history.
-        whole: whether all epochs and all keys are there; of a shortened history the last line and
-            the best one are.
+        whole: whether all epochs and all keys are there. A shortened history has at least the last
+            line and the best one.
 
     Raises:
         DisagreementError: names what differs.

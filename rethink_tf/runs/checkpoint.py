@@ -38,7 +38,7 @@ def pack(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> bytes:
 
 
 def unpack(content: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Takes `pack` back."""
+    """The inverse of `pack`."""
     with np.load(io.BytesIO(content), allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     return files.parse(str(arrays.pop(_HEADER))), arrays
@@ -87,7 +87,7 @@ def weights_hash(arrays: Iterable[np.ndarray]) -> str:
 
 
 def stored(folder: Path) -> list[Path]:
-    """The checkpoints of a folder, oldest first; anything else in it is passed over."""
+    """The checkpoints of a folder, oldest first; other files are skipped."""
     files = [path for path in folder.glob("*.ckpt") if _NAME.fullmatch(path.name)]
     return sorted((path for path in files if path.is_file()), key=_place)
 

@@ -21,7 +21,7 @@ _AUGMENT = {"crop": "random crop", "flip_rotate": "flip and rotation", "inceptio
 
 
 def pixels_in_words(config: RunConfig) -> list[str]:
-    """What was done to the pixels, a part each."""
+    """What was done to the pixels, as a list of phrases."""
     words = [PIXEL_TITLES.get(config.pixels, str(config.pixels))]
     if config.pixel_mix != 1:
         words.append(f"mix t = {config.pixel_mix:g}")
@@ -33,7 +33,7 @@ def pixels_in_words(config: RunConfig) -> list[str]:
 
 
 def labels_in_words(config: RunConfig, noisy: bool) -> list[str]:
-    """What was done to the labels, a part each."""
+    """What was done to the labels, as a list of phrases."""
     if not noisy:
         return ["true labels"]
     if config.labels_from is not None:
@@ -59,7 +59,7 @@ def stored_config(run_dir: Path) -> RunConfig | None:
 
 
 def run_name(run_dir: Path) -> str:
-    """What a run was, in words, from its config.json; its folder's name where there is none."""
+    """A run in words, from its config.json; the name of its folder if there is none."""
     config = stored_config(run_dir)
     if config is None:
         return run_dir.resolve().name

@@ -26,11 +26,11 @@ SHOWN = (
 
 
 class RunRecord(Mapping[str, Any]):
-    """What a finished run left: a mapping of its summary, whose keys are attributes too.
+    """A finished run: a mapping of its summary, whose keys are attributes too.
 
     Attributes:
         run_dir: its folder.
-        history: one dict an evaluated or trained epoch, as in the history file.
+        history: one dict per epoch, as in the history file.
         examples: arrays by name, one row per training example: `index`, `true`, `given`, ...
 
     A notebook shows it as a small table.
@@ -62,7 +62,7 @@ class RunRecord(Mapping[str, Any]):
 
     @property
     def examples(self) -> dict[str, np.ndarray]:
-        """Columns of the training examples; empty for what is no training.
+        """Columns of the training examples; empty for a task that is not a training.
 
         StorageError where the file is damaged.
         """

@@ -1,7 +1,7 @@
 """The run that a transfer starts from: finding it, naming it in a configuration, its weights.
 
-`adopt` turns what was typed into run id, epoch and weights hash, and takes over what is the
-parent's: network, input size, preprocessing. Imports no TensorFlow.
+`adopt` turns the flag into run id, epoch and weights hash, and copies the parent's network, input
+size and preprocessing. Imports no TensorFlow.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ class Parent:
     """What a transferred run starts from.
 
     Attributes:
-        config: resolved, of the parent; of freshly drawn weights, what is known of them.
+        config: of the parent, resolved.
         run_dir: None for freshly drawn weights.
         run_id: `random:DATASET` for freshly drawn weights.
         epoch: after which the weights were taken; 0 for freshly drawn ones.
@@ -48,12 +48,12 @@ class Parent:
     num_classes: int
 
     def record(self) -> schema.ParentRecord:
-        """What config.json and summary.json say of it."""
+        """The parent as config.json and summary.json have it."""
         return {"run_id": self.run_id, "epoch": self.epoch, "weights_hash": self.weights_hash}
 
 
 def adopt(wanted: RunConfig, runs_dir: Path | str) -> RunConfig:
-    """Names the parent of a configuration by what it is, and takes over what is its own.
+    """Identifies the parent of a configuration, and copies the parent's settings.
 
     Args:
         wanted: not yet resolved; `model`, `preprocess` and `input_size` may be None with a parent.
@@ -111,7 +111,7 @@ def _shown(value: Any) -> Any:
 
 
 def adopt_later(wanted: RunConfig, own: RunConfig, run_dir: Path) -> tuple[RunConfig, str | None]:
-    """As `adopt`, of a parent that is perhaps still to be trained.
+    """As `adopt`, for a parent that may not be trained yet.
 
     Args:
         wanted: as for `adopt`, but for the parent.
@@ -227,8 +227,8 @@ def load_parent(
         data_dir, cache_dir, report: see `registry.load`.
 
     Raises:
-        RequestError: the run that it names is not there any more.
-        StorageError: another run lies there now.
+        RequestError: that run does not exist any more.
+        StorageError: its folder holds another run now.
     """
     if child.init_from is None:
         return None
@@ -286,7 +286,7 @@ def parent_in_words(child: RunConfig) -> list[str]:
 
 
 def stored(parent: Parent, say: Callable[[str], None]) -> dict[str, list[np.ndarray]]:
-    """The weights of a trained parent, as they lie on disk.
+    """The weights of a trained parent, as stored.
 
     Returns:
         `trainable` and `others` (statistics and seed states, then sums of the epoch) from its

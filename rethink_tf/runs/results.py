@@ -1,15 +1,15 @@
-"""What a run writes and how runs are read back: the only module that knows file names.
+"""Writes and reads the files of a run. No other module knows their names.
 
 A run directory `runs/<run_id>/` holds:
 
 config.json    written first: `schema.ConfigRecord`.
 history.jsonl  one object an epoch, flushed: `schema.HistoryLine`.
-summary.json   written last, by rename, the mark of a finished run: `schema.Summary`. Of what is no
-               training (`task`): `kind`, kernels or another, in place of all of epochs; beside it
-               solutions.json, what an interrupted kernel run had solved.
+summary.json   written last, by rename, the mark of a finished run: `schema.Summary`. A task
+               that is not a training (`task`) has `kind` and nothing about epochs; an interrupted
+               kernel run also has solutions.json, the systems solved so far.
 examples.npz   one row per training example: `index true given`, `fitted_since` (the evaluated epoch
                from which on it was always fitted, 0: not fitted), `forgotten` (how often),
-               `margin` (logit of the given label less the largest other, at the end). Training
+               `margin` (logit of the given label minus the largest other, at the end). Training
                dynamics (`training.per_example` defines them): `first_fitted aum confidence
                variability cumulative_loss el2n_E`, and what they are taken over:
                `evaluated_epochs`, int32 [T], `dynamics_complete`, false where earlier epochs were
@@ -88,7 +88,7 @@ def add_resumed(run_dir: Path, record: dict[str, Any], entry: dict[str, Any]) ->
 
     Args:
         run_dir: of the run.
-        record: what config.json says of a fresh run; it stands where that file is lost or damaged.
+        record: config.json of a fresh run, used if that file is lost or damaged.
         entry: epoch, step, run, environment, command line.
     """
     try:
@@ -219,7 +219,7 @@ def file_digest(run_dir: Path, name: str) -> str | None:
 
 
 def summary_digest(summary: dict[str, Any]) -> str:
-    """The digest of a summary with the digests in it, but for its own."""
+    """The digest of a summary including the digests in it, except its own."""
     digests = {name: v for name, v in summary[records.DIGESTS].items() if name != SUMMARY}
     return records.digest({**summary, records.DIGESTS: digests})
 
@@ -232,8 +232,8 @@ def finish(
     Args:
         run_dir: of the run.
         summary: JSON values.
-        history: the lines as the run knows them, so that a file that was changed meanwhile does not
-            pass for them; None: those of the file.
+        history: the lines as the run knows them, so that a changed file is noticed; None: those of
+            the file.
 
     Returns:
         The summary as it was written, with the digests.

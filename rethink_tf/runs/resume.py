@@ -20,8 +20,8 @@ from rethink_tf.runs import schema as records
 class ResumePoint:
     """A checkpoint to resume from: its header, its arrays, and the run directory that holds it.
 
-    `differed` says where the run was resumed in a changed environment, this time included: it is
-    `differed` of its summary.
+    `differed` lists where the run was resumed in a changed environment, including this time, as in
+    the summary.
     """
 
     header: dict[str, Any]
@@ -42,7 +42,7 @@ def resume_point(
     Args:
         config: resolved.
         run_dir: of this run.
-        environment: what a bit-equal continuation needs unchanged.
+        environment: what must not change for a bit-equal continuation.
         mode: `exact` refuses another environment, `anyway` resumes in it, `restart` starts over.
         say: takes lines for the reader.
 
@@ -201,7 +201,7 @@ def begin(
 
     Args:
         run_dir: of this run.
-        record: what config.json says of a fresh run.
+        record: config.json of a fresh run.
         point: the checkpoint that it resumes from, if any.
         now: environment and command line, added to `resumed` in config.json.
 

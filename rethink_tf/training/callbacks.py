@@ -64,7 +64,7 @@ class Checkpoints(Callback):
         every: epochs between checkpoints; 0 for none but the last and on a signal.
 
     Attributes:
-        seconds: that each checkpoint of this process took.
+        seconds: duration of each checkpoint of this process.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class ProfileTrace(Callback):
 
 
 class Console(Callback):
-    """Prints the legend, how long compiling took, an estimate, a bar, and a line an epoch.
+    """Prints the legend, the time of compiling, an estimate, a progress bar, a row per epoch.
 
     Args:
         context: of the run.
@@ -177,7 +177,7 @@ class Console(Callback):
 
 
 class StopOnSignal(Callback):
-    """Saves and ends the run where a signal came to any worker.
+    """Saves and ends the run if a signal came to any worker.
 
     Args:
         context: of the run.

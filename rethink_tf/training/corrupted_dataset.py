@@ -37,16 +37,16 @@ def corrupted_dataset(
         corrupt: probability with which each label is replaced by a uniform class.
         pixels: `original`, `shuffled`, `random` or `gaussian`.
         seed: of both corruptions.
-        test: the test set in the same form: its pixels are corrupted alike, its labels never.
+        test: the test set in the same form. Its pixels are corrupted too, its labels never.
 
     Returns:
-        (tf.data.Dataset of (image, given label), the checks that were made), with `test`
-        (training set, test set, checks). Images keep their scale; Gaussian ones are float32. Not
+        (tf.data.Dataset of (image, given label), list of the checks); with `test` (training set,
+        test set, checks). Images keep their scale; Gaussian ones are float32. Not
         batched and not shuffled; labels int64.
 
     Raises:
-        RequestError: arguments of another kind.
-        AuditError: what came out is not what was asked for.
+        RequestError: an argument has another form.
+        AuditError: the corrupted data are not as configured.
     """
     corrupt, pixels = check_field("corrupt", corrupt), check_field("pixels", pixels)
     seed = check_field("seed", seed)

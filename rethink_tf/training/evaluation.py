@@ -1,4 +1,4 @@
-"""Exact evaluation on the device: batch-norm statistics taken anew, every example exactly once."""
+"""Exact evaluation on the device: batch-norm statistics measured anew, every example once."""
 
 from collections.abc import Callable
 from typing import Any
@@ -27,7 +27,7 @@ class Evaluation:
 
     Args:
         steps: the training steps.
-        checks: what every pass must equal; None where nothing of it is reported, as in a benchmark.
+        checks: compare every pass with its seal; None in a benchmark, which reports no result.
     """
 
     def __init__(self, steps: Steps, checks: SealChecks | None = None):
@@ -43,11 +43,11 @@ class Evaluation:
         ]
 
     def recalibrate(self, between: Callable[[], object] | None = None) -> None:
-        """Takes the moving statistics anew, of the weights as they are, from training batches.
+        """Measures the batch-norm statistics of the current weights on training batches.
 
-        A moving average lags behind the weights: on Gaussian pixels it gave .52 where batch
-        statistics, and these, give 1.0. Training never reads them, so it is not changed; nor do
-        they depend on what they were.
+        A moving average lags behind the weights: on Gaussian pixels it gave an accuracy of .52
+        where these statistics give 1.0. Training never reads them, so it does not change. Their
+        previous values do not matter.
 
         Args:
             between: called before each batch, for example to answer a signal.
@@ -123,7 +123,7 @@ class Evaluation:
             count: number of examples of that Table.
             batch: examples per replica and dispatch; changes no count.
             between: called before each dispatch, for example to answer a signal.
-            seal: of the Table, which the pass must equal: what does not is told to `checks`.
+            seal: of the Table. A difference is reported to `checks`.
         """
         parts, batches = [], []
         streamed = isinstance(resident, Feed)

@@ -43,8 +43,8 @@ class Source:
     Attributes:
         train, test: the clean examples.
         corruption: as configured.
-        preprocess: makes of the corrupted images what the model sees.
-        norm: mean and standard deviation that `preprocess` takes; None where it takes none.
+        preprocess: turns corrupted images into the input of the model.
+        norm: mean and standard deviation that `preprocess` uses, or None.
         class_names: those that a custom set gives its classes.
         moments: of the original training images, where Gaussian pixels or `norm` need them.
         file_labels: int32 [N], training labels of the file `corruption.labels_from`, or None.
@@ -93,7 +93,7 @@ def load(
 ) -> Source:
     """The clean data of a resolved configuration, and how they are to be corrupted.
 
-    With a parent the images have its channels and its input size; its own moments norm them.
+    With a parent, the images get its number of channels and its input size.
     """
     parent = pretrained.load_parent(config, data_dir, cache_dir, say)
     train, test = _clean_splits(config, data_dir, cache_dir, say)
@@ -265,7 +265,7 @@ def _window(images: Any, config: RunConfig, parent: Parent | None) -> Any:
 
 
 def memory(config: RunConfig, info: types.DatasetInfo, channels: int) -> str:
-    """The memory that the data of a run take, in words; `channels` are those of its images."""
+    """The memory that the data of a run need, as text; `channels` of its images."""
     entries = math.prod(info.image_shape)
     if config.augment == "none" or info.streamed:
         entries = config.input_size**2 * channels
@@ -317,7 +317,7 @@ class Audited:
 
 
 def corrupt(source: Source) -> tuple[Table, Table, list[Check]]:
-    """Tables and checks of `audited`, for those who hold no pass against the seals."""
+    """Tables and checks of `audited`, for callers that compare no pass with the seals."""
     tables = audited(source)
     return tables.train, tables.test, tables.checks
 
@@ -409,7 +409,7 @@ def _check_of_preprocessing(source: Source, images: np.ndarray) -> Check:
 
 
 def sealed(config: RunConfig, source: Source, tables: Audited) -> Sealed:
-    """The seals of a run's data, and what the model must get of the source."""
+    """The seals of a run's data, and the expected input of the model."""
     train_inputs, test_inputs = (
         ReferenceInput(
             split,

@@ -1,6 +1,6 @@
 """The epochs of a run: train, check, evaluate exactly, until it ends.
 
-What is beside the point (console, TensorBoard, files, profile, signals) hangs on it as callbacks.
+Console, TensorBoard, files, profile and signals are callbacks.
 """
 
 import dataclasses
@@ -23,8 +23,8 @@ class Dispatch:
     """Some steps that were trained in one call.
 
     Attributes:
-        number: of the dispatch in what this process trained of the epoch, from 0.
-        seconds: that it lasted.
+        number: counts the dispatches of this process in the epoch, from 0.
+        seconds: its duration.
         seconds_per_step: of these steps.
         running: sums of the epoch so far (`Steps.running`).
         compiled: whether it was the first of this process, which compiles.
@@ -38,7 +38,7 @@ class Dispatch:
 
 
 class Callback:
-    """What hangs on the loop. Each method is called at its moment, and does nothing here."""
+    """Base of the callbacks. The loop calls each method at its time; here they do nothing."""
 
     def on_begin(self, state: TrainingState) -> None:
         """Before the first epoch of this process."""
@@ -50,7 +50,7 @@ class Callback:
         """After each dispatch."""
 
     def between(self, state: TrainingState) -> None:
-        """Between dispatches, and between batches of an evaluation: the run may be left here."""
+        """Between dispatches, and between batches of an evaluation. The run may end here."""
 
     def on_trained(self, state: TrainingState) -> None:
         """After the last step of an epoch, before it is evaluated."""
@@ -103,7 +103,7 @@ def train_epochs(
 
     Args:
         context: of the run.
-        state: where it stands; moved on in place.
+        state: of the run; updated in place.
         callbacks: called in their order.
 
     Returns:

@@ -23,10 +23,10 @@ BEST_KEYS = ("best_test_accuracy", "best_test_epoch", "best_test_top5_accuracy")
 @dataclasses.dataclass(frozen=True)
 class Outcome:
     """One exact pass over a set of N examples: `loss` float32 [N] (nats), `predicted` int32 [N],
-    `margin` float32 [N] (logit of the given label less the largest other), `ahead` int32 [N] (how
+    `margin` float32 [N] (logit of the given label minus the largest other), `ahead` int32 [N] (how
     many classes are predicted before the given one; of equal logits the first class is), `error`
-    float32 [N] (L2 norm of the softmax less the one-hot given label); these two None where they
-    were not taken."""
+    float32 [N] (L2 norm of the softmax minus the one-hot given label). The last two are None where
+    they were not computed."""
 
     loss: np.ndarray
     predicted: np.ndarray
@@ -38,7 +38,7 @@ class Outcome:
 def top5(outcome: Outcome, num_classes: int | None) -> float | None:
     """Fraction of examples whose label is among the five classes predicted first.
 
-    None for five classes or fewer, of which it would say nothing.
+    None for five classes or fewer, where it is always 1.
     """
     if outcome.ahead is None or num_classes is None or num_classes <= 5 or not len(outcome.ahead):
         return None
@@ -81,10 +81,10 @@ def test_values(
 
 
 def best_so_far(best: dict, values: dict, epoch: int) -> dict[str, float | int | None]:
-    """The best test accuracies and the epoch of the top-1's, after one more evaluation.
+    """The best test accuracies so far, and the epoch of the best top-1, after one more evaluation.
 
     Args:
-        best: what this gave before; {} at the start.
+        best: the previous return value; {} at the start.
         values: of `test_values`.
         epoch: of these values.
     """

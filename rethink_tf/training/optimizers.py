@@ -1,4 +1,4 @@
-"""What makes a step of a gradient: the paper's momentum, or Keras' own Adam and AdamW.
+"""The optimisers: SGD with momentum as in the paper, or Adam and AdamW of Keras.
 
 All keep their state in `slots`, variables that are equal on all replicas at every step, so a
 checkpoint has them as it has the weights.
@@ -29,7 +29,7 @@ class Momentum:
         ]
 
     def begin_epoch(self, rate: float) -> None:
-        """Nothing: the rate comes with each step."""
+        """Does nothing: the learning rate comes with each step."""
 
     def apply(self, gradients: list[Any], rate: Any) -> None:
         """One step, in replica context.
@@ -51,7 +51,7 @@ class Momentum:
 
 
 class KerasOptimizer:
-    """An optimiser of Keras, with its own settings but for the rate and the weight decay.
+    """An optimiser of Keras with its default settings, except learning rate and weight decay.
 
     Args:
         model: keras.Model; made within the strategy's scope, as this.

@@ -76,7 +76,7 @@ class Record:
         self.el2n: dict[int, np.ndarray] = {}
 
     def update(self, epoch: int, outcome: Outcome, given: np.ndarray) -> None:
-        """Takes in one evaluation.
+        """Adds one evaluation.
 
         Args:
             epoch: from 1, later than the one before.

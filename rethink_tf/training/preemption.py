@@ -1,8 +1,8 @@
 """SIGINT and SIGTERM while a run trains: save where it stands, print how to resume, stop.
 
-The training loop asks between dispatches. A thread sees to it that the answer comes within two
-seconds even where the process is inside native code: nothing is lost then but the work since the
-last checkpoint. Before the first step (loading, compiling) there is none, and it answers at once.
+The training loop asks between dispatches. If it does not answer within two
+seconds, inside native code, a thread ends the process: only the work since the last checkpoint is
+lost. Before the first step (loading, compiling) nothing can be lost, and it ends at once.
 Imports no TensorFlow.
 """
 
@@ -24,7 +24,7 @@ _CODES: dict[int, ExitCode] = {
 
 
 class StoppedError(RethinkError):
-    """The run was stopped by a signal; what it had is saved."""
+    """The run was stopped by a signal; its state is saved."""
 
     def __init__(self, message: str, signum: int):
         super().__init__(message)
@@ -50,11 +50,11 @@ class Stop:
         return self.signum is not None
 
     def trained(self) -> None:
-        """To be called when there is something to save: from then on the loop gets its time."""
+        """To be called when there is something to save. The loop then gets time to save it."""
         self._grace = GRACE_SECONDS
 
     def answered(self) -> None:
-        """To be called when the loop has taken over: the thread then leaves it its time."""
+        """To be called when the loop has started to save: the thread then waits for it."""
         self._answered.set()
 
     def __enter__(self) -> Any:
@@ -73,7 +73,7 @@ class Stop:
         return self
 
     def listen(self) -> None:
-        """Takes the signals over, again where native code took them (TensorFlow's cluster does)."""
+        """Installs the signal handlers, again if TensorFlow's cluster replaced them."""
         if self.active:
             for signum in _CODES:
                 signal.signal(signum, self._note)

@@ -1,7 +1,7 @@
 """Restores a finished run: its network with trained and initial weights, and its data.
 
-Nothing is taken on trust: the weights must have the hash that the summary names, the data pass the
-run's own audit again, and the training accuracy is measured anew.
+Everything is checked again: the weights must have the hash in the summary, the data must pass the
+run's audit, and the training accuracy is measured anew.
 """
 
 import dataclasses
@@ -38,7 +38,7 @@ class Trained:
             configuration and seed, drawn anew here.
         table: the training Table, corrupted and audited as it was.
         test: the Table of the test set, its labels untouched.
-        preprocess: makes of its images what the model sees.
+        preprocess: turns its images into the input of the model.
         sealed: the seals of its data.
     """
 
@@ -63,7 +63,7 @@ class Trained:
         progress: Callable[[float], object] = lambda share: None,
         split: str = "train",
     ) -> Callable[[], np.ndarray]:
-        """A function that gives the logits, float32 [count, K], under the weights of the moment.
+        """A function that gives the logits, float32 [count, K], with the current weights.
 
         Args:
             count: of examples, evenly spaced over the split; default: all of them.

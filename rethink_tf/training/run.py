@@ -1,6 +1,6 @@
 """Carries out a run: takes the lock, reads a finished run or trains, and writes the result.
 
-The story of the training itself, in order, is `trainer.train`. TensorFlow is imported only when
+The steps of the training, in order, are in `trainer.train`. TensorFlow is imported only when
 there is something to train.
 """
 
@@ -138,11 +138,11 @@ def check(config: RunConfig, options: Options) -> None:
 def refuse_other_images(
     dataset: str | None, summary: Any, run_dir: Path, data_dir: Path | str | None
 ) -> None:
-    """Refuses a finished run on another part of a streamed set than lies here.
+    """Refuses a finished run that was trained on another part of a streamed set than is on disk.
 
     Args:
-        dataset: of the run; others than streamed ones are not looked at.
-        summary: of the run, whose id the parts of a set share.
+        dataset: of the run; only streamed sets are checked.
+        summary: of the run. All parts of a set have the same run id.
         run_dir: for the message.
         data_dir: see `paths`.
 

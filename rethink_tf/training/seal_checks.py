@@ -1,7 +1,7 @@
 """Compares every pass over the data with its seal while a run trains.
 
-The first thing that does not agree is kept as `violation`: a sentence that names the seal, what it
-says and what was found. The run then ends INVALID.
+The first difference is kept as `violation`: a sentence with the name of the seal, the expected and
+the measured value. The run then ends INVALID.
 """
 
 import dataclasses
@@ -23,11 +23,11 @@ Inputs = ReferenceInput | ReferenceFeatures
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Sealed:
-    """The seals of both splits, and what the model must get of them.
+    """The seals of both splits, and the expected input of the model.
 
     Attributes:
         train, test: seals.
-        train_inputs, test_inputs: what the model must get, recomputed from the source.
+        train_inputs, test_inputs: the expected input, recomputed from the source.
         augment: of training.
     """
 
@@ -38,7 +38,7 @@ class Sealed:
     augment: str
 
     def record(self) -> dict[str, schema.SealRecord]:
-        """What config and summary say of the seals, by split."""
+        """The seals as config.json and summary.json have them, by split."""
         return {
             seal.split: schema.SealRecord(
                 examples=seal.num_examples,
@@ -65,7 +65,7 @@ class Sealed:
         return sums
 
     def inputs_of(self, seal: Seal) -> Inputs:
-        """What the model must get of the split of a seal."""
+        """The expected input of the model for the split of a seal."""
         return self.train_inputs if seal.split == "train" else self.test_inputs
 
     def with_labels(self, labels: np.ndarray) -> "Sealed":
@@ -75,7 +75,7 @@ class Sealed:
 
 @dataclasses.dataclass(frozen=True)
 class Pass:
-    """What a pass over a set really took, a row for each example, in order.
+    """What a pass over a set really read, a row for each example, in order.
 
     Attributes:
         labels: int64 [N], words over (index, label).
@@ -90,7 +90,7 @@ class Pass:
 
 
 class SealChecks:
-    """What the steps of a run are held against.
+    """Compares the steps of a run with the seals.
 
     Args:
         sealed: both seals.
@@ -98,10 +98,10 @@ class SealChecks:
 
     Attributes:
         violation: the first disagreement, or None.
-        probed: what the probe of this epoch found wrong, or None; the sums of the epoch, which say
-            more of where it lies, are compared first.
-        expected: what `Steps.image_checksum` must be by now; None in what is left of an epoch that
-            was begun before there were seals.
+        probed: the difference that the probe of this epoch found, or None. The sums of the epoch
+            are compared first, since they locate an error better.
+        expected: the value that `Steps.image_checksum` must have now; None in the rest of an epoch
+            that a version without seals began.
     """
 
     def __init__(self, sealed: Sealed, steps: Any):
@@ -130,7 +130,7 @@ class SealChecks:
     # Training
 
     def begin_epoch(self) -> None:
-        """Takes note of a new epoch."""
+        """Begins a new epoch."""
         self.expected, self.probed = 0, None
 
     def state(self) -> dict[str, Any]:
@@ -144,7 +144,7 @@ class SealChecks:
         self.violation = self.violation or state["violation"]
 
     def advance(self, step: int, count: int) -> int:
-        """`Steps.advance`, which it calls; what it took is noted, and probed at one step an epoch.
+        """Calls `Steps.advance`, notes what the steps read, and probes one step of each epoch.
 
         A dispatch ends behind the probed step, which changes no bit of what is computed.
         """
@@ -233,7 +233,7 @@ class SealChecks:
     # Batch-norm statistics
 
     def renewed(self, step: int, count: int, got: Any) -> None:
-        """What a batch gave from which batch-norm statistics are taken, by replica of this host.
+        """Checks a batch from which batch-norm statistics are taken, by replica of this host.
 
         Args:
             step: from 0, of the epoch's order.
@@ -304,7 +304,7 @@ def inputs_differ(
     augment: str = "none",
     epoch: int = 0,
 ) -> str | None:
-    """What the model got of some rows, against what is recomputed from the source.
+    """Compares the input of the model for some rows with the input recomputed from the source.
 
     Returns:
         The sentence that names what differs, or None.
@@ -334,7 +334,7 @@ def compare(where: str, seal: Seal, taken: Pass, decoded: dict[str, np.ndarray])
     Args:
         where: the pass, in words.
         seal: of the set.
-        taken: what the pass took.
+        taken: what the pass read.
         decoded: of streamed images, by split: the words of all images, recorded in the first pass.
 
     Returns:
@@ -381,6 +381,6 @@ def first_unequal(what: str, got: Any, expected: Any, seal: str) -> str | None:
 
 
 def refuse(violation: str | None) -> None:
-    """Raises AuditError for a violation, where no run is there to end INVALID."""
+    """Raises AuditError for a violation, where there is no run that could end INVALID."""
     if violation is not None:
         raise AuditError(f"INVALID: {violation}")

@@ -27,7 +27,7 @@ class RunContext:
         train: the Table that is trained on.
         test: the Table of the test set; None where only the training set is evaluated.
         sealed: the seals of both.
-        checks: what every pass is held against.
+        checks: compare every pass with its seal.
         evaluation: the exact passes.
         workers: the processes of the run.
     """
@@ -49,7 +49,7 @@ class RunContext:
 
 @dataclasses.dataclass
 class TrainingState:
-    """Where a run stands: what a checkpoint saves and takes back, beside the variables.
+    """The state of a run that a checkpoint saves and restores, besides the variables.
 
     Attributes:
         record: per training example.
@@ -97,7 +97,7 @@ class TrainingState:
     def restore(
         self, context: RunContext, header: dict[str, Any], arrays: dict[str, Any], run_dir: Path
     ) -> None:
-        """Takes a checkpoint back; the variables of `context.steps` become those of the checkpoint.
+        """Restores a checkpoint, into this state and the variables of `context.steps`.
 
         Args:
             context: of the run.
@@ -128,5 +128,5 @@ class TrainingState:
 
 
 def before_seals(header: dict[str, Any]) -> bool:
-    """Whether a checkpoint is of a version that wrote no sum of image words."""
+    """Whether a checkpoint was written by a version without sums of image words."""
     return checkpoint.header_format(header) < checkpoint.SEALED

@@ -1,8 +1,8 @@
 """The compiled training steps, under `strategy.run` for one device, many, or several hosts.
 
 A dispatch runs many steps: a tf.range loop round `strategy.run`, the structure that holds for one
-device, MirroredStrategy and several hosts. Only the indices of a batch are chosen on the fly; the
-data lie on the device, and each replica gathers its own rows of the global batch.
+device, MirroredStrategy and several hosts. The data
+stay on the device. A step chooses the indices of its batch, and each replica gathers its own rows.
 """
 
 from collections.abc import Callable
@@ -36,9 +36,9 @@ class Steps:
         momentum: of SGD.
         seed: of order and augmentation.
         jit: compile forward and backward with XLA.
-        preprocess: makes of a batch of images what the model sees.
+        preprocess: turns a batch of images into the input of the model.
         optimizer: `sgd`, `adam` or `adamw`.
-        weight_decay: decoupled, of `adamw`; the coupled one is among the model's own losses.
+        weight_decay: of `adamw`, decoupled. Coupled weight decay is one of the model's losses.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Steps:
     def place(self, table: Table) -> Any:
         """One copy of (images, index, given) per replica, as tensors on its device.
 
-        A Feed where the images are streamed.
+        For streamed images a Feed.
         """
         if table.streamed:
             return Feed(
@@ -174,7 +174,7 @@ class Steps:
         return self.resident.training(int(self.epoch), self.order, step)
 
     def running(self) -> dict[str, float]:
-        """Online sums of the epoch so far, over all replicas."""
+        """Running sums of the epoch so far, over all replicas."""
         return {name: total.read_value().numpy().item() for name, total in self.sums.items()}
 
     def image_checksum(self) -> int:
@@ -182,7 +182,7 @@ class Steps:
         return self.image_sum.read_value().numpy().item()
 
     def got(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """What the model got of a few rows of the last whole batch, by replica of this host.
+        """The input of the model for a few rows of the last whole batch, by replica of this host.
 
         Returns:
             For each (inputs float32 [n, H, W, C], augmented and preprocessed; identities int64 [n];
@@ -308,7 +308,7 @@ class Steps:
             images, index: of the part.
             step: int32, by which the rows are chosen.
             every_word: whether all rows count, and not SAMPLED_ROWS of them.
-            less: int64 words of all rows that are taken off, or None.
+            less: int64 words of all rows, to be subtracted, or None.
         """
         columns = [images, index] if less is None else [images, index, less]
         if not every_word:

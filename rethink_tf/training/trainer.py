@@ -1,4 +1,4 @@
-"""The story of a run: prepare data, build, resume, train, evaluate, finish (`train`).
+"""The steps of a run in order: prepare data, build, resume, train, evaluate, finish (`train`).
 
 Here config fields become arguments. Needs TensorFlow running (`devices.start`).
 """
@@ -104,7 +104,7 @@ class Prepared:
         parent: the run that it starts from, or None.
         source: what the corrupting pipeline read.
         audited: what it yielded, the checks that were made, the seals.
-        learner: what is trained on which tables: all of it, or the last layer on features.
+        learner: the network on images, or its last layer on features.
     """
 
     info: DatasetInfo
@@ -125,7 +125,7 @@ def train(
     started: Started,
     legend: bool = True,
 ) -> dict[str, Any]:
-    """The story of a run: prepare data, build, resume, train, evaluate, finish.
+    """A run in order: prepare data, build, resume, train, evaluate, finish.
 
     Args:
         config, run_dir, options, argv, say, legend: see `training.run.run`.
@@ -230,7 +230,7 @@ def prepare_data(config: RunConfig, options: Options, started: Started, say: Say
 def uses_xla(config: RunConfig, options: Options, threads: int) -> bool:
     """Whether XLA compiles the steps of a run.
 
-    Not where ops must be deterministic; and it cannot compile a synchronising layer.
+    Not with --deterministic, and not with --sync_batch_norm, whose layers XLA cannot compile.
     """
     plain = not options.deterministic and not config.sync_batch_norm
     return plain and compile_with_xla(config.model, threads)
@@ -245,11 +245,11 @@ def build(
     xla: bool,
     test_too: bool = True,
 ) -> RunContext:
-    """The model of a run with its compiled steps, its data, and what they are held against.
+    """The model of a run with its compiled steps, its data and its seal checks.
 
     Args:
         config: resolved.
-        learner: what is trained on which tables.
+        learner: what is trained, and on which tables.
         strategy: a tf.distribute strategy.
         workers: the processes of the run.
         xla: whether XLA compiles the steps.
@@ -283,7 +283,7 @@ def build(
 
 
 def facts_of(config: RunConfig, started: Started, data: Prepared, steps: Steps) -> schema.Facts:
-    """What both config.json and summary.json say of a run, by their keys."""
+    """The entries that config.json and summary.json share, by key."""
     train, test = data.learner.train, data.learner.test
     return {
         "run_id": run_id(config),
@@ -306,7 +306,7 @@ def facts_of(config: RunConfig, started: Started, data: Prepared, steps: Steps) 
 
 
 def check_record(check: Check) -> schema.CheckRecord:
-    """A check of the audit as config.json and summary.json have it."""
+    """A check of the audit as it is written in config.json and summary.json."""
     return {"name": check.name, "passed": check.passed, "detail": check.detail}
 
 
@@ -371,7 +371,7 @@ def resume_state(
     log: TensorBoardLog,
     say: Say,
 ) -> float:
-    """Takes a checkpoint back, and prints where the run resumes; returns the seconds it took.
+    """Restores a checkpoint, prints where the run resumes, returns the seconds that it took.
 
     Args:
         context: of the run.
@@ -427,7 +427,7 @@ def finish(
     reason: str | None,
     timing: dict[str, Any],
 ) -> dict[str, Any]:
-    """Writes what a run leaves, the summary last; returns the summary as it was written."""
+    """Writes the files of a finished run, the summary last; returns the summary as written."""
     train, model = context.train, context.steps.model
     keys = ("loss", "accuracy", "learning_rate", "label_checksum", *state.best)
     last = dict.fromkeys((*keys, *metrics.TRAIN_KEYS, *metrics.TEST_KEYS))

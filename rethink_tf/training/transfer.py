@@ -36,7 +36,7 @@ class Learner:
         build: makes the model; to be called within the strategy's scope.
         train, test: Tables of images, or of features [N, 1, 1, D] of these images.
         input_size: height and width that the model sees.
-        preprocess: makes of their images what the model sees.
+        preprocess: turns their images into the input of the model.
         sealed: the seals of these Tables.
     """
 
@@ -137,7 +137,7 @@ def _on_features(
 
 
 def as_it_is(images: Any) -> Any:
-    """Features reach the last layer as they are: the same, as float32."""
+    """Features reach the last layer unchanged, as float32."""
     return tf.cast(images, tf.float32)
 
 
@@ -145,7 +145,7 @@ def last_layer(model: Any) -> Any:
     """The dense layer that gives the logits.
 
     Raises:
-        RequestError: the network ends otherwise.
+        RequestError: the network does not end in a dense layer.
     """
     import keras
 

@@ -27,7 +27,7 @@ class ReplicaVariables:
         self._restore_rows = tf.function(self._assign_rows)
 
     def sync(self) -> None:
-        """Averages the batch-norm statistics over the replicas: one truth to evaluate and save."""
+        """Averages the batch-norm statistics over the replicas, so that they are equal on all."""
         if self.strategy.num_replicas_in_sync > 1:
             self._average()
 
@@ -55,7 +55,7 @@ class ReplicaVariables:
         return arrays
 
     def restore(self, arrays: dict[str, np.ndarray], without_last: bool = False) -> None:
-        """Takes back what `state` gave; `without_last` is before the last of the sums was there."""
+        """Restores what `state` gave; `without_last`: its version lacked the last of the sums."""
         for name, variables in self.equal.items():
             for i, v in enumerate(variables):
                 v.assign(arrays[f"{name}{i:04d}"])

@@ -17,14 +17,14 @@ from rethink_tf.training.devices import workers
 def start(
     threads: int = 0, devices: int = 0, deterministic: bool = False, multi_worker: bool = False
 ) -> int:
-    """Imports TensorFlow and sets the devices up. Where it runs already, its settings stay.
+    """Imports TensorFlow and sets the devices up. If TensorFlow runs already, its settings stay.
 
     Args:
         threads: of arithmetic within one operation; 0 for as many as there are cores. Pinned,
             since the number of threads is part of a result's last digits.
         devices: how many; where there is no GPU, the CPU is divided into so many logical ones.
         deterministic: every operation gives the same bits on GPUs too (CPUs do so anyway).
-        multi_worker: leaves the start of the devices to the strategy, which must see none started.
+        multi_worker: does not start the devices; the strategy must do that.
 
     Returns:
         The number of threads in force.
@@ -141,7 +141,7 @@ class _native_stderr_held_back:
 
 
 def gpu_settings(precision: str, jit: bool, capabilities: list[tuple[int, int]]) -> str:
-    """What a run says of XLA and mixed precision on GPUs.
+    """The line about XLA and mixed precision on GPUs.
 
     Args:
         precision: of the run's configuration, which no device changes.
@@ -158,7 +158,7 @@ def gpu_settings(precision: str, jit: bool, capabilities: list[tuple[int, int]])
 
 
 def capabilities() -> list[tuple[int, int]]:
-    """CUDA compute capabilities of the visible GPUs, of those that tell."""
+    """CUDA compute capabilities of the visible GPUs, where they are known."""
     import tensorflow as tf
 
     details = tf.config.experimental.get_device_details

@@ -1,8 +1,10 @@
 """The processes of one run: who they are, and what they must agree on.
 
-One process is the rule. In a multi-worker run the first is the chief: it alone writes, and what it
-decides (whether to train, from which checkpoint, how many steps a dispatch has) it tells the others
-through collectives, so they need no common file system. Imports TensorFlow only inside functions.
+Most runs have one process. In a multi-worker run the first is the chief: it alone writes. It
+decides whether to train, from which checkpoint, and how many steps a dispatch has. It sends this to
+the others through collectives, so they need no common file system.
+
+Imports TensorFlow only inside functions.
 """
 
 import dataclasses
@@ -25,7 +27,7 @@ class WorkerLostError(RethinkError):
 
 
 class ToldError(RethinkError):
-    """What ended the chief, as the chief told it."""
+    """The error that ended the chief, as the chief reported it."""
 
     def __init__(self, message: str, exit_code: int):
         super().__init__(message)
@@ -68,7 +70,7 @@ class Workers:
         return min(numbers, default=None)
 
     def first_text(self, text: str | None) -> str | None:
-        """The text of the first process that has one, on all; every process must call it."""
+        """The text of the first process that has one; every process must call it and gets it."""
         if self.count == 1:
             return text
         content = b"" if text is None else text.encode()
@@ -82,7 +84,7 @@ class Workers:
         return self._sum(words).tobytes()[: lengths[rank]].decode()
 
     def ask_chief(self, answer: Callable[[], bytes]) -> bytes:
-        """What `answer` returns on the chief, on all processes; every process must call it.
+        """Calls `answer` on the chief, returns its result on all processes; all must call it.
 
         Raises:
             RethinkError: the chief's `answer` raised it; all processes end with its code.

@@ -1,4 +1,4 @@
-"""What a run prints: its configuration, a line an epoch, an estimate of time, a verdict."""
+"""What a run prints: its configuration, a row per epoch, an estimate of time, a verdict."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -51,12 +51,12 @@ def configuration(config: RunConfig, run_id: str, facts: dict[str, Any]) -> str:
 
 
 def introduction(config: RunConfig, run_id: str, facts: dict[str, Any], usual: RunConfig) -> str:
-    """What a run is, in a few lines: what differs from the defaults, and facts of the run.
+    """A run in a few lines: its settings that are not defaults, and facts about it.
 
     Args:
         config: resolved.
         run_id: its own.
-        facts: text by name, a line each; `Model` and `Data` begin by the names of these.
+        facts: text by name, a line each; `Model` and `Data` are added to the names of these.
         usual: the resolved defaults of the same model and data set.
     """
     differing = [
@@ -197,7 +197,7 @@ class Progress:
         console.end_live()  # of a run before this one
 
     def update(self, epoch: int, done: int, running: dict[str, float]) -> None:
-        """Draws it anew: examples done of this epoch, with the running means so far."""
+        """Redraws the line: examples of this epoch so far, with the running means."""
         if not self.shown:
             return
         seen = max(running["seen"], 1)
@@ -244,7 +244,7 @@ def _kind_of_pixels(config: RunConfig) -> str:
 
 
 def not_kept(epochs: list[int]) -> str:
-    """Which epochs of --keep_epochs the run had behind it before they were asked for."""
+    """Names the epochs of --keep_epochs that the run had already passed."""
     return (
         f"--keep_epochs: passed already, so their weights are not kept: epoch"
         f"{'s'[: len(epochs) > 1]} {', '.join(map(str, epochs))}"
@@ -273,7 +273,7 @@ def _table2(row: paper.Table2Row, summary: dict[str, Any], config: RunConfig) ->
 
 
 def verdict(summary: dict[str, Any], config: RunConfig) -> str:
-    """What the run showed, in words that need no paper."""
+    """What the run showed, in words that do not need the paper."""
     if summary["status"] == results.DONE:
         text = _shown(summary, config)
     else:

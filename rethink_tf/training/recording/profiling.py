@@ -15,7 +15,7 @@ DISPATCHES = 3
 
 
 class Profile:
-    """Traces a few dispatches of one run, if it is told to.
+    """Traces a few dispatches of one run, if a trace is wanted.
 
     Args:
         wanted: the folder of the trace, made here; empty for the run's own TensorBoard folder, None
@@ -77,7 +77,7 @@ class Profile:
         )
 
     def close(self) -> None:
-        """At the end of the run: says so where there was nothing to trace."""
+        """At the end of the run: prints a line if there was nothing to trace."""
         self.stop()
         if self.left:
             self.left = 0

@@ -59,7 +59,8 @@ def choose(labels: np.ndarray, count: int = ROWS) -> np.ndarray:
         count: how many; fewer where N is smaller.
 
     Returns:
-        int64 [min(count, N)]. Says nothing of the given labels, so their share is an honest one.
+        int64 [min(count, N)]. The choice does not depend on the given labels, so the share of noisy
+        ones is not biased.
     """
     return np.lexsort((labels, subset.rank_in_class(labels, np.arange(len(labels)))))[:count]
 
@@ -124,7 +125,7 @@ def run_samples(config: RunConfig, source: Any, train: Table) -> np.ndarray:
 
 
 def moments_of(source: Any) -> Moments:
-    """Moments of Gaussian pixels: the run's, or near enough to show."""
+    """Moments of Gaussian pixels: those of the run, or of some of its examples."""
     if source.moments is not None:
         return source.moments
     some = source.train.images[:: -(-source.train.num_examples // MOMENT_EXAMPLES)]
@@ -143,7 +144,7 @@ def record_samples(
 ) -> None:
     """Draws `run_samples` into the run directory and its TensorBoard log.
 
-    A picture that cannot be drawn (matplotlib, fonts) costs the run a line, not its life.
+    If the picture cannot be drawn (matplotlib, fonts), a line is printed and the run goes on.
 
     Raises:
         StorageError: it cannot be written.

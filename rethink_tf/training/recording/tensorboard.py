@@ -33,7 +33,7 @@ CHARTS = {
 def storage(folder: Path | None) -> Iterator[Any]:
     """Turns what TensorFlow raises for a failing write into one clear line.
 
-    A full disk is a ResourceExhaustedError to it, like a lack of memory.
+    TensorFlow reports a full disk as ResourceExhaustedError, like a lack of memory.
     """
     try:
         yield
