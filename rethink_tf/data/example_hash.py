@@ -1,7 +1,7 @@
 """Hashes that tie a file of labels to its examples. Imports no TensorFlow.
 
-A noise file names examples by identity. In a set of one's own an identity is a place in an order,
-and one file that is renamed, added or removed shifts all places after it, so the content counts.
+A noise file names examples by identity. In a custom data set an identity is a position, and a file
+that is renamed, added or removed shifts all later positions. So the content is hashed.
 """
 
 import functools
@@ -16,9 +16,9 @@ from rethink_tf.storage.paths import absolute, data_directory
 
 
 def examples_hash(dataset: str, data_dir=None) -> str | None:
-    """16 hex digits over the examples of a set of one's own, in order, and their classes.
+    """16 hex digits over the examples of a custom data set, in order, and their classes.
 
-    Neither names, places nor times of files count, nor the size that images are brought to.
+    Names, folders and times of files do not count, and neither does the size of resized images.
 
     Args:
         dataset: as in `--dataset`; a hash that it carries does not matter.
@@ -56,8 +56,8 @@ def refuse_other_examples(name: str, header: dict, dataset: str, data_dir=None) 
 
     Args:
         name: of the flag and file, for messages.
-        header: `examples`, a hash as above, decides where there is one; else `dataset`, whose
-            last part must be the same. A header without both is not judged.
+        header: its `examples`, a hash as above, is compared if it is there; else its `dataset`,
+            whose last part must be the same. A header without both is accepted.
         dataset, data_dir: of the run.
 
     Raises:

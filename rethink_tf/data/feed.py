@@ -33,7 +33,7 @@ class Feed:
 
         The last two are those of `StreamedImages.sealed_batches`.
 
-        Steps that follow each other are read ahead; any other one may be asked for.
+        Consecutive steps are read ahead; any step may be asked for.
 
         Args:
             epoch: from 1.
@@ -50,7 +50,7 @@ class Feed:
         return next(self.ahead)
 
     def evaluation(self, positions: list[np.ndarray]):
-        """(data, positions within them) of batches that the replicas share evenly."""
+        """(data, positions within them) of batches of equal parts for the replicas."""
         replicas = self.strategy.num_replicas_in_sync
         rows = [len(some) // replicas for some in positions]
         cuts = [[r * n for r in range(replicas + 1)] for n in rows]

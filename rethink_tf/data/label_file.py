@@ -1,4 +1,4 @@
-"""Anyone's labels as int64 [N]: arrays, one-hot rows, batches, and files of them. NumPy alone."""
+"""Reads labels as int64 [N] from arrays, one-hot rows, batches and files. Imports NumPy alone."""
 
 import csv
 import json
@@ -86,7 +86,7 @@ def _vector(name: str, array: np.ndarray) -> tuple[np.ndarray, int | None]:
 
 
 def as_labels(name: str, values: Any, num_classes: int | None = None) -> np.ndarray:
-    """Turns anyone's labels into an array.
+    """Turns labels of any accepted form into an array.
 
     Args:
         name: of the argument, for messages.
@@ -109,7 +109,7 @@ def with_classes(
 ) -> tuple[np.ndarray, int | None]:
     """`as_labels`, and the number of columns where the labels were one-hot, None where not.
 
-    A class without an example is a column of zeros: the largest label does not tell of it.
+    A class without examples is a column of zeros, so the largest label is not enough.
     """
     labels, columns = _stacked(name, values)
     if not labels.size:
@@ -175,11 +175,11 @@ def refuse_fractions(name: str, numbers: np.ndarray) -> None:
 def read_table(path: Path | str) -> dict[str, Any]:
     """The columns of a file by name, unchecked: an .npy's array is named by "".
 
-    A CSV's names stand in its first line that is no comment. `header`, where there is one, is a
-    dict of its `# key=value` lines, or of the JSON in an .npz; text where that is no JSON.
+    The first line of a CSV that is not a comment has the names. `header`, if there is one, is a
+    dict of the `# key=value` lines, or of the JSON in an .npz; text if that is not JSON.
 
     Raises:
-        RequestError: not there, damaged, another form, or with objects in it.
+        RequestError: there is no such file, or it is damaged, has another form, or holds objects.
     """
     path = Path(path)
     if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):

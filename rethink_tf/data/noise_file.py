@@ -3,7 +3,7 @@
     rethink-tf noise --export=noise.csv --dataset=cifar10 --corrupt=0.5
 
 Columns (arrays) `index`, `true`, `given`; a header with dataset, seed, p, definition, version and,
-for a set of one's own, a hash of its examples.
+for a custom data set, a hash of its examples.
 CSV or .npz by the file's ending; both are read with NumPy alone. Imports no TensorFlow.
 """
 
@@ -55,7 +55,7 @@ def write(path: Path | str, noise: Noise) -> None:
 
 
 def read(path: Path | str) -> Noise:
-    """Reads a noise file of ours or of anyone's.
+    """Reads a noise file, by whatever program it was written.
 
     Raises:
         RequestError: not there, or not index, true and given of one length, whole numbers, with

@@ -1,4 +1,4 @@
-"""Class-dependent label noise: a file of which class is replaced by which, how often.
+"""Class-dependent label noise: a file of the probabilities by which classes replace each other.
 
     rethink-tf train --corrupt=1 --label_noise=matrix.csv
 
@@ -92,7 +92,7 @@ def content_hash(matrix: np.ndarray) -> str:
 
 
 def resolved(value: str, num_classes: int) -> str:
-    """A value of --label_noise that names a file, with its hash; as it is where it has one.
+    """A value of --label_noise that names a file, with the file's hash added.
 
     Raises:
         RequestError: see `read`, or the matrix is of another number of classes.

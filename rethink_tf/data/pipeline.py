@@ -1,7 +1,7 @@
 """From a Split to what the model sees: corrupt on the accelerator, order, crop, standardise.
 
 `corrupted` is the tf.data pipeline whose batched map runs on the accelerator; `collect` reads it
-into a Table, which stays resident on the device. What happens per step (`order`, `random_crop`,
+into a Table, which stays resident on the device. All work per step (`order`, `random_crop`,
 `standardise`) is a pure function of (seed, epoch, example index).
 """
 
@@ -32,8 +32,8 @@ def corrupted(
 ) -> tf.data.Dataset:
     """The corrupting pipeline: batches {index, images, true, given}, each example once, in order.
 
-    Only a training split's labels are corrupted. The map's body is placed on the accelerator by a
-    device scope *inside* it; a scope round the map would silently stay on the CPU.
+    Only labels of a training split are corrupted. A device scope *inside* the map's function places
+    it on the accelerator. A scope around the map would silently leave it on the CPU.
 
     Args:
         split: the examples, cropped.
@@ -114,8 +114,8 @@ def random_crop(images, index, *, size: int, seed: int, epoch):
 def flip_rotate(images, index, *, size: int, seed: int, epoch):
     """Left-right flip with chance 1/2, rotation by up to 25 degrees (Table 4), then centre crop.
 
-    Rotated about the centre by bilinear interpolation before the crop, so corners come from the
-    image where it is larger than the window; what lies outside is reflected.
+    The image is rotated about its centre by bilinear interpolation before the crop, so corners come
+    from the image if it is larger than the window. Pixels outside the image are reflected.
 
     Args:
         images: [B, H, W, C] with H, W >= size.
@@ -150,8 +150,8 @@ def flip_rotate(images, index, *, size: int, seed: int, epoch):
 def cosine_sine(angle):
     """Cosine and sine of float32 angles of at most 25 degrees, to 4e-8.
 
-    TensorFlow's own round by an angle's place in the batch (in a vector of eight, or after the
-    last), so other replicas would see other images. Sums and products do not.
+    TensorFlow's functions round differently by the position of the angle in the batch, so replicas
+    would see different images. Sums and products do not.
     """
     square = angle * angle
 
@@ -187,9 +187,9 @@ def centre(images, size: int):
 
 
 def standardise(images):
-    """Each image to mean 0 and deviation 1 over all its entries (Appendix A), float32.
+    """Each image to mean 0 and standard deviation 1 over all its entries (Appendix A), float32.
 
-    The deviation is adjusted, max(std, 1/sqrt(number of entries)), so a flat image gives zeros:
+    The divisor is max(std, 1/sqrt(number of entries)), so a constant image gives zeros. This is
     `tf.image.per_image_standardization` in one pass over the batch.
     """
     images = tf.cast(images, tf.float32)
@@ -201,7 +201,7 @@ def standardise(images):
 
 
 def channel_norm(images, mean, std):
-    """Each channel less the training set's mean, over its deviation: float32 [B, H, W, C].
+    """Each channel minus the training set's mean, divided by its std: float32 [B, H, W, C].
 
     Args:
         images: [B, H, W, C].
@@ -226,9 +226,9 @@ def preprocessing(kind: str, norm: Moments | None = None):
 
 
 def window(images: np.ndarray, size: int, augment: str) -> np.ndarray:
-    """The part of each image that must be resident: all of it for augmentation, else the centre.
+    """The part of each image that is kept: all of it for augmentation, else the centre.
 
-    Images that are streamed are brought to the size.
+    Streamed images are resized.
     """
     if not isinstance(images, np.ndarray):
         return images.resized(size)

@@ -1,7 +1,7 @@
 """The data sets: TFDS's CIFAR and MNIST families, and digits that need no download.
 
-A set becomes two `Split`s of plain arrays, each example with the identity it has for ever. All
-randomness of the package hangs on that identity, never on the order in which a file is read.
+A set becomes two `Split`s of plain arrays. Each example has a permanent identity. All random draws
+of the package depend on that identity, never on the order in which a file is read.
 Importing this module loads no TensorFlow, and neither does a set that was decoded before; images
 that are streamed need it.
 """
@@ -43,7 +43,7 @@ DATASETS: dict[str, DatasetInfo] = {
 
 
 def accepts(name: str) -> bool:
-    """Whether a name is that of a set of ours, or has the form of a custom one."""
+    """Whether a name is a key of `DATASETS`, or has the form of a custom set."""
     return name in DATASETS or custom_data.is_custom(name)
 
 
@@ -56,12 +56,12 @@ def info(
     augment: str = "none",
     report: Callable[[str], None] = print,
 ) -> DatasetInfo:
-    """What is known of a data set; a custom one is looked for, and checked.
+    """What is known of a data set. A custom set is searched for and checked.
 
     Args:
         name: a key of `DATASETS`, or one of `custom_data.FORMS`.
         data_dir, cache_dir: see `load`.
-        input_size, augment: of the run; custom images of many sizes are brought to what it needs.
+        input_size, augment: of the run, to which custom images of many sizes are resized.
         report: see `load`.
 
     Raises:
@@ -85,7 +85,7 @@ def info(
 
 
 def resolved(name: str, known: DatasetInfo) -> str:
-    """The name as it stands in a resolved configuration: a custom one with its content's hash."""
+    """The name as a resolved configuration has it: of a custom set with the hash of its content."""
     return str(ContentRef(ContentRef.parse(name).path, known.content)) if known.content else name
 
 
@@ -112,8 +112,8 @@ def choose_default(data_dir: str | os.PathLike | None = None) -> tuple[str, str]
     """The data set of a run that names none, and one line that says why.
 
     Returns:
-        ("cifar10", why) if it is on disk or its host answers, else ("digits", why); RequestError
-        where a folder was named that has it not.
+        ("cifar10", why) if it is on disk or its host answers, else ("digits", why). RequestError if
+        `data_dir` was given and does not have it.
     """
     folder = data_directory(data_dir)
     if is_on_disk("cifar10", data_dir):
@@ -131,7 +131,7 @@ def choose_default(data_dir: str | os.PathLike | None = None) -> tuple[str, str]
 
 
 def require(name: str, data_dir: str | os.PathLike | None = None) -> None:
-    """Refuses, within ten seconds and without TensorFlow, a set that `load` could not get.
+    """Refuses a set that `load` could not get, within ten seconds and without TensorFlow.
 
     Raises:
         RequestError: unknown name, or neither on disk nor to be downloaded.
@@ -141,7 +141,7 @@ def require(name: str, data_dir: str | os.PathLike | None = None) -> None:
 
 
 def require_in_memory(dataset: str) -> None:
-    """Refuses a data set whose images are streamed: the theory holds them all."""
+    """Refuses a data set whose images are streamed: the theory needs all of them in memory."""
     if dataset in DATASETS and DATASETS[dataset].streamed:
         raise RequestError(
             f"--dataset: expected a set that is held in memory; the images of {dataset} are not"
@@ -245,10 +245,10 @@ def _splits(arrays: dict[str, np.ndarray], num_classes: int) -> tuple[Split, Spl
 
 
 def take(split: Split, count: int, *, seed: int) -> Split:
-    """A class-balanced random part of a training split: nested, and a function of identities.
+    """A class-balanced random subset of a training split, a function of the identities.
 
-    Class counts differ by at most one, unless a class has too few examples; then the others fill
-    up. For one seed, the first 1,000 are among the first 5,000.
+    Class counts differ by at most one. If a class has too few examples, the others have more.
+    Subsets are nested: for one seed, a subset of 1,000 is part of that of 5,000.
 
     Args:
         split: the training split.

@@ -1,7 +1,7 @@
 """Converts images to a network's input: number of channels, height and width.
 
-What comes out is uint8 like what goes in, so that it is corrupted and audited like any images. In
-NumPy, so that it is the same on every device.
+The result is uint8 like the input, so that it is corrupted and audited like all images. It is
+computed in NumPy, so that it is the same on every device.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ def with_channels(images: np.ndarray, channels: int) -> np.ndarray:
         channels: 1 or 3.
 
     Returns:
-        uint8 [N, H, W, channels]; `images` itself where it has so many.
+        uint8 [N, H, W, channels]; `images` itself if it has that number.
 
     Raises:
         RequestError: from or to another number than 1 and 3; grey ones of a streamed set.
@@ -51,7 +51,7 @@ def resized(images: np.ndarray, size: int) -> np.ndarray:
 
     Args:
         images: uint8 [N, H, W, C].
-        size: height and width to be.
+        size: new height and width.
 
     Returns:
         uint8 [N, size, size, C]; `images` itself where it is of that size.

@@ -1,8 +1,8 @@
-"""Images that stay on disk: read by index, decoded, corrupted and prefetched when they are wanted.
+"""Images that stay on disk: read by index, decoded, corrupted and prefetched on demand.
 
-A `StreamedImages` stands where a resident set has its array of images. It is read at random, so the
-order of an epoch, a resume within it and the equality over replicas are those of resident sets:
-what is streamed is the images in the order that they are asked for (`feed` asks for them).
+A `StreamedImages` replaces the array of images of a set in memory. It has random access, so the
+order of an epoch, a resume within it and the equality over replicas are as for sets in memory.
+`feed` asks for the images in the order of training.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ MOST_UNREADABLE = tfrecord_index.MOST_UNREADABLE
 class StreamedImages:
     """Images [N, size, size, 3] of JPEG files within TFRecord files.
 
-    Indexing with rows reads and decodes them, `take` only chooses.
+    Indexing with rows reads and decodes images; `take` only selects rows.
 
     Attributes:
         shards: the files.
@@ -73,7 +73,7 @@ class StreamedImages:
         return len(self), self.size, self.size, 3
 
     def view(self):
-        """Itself: nothing of it can be written."""
+        """Itself, since it is read-only."""
         return self
 
     def take(self, rows: np.ndarray, axis: int = 0) -> "StreamedImages":
@@ -143,7 +143,7 @@ class StreamedImages:
     def sealed_batches(
         self, rows, size: int, *, augment: str = "none", seed: int = 0, epoch: int = 0
     ) -> tf.data.Dataset:
-        """The same with what they are checked by: batches (images, files, sent).
+        """The same with words to check them: batches (images, files, sent).
 
         `files` int64 [size] are the words of the bytes that were read (`words`), `sent` int64
         [size] those of the images as they leave the map (`image_checksum.image_words`).
@@ -172,7 +172,7 @@ class StreamedImages:
         return decoded.map(corrupt)
 
     def decodable(self) -> tuple[np.ndarray, np.ndarray]:
-        """Which images can be decoded, bool [N], and the words of their files, int64 [N].
+        """Whether each image can be decoded, bool [N], and the words of the files, int64 [N].
 
         Raises:
             StorageError: a file cannot be read.
@@ -223,7 +223,7 @@ def read(dataset: tf.data.Dataset):
 
 @contextlib.contextmanager
 def told():
-    """Turns what tf.data raises of files and images into one line."""
+    """Turns tf.data's errors about files and images into one line."""
     try:
         yield
     except tf.errors.OpError as error:

@@ -1,4 +1,4 @@
-"""The values that travel from data to training: what is known of a set, and its examples."""
+"""The values that data give to training: facts about a set, and its examples."""
 
 import dataclasses
 from typing import Any
@@ -34,7 +34,7 @@ class Split:
 
     Attributes:
         name: "train" or "test".
-        index: int64 [N], the identity of each example for ever, unique and ascending.
+        index: int64 [N], the permanent identity of each example, unique and ascending.
         images: uint8 [N, height, width, channels]; or `streaming.StreamedImages`.
         labels: int32 [N], the true labels, 0 to num_classes - 1.
         num_classes: the number of classes.

@@ -1,7 +1,7 @@
 """A folder of NumPy arrays on disk, written whole or not at all, and checked by hash when read.
 
-It holds what is slow to make and cheap to make again (decoded images), so nothing here may stop a
-run: a damaged entry is rebuilt, and where nothing can be written the run continues without. Any
+It holds decoded images, which can be made again. So nothing here may stop a run: a damaged entry is
+rebuilt, and if nothing can be written the run continues without a cache. Any
 number of processes may use one entry at once.
 """
 
@@ -27,7 +27,7 @@ STALE_SECONDS = 24 * 3600
 
 
 class DamagedCache(Exception):
-    """An entry is there but is not what was written. `load_or_build` never lets it out."""
+    """An entry is damaged. `load_or_build` handles this error itself."""
 
 
 def load(
@@ -37,7 +37,7 @@ def load(
 
     Args:
         folder: the entry's folder, as given to `store`.
-        check: raises for arrays that are whole but not those that belong here.
+        check: raises for arrays that are intact but wrong.
 
     Returns:
         The arrays by name, bit for bit as stored, or None if there is no such folder.
@@ -75,7 +75,7 @@ def _load_one(path: Path, expected: dict) -> np.ndarray:
 
 
 def store(folder: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write an entry so that it is there whole or not at all, even after a power cut.
+    """Writes an entry completely or not at all, even at a power cut.
 
     If another process finished the same entry first, theirs is kept.
 
@@ -139,7 +139,7 @@ def load_or_build(
 
     Args:
         folder: the entry's folder. The caller puts into its name all that the arrays depend on.
-        build: makes the arrays; called if there is no entry, or a damaged one. Its errors pass.
+        build: makes the arrays; called if there is no entry or a damaged one; its errors propagate.
         report: gets one line if the entry was damaged, and one if it cannot be kept.
         check: see `load`.
 

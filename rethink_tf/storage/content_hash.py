@@ -1,4 +1,4 @@
-"""Values that name a file by its path, and by what is in it. Imports no TensorFlow.
+"""Values that name a file by its path and by a hash of its content. Imports no TensorFlow.
 
 A resolved value stands as path, a mark and the hash of the content: `FILE@sha256:3f0a...`. The
 hash is part of a run's identity; the path is only recorded.
@@ -17,7 +17,7 @@ _MARK = "@sha256:"
 
 @dataclasses.dataclass(frozen=True)
 class ContentRef:
-    """A file, a module or a data set by its path and by what is in it.
+    """A file, a module or a data set by its path and the hash of its content.
 
     Attributes:
         path: as it was typed; only recorded.
@@ -32,7 +32,7 @@ class ContentRef:
 
     @classmethod
     def parse(cls, value: str) -> "ContentRef":
-        """Takes `str` back."""
+        """The inverse of `str`."""
         path, _, sha256 = value.partition(_MARK)
         return cls(path, sha256)
 
@@ -43,7 +43,7 @@ def shown(value: str) -> str:
 
 
 def brief(value: Any) -> str:
-    """A value as text, of a hash the first 12 digits: for the eye, not for identity."""
+    """A value as text with the first 12 digits of its hash, for display only."""
     return re.sub(rf"({_MARK}[0-9a-f]{{12}})[0-9a-f]+", r"\1", str(value))
 
 

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: atomic writes, and reads that say what is wrong."""
+"""Atomic writes, and reads whose errors say what is wrong."""
 
 import contextlib
 import errno
@@ -28,7 +28,7 @@ def storage(path: Path) -> Iterator[None]:
 
 
 def without_nan(value: Any) -> Any:
-    """JSON without NaN: no number is null."""
+    """JSON without NaN and infinity, which become null."""
     if isinstance(value, dict):
         return {k: without_nan(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
@@ -39,7 +39,7 @@ def without_nan(value: Any) -> Any:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Writes beside, fsyncs and renames: a reader sees the old content or the new, never half."""
+    """Writes a temporary file, fsyncs and renames it: a reader sees the old content or the new."""
     with storage(path):
         beside = temporaries.beside(path)
         temporaries.sweep(path)
@@ -56,7 +56,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def require_writable(path: Path) -> None:
-    """Refuses, before an hour's work, a file that it could not be written to (StorageError)."""
+    """Refuses a file that could not be written, before the work begins (StorageError)."""
     with storage(path):
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -101,8 +101,8 @@ def parse(content: bytes | str) -> Any:
     """JSON of few levels.
 
     Raises:
-        ValueError: it is none, or deeper than any file of ours: what is read is written again, and
-            that must not end in a RecursionError.
+        ValueError: it is not JSON, or so deeply nested that writing it again could end in a
+            RecursionError.
     """
     try:
         value = json.loads(content)

@@ -1,4 +1,4 @@
-"""Where data lie on this machine, unless a command says otherwise; what a relative path means."""
+"""Default folders of data, and the meaning of relative paths."""
 
 import contextlib
 import os
@@ -12,11 +12,10 @@ _start: Path | None = None  # the folder that relative paths are of; None: the c
 
 @contextlib.contextmanager
 def from_here() -> Iterator[None]:
-    """Within it relative paths are those of the folder that is the current one at its beginning.
+    """Within it, relative paths start from the folder that was the current one at its beginning.
 
-    A network's own code may change the current folder when it is imported, built or called. What
-    was typed before does not mean another file then. Of several, one within the other, the first
-    counts.
+    A user's code may change the current folder when it is imported, built or called. The typed
+    paths then still name the same files. If several are nested, the outermost counts.
     """
     global _start
     before = _start
@@ -30,7 +29,7 @@ def from_here() -> Iterator[None]:
 
 
 def absolute(path: str | os.PathLike) -> Path:
-    """A path as it is used, whatever the current folder is by now: see `from_here`."""
+    """An absolute path, independent of the current folder: see `from_here`."""
     return (_start or Path()) / path
 
 

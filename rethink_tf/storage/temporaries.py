@@ -1,6 +1,6 @@
-"""Names of files that are being written, and the removal of what a killed process left of them.
+"""Names of temporary files, and the removal of those that killed processes left.
 
-`.NAME.PID-MACHINE` lies beside NAME, hence on its file system. Imports no TensorFlow.
+`.NAME.PID-MACHINE` is in the folder of NAME, so on the same file system. Imports no TensorFlow.
 """
 
 import contextlib
@@ -18,8 +18,7 @@ _NAME = re.compile(r"\.(?P<name>.+)\.(?P<pid>[1-9]\d{0,9})(-(?P<machine>[0-9a-f]
 
 @functools.cache
 def machine() -> str:
-    """8 hex digits of this machine and its space of process ids: of the latter a container has its
-    own."""
+    """8 hex digits of this machine and its namespace of process ids (a container has its own)."""
     try:
         space = os.readlink("/proc/self/ns/pid")
     except OSError:
@@ -28,11 +27,11 @@ def machine() -> str:
 
 
 def beside(path: Path, more: str = "") -> Path:
-    """Where the content of a file is written before it gets its name.
+    """The path to which a file is written before it gets its name.
 
     Args:
         path: of the file.
-        more: of word characters, to tell several of one process apart.
+        more: word characters that tell several files of one process apart.
     """
     end = f"-{more}" if more else ""
     return path.with_name(f".{path.name}.{os.getpid()}-{machine()}{end}")
@@ -49,7 +48,8 @@ def sweep_folder(folder: Path, *, locked: bool = False) -> None:
 
     Args:
         folder: whose files are looked at, none below.
-        locked: nobody else writes here: files whose name says no machine are removed too.
+        locked: whether nobody else writes here; then files without a machine in their name are
+            removed too.
     """
     for left in folder.glob(".*"):
         _remove_if_left(left, None, locked)
@@ -71,7 +71,7 @@ def _remove_if_left(left: Path, name: str | None, locked: bool = False) -> None:
 
 
 def lives(pid: int) -> bool:
-    """Whether a process of this machine has the id; one that may not be signalled lives too."""
+    """Whether a process of this machine has the id, also one that may not be signalled."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):

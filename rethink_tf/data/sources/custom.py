@@ -1,7 +1,7 @@
-"""Anyone's data: `folder:PATH`, `npz:FILE` or `tfds:NAME`, checked and brought to plain arrays.
+"""Custom data: `folder:PATH`, `npz:FILE` or `tfds:NAME`, checked and read into plain arrays.
 
-A set is what its examples are: the hash of their contents is part of a run's identity, the path is
-only recorded. Importing this module loads no TensorFlow.
+A set is identified by its examples: the hash of their contents is part of a run's identity. The
+path is only recorded. Importing this module loads no TensorFlow.
 """
 
 import dataclasses
@@ -36,8 +36,8 @@ class Opened:
         content: its hash.
         class_names: where it names them.
         notes: what was done to it, in words.
-        load: gives its arrays, {train,test}_{index,images,labels}; where TensorFlow decodes them,
-            it calls its argument before.
+        load: returns its arrays, {train,test}_{index,images,labels}. Before TensorFlow decodes
+            them, it calls its argument.
     """
 
     num_classes: int

@@ -1,6 +1,6 @@
 """Any image classification set that TFDS has prepared: its metadata, and decoding it.
 
-What is known of it comes from the metadata's JSON, so TensorFlow starts only for decoding.
+The metadata is read from JSON, so TensorFlow starts only for decoding.
 """
 
 import dataclasses
@@ -73,10 +73,10 @@ def _content(folder: Path, splits: tuple[str, ...], _fingerprint: str) -> str:
 
 
 def prepared_set(name: str, data_dir: Path, input_size: int | None, augment: str) -> Prepared:
-    """What the metadata say of a set.
+    """Reads the metadata of a set.
 
-    The labels are those that the set's `supervised_keys` name; else the only class label, or that
-    called "label", which the notes say; or what is typed: NAME#FEATURE.
+    The labels are the feature that is typed, NAME#FEATURE; else the one in the set's
+    `supervised_keys`; else the only class label, or the one called "label", as the notes say.
 
     Raises:
         RequestError: not prepared, or no image classification set; several features that could be

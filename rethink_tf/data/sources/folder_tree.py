@@ -1,7 +1,7 @@
 """Lists a folder tree: images, hidden files, and links. Imports no TensorFlow.
 
-Nothing vanishes: a file that is no image is counted, a link that leads nowhere is refused, and a
-folder that is reached twice is refused too, since its images would count twice.
+Nothing is skipped silently. Files that are not images are counted. Links that lead nowhere are
+refused, and so are folders that are reached twice, since their images would count twice.
 """
 
 import dataclasses
@@ -54,7 +54,7 @@ class Entry:
 
 @dataclasses.dataclass
 class Tree:
-    """What was met so far; several folders are walked into one tree.
+    """The folders and files that were read so far; one tree may hold several folders.
 
     Attributes:
         others: how many files are no images by their names.
@@ -72,7 +72,7 @@ class Tree:
 
 
 def some(names) -> str:
-    """The first names of a list, fit to be printed, and how many more there are."""
+    """The first names of a list as text, and how many more there are."""
     names = list(names)
     more = len(names) - NAMED
     shown = ", ".join(printable(name) for name in names[:NAMED])

@@ -11,7 +11,7 @@ WHITE = 255  # behind what is transparent, as most viewers show it
 
 
 class Head(NamedTuple):
-    """What an image says of itself: its `size` (width, height) as it is shown, whether it is in
+    """The header of an image: its `size` (width, height) as it is shown, whether it is in
     `colour`, the `bits` of its numbers (see `bits`), and how many `frames` it has."""
 
     size: tuple[int, int]
@@ -34,7 +34,7 @@ class Decoded(NamedTuple):
 
 
 def head(path: Path) -> Head | None:
-    """What an image says of itself, or None where it cannot be read."""
+    """The header of an image, or None if it cannot be read."""
     from PIL import Image
 
     try:

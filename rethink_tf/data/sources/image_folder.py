@@ -43,7 +43,7 @@ class Listing:
         return [path for part in self.parts.values() for _, path in part]
 
     def fingerprint(self) -> str:
-        """Changes with the name, size or time of any image, and with what is said of the rest."""
+        """Changes with the name, size or time of any image, and with the notes."""
         digest = hashlib.sha256(str(READING).encode())
         for note in self.notes:
             digest.update(os.fsencode(note) + b"\n")
@@ -280,7 +280,7 @@ def read(found: Listing, side: int) -> tuple[dict[str, np.ndarray], list[str]]:
 
     Args:
         found: what `listing` gave.
-        side: height and width to bring the images to.
+        side: height and width after resizing.
 
     Returns:
         The arrays of both splits by name, and what was done in words.
@@ -427,13 +427,14 @@ def own_side(found: Listing) -> int:
 
 
 def wanted_side(input_size: int | None, augment: str) -> int | None:
-    """The side that images are brought to for a run's input: 8/7 of it where it is cropped at
-    random, as CIFAR-10's 32 for 28."""
+    """The side to which images are resized for a run's input size.
+
+    With random crops it is 8/7 of the input size, like CIFAR-10's 32 for 28."""
     if input_size is None or augment != "crop":
         return input_size
     return -(-input_size * 8 // 7)
 
 
 def input_side(side: int, augment: str) -> int:
-    """The input that images of a side are for; `wanted_side` of it is at most the side."""
+    """The largest input size whose `wanted_side` is at most the side of the images."""
     return side if augment != "crop" else max(4, side * 7 // 8)

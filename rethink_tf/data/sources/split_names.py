@@ -20,7 +20,7 @@ _GENERIC = {"set", "split", "data", "dataset", "folder", "images", "image", "img
 
 
 def part_of(name: str) -> tuple[str, tuple[str, ...]] | None:
-    """The split that a name speaks of, and its other words; None where it speaks of none, or two.
+    """The split in a name, and its other words; None if the name has none, or two.
 
     >>> part_of("Training_Set"), part_of("seg_train"), part_of("trainval")
     (('train', ()), ('train', ('seg',)), None)
@@ -36,7 +36,7 @@ def part_of(name: str) -> tuple[str, tuple[str, ...]] | None:
 
 
 def is_generic(name: str) -> bool:
-    """Whether a name says nothing of what is in the folder, as `images`."""
+    """Whether a name is general, such as `images`."""
     return name.lower() in _GENERIC
 
 
@@ -58,5 +58,5 @@ def by_part(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 def for_testing(found: dict[str, list[str]]) -> list[str]:
-    """The names that testing may use, of the first of `FOR_TESTING` that there is."""
+    """The names for testing: those of the first split in `FOR_TESTING` that exists."""
     return next((found[part] for part in FOR_TESTING if found[part]), [])

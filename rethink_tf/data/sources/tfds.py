@@ -1,7 +1,7 @@
 """Reads sets prepared by TFDS: finds, downloads and decodes them into plain arrays.
 
-Each example gets the identity it has for ever: its position in the original files where TFDS keeps
-it as an id, else its rank on disk. Importing this module loads neither TensorFlow nor TFDS.
+Each example gets a permanent identity: its position in the original files if TFDS keeps it as an
+id, else its rank on disk. Importing this module loads neither TensorFlow nor TFDS.
 """
 
 import contextlib
@@ -70,7 +70,7 @@ def fingerprint(folder: Path) -> str:
 
 
 def decoder() -> str:
-    """What decoded arrays depend on besides the files: versions of TFDS and of `decode`."""
+    """The versions of TFDS and of `decode`, on which decoded arrays depend besides the files."""
     return f"tfds{importlib.metadata.version('tensorflow-datasets')}-{DECODING}"
 
 
@@ -80,11 +80,11 @@ def host(url: str) -> str:
 
 
 def host_answers(url: str, *, timeout: float = 8.0) -> bool:
-    """Whether a URL is there, by a HEAD request that is answered without error. Never raises.
+    """Whether a HEAD request for a URL is answered without an error. Never raises.
 
     Args:
         url: of a file; it is not downloaded.
-        timeout: seconds after which the answer is False, whatever hangs (DNS knows no timeout).
+        timeout: seconds after which the answer is False, also if DNS hangs.
     """
     answered = threading.Event()
 

@@ -32,7 +32,7 @@ _NUMBER_BITS = 22  # of an image's number within its synset
 
 
 def identity(name: str, label: int) -> int:
-    """The identity of an example for ever, from its file's name: below 2**32, as random bits need.
+    """The permanent identity of an example, from its file's name; below 2**32, for the random bits.
 
     A training image is numbered within its synset, and the label is the synset's rank among the
     1,000: label * 2**22 + number. A validation image has a number alone. So a part of the set, in
@@ -55,10 +55,10 @@ def identity(name: str, label: int) -> int:
 
 
 def made_of_others(summary: dict, data_dir=None) -> str | None:
-    """What is to be said of a finished run on other images than those that now lie on disk.
+    """The message about a finished run that used other images than those now on disk.
 
-    A part of a set has the run ids of the whole, so the number of training examples tells them
-    apart, but for what cannot be read. None where it does, or where nothing can be told.
+    Part of a set has the same run ids as the whole, so the numbers of training examples are
+    compared, without unreadable images. None if they agree, or cannot be compared.
 
     Args:
         summary: of the run, on a streamed set.
@@ -106,7 +106,7 @@ def _shard_lengths(folder: Path, split: str) -> list[int]:
 
 
 def damaged(folder: Path, problem: object) -> RequestError:
-    """What is said of a folder that cannot be read as it should be."""
+    """The error for a folder that is damaged."""
     if isinstance(problem, KeyError):
         problem = f"expected {problem.args[0]}, got none"
     words = (str(problem).splitlines() or [type(problem).__name__])[0]
