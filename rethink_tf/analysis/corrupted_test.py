@@ -2,8 +2,8 @@
 
 Figure 1c of the paper shows test error against label corruption. The paper does not state whether
 its test labels were the true ones. This computes both errors of one network: on the true test
-labels, and on test labels of which each was replaced with the run's own probability. The corrupted
-test labels exist here alone: they enter no training, no evaluation and no summary of a run.
+labels, and on test labels of which each was replaced with the run's own probability. Only this
+module uses corrupted test labels: no training, evaluation or summary of a run has them.
 """
 
 import dataclasses
@@ -36,9 +36,9 @@ class CorruptedTestError:
         corrupt: p, the probability with which a label is replaced.
         test_examples: size of the test set.
         error: on the true test labels.
-        expected_error: what follows for corrupted labels if they are independent of the network's
-            mistakes, see `expected_error`.
-        corrupted_errors: on really corrupted test labels, one for each draw of them.
+        expected_error: on corrupted test labels, if these are independent of the network's
+            mistakes; see the function `expected_error`.
+        corrupted_errors: measured on corrupted test labels, one for each draw.
     """
 
     run_id: str
@@ -82,7 +82,7 @@ def errors(
     matrix: np.ndarray | None = None,
     draws: int = DRAWS,
 ) -> tuple[float, float, tuple[float, ...]]:
-    """Errors on true test labels, as expected on corrupted ones, and on corrupted ones.
+    """Errors on true test labels, expected on corrupted ones, and measured on corrupted ones.
 
     Args:
         predicted: integer [N], predicted classes.
@@ -91,12 +91,12 @@ def errors(
         corrupt: probability with which a label is replaced, 0 to 1.
         num_classes: K.
         label_noise: `uniform`, `exclude_true` or `pair_flip` (see `corruptions.labels`).
-        matrix: of class-dependent noise, in place of these.
+        matrix: of class-dependent noise, in place of `label_noise`.
         draws: how often the test labels are corrupted anew, at least 2.
 
     Returns:
-        The three, fractions; the last one value a draw. The expected error is of `uniform` noise;
-        of other kinds it is the mean of the draws.
+        The three errors, fractions; the last has one value per draw. The expected error is of
+        `uniform` noise; of other kinds it is the mean of the draws.
     """
     error = float(np.mean(predicted != true))
     drawn = []
@@ -139,7 +139,7 @@ def measure(
 
     Raises:
         RequestError: the run has no drawn label noise, or cannot be read back (`restore.read`).
-        StorageError: the error on true test labels is another than the run recorded.
+        StorageError: the error on true test labels is not the one that the run recorded.
     """
     from rethink_tf.training import restore
 
@@ -180,14 +180,14 @@ def measure(
 
 
 def write(result: CorruptedTestError, run_dir: Path) -> Path:
-    """Writes a result beside its run, in `corrupted_test.json`; returns the path."""
+    """Writes a result into its run's folder, as `corrupted_test.json`; returns the path."""
     path = run_dir / FILE
     files.write_json(path, dataclasses.asdict(result))
     return path
 
 
 def read(run_dir: Path, summary: dict[str, Any]) -> CorruptedTestError | None:
-    """The result that lies beside a run; None where there is none.
+    """The result in a run's folder; None if there is none.
 
     Raises:
         StorageError: it is damaged, or of another run, of other weights, or of another test error

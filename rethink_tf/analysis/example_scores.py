@@ -1,7 +1,7 @@
 """Which examples did a network memorise? Training dynamics read back, ranked and compared.
 
-The measures are defined in `training.per_example`. With known noise, it is measured how well each
-of them finds the noisy labels. Imports no TensorFlow.
+The measures are defined in `training.per_example`. If the true labels are known, it also measures
+how well each of them finds the noisy labels. Imports no TensorFlow.
 """
 
 import dataclasses
@@ -62,7 +62,7 @@ class ExampleScores:
 
     @property
     def labels_are_random(self) -> bool:
-        """Whether given labels agree with the true ones hardly more often than by chance.
+        """Whether given labels agree with the true ones about as often as by chance.
 
         By at most RANDOM_SHARE of all examples; False where the true labels are not known.
         """
@@ -74,10 +74,10 @@ class ExampleScores:
         return bool(1 - noisy.mean() <= float(shares[0] @ shares[1]) + RANDOM_SHARE)
 
     def suspicion(self, name: str) -> np.ndarray:
-        """A measure float64 [N], turned so that a larger value speaks for a wrong label.
+        """A measure, float64 [N], with its sign such that larger values are more suspicious.
 
-        An example that was never fitted, or is not in the end, counts as fitted after the last
-        epoch. One that was never fitted counts as forgotten most, as Toneva et al. rank it.
+        An example that was never fitted, or is not fitted at the end, counts as fitted after the
+        last epoch. One that was never fitted counts as forgotten most, as Toneva et al. rank it.
         """
         values = self.measures[name].astype(np.float64)
         if name in _EPOCHS_OF_FITTING:
@@ -131,7 +131,7 @@ def of_run(run_dir: Path | str) -> ExampleScores:
 
 
 def refuse_uncomparable(first: ExampleScores, other: ExampleScores) -> None:
-    """Refuses two trainings whose scores do not mean the same.
+    """Refuses two trainings whose scores cannot be compared.
 
     Raises:
         RequestError: other examples, other given labels, or other evaluated epochs.
@@ -263,8 +263,7 @@ def detection_table(found: Sequence[Detection], noisy: np.ndarray) -> list[list[
 
 @dataclasses.dataclass(frozen=True)
 class Ranking:
-    """Examples in an order: a title, what the order is, positions int [n], and a measure that the
-    order is by."""
+    """Ranked examples: title, description, positions int [n], and the measure they are ranked by."""
 
     title: str
     rule: str
@@ -320,7 +319,7 @@ def rankings(scores: ExampleScores, count: int) -> list[Ranking]:
 def csv(scores: ExampleScores) -> str:
     """All measures as CSV, a row for each example, keyed by `index`.
 
-    `# key=value` lines above the column names say of which training and epochs they are.
+    `# key=value` lines above the column names state the training and its epochs.
     """
     columns: dict[str, Any] = {"index": scores.index, "given": scores.given}
     if scores.true is not None:

@@ -48,7 +48,7 @@ ROWS = {
 
 
 def margins(logits: np.ndarray, given: np.ndarray) -> np.ndarray:
-    """Logit of the given label less the largest other: [N, K], int [N] -> float64 [N]."""
+    """Logit of the given label minus the largest other: [N, K], int [N] -> float64 [N]."""
     logits = logits.astype(np.float64)
     rows = np.arange(len(given))
     own = logits[rows, given]
@@ -57,7 +57,7 @@ def margins(logits: np.ndarray, given: np.ndarray) -> np.ndarray:
 
 
 def margin_statistics(margin: np.ndarray, norms: dict[str, Any]) -> dict[str, float | None]:
-    """Percentiles of margins, and these over norms of the weights.
+    """Percentiles of margins, and percentiles divided by norms of the weights.
 
     Args:
         margin: float64 [N], of `margins`.

@@ -3,11 +3,12 @@
     rethink-tf memorisation --model=mlp_1x512 --dataset=digits --models=400 --share=0.7
 
 After Feldman and Zhang (2020), "What neural networks memorize and why". Many networks are trained,
-each on a random part of the training set. The score of an example is how often it is predicted as
-labelled by the networks that were trained on it, less how often by the others. The influence of a
-training example on a test example is the same difference of how often the test example is right.
+each on a random part of the training set. The score of an example is the share of the networks
+trained on it that predict its label, minus that share of the other networks. The influence of a
+training example on a test example is the same difference for the prediction of the test example.
 
-Here are the scores of matrices of right and wrong; `subset_networks` trains. Imports no TensorFlow.
+This module computes scores from matrices of right and wrong predictions; `subset_networks` trains.
+Imports no TensorFlow.
 """
 
 import dataclasses
@@ -26,10 +27,10 @@ class Scores:
     """The score of every example; NaN where every network, or none, was trained on it.
 
     Attributes:
-        score: float64 [N], `inside` less `outside`.
+        score: float64 [N], `inside` minus `outside`.
         standard_error: float64 [N], of the score, from the unbiased variance of right and wrong
-            within each kind of networks; NaN where a kind has one network. It is 0 where all agree,
-            which says nothing of how often they would in more networks.
+            within each of the two groups of networks; NaN if a group has one network. It is 0 where
+            all agree; more networks might not.
         inside, outside: float64 [N], how often the networks that were trained on the example, and
             the others, predict it as labelled.
         networks: int64 [N], how many were trained on it.
@@ -143,7 +144,7 @@ def reliability(trained: np.ndarray, right: np.ndarray) -> dict[str, float | Non
 def summary(
     found: Scores, trained: np.ndarray, right: np.ndarray, noisy: np.ndarray, least_score: float
 ) -> dict[str, Any]:
-    """What is said of the scores of a training set, as plain values.
+    """The summary of the scores of a training set, as plain values.
 
     Args:
         found: of `scores`.

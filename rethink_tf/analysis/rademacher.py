@@ -37,7 +37,7 @@ def signs(index: np.ndarray, *, seed: int, draw: int) -> np.ndarray:
 
 
 def require_no_labels(config: RunConfig) -> None:
-    """Refuses a configuration that names labels, or a parent: RequestError."""
+    """Raises RequestError for a configuration with settings of labels, or with a parent."""
     for name in LABELS:
         if getattr(config, name) != getattr(RunConfig(), name):
             raise RequestError(f"--{name}: expected none, since the labels are random signs")
@@ -153,7 +153,7 @@ def _fit(
     context = trainer.build(config, learner, strategy, Workers(), xla=False, test_too=False)
 
     class Correlations(Callback):
-        """Notes the correlation after each evaluated epoch, and tells the progress."""
+        """Records the correlation after each evaluated epoch, and reports the progress."""
 
         def after_dispatch(self, state: TrainingState, dispatch: Dispatch) -> None:
             share = (state.epoch + state.step / context.steps.steps_per_epoch) / config.epochs

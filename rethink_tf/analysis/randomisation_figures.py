@@ -35,7 +35,7 @@ class Run:
 
 
 def spread(values: list[float]) -> dict[str, float | int | None]:
-    """Mean and standard deviation (None for one value) of n values; all None for none."""
+    """Mean, standard deviation (None for one value) and n of values; all None for no value."""
     if not values:
         return {"mean": None, "std": None, "n": 0}
     std = statistics.stdev(values) if len(values) > 1 else None
@@ -46,7 +46,7 @@ def case_figures(name: str, runs: list[Run], threshold: float) -> dict[str, Any]
     """The figures of the runs of one case, over its seeds.
 
     Returns:
-        `name`, `seeds`, and as mean, deviation and n: `train` and `test` accuracy at the end, `gap`
+        `name`, `seeds`, and as mean, std and n: `train` and `test` accuracy at the end, `gap`
         between them, `epochs` to the threshold (of the runs that reached it); `reached`, how many
         did; `budget`, the epochs of the longest; `rising`, whether the training accuracy of one
         that did not still rose by a point over the last tenth of its epochs.
@@ -74,7 +74,7 @@ def _rising(history) -> bool:
 
 
 def ratio(case: dict[str, Any], true: dict[str, Any]) -> float | None:
-    """How many times the epochs of the true labels a case took; None where one was not fitted."""
+    """Epochs of a case divided by those of the true labels; None where one was not fitted."""
     if not (_fits(case) and _fits(true)):
         return None
     return case["epochs"]["mean"] / true["epochs"]["mean"]
@@ -85,7 +85,7 @@ def _fits(case) -> bool:
 
 
 def percent(value: float | None, digits: int = 0) -> str:
-    """A fraction for the reader; what is not all is never rounded to 100%."""
+    """A fraction in percent; less than all is never rounded to 100%."""
     if value is None:
         return "-"
     while value < 1 and digits < 4 and float(f"{100 * value:.{digits}f}") == 100:
@@ -94,12 +94,12 @@ def percent(value: float | None, digits: int = 0) -> str:
 
 
 def verdict(true: dict, random: dict, *, num_classes: int, threshold: float) -> str:
-    """What the test says of the model on these data, in a sentence or two.
+    """The result for the model on these data, in one or two sentences.
 
     Args:
         true, random: `case_figures` of the runs on true and on random labels.
         num_classes: K of the data set.
-        threshold: of training accuracy, that counts as fitted.
+        threshold: training accuracy that counts as fitted.
     """
     chance, goal = 1 / num_classes, f"{100 * threshold:g}%"
     end, test = percent(true["train"]["mean"]), percent(true["test"]["mean"])

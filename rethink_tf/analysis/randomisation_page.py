@@ -1,7 +1,7 @@
 """The page of a randomisation test: report.md, .png, .html and .json, from its figures.
 
-The HTML holds its pictures and asks for nothing from outside; it follows the reader's choice of a
-light or a dark look. Imports no TensorFlow.
+The HTML contains its pictures and loads nothing from outside. It follows the reader's setting of
+light or dark. Imports no TensorFlow.
 """
 
 import base64
@@ -59,7 +59,7 @@ class TestResult(dict[str, Any]):
 
 
 def report_folder(out: Path, test: dict[str, Any]) -> Path:
-    """The first of OUT, OUT-2, OUT-3, ... without the report of another test.
+    """The first of OUT, OUT-2, OUT-3, ... that holds no report of another test.
 
     Args:
         out: the folder that was asked for.
@@ -296,8 +296,7 @@ def picture(figures: dict[str, Any], runs: list[Run], look, words: str) -> np.nd
 
 
 def is_early(cases: list[dict[str, Any]]) -> bool:
-    """Whether all was fitted within a quarter of the epochs, which then are drawn logarithmically,
-    since nothing happens in most of them."""
+    """Whether all was fitted within a quarter of the epochs; then the axis is logarithmic."""
     fitted = all(case["reached"] == len(case["seeds"]) for case in cases)
     return fitted and 4 * max(c["epochs"]["mean"] for c in cases) <= max(c["budget"] for c in cases)
 

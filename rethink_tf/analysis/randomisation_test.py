@@ -97,9 +97,9 @@ def run(
         seeds: how many, from the field `seed` on.
         pixels: further cases: some of "shuffled", "random", "gaussian".
         threshold: training accuracy that counts as fitted, above 0 to 1.
-        out: folder of the report, and of what a model or arrays are saved to. Where it holds the
+        out: folder of the report, and of a model or arrays that are saved. Where it holds the
             report of another test, this one goes to OUT-2, OUT-3, ..., which is printed.
-        options: where runs and data lie, and on which devices of this machine is trained.
+        options: folders of runs and data, and the devices to train on.
         say: takes the lines for the reader.
         **fields: of RunConfig, for all runs: epochs, learning_rate, seed, ...
 
@@ -108,7 +108,8 @@ def run(
         `cases` (see `randomisation_figures.case_figures`), `files` and what else the page states.
 
     Raises:
-        RequestError: see `cases`; no run on true or none on random labels ended well.
+        RequestError: see `cases`; no run on true labels, or no run on random labels, finished as
+            DONE.
         StoppedError: a signal came; the same call resumes.
     """
     options, out = options or Options(), Path(out)

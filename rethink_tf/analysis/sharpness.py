@@ -1,10 +1,10 @@
 """Sharpness by perturbation: how much weight noise leaves the training accuracy nearly unchanged.
 
 As in Jiang et al., "Fantastic generalization measures and where to find them" (2020): the largest
-sigma at which the mean training accuracy under normal noise of deviation sigma on every weight is
-at most 0.1 below that of the weights themselves; sharpness is 1 / sigma. The second form is aware
-of magnitude: the deviation is sigma * sqrt(w^2 + 0.001^2), so rescaling a weight changes nothing.
-Batch-norm statistics stay as they are. Imports NumPy alone.
+sigma at which the mean training accuracy under normal noise with standard deviation sigma on every
+weight is at most 0.1 below that of the weights themselves. Sharpness is 1 / sigma. In the second
+form the standard deviation depends on the weight, sigma * sqrt(w^2 + 0.001^2), so rescaling does
+not matter. Batch-norm statistics do not change. Imports NumPy alone.
 """
 
 import functools

@@ -1,8 +1,8 @@
 """Many networks, each trained on a random part of one training set, in one process.
 
-Weights and part of network k are functions of (seed, k). The steps are compiled once: between two
-networks the data, the weights and everything else that training changes are replaced. Network k is
-bit for bit the run that `member` describes.
+Weights and part of network k are functions of (seed, k). The steps are compiled once. Between two
+networks, the data, the weights and everything else that training changes are replaced. Network k
+has the same bits as the run that `member` describes.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ _GOLDEN = 0x9E3779B1  # apart from seeds that are typed, which are small
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Network:
-    """What one network became.
+    """One trained network.
 
     Attributes:
         number: k.
@@ -60,8 +60,8 @@ def seed_of(seed: int, number: int) -> int:
 def member(config: RunConfig, number: int, examples: int) -> RunConfig:
     """The run that network `number` is.
 
-    Its labels are those of `config`: the run has the same weights if they are given to it by
-    --labels_from (`rethink-tf noise --export` writes them), or if none is corrupted.
+    Its labels are those of `config`. A separate run has the same weights if it gets these labels by
+    --labels_from (`rethink-tf noise --export` writes them), or if no label is corrupted.
 
     Args:
         config: resolved, of all networks.

@@ -1,7 +1,7 @@
 """Norms of a network's weights: spectral norms of its layers, path norm, distances.
 
-A layer counts as what it computes at evaluation: batch normalisation is a linear map with the
-factor gamma / sqrt(variance + epsilon).
+Layers are taken as at evaluation: batch normalisation is a linear map with the factor
+gamma / sqrt(variance + epsilon).
 """
 
 from typing import Any
@@ -41,10 +41,10 @@ def flat(variables) -> np.ndarray:
 
 
 def linear_layers(model) -> list:
-    """The layers that count: dense, convolution, batch normalisation, in the model's order.
+    """The layers with a norm: dense, convolution, batch normalisation, in the model's order.
 
     Raises:
-        NotImplementedError: a layer of another kind, whose norm nobody has written down.
+        NotImplementedError: a layer of another kind.
     """
     known = (keras.layers.Dense, keras.layers.Conv2D)
     found = [x for x in model.layers if isinstance(x, known) or _is_batch_norm(x)]
@@ -56,7 +56,7 @@ def linear_layers(model) -> list:
 
 
 def factor(layer) -> np.ndarray:
-    """What batch normalisation multiplies each channel with: float64 [C]."""
+    """The factor of batch normalisation for each channel: float64 [C]."""
     scale = np.asarray(layer.gamma, np.float64) if hasattr(layer, "gamma") else 1.0
     return scale / np.sqrt(np.asarray(layer.moving_variance, np.float64) + layer.epsilon)
 
@@ -121,7 +121,7 @@ def path_norm(model, input_shape) -> float:
         input_shape: (height, width, channels).
 
     Returns:
-        A logarithm: deep networks leave the range of numbers.
+        The logarithm, since the norm of a deep network can exceed float64.
     """
     squared = keras.models.clone_model(model, clone_function=_in_double)
     for layer in linear_layers(model):

@@ -1,10 +1,10 @@
-"""What labels and pixels really are: the audit before training, and of anyone's labels."""
+"""Checks what labels and pixels really are, before training and for labels of any origin."""
 
 from typing import Any
 
 
 def labels(*args: Any, **kwargs: Any) -> Any:
-    """Says in words what anyone's labels are: `audit.verdict.labels`, which see.
+    """Names the rule by which given labels came from true ones; see `audit.verdict.labels`.
 
     `labels(true, given, p=0.5)` returns its Verdict. Raises RequestError.
     """

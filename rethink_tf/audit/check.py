@@ -29,7 +29,7 @@ class Check:
 
 
 def equal(name: str, got: np.ndarray, expected: np.ndarray, what: str) -> Check:
-    """Whether two arrays agree everywhere; the first disagreement is named."""
+    """Whether two arrays are equal; the detail names the first difference."""
     if got.shape != expected.shape:
         return Check(name, False, f"expected shape {expected.shape}, received {got.shape}")
     wrong = np.flatnonzero((got != expected).reshape(len(got), -1).any(axis=1))
@@ -42,11 +42,11 @@ _CHANCE = re.compile(r"chance (\d*\.\d+) \+- (\d*\.(\d+))")
 
 
 def at_chance(summary: dict[str, Any]) -> bool | None:
-    """Whether the test accuracy in a run's summary is at chance: by the number, not by the flag.
+    """Whether the test accuracy in a run's summary is at chance, computed from the number itself.
 
     Args:
-        summary: with `test_accuracy` and, in `audit`, what `audit.after_training` measured: chance
-            and its deviation are taken from there, within their rounding.
+        summary: has `test_accuracy` and, in `audit`, the check of `audit.after_training`, from
+            which chance and its standard deviation are taken.
 
     Returns:
         None where chance was not, or could not be, tested.

@@ -1,8 +1,8 @@
-"""Measures what the pipeline really yields, and refuses a run that is not what it says.
+"""Measures the labels that the pipeline yields, and refuses a run if they are not as configured.
 
 The strongest checks come first: every given label against the NumPy reference, every true
-label against the source. The others need no reference, so they hold for anyone's labels.
-Imports no TensorFlow.
+label against the source. The others need no reference, so they also work for labels of other
+origin. Imports no TensorFlow.
 """
 
 from typing import Any
@@ -33,8 +33,8 @@ def before_training(
         test: Table of the test set.
         source, test_source: the Splits that the pipeline read.
         reference: int32 [N], the labels that the NumPy reference gives for `source`.
-        corruption: as configured. The labels of a file may be of any kind: of them only what holds
-            for all kinds is checked.
+        corruption: as configured. Labels of a file may follow any rule, so only the checks that
+            hold for every rule are made.
     """
     k = source.num_classes
     checks = [

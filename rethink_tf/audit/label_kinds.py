@@ -1,7 +1,8 @@
-"""Which rule turned true labels into given ones: one function per rule, the surest rule first.
+"""Finds the rule that turned true labels into given ones: one function per rule, the surest first.
 
-A finder names a kind only where chance explains it less often than `TAIL`, so honest noise
-is not misnamed; what is left over is symmetric noise, uneven noise, or too few labels to tell.
+A function names a rule only if chance would produce it with a probability below `TAIL`, so honest
+noise is not misnamed. If no rule is found, the labels have symmetric noise, uneven noise, or are
+too few to tell.
 """
 
 import dataclasses
@@ -220,7 +221,7 @@ def _permuted(case: Labels) -> LabelKind | None:
 
 
 def estimate(case: Labels, noise: str = "uniform") -> dict[str, float]:
-    """The estimate of p by the changed fraction, with its 95% interval, all of one rule.
+    """Estimates p from the changed fraction under one rule, with a 95% interval.
 
     Args:
         case: the labels.
@@ -247,7 +248,7 @@ _RULES = {
 
 
 def too_few(case: Labels, noise: str = "uniform") -> LabelKind:
-    """Labels of which too few were changed to tell the rule; `noise` is that of the figures."""
+    """The kind for labels of which too few were changed to tell the rule."""
     figures = estimate(case, noise)
     message = (
         f"too few changed labels to tell the rule: {case.count}; consistent with {_RULES[noise]} "

@@ -1,11 +1,11 @@
 """Tests whether the order of the examples predicts which labels were changed, or the new labels.
 
-Noise that is drawn for each example alone does not know where an example stands, nor what the one
-before it got. Two checks, each many tests under one limit: *which* labels were changed, by place;
-and *to what*, by place and by the labels before. Both hold within each true class, so sorted data
-whose noise depends on the class look as they should. The limits are bounds that hold for every
-number of examples and classes, not approximations (see `docs/explanation/audit_statistics.md`).
-Imports no TensorFlow.
+Noise that is drawn independently for each example does not depend on the example's position, nor on
+the labels before it. There are two checks, each of many tests under one limit: *which* labels were
+changed, by position; and *to what*, by position and by the labels before. Both are made within each
+true class, so sorted data with class-dependent noise pass. The limits are bounds that hold for
+every number of examples and classes, not approximations (see
+`docs/explanation/audit_statistics.md`). Imports no TensorFlow.
 """
 
 import dataclasses
@@ -46,12 +46,12 @@ class _Test:
 
 
 def changed_by_position(case: Labels, pooled: bool = False) -> Check:
-    """Whether where an example stands tells if its label was changed.
+    """Whether the position of an example predicts that its label was changed.
 
     Args:
         case: labels in the order of `case.place`.
-        pooled: all examples are to be changed at one rate, so classes that are too small to be
-            looked at one by one (`SMALL_CLASS`) are looked at together.
+        pooled: all examples should be changed at one rate, so classes that are too small to be
+            tested one by one (`SMALL_CLASS`) are tested together.
     """
     name, changed = "changed_by_position", case.changed.astype(float)
     strata, count = case.true, case.num_classes
@@ -238,15 +238,15 @@ def _clues(case: Labels, moved: np.ndarray) -> list[_Clue]:
 
 
 def new_labels_by_order(case: Labels, even: bool = False) -> Check:
-    """Whether the new label of a changed example can be foretold from its place or predecessors.
+    """Whether the new label of a changed example is predicted by its position or predecessors.
 
     A rule is fitted on about half of the changed labels, in chunks drawn at random, and tested on
-    the others, and the other way round. It foretells honest labels as often as chance.
+    the others, and the other way round. It predicts honest labels as often as chance.
 
     Args:
         case: labels in the order of `case.place`.
-        even: new labels are to be uniform over the other classes. Then an exact binomial is the
-            law where classes are too small to be looked at one by one (`SMALL_CLASS`). Otherwise
+        even: new labels should be uniform over the other classes. Then the law is an exact binomial
+            if classes are too small to be tested one by one (`SMALL_CLASS`). Otherwise
             the new labels of a class may be exchanged with one another, and Chatterjee's bound
             (2007) for the matches of a random permutation is used.
     """

@@ -1,6 +1,6 @@
-"""What labels drawn by a stated rule must look like: checks that need no reference.
+"""Checks of labels that should have been drawn by a stated rule. They need no reference.
 
-They hold for anyone's labels, and judge what the pipeline yields as well. Imports no TensorFlow.
+They work for labels of any origin, also for those that the pipeline yields. Imports no TensorFlow.
 """
 
 import math
@@ -160,10 +160,10 @@ def _one_transition(name: str, case: Labels, probabilities: np.ndarray) -> Check
 
 
 def received_by_class(case: Labels, probabilities: np.ndarray) -> Check:
-    """Whether every label was given as often as the matrix says, over all true classes.
+    """Whether every label was given as often as the matrix states, over all true classes.
 
-    It sees what is too thin in the cells of one class. By the binomial tails of the mean
-    probability, which hold for probabilities that differ (Hoeffding, 1956).
+    It finds differences that are too small in the cells of one class. It uses the binomial tails of
+    the mean probability, which hold for differing probabilities too (Hoeffding, 1956).
 
     Args:
         case: the labels.
@@ -256,7 +256,7 @@ def coincidences(case: Labels) -> Check:
 
 
 def class_rates(case: Labels) -> Check:
-    """Whether the same share was changed of every true class that is large enough to tell."""
+    """Whether every true class that is large enough had the same share changed."""
     name, size, moved = "class_rates", case.table.sum(axis=1), case.flows.sum(axis=1)
     share = moved.sum() / size.sum()
     if share in (0, 1):
@@ -304,12 +304,13 @@ def _without_rare(table: np.ndarray) -> np.ndarray:
 
 
 def independence(case: Labels) -> Check:
-    """Whether given labels know nothing of the true ones, as labels in another order do not.
+    """Whether given labels are independent of the true ones, like labels in another order.
 
     Under all orders of the given labels Pearson's chi-squared has the exact mean and variance of
-    Lewis, Saunders and Westcott (1984), which a gamma distribution is given, and the number of
-    examples that agree those of a permutation (Hoeffding, 1951). Passes where both lie within
-    their laws and enough examples are there to see that a tenth of the labels were kept.
+    Lewis, Saunders and Westcott (1984); a gamma distribution with these is its law. The number of
+    examples that agree has the mean and variance of a permutation (Hoeffding, 1951). Passes if both
+    lie within their laws, and there are enough examples to notice that a tenth of the labels was
+    kept.
     """
     name, n = "independence", len(case.true)
     rows, columns = (case.table.sum(axis=axis).astype(float) for axis in (1, 0))

@@ -49,7 +49,7 @@ def _mixed(values: np.ndarray) -> np.ndarray:
 
 
 def multiset_kept(original: np.ndarray, got: np.ndarray, name: str) -> Check:
-    """Every image has the same pixels as its original, wherever they stand."""
+    """Every image has the same pixel values as its original, in any order."""
     name = f"pixel_multiset_kept_{name}"
     if got.dtype != original.dtype or got.shape != original.shape:
         return Check(
@@ -64,7 +64,7 @@ def multiset_kept(original: np.ndarray, got: np.ndarray, name: str) -> Check:
 
 
 def some_changed(original: np.ndarray, got: np.ndarray, moved: int, name: str) -> Check:
-    """Not every image is as it was; `moved` positions of each were to be permuted."""
+    """Not every image is unchanged; `moved` positions of each should be permuted."""
     changed = sum(int((original[b] != got[b]).any(axis=(1, 2, 3)).sum()) for b in _blocks(len(got)))
     detail = f"{changed} of {len(got)} images differ from their originals"
     # A few positions can all fall on pixels that are alike.
@@ -101,9 +101,9 @@ def shuffled_alike(
     test_got: np.ndarray | None,
     shuffle_fraction: float,
 ) -> list[Check]:
-    """One permutation for all images, training and test; it moves the share asked for.
+    """One permutation for all images, training and test; it moves the configured share.
 
-    `test_got` is None where the test images are not permuted: nothing is asked of them then.
+    `test_got` is None if the test images are not permuted; then they are not checked.
     """
     permutation = recovered_permutation(train.images, train_got)
     name = "one_permutation_for_training"
@@ -155,7 +155,7 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> float:
 def shuffled_apart(
     original: np.ndarray, got: np.ndarray, shuffle_fraction: float, name: str
 ) -> list[Check]:
-    """A different permutation for each image; the correlation left is what the share predicts."""
+    """A different permutation for each image; the remaining correlation is that of the share."""
     moved = round(shuffle_fraction * _positions(got))
     single = len(original) > 1 and recovered_permutation(original, got) is not None
     single = single or _one_for_some(original, got, moved)
@@ -236,7 +236,7 @@ def gaussian_moments(
 def equals_reference(
     split: Any, got: np.ndarray, corruption: Corruption, moments: Moments | None
 ) -> Check:
-    """A sample, spread over the split, against the NumPy reference; Gaussian to 1e-4 deviations."""
+    """A sample, spread over the split, against the NumPy reference; Gaussian to 1e-4 std."""
     chosen = np.unique(np.linspace(0, len(got) - 1, min(SAMPLE, len(got))).astype(int))
     reference = pixel_corruptions.corrupt_pixels(
         split.images[chosen],
@@ -258,7 +258,7 @@ def equals_reference(
 def decoded_alike(split: Any, files: list[bytes], got: np.ndarray) -> Check:
     """JPEG images as they were decoded, against Pillow's decoder and NumPy's resizing.
 
-    The two round differently, and interpolate colours at the edge of a part otherwise, so few
+    They differ in rounding and in the interpolation of colours at the edge of a part, so a few
     entries may differ by more than one grey level.
 
     Args:
@@ -296,7 +296,7 @@ def central_part(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def standardised(seen: np.ndarray) -> Check:
-    """Each image as the model sees it has mean 0 and deviation 1 (flat ones: 0)."""
+    """Each image as the model sees it has mean 0 and std 1 (constant ones: std 0)."""
     means = np.abs(seen.mean(axis=(1, 2, 3)))
     stds = seen.std(axis=(1, 2, 3))
     flat = stds < 1e-3
@@ -305,7 +305,7 @@ def standardised(seen: np.ndarray) -> Check:
 
 
 def channel_normed(seen: np.ndarray, images: np.ndarray, norm: Moments) -> Check:
-    """Each channel as the model sees it is (image - mean) / deviation, to 1e-4."""
+    """Each channel as the model sees it is (image - mean) / std, to 1e-4."""
     reference = (images.astype(np.float64) - norm.mean) / norm.std
     worst = float(np.abs(seen - reference).max())
     return Check("channel_normed", worst < 1e-4, f"off by at most {worst:.1e}")

@@ -1,7 +1,7 @@
 """The expected model input, recomputed in NumPy: corrupted, augmented, preprocessed.
 
-Written on its own, so that nothing between the table and the model is taken on trust: no function
-of the pipeline is called but the decoder of streamed images. Imports no TensorFlow.
+It is written independently of the pipeline, so that an error there is found: of the pipeline it
+calls only the decoder of streamed images. Imports no TensorFlow.
 """
 
 import dataclasses
@@ -44,7 +44,7 @@ def flip_rotate(
 ) -> np.ndarray:
     """Mirrored with chance 1/2, turned by up to DEGREES, then the centre: float64.
 
-    Bilinear about the image's centre; what lies outside is the mirror image at its edge.
+    Bilinear, about the image's centre; pixels outside are mirrored at the edge.
     """
     words = threefry.bits(seed, Stream.AUGMENT, SplitId.TRAIN, index, epoch)
     turned = []
@@ -79,7 +79,7 @@ def _bilinear(image: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 
 def standardise(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each image to mean 0 and deviation 1 (at least 1 / sqrt(entries)), and its deviation."""
+    """Each image to mean 0 and std 1, and its divisor max(std, 1 / sqrt(entries))."""
     images = images.astype(np.float64)
     axes = (1, 2, 3)
     mean = images.mean(axis=axes, keepdims=True)
@@ -90,7 +90,7 @@ def standardise(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ReferenceInput:
-    """What the model must get of a split.
+    """The expected input of the model for a split.
 
     Attributes:
         split: the Split that the pipeline read, cropped, or streamed.
@@ -111,7 +111,7 @@ class ReferenceInput:
     def inputs(
         self, rows: np.ndarray, augment: str = "none", epoch: int = 0
     ) -> tuple[np.ndarray, np.ndarray]:
-        """What the model gets of these rows, and by how much it may differ from that.
+        """The expected input for these rows, and the largest difference that is allowed.
 
         Args:
             rows: integer [n].
@@ -152,7 +152,7 @@ class ReferenceInput:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ReferenceFeatures:
-    """The same of features that were computed once and sealed: they reach the model as they are.
+    """The same for features that were computed once and sealed; they reach the model unchanged.
 
     Attributes:
         features: float32 [N, 1, 1, D].
@@ -169,7 +169,7 @@ class ReferenceFeatures:
 
 
 def differing(got: np.ndarray, expected: np.ndarray, allowed: np.ndarray) -> list[int]:
-    """Rows of `got` that are further from `expected` than allowed, or are no numbers."""
+    """Rows of `got` that differ from `expected` by more than is allowed, or are NaN."""
     if got.shape != expected.shape:
         return list(range(max(1, len(expected))))
     near = np.abs(got.astype(np.float64) - expected) <= allowed

@@ -1,7 +1,7 @@
 """The seal of a split: counts and checksums that every pass over the split must have.
 
-It is made of the source and of the NumPy reference of the corruption, never of the tables that are
-trained on. `docs/explanation/seals.md` says where it is checked. Imports no TensorFlow.
+It is computed from the source and from the NumPy reference of the corruption, never from the tables
+that are trained on. `docs/explanation/seals.md` states where it is checked. Imports no TensorFlow.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ TOLERANCE = 1e-4  # of the noise's deviation, where images are no whole numbers
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Seal:
-    """What a split is: its examples in order, their labels, and a word for each image.
+    """Identifies a split: its examples in order, their labels, and a word for each image.
 
     Attributes:
         split: `train` or `test`.
@@ -87,7 +87,7 @@ class Seal:
         return dataclasses.replace(self, **columns, decoded=None)
 
     def columns(self, table: Any) -> str | None:
-        """What is wrong with the columns of a Table, from which accuracies are taken; or None."""
+        """The error in the columns of a Table, from which accuracies are computed; or None."""
         if table.num_examples != self.num_examples:
             return (
                 f"the {self.split} table has {table.num_examples} examples, its seal says "
@@ -111,9 +111,9 @@ def unequal(got: np.ndarray, expected: np.ndarray) -> list[int]:
 
 
 def sampled_rows(step: int | np.ndarray, rows: int) -> np.ndarray:
-    """Which rows of a replica's part of a batch are sampled at a step: some that follow each other.
+    """The rows of a replica's part of a batch that are sampled at a step: consecutive ones.
 
-    The order of the examples is drawn, so these are as good as any, and they need not be copied.
+    The examples are in random order, so consecutive rows are a random sample, without a copy.
 
     Args:
         step: integer array [...], from 0.
@@ -144,7 +144,7 @@ def sample_offsets(rows: int) -> np.ndarray:
 
 
 def parts(rows: int, replicas: int) -> list[tuple[int, int]]:
-    """The first row of each replica's part of a batch, and the one behind its last."""
+    """The first row of each replica's part of a batch, and the row after its last."""
     return [(r * rows // replicas, (r + 1) * rows // replicas) for r in range(replicas)]
 
 

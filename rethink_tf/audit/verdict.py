@@ -1,4 +1,4 @@
-"""Names the rule by which anyone's labels came from the true labels beside them, in a sentence.
+"""Names the rule by which given labels came from true labels, in one sentence.
 
     rethink-tf audit labels.csv --p=0.5
 
@@ -54,7 +54,7 @@ _NOT_DRAWN = (
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """What labels are.
+    """The result of an audit of labels.
 
     Attributes:
         kind: one of KINDS.
@@ -62,8 +62,8 @@ class Verdict:
         figures: numbers by name: `n`, `num_classes`, `changed`, `changed_fraction`; `p_estimate`
             with its 95% interval `p_low` to `p_high` where there is a p; others by kind.
         checks: the measured properties that noise as asked for (uniform by default) must have.
-        ok: whether the labels are what was asked for; None where no p was given. It is True also
-            of labels that are too few to tell (`undecided`).
+        ok: whether the labels are as asked for; None if no p was given. Also True for labels that
+            are too few to tell (`undecided`).
         undecided: nothing contradicts the p asked for, but the labels are too few to tell.
     """
 
@@ -110,18 +110,18 @@ def labels(
         noise: kind of noise that was asked for at p: `uniform` draws any class, the true one
             included (the paper's definition); `exclude_true`; `pair_flip`.
         matrix: float [K, K] in place of `noise`, rows of sum 1: with probability p a label of class
-            i was to be replaced by one drawn from row i.
+            i is replaced by one drawn from row i.
         num_classes: K; by default the columns of one-hot rows, else the largest label plus one,
             and at least two.
-        index: integers [N], the examples' identities, each once; batches and misalignment are then
-            sought in their order too, and what depends on the position in their order only.
+        index: integers [N], the examples' identities, each once. Batches and misalignment are then
+            also searched for in their order; dependence on the position only in their order.
         again: the given labels as seen in a second pass, in the same order.
 
     Returns:
         A Verdict.
 
     Raises:
-        RequestError: lengths that differ, nothing, or values that are no classes.
+        RequestError: lengths that differ, no labels, or values that are not classes.
     """
     _check_arguments(p, noise, num_classes)
     if matrix is not None:
