@@ -71,8 +71,10 @@ def eliminate_on_host(row: np.ndarray, factor: list[np.ndarray]) -> float:
     Returns:
         The shift of its diagonal block; 0.0 if it took none.
     """
-    triangular_solve, height = blas.get_blas_funcs("trsm", [row]), len(row)
+    triangular_solve, add_square = blas.get_blas_funcs(("trsm", "syrk"), [row])
+    height, width = len(row), row.shape[1]
     buffer = np.empty((height, len(factor[0]) if factor else 0), row.dtype)
+    corner = np.array(row[:, width - height :])
     for above in factor:
         stop = above.shape[1]
         start = stop - len(above)
@@ -81,17 +83,18 @@ def eliminate_on_host(row: np.ndarray, factor: list[np.ndarray]) -> float:
         np.matmul(row[:, :start], above[:, :start].T, out=rest)
         np.subtract(part, rest, out=rest)
         # L_ik L_kk^T = A, or L_kk L_ik^T = A^T: transposes are the Fortran order of BLAS.
-        part[:] = triangular_solve(1.0, above[:, start:].T, rest.T, trans_a=1, overwrite_b=1).T
-    start = row.shape[1] - height
-    corner = row[:, start:] - row[:, :start] @ row[:, :start].T
-    return factorise_corner(corner, row[:, start:], row.shape[1])
+        solved = triangular_solve(1.0, above[:, start:].T, rest.T, trans_a=1, overwrite_b=1)
+        part[:] = solved.T
+        # Of the corner's transpose the upper half, hence of the corner the lower one alone.
+        corner = add_square(-1.0, solved, beta=1.0, c=corner.T, trans=1, overwrite_c=1).T
+    return factorise_corner(corner, row[:, width - height :], width)
 
 
 def factorise_corner(corner: np.ndarray, out: np.ndarray, n: int) -> float:
     """Writes the lower factor of a diagonal block to `out`; returns the shift that it took.
 
     Args:
-        corner: what is left of the block [b, b] after elimination.
+        corner: what is left of the block [b, b] after elimination; its lower half is read.
         out: the block before elimination; is overwritten.
         n: rows of the matrix up to the end of the block.
     """
@@ -101,9 +104,10 @@ def factorise_corner(corner: np.ndarray, out: np.ndarray, n: int) -> float:
     least = 2 * np.sqrt(n) * float(np.finfo(corner.dtype).eps) * scale
     while True:
         shifted = corner + shift * np.eye(len(corner), dtype=corner.dtype) if shift else corner
-        lower, failed = potrf(shifted, lower=1, clean=1)
-        if failed == 0 and np.diag(lower).min() ** 2 >= least:
-            out[:] = lower
+        # The transpose is in Fortran's order. LAPACK's own clearing takes as long as the factor.
+        upper, failed = potrf(shifted.T, lower=0, clean=0)
+        if failed == 0 and np.diag(upper).min() ** 2 >= least:
+            out[:] = np.tril(upper.T)
             return shift
         shift = 10 * shift or 10 * least
         if not np.isfinite(scale) or shift > LARGEST_SHIFT * scale:
