@@ -1,5 +1,7 @@
 """Solutions equal NumPy's least squares and scikit-learn's kernel ridge regression."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from sklearn.kernel_ridge import KernelRidge
@@ -112,3 +114,38 @@ def test_tiles_are_of_the_precision_asked_for_and_chunks_change_nothing(monkeypa
     single = matrix.test_tile((0, 30), (0, 300), np.float32)
     assert single.dtype == np.float32
     np.testing.assert_allclose(single, exact, atol=2e-6)
+
+
+def test_the_factor_is_made_of_k_itself_rounded_once():
+    """Norms of 150, as of pixels: float32 products would err by 1e-5 on the diagonal."""
+    train = np.random.default_rng(0).uniform(0.2, 0.7, (60, 784)).astype(np.float32)
+    train[1] = train[0] + np.float32(1e-4)  # nearly equal examples
+    matrix = gram.of_features(train, train[:2], Kernel("gaussian", 0.02))
+    wide = train.astype(np.float64)
+    exact = np.exp(-0.02 * ((wide[:, None] - wide[None]) ** 2).sum(axis=2))
+    rows = [(0, 32), (32, 60)]
+    for i, (start, stop) in enumerate(rows):
+        row = gram.block_row(matrix, rows, i, np.float32, 0.25)
+        expected = exact[start:stop, :stop] + 0.25 * np.eye(60)[start:stop, :stop]
+        assert row.dtype == np.float32
+        np.testing.assert_allclose(row, expected, rtol=0, atol=1e-7)
+
+
+def test_a_small_matrix_is_made_once_and_a_large_one_anew(monkeypatch):
+    train, test, _ = problem(n=100)
+    plain = gram.of_features(train, test, Kernel("gaussian", 0.01))
+    made = []
+
+    def tile(rows, columns, dtype):
+        made.append((rows, columns))
+        return plain.tile(rows, columns, dtype)
+
+    matrix = gram.holding(dataclasses.replace(plain, tile=tile))
+    for _ in range(3):
+        held = matrix.tile((50, 100), (0, 50), np.float64)
+        np.testing.assert_array_equal(held, plain.tile((50, 100), (0, 50), np.float64))
+    assert len(made) == 1
+    with pytest.raises(ValueError):
+        held[0, 0] = 2
+    monkeypatch.setattr(gram, "HELD_BYTES", 100)
+    assert gram.holding(plain) is plain and gram.held_bytes(100) == 0

@@ -1,8 +1,9 @@
 """Kernel matrices made tile by tile, in any precision, from features that lie in memory.
 
 A `Gram` is all that the solver knows of a kernel: tiles of K between training points, and between
-test and training points. Here they are computed anew each time they are asked for, so that float64
-residuals need no second matrix; `streamed.py` has one for features that are never all in memory.
+test and training points. Small matrices keep their float64 tiles. Large ones are computed anew each
+time they are asked for, so that float64 residuals need no second matrix; `streamed.py` has one for
+features that are never all in memory.
 """
 
 import dataclasses
@@ -18,6 +19,7 @@ from rethink_tf.errors import RequestError
 KERNELS = ("gaussian", "linear")
 CHUNK_BYTES = 1 << 20  # of a tile at a time, so that elementwise passes stay in a core's cache
 TEST_ROWS = 2048
+HELD_BYTES = 2**30  # of float64 tiles that are kept: up to 15,000 examples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,6 +135,32 @@ def of_features(
     )
 
 
+def held_bytes(n: int) -> int:
+    """Bytes of the float64 tiles that `holding` keeps, of n points; 0 where it keeps none."""
+    whole = 4 * n * (n + 1024)  # half of K, and of the blocks on its diagonal the other half
+    return whole if whole <= HELD_BYTES else 0
+
+
+def holding(gram: Gram) -> Gram:
+    """The same Gram, which makes each float64 tile between training points once if K is small.
+
+    The factor needs each tile once and every residual once more.
+    """
+    if not held_bytes(gram.n):
+        return gram
+    made: dict[tuple, np.ndarray] = {}
+
+    def tile(rows, columns, dtype):
+        if dtype is not np.float64:
+            return gram.tile(rows, columns, dtype)
+        if (rows, columns) not in made:
+            made[rows, columns] = gram.tile(rows, columns, dtype)
+            made[rows, columns].flags.writeable = False
+        return made[rows, columns]
+
+    return dataclasses.replace(gram, tile=tile)
+
+
 def squared_norms(x: np.ndarray) -> np.ndarray:
     """|x_i|^2 in float64: [n]."""
     return np.concatenate(
@@ -150,9 +178,8 @@ def block_row(gram: Gram, rows: list[tuple[int, int]], i: int, dtype, ridge: flo
     row = np.empty((stop - start, stop), dtype)
     for columns in rows[: i + 1]:
         tile = gram.tile(rows[i], columns, np.float64)
-        if columns == rows[i]:
-            tile[np.diag_indices(stop - start)] += ridge
         row[:, slice(*columns)] = tile
+    row[np.arange(stop - start), np.arange(start, stop)] = np.diag(tile) + ridge
     return row
 
 

@@ -36,7 +36,7 @@ def memory_of(n: int, m: int, d: int, dtype: str, block: int | None = None) -> d
     return {
         "factor": sum((stop - start) * stop for start, stop in rows) * size,
         "features": (n + m) * d * 4,
-        "tiles": working,
+        "tiles": working + gram.held_bytes(n),
     }
 
 
@@ -44,10 +44,10 @@ def factor_folder(
     cache: Path,
     train: np.ndarray,
     kernel: Kernel,
-    ridge: float,
-    dtype: str,
-    block: int | None,
-    eliminate: Callable,
+    ridge: float = 0.0,
+    dtype: str = "float32",
+    block: int | None = None,
+    eliminate: Callable = cholesky.eliminate_on_host,
 ) -> Path:
     """The folder of a kept factor, named by a hash of all that it depends on; labels are no part.
 

@@ -161,22 +161,47 @@ def equal_rows(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return rows, kinds
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Points:
+    """What is solved for: the examples, or the different ones where equal examples are merged.
+
+    Attributes:
+        features: float32 [u, d].
+        targets: float64 [u, k], the means over equal examples.
+        of_example: int64 [n], the point of each example.
+        sizes: int64 [u], the number of examples of each point.
+    """
+
+    features: np.ndarray
+    targets: np.ndarray
+    of_example: np.ndarray
+    sizes: np.ndarray
+
+
+def _points(
+    train: np.ndarray, targets: np.ndarray, first: np.ndarray, kinds: np.ndarray, merge: bool
+) -> _Points:
+    """The points of examples; `first` and `kinds` are of `equal_rows`."""
+    if not merge or len(first) == len(train):
+        return _Points(train, targets, np.arange(len(train)), np.ones(len(train), np.int64))
+    sizes = np.bincount(kinds)
+    means = np.zeros((len(first), targets.shape[1]))
+    np.add.at(means, kinds, targets)
+    return _Points(train[first], means / sizes[:, None], kinds, sizes)
+
+
 def leave_one_out(
     train: np.ndarray,
     test: np.ndarray,
     targets: np.ndarray,
     kernel: Kernel,
     *,
-    ridge: float = 0.0,
-    dtype: str = "float32",
-    block: int | None = None,
     tolerance: float = 1e-6,
     refinements: int = 10,
     cache: Path | None = None,
-    eliminate: Callable = cholesky.eliminate_on_host,
     product: Callable = gram.product_on_host,
-    report: Callable[[str], object] = lambda line: None,
     progress: Progress = lambda stage, share: None,
+    **options: Any,
 ) -> LeftOut:
     """The n solutions without one example, from one factor.
 
@@ -189,67 +214,63 @@ def leave_one_out(
         test: float32 [m, d], the points at which the stability is taken.
         targets: float64 [n, k].
         kernel: of the features.
-        ridge, dtype, block, eliminate, report: see `minimum_norm.factorise`.
         tolerance, refinements: see `minimum_norm.solve_with`.
         cache: folder of kept factors, see `interpolate.factor_folder`; the diagonal of the inverse
             and the reach are kept beside the factor's rows.
         product: see `gram.of_features`.
         progress: gets a stage and the share of it that is done.
+        options: ridge, dtype, block, eliminate and report of `minimum_norm.factorise`.
 
     Raises:
         RequestError: see `minimum_norm.factorise`.
     """
     first, kinds = equal_rows(train)
-    merged = ridge == 0 and len(first) < len(train)
-    points = train[first] if merged else train
-    if merged:
-        sizes = np.bincount(kinds)
-        means = np.zeros((len(first), targets.shape[1]))
-        np.add.at(means, kinds, targets)
-        means /= sizes[:, None]
-    else:
-        means = targets
-    matrix = gram.of_features(points, test, kernel, product)
+    points = _points(train, targets, first, kinds, merge=options.get("ridge", 0) == 0)
+    matrix = gram.holding(gram.of_features(points.features, test, kernel, product))
     if cache is not None:
-        cache = interpolate.factor_folder(cache, points, kernel, ridge, dtype, block, eliminate)
-    factor = minimum_norm.factorise(
-        matrix,
-        ridge=ridge,
-        dtype=dtype,
-        block=block,
-        eliminate=eliminate,
-        cache=cache,
-        report=report,
-        progress=progress,
-    )
+        facts = {name: value for name, value in options.items() if name != "report"}
+        cache = interpolate.factor_folder(cache, points.features, kernel, **facts)
+    factor = minimum_norm.factorise(matrix, cache=cache, progress=progress, **options)
     began = time.perf_counter()
     diagonal = inverse_diagonal(factor, progress)
     seconds = {"diagonal": time.perf_counter() - began}
-    options = {"tolerance": tolerance, "refinements": refinements, "progress": progress}
-    solution, diagonal_error = _solve_with_probes(factor, matrix, means, diagonal, options)
+    refinement = {"tolerance": tolerance, "refinements": refinements, "progress": progress}
+    solution, error = _solve_with_probes(factor, matrix, points.targets, diagonal, refinement)
     began = time.perf_counter()
     name = hashlib.sha256(np.ascontiguousarray(test).data).hexdigest()[:12]
     largest = reach(factor, matrix, name, progress)
     seconds = solution.seconds | seconds | {"stability": time.perf_counter() - began}
+    values = _of_examples(points, targets, solution, diagonal, largest)
+    groups = [np.flatnonzero(kinds == k).tolist() for k in np.flatnonzero(np.bincount(kinds) > 1)]
+    return LeftOut(solution, *values, groups, error, seconds)
 
-    miss = solution.alpha / diagonal[:, None]
-    fitted, predicted, moved = solution.fitted, means - miss, miss
-    if merged:
-        fitted, predicted, moved = fitted[kinds], predicted[kinds], moved[kinds]
-        largest, several = largest[kinds], sizes[kinds] > 1
-        own, many = targets[several], (sizes[kinds] - 1)[several, None]
-        mean = means[kinds][several]
-        predicted[several] = mean + (mean - own) / many
-        moved[several] = (own - mean) / many
-    return LeftOut(
-        solution,
-        fitted,
-        predicted,
-        np.abs(moved).max(axis=1) * largest,
-        [np.flatnonzero(kinds == kind).tolist() for kind in np.flatnonzero(np.bincount(kinds) > 1)],
-        diagonal_error,
-        seconds,
-    )
+
+def _of_examples(
+    points: _Points,
+    targets: np.ndarray,
+    solution: Solution,
+    diagonal: np.ndarray,
+    largest: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`fitted`, `predicted` and `stability` of `LeftOut`, of each example.
+
+    Args:
+        points: that were solved for.
+        targets: float64 [n, k], of the examples.
+        solution: of the points.
+        diagonal: of their inverse, [u].
+        largest: their `reach`, [u].
+    """
+    kinds = points.of_example
+    miss = (solution.alpha / diagonal[:, None])[kinds]
+    mean, several = points.targets[kinds], points.sizes[kinds] > 1
+    predicted = mean - miss
+    # One of several equal examples leaves a point behind, whose target it no longer moves.
+    change = (targets[several] - mean[several]) / (points.sizes[kinds][several, None] - 1)
+    miss[several] = change
+    predicted[several] = mean[several] - change
+    stability = np.abs(miss).max(axis=1) * largest[kinds]
+    return solution.fitted[kinds], predicted, stability
 
 
 def _solve_with_probes(

@@ -124,6 +124,7 @@ def solve(
         RequestError: K has no inverse and ridge is 0, or K is not positive definite.
     """
     _require_targets(matrix, targets)
+    matrix = gram.holding(matrix)
     factor = factorise(
         matrix,
         ridge=ridge,

@@ -55,12 +55,13 @@ def memory_of(
     rows = cholesky.block_rows(n, block)
     half = sum((stop - start) * stop for start, stop in rows)
     at_once, height = min(filters, FILTERS_AT_ONCE), rows[0][1]
+    tiles = 8 * height * height * 8 + gram.held_bytes(n)
     return {
         "kernel matrix": half * 4,
         "factor": half * np.dtype(dtype).itemsize,
         "test kernel matrix": m * n * 4,
         # Standardising makes no copy; the kernel's tiles come after the features are gone.
-        "features": max((n + m) * layout.features(at_once) * 4, 8 * height * height * 8),
+        "features": max((n + m) * layout.features(at_once) * 4, tiles),
     }
 
 
