@@ -75,10 +75,18 @@ PLANTED = [
 ]
 
 
+# Seeds of quick tests, and those that follow where slow tests run: (of 50,000 labels, of others).
+SEEDS = [
+    (range(2), range(6)),
+    pytest.param((range(2, 5), range(6, 20)), marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize("seeds", SEEDS, ids=["few", "many"])
 @pytest.mark.parametrize("n, k", SIZES)
 @pytest.mark.parametrize("kind, word, plant", PLANTED)
-def test_planted_labels_are_named_whatever_the_seed(kind, word, plant, n, k):
-    for seed in range(2 if n == 50_000 else 6):
+def test_planted_labels_are_named_whatever_the_seed(kind, word, plant, n, k, seeds):
+    for seed in seeds[n < 50_000]:
         rng, true = np.random.default_rng([seed, n]), true_labels(n, k, seed)
         verdict = audit.labels(true, plant(true, k, rng, seed), num_classes=k)
         assert verdict.kind == kind, verdict.message
@@ -113,8 +121,9 @@ def test_uniform_noise_is_estimated_and_judged():
     assert refused.ok is False and "Asked for uniform at p = 0.90, but" in refused.message
 
 
-def test_no_honest_noise_is_refused():
-    for seed in range(6):
+@pytest.mark.parametrize("seeds", SEEDS, ids=["few", "many"])
+def test_no_honest_noise_is_refused(seeds):
+    for seed in seeds[1]:
         for n, k in [(2000, 10), (5000, 100), (3000, 2), (40, 10)]:
             for noise in ("uniform", "exclude_true", "pair_flip"):
                 for p in (0.0, 0.3, 0.9, 1.0):
