@@ -26,7 +26,7 @@ from rethink_tf.training.devices.workers import Workers
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPT = REPOSITORY / "scripts" / "multi_worker.sh"
 FLAGS = ["--model=mlp_1x512", "--dataset=digits", "--corrupt=0.5", "--examples=203"]
-FLAGS += ["--epochs=12", "--eval_every=12", "--checkpoint_every=0"]
+FLAGS += ["--epochs=12", "--eval_every=1", "--checkpoint_every=0"]
 
 
 def environment(tmp_path):
@@ -168,12 +168,12 @@ def test_two_workers_train_one_run(whole, alone):
     assert (one[-1]["replicas"], one[-1]["workers"]) == (1, 1)
     for key in ("labels_hash", "changed_fraction", "label_checksum", "run_id", "status"):
         assert two[-1][key] == one[-1][key]
-    # Of the first epochs, since rounding grows by the step; evaluated is the last alone.
-    for line, other in zip(two[:3], one[:3], strict=True):
-        assert line["loss"] == pytest.approx(other["loss"], rel=2e-5)
-        assert line["accuracy"] == other["accuracy"]
-    for key in ("train_loss", "test_loss"):
-        assert two[-1][key] == pytest.approx(one[-1][key], rel=1e-3)
+    # Sums in another order differ by 1e-8 at first and by 1e-7 after all epochs.
+    for line, other in zip(two, one, strict=True):
+        for key in ("loss", "train_loss", "test_loss"):
+            assert line[key] == pytest.approx(other[key], rel=2e-6)
+        for key in ("accuracy", "train_accuracy", "test_accuracy"):
+            assert line[key] == other[key]
 
 
 @pytest.mark.slow
@@ -253,8 +253,6 @@ def test_a_worker_that_dies_ends_the_others_and_the_run_goes_on(tmp_path, who):
     assert process.returncode == (137 if who == "chief" else 143)
     kept = len(results.read_history(run_dir(tmp_path)))
     assert kept >= 3
-    if who == "other":
-        return  # the checkpoint, and so the resume, is the chief's in both cases
     process = start(tmp_path, *LONG)
     wait_for_epoch(tmp_path, kept + 2, process)
     process.send_signal(signal.SIGTERM)
