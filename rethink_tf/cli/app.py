@@ -63,6 +63,11 @@ GROUPS: dict[str, dict[str, Command]] = {
         "examples": Command(
             "ranks the training examples of a run", f"{_CLI}.examples", NOTHING_KEPT
         ),
+        "bound": Command(
+            "bounds the test error of a run by how far it fits label noise",
+            f"{_CLI}.bound",
+            NOTHING_KEPT,
+        ),
     },
     "Memorisation": {
         "memorisation": Command(

@@ -95,6 +95,24 @@ def corrupt_labels(
     return np.where(whether < _threshold(corrupt), drawn, labels).astype(np.int32)
 
 
+def replaced_labels(
+    index: np.ndarray, *, corrupt: float, seed: int, split: SplitId = SplitId.TRAIN
+) -> np.ndarray:
+    """Which labels `corrupt_labels` replaces; with `uniform` noise some by their own true class.
+
+    Args:
+        index: integer [N]: the examples' identities.
+        corrupt: probability of replacement, 0 to 1.
+        seed: 0 to 2**32 - 1.
+        split: whose labels they are.
+
+    Returns:
+        bool [N].
+    """
+    whether, _ = threefry.bits(seed, Stream.LABEL, split, index)
+    return whether.astype(np.int64) < _threshold(corrupt)
+
+
 def corrupt_labels_tf(
     labels: Any,
     index: Any,

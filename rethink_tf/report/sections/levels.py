@@ -85,8 +85,8 @@ Kinds = dict[str, list[tuple[float, RowRuns]]]  # the runs at each degree, by ki
 _TEST = ("test_accuracy", "test")
 _NOTES = {
     "levels_constant": (
-        "A constant learning rate of 0.01 and a weight decay of 1e-4. An earlier reproduction is "
-        "said to have used these two settings; its other settings are not known here. The runs of "
+        "A constant learning rate of 0.01 and a weight decay of 1e-4. These two settings are "
+        "reported of an earlier reproduction; its other settings are not known here. The runs of "
         "“levels” start at 0.1, lower the rate after epochs 150 and 225, and have no weight "
         "decay. All other settings are those of “levels”.",
     ),
