@@ -263,7 +263,7 @@ def detection_table(found: Sequence[Detection], noisy: np.ndarray) -> list[list[
 
 @dataclasses.dataclass(frozen=True)
 class Ranking:
-    """Ranked examples: title, description, positions int [n], the measure they are ranked by."""
+    """Ranked examples: title, description, positions int [n], and the measure that ranks them."""
 
     title: str
     rule: str

@@ -35,11 +35,11 @@ def learning_curves(
 ):
     """Learn, then memorise: training and test accuracy by epoch, of one run or several.
 
-    Up to three runs lie over each other, told apart by line style; more have an axes each.
+    Up to three runs share axes, with different line styles; more runs have separate axes.
 
     Args:
         runs: (name, lines of history.jsonl) of each. Epochs that were not evaluated (null) and
-            quantities that the run has not (corrupted examples, at p = 0) are left out.
+            quantities that the run does not have (corrupted examples at p = 0) are left out.
         num_classes: K of each run's data set, for the line of chance; None where unknown.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The figures of what was memorised: a histogram of scores, the images of the highest."""
+"""The figures of memorisation: a histogram of scores, and the images with the highest scores."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,7 +17,7 @@ def histogram(scores: Mapping[str, np.ndarray], title: str, label: str):
     """How many examples have which score, a row of bars for each kind of examples.
 
     Args:
-        scores: words for the examples: float [n], NaN for none.
+        scores: name of a kind of examples: its scores, float [n], NaN for none.
         title: of the figure.
         label: of the axis of scores.
 

@@ -1,4 +1,4 @@
-"""The figure of examples as the model sees them, and what all figures share.
+"""The figure of examples as the model sees them, and the style that all figures share.
 
 Matplotlib is imported when something is drawn, never pyplot: no window, no state shared with the
 caller, and the reader's own matplotlib settings change nothing. Colours are those of Okabe and Ito;

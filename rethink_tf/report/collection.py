@@ -135,7 +135,7 @@ class Collection:
 
 
 def seed_of(run: Run) -> int:
-    """The seed of a run; 0 of what has none. Some tasks have that of their networks alone."""
+    """The seed of a run; 0 if it has none. Some tasks only have that of their networks."""
     network = plan.setting(run.config, "network") or {}
     return plan.setting(run.config, "seed") or network.get("seed") or 0
 

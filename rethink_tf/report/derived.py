@@ -1,4 +1,4 @@
-"""What is computed from histories: when a threshold was reached, and spreads over seeds."""
+"""Quantities computed from histories: when a threshold was reached, and spreads over seeds."""
 
 import dataclasses
 import functools
@@ -48,7 +48,7 @@ def accuracy(value: float) -> Threshold:
 
 
 def thresholds(first: float = LOSSES[0]) -> tuple[Threshold, ...]:
-    """The thresholds that tables show: the asked one first, then the usual ones."""
+    """The thresholds that tables show: the one asked for first, then the usual ones."""
     return (loss(first), *(loss(v) for v in LOSSES if v != first), accuracy(ACCURACY))
 
 
@@ -112,7 +112,7 @@ def gains(with_it: Mapping[int, float], without: Mapping[int, float]) -> tuple[f
 
 
 def band(series: Sequence[Sequence[tuple[float, float]]]) -> list[tuple[float, float, float, int]]:
-    """Mean and deviation over seeds where there is a value: (x, mean, deviation, n), by x.
+    """Mean and std over the seeds that have a value: (x, mean, std, n), by x.
 
     Args:
         series: (x, y) points of each seed.

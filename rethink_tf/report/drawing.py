@@ -1,4 +1,4 @@
-"""What all figures of a report share: series with bands over the paper's curve, and their files."""
+"""Shared by all figures of a report: series with bands over the paper's curve, and their files."""
 
 import csv
 import dataclasses
@@ -175,7 +175,7 @@ def record(axes, curve: str, points: Sequence[tuple[float, ...]]) -> None:
 def data(figure) -> str:
     """The numbers that a matplotlib Figure shows, as CSV: panel, curve, x, y, std, n.
 
-    Of a curve that no Series was made of, x and y alone.
+    For a curve without a Series, x and y only.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -199,7 +199,7 @@ def _name(line) -> str:
 
 
 def note(axes, text: str) -> None:
-    """Says in a panel what is not in it, where rising curves leave room: above, to the left."""
+    """Writes into a panel what it lacks, at the top left, where rising curves leave room."""
     axes.text(
         0.04,
         0.97,
@@ -214,13 +214,13 @@ def note(axes, text: str) -> None:
 
 
 def remove_rest(every, used: int) -> None:
-    """Takes away the panels of a grid in which nothing is drawn."""
+    """Removes the panels of a grid in which nothing is drawn."""
     for axes in every[used:]:
         axes.remove()
 
 
 def legend_of(figure, entries: Mapping[str, tuple[str, bool]]) -> None:
-    """One legend below the axes of what is no curve: name, colour and whether lines are dashed."""
+    """One legend below the axes, from names, colours and whether lines are dashed."""
     from matplotlib.lines import Line2D
 
     handles = [

@@ -1,4 +1,4 @@
-"""Which runs a table or figure is made of, at which scale, and what is missing."""
+"""Chooses the runs of a table or figure at a scale, and finds which are missing."""
 
 import dataclasses
 from collections import Counter
@@ -44,7 +44,7 @@ class RowRuns:
 
     @property
     def source(self) -> str:
-        """Of its runs: whose they are; empty where there is none."""
+        """The source of its runs; empty if there are none."""
         return self.runs[0].source if self.runs else ""
 
     @property
@@ -56,7 +56,7 @@ class RowRuns:
 
     @property
     def unlike(self) -> str:
-        """In what its runs differ from the row, in words; empty where none does."""
+        """The differences of its runs from the row, as text; empty if there are none."""
         counts = Counter(", ".join(differences(self.plan.config, run)) for run in self.runs)
         changed = {text: number for text, number in counts.items() if text}
         if list(changed.values()) == [len(self.runs)]:
@@ -91,7 +91,7 @@ class Gathered:
 
     @property
     def missing(self) -> list[str]:
-        """The runs that are not there, those that have begun first, with how far they are."""
+        """The missing runs with their progress; those that have begun come first."""
         begun, not_begun = [], []
         for row in self.rows:
             for seed in row.missing:
@@ -183,7 +183,7 @@ def _row_runs(plans, collection: Collection, needed: int) -> RowRuns:
 
 
 def in_no_row(made: list[Gathered], collection: Collection) -> str:
-    """The trainings of the folder that are in none of these rows, and why the first is not.
+    """Names the trainings of the folder that are in none of these rows, and a reason.
 
     Args:
         made: of the experiments that are reported.
@@ -313,7 +313,7 @@ def _changes(gathered: Gathered) -> str:
 
 
 def inexact_runs(gathered: Gathered) -> list[str]:
-    """A line for each run that counts, but is not surely as an uninterrupted one on all images."""
+    """A line for each run that counts but may differ from an uninterrupted one on all images."""
     lines = []
     for run in gathered.runs:
         if run.summary.get("exact") is False:

@@ -1,4 +1,4 @@
-"""The report as one page that needs nothing else: no request leaves it."""
+"""The report as one self-contained page, which loads nothing from outside."""
 
 import base64
 import gzip
@@ -35,8 +35,8 @@ def table_html(one: table.Table) -> str:
     """A table; numbers to the right, and the runs of each row linked to their curves.
 
     Rows without a run are folded into one line where other rows have runs; a row whose runs are
-    INVALID or DIVERGED stays. A table that would be wider than a page leaves its differences to its
-    CSV file.
+    INVALID or DIVERGED stays. If a table would be wider than a page, its differences are only in
+    its CSV file.
     """
     linked = any(row.run_ids for row in one.rows)
     parts = PARTS if len(table.heads(one)) <= MOST_COLUMNS else PARTS[:2]

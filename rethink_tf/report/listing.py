@@ -1,4 +1,4 @@
-"""The table of all runs as data: what the page lists, filters and draws."""
+"""The table of all runs as data, which the page lists, filters and draws."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -221,7 +221,7 @@ def listed(collection: Collection, experiments: dict[str, list[str]]) -> list[di
 
 
 def by_column(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Objects with the same keys in few bytes: of each key the values, or places among them.
+    """Objects with the same keys in few bytes: for each key its values, or indices of its values.
 
     Args:
         lines: as `listed` gives them; `facts` become columns of their own.

@@ -1,4 +1,4 @@
-"""What this project has measured, as small data: rethink-tf ship RUN...
+"""The shipped runs as small data: rethink-tf ship RUN...
 
 Each file of `measured/` has one object a line for each run of a network: run id, configuration,
 summary, history by column (of more than 100 epochs some, with those at which a threshold was
@@ -131,7 +131,7 @@ def _times(run: Run) -> dict[str, Any]:
 
 
 def hours(run: Run) -> float | None:
-    """Hours that a run took; of the first runs that were shipped of training alone."""
+    """Hours of a run; for the first shipped runs, of training only."""
     times = run.machine if run.source == MEASURED else _times(run)
     return times.get("hours") or (times.get("train_seconds") or 0) / 3600 or None
 
@@ -219,7 +219,7 @@ def _entries(path: Path) -> list[Any]:
 
 
 def add(runs: list[Run], folder: Path, machine: str | None) -> list[Path]:
-    """Adds runs to the files of their networks, in place of what these had of the same id."""
+    """Adds runs to the files of their networks; a run replaces one with the same id."""
     changed: dict[Path, dict[str, Any]] = {}
     for run in runs:
         entry = record(run, machine)

@@ -1,4 +1,4 @@
-"""What a summary of a run that is no training must hold, so that tables can be made of it."""
+"""Checks the summary of a task that is not a training before tables are made from it."""
 
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ NEEDED = {
 
 
 def check(path: Path, run_id: str, summary: dict[str, Any]) -> None:
-    """Refuses a summary whose settings are another run's, or which lacks what tables are made of.
+    """Refuses a summary with the settings of another run, or without the values that tables need.
 
     Args:
         path: of the summary, for the message.

@@ -1,4 +1,4 @@
-"""The README's tables of what was measured: rethink-tf readme-tables [README.md]
+"""The README's tables of shipped runs: rethink-tf readme-tables [README.md]
 
 Writes them between `<!-- measured: EXPERIMENT [SCALE] -->` and `<!-- end -->`, of the shipped runs
 alone, rows without a run left out.

@@ -22,7 +22,7 @@ class Cell:
         shown: decimals.
         left_out: statuses of the seeds that are not in `values`: INVALID, 2 DIVERGED.
         marked: whether it is of shipped runs where the row's `source` does not say so.
-        unlike: in what its runs differ from the row: mixed_bfloat16, evaluated every 10 epochs.
+        unlike: differences of its runs from the row: mixed_bfloat16, evaluated every 10 epochs.
     """
 
     values: tuple[float | None, ...] = ()
@@ -34,7 +34,7 @@ class Cell:
 
     @property
     def known(self) -> tuple[float, ...]:
-        """The values that there are."""
+        """The values without None."""
         return tuple(v for v in self.values if v is not None)
 
     def paper_text(self) -> str:
@@ -94,7 +94,7 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A table with its caption and what must be said below it."""
+    """A table with its caption and its notes."""
 
     name: str
     title: str
@@ -110,7 +110,7 @@ class Table:
         return list(dict.fromkeys(name for row in self.rows for name in row.cells))
 
     def compared(self, quantity: str) -> bool:
-        """Whether the paper says anything of a quantity."""
+        """Whether the paper has a value of a quantity."""
         return any(
             row.cells[quantity].paper is not None for row in self.rows if quantity in row.cells
         )
@@ -148,7 +148,7 @@ def cell_texts(table: Table, row: Row, quantity: str) -> list[str]:
 
 
 def footnotes(table: Table) -> list[str]:
-    """Everything that must be said below a table."""
+    """All notes below a table."""
     notes = list(table.notes)
     if any(row.marked or any(c.marked for c in row.cells.values()) for row in table.rows):
         notes.append(f"{MARK} measured by this project and shipped with it, not in your folder.")

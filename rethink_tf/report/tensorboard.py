@@ -50,7 +50,7 @@ LAYOUT = {
 
 
 def families(runs: Iterable[Run]) -> dict[str, dict[float, list[Run]]]:
-    """Name: corruption: the runs that differ in nothing but corruption and seed.
+    """By name and corruption: the runs that differ only in corruption and seed.
 
     Only families of at least two levels of corruption.
     """
@@ -88,7 +88,7 @@ def hyperparameters(runs: list[Run]) -> dict[str, list]:
 
 
 def write(folder: Path, runs: list[Run]) -> None:
-    """Writes all events, in place of what the folder had.
+    """Writes all events; older ones in the folder are replaced.
 
     Args:
         folder: of the events, beside the runs.

@@ -1,4 +1,4 @@
-"""One section of a report for each experiment: its tables and figures with what must be said."""
+"""One section of a report for each experiment: its tables and figures with their notes."""
 
 import dataclasses
 
@@ -48,7 +48,7 @@ PAPERS_CURVES = ("figure1a", "figure1b", "figure1c", "figure2a", "figure2b")
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """What a report says of an experiment.
+    """The section of one experiment.
 
     Attributes:
         warnings: a line for each run that is left out or not exact.

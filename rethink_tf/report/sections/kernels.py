@@ -26,7 +26,7 @@ def _errors(accuracies: Sequence[float]) -> tuple[float, ...]:
 
 
 def table3(gathered: Gathered, _first: float):
-    """Table 3: kernel interpolation; test error and norm of what no ridge was added to."""
+    """Table 3: kernel interpolation; test error and norm without a ridge."""
     by_name = {row_runs.plan.row: row_runs for row_runs in gathered.rows}
     rows = []
     for printed in paper_table("table3"):
@@ -61,7 +61,7 @@ def table3(gathered: Gathered, _first: float):
 
 
 def points(row_runs: RowRuns | None) -> dict[float, dict[int, tuple[float, ...]]]:
-    """Test error in percent of every seed, by ridge and number of filters: measured ones alone."""
+    """Measured test error in percent of every seed, by ridge and number of filters."""
     curves: dict[float, dict[int, tuple[float, ...]]] = {}
     for run in row_runs.runs if row_runs else ():
         for solution in run.summary["solutions"]:

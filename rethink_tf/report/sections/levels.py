@@ -1,4 +1,4 @@
-"""Levels of randomisation, and what of them transfers to another data set."""
+"""Levels of randomisation, and transfer from them to another data set."""
 
 import dataclasses
 import functools
@@ -137,10 +137,10 @@ def _draw_by_epoch(kinds: Kinds):
 
 @dataclasses.dataclass(frozen=True)
 class Parent:
-    """What starts from one parent: the tries of the last layer's rate, and the one taken.
+    """The runs that start from one parent: the learning rates that were tried, and the one chosen.
 
     Attributes:
-        level: kind and degree of the parent's corruption; None of freshly drawn weights.
+        level: kind and degree of the parent's corruption; None for freshly drawn weights.
         epoch: of the parent, after which its weights were taken; 0 of drawn ones.
         at_end: whether that is the parent's last.
         held_out: rate: the runs that are tested on held-out training images.
@@ -160,7 +160,7 @@ class Parent:
 
     @property
     def rate(self) -> float | None:
-        """The rate with the largest held-out accuracy, of equal ones the smallest.
+        """The rate with the largest held-out accuracy; the smallest of equal ones.
 
         None until all of them are tried, so that no parent has fewer tries than another.
         """

@@ -21,7 +21,7 @@ def percent(row_runs: RowRuns, key: str, printed: float | str | None = None) -> 
 
 
 def with_origin(cell: Cell, row_runs: RowRuns) -> Cell:
-    """A cell of `row_of_several` with what its own runs are: shipped ones, unlike their row."""
+    """A cell of `row_of_several` with marks for shipped runs and for runs unlike their row."""
     shipped = row_runs.source == MEASURED
     return dataclasses.replace(cell, unlike=row_runs.unlike, marked=shipped)
 
@@ -40,7 +40,7 @@ def row(labels, cells: dict[str, Cell], row_runs: RowRuns) -> Row:
 def gain(
     one: RowRuns | None, other: RowRuns | None, key: str, printed: float | None = None
 ) -> Cell:
-    """What one row has more than another, in points, of the seeds that both have.
+    """The difference of two rows in percentage points, over the seeds that both have.
 
     Args:
         one, other: None of a row that is not there.
@@ -60,7 +60,7 @@ def gain(
 
 
 def row_of_several(labels, cells: dict[str, Cell], made_of: Iterable[RowRuns | None]) -> Row:
-    """A row made of the runs of several; it names them where it has a number.
+    """A row made from the runs of several rows; it names them if it has a number.
 
     Cells are marked one by one only where some runs are shipped and others are not.
     """

@@ -1,4 +1,4 @@
-"""Equation 1, Theorem 1, implicit regularisation, measures: what the runs of the theory found."""
+"""Equation 1, Theorem 1, implicit regularisation, measures: the results of the theory runs."""
 
 import functools
 
