@@ -53,7 +53,7 @@ def run(
         **fields: fields of RunConfig; they replace `config`, or override its fields.
 
     Returns:
-        The record: `record.train_accuracy`, `record.history`, ... Accuracies are fractions.
+        A RunRecord with `train_accuracy`, `history`, ... as attributes. Accuracies are fractions.
 
     Raises:
         RequestError: fields contradict each other, or the data cannot be had.
@@ -119,7 +119,7 @@ def build_model(
             `rethink_tf.models.build`.
 
     Returns:
-        A keras.Model: float images [B, H, W, C] to float32 logits [B, num_classes].
+        A keras.Model from float images [B, H, W, C] to float32 logits [B, num_classes].
 
     Raises:
         RequestError: no such model.
@@ -145,7 +145,7 @@ def load_dataset(
         cache_dir: folder of decoded sets; None: ~/.cache/rethink_tf.
 
     Returns:
-        Two Splits: `index` int64 [N], `images` uint8 [N, H, W, C], `labels` int32 [N].
+        Two Splits with `index` int64 [N], `images` uint8 [N, H, W, C], `labels` int32 [N].
 
     Raises:
         RequestError: unknown name; not on disk and no network.
@@ -261,7 +261,7 @@ def audit_labels(true: Any, given: Any, **asked: Any) -> "verdict.Verdict":
         **asked: `p`, `noise`, `num_classes`, `index`, `again`; see `audit.verdict.labels`.
 
     Returns:
-        A Verdict: `print(verdict)` prints it, `verdict.ok` is whether the labels match p.
+        A Verdict. `print(verdict)` prints it; `verdict.ok` is whether the labels match p.
 
     Raises:
         RequestError: lengths that differ, or values that are no classes.

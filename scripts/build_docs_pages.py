@@ -90,6 +90,8 @@ def _measured_rows(one: table.Table) -> table.Table:
 
 def _table(one: table.Table) -> list[str]:
     kept = _measured_rows(one)
+    if not kept.rows:
+        return []
     lines = [
         f"## {one.title}",
         "",
@@ -225,7 +227,7 @@ def results_overview(found: dict[str, list[sections.Section]]) -> str:
             link = f"[{name}](generated/{page_name(section)}.md)"
             rows.append((link, title, section.gathered.scale, str(len(section.gathered.runs))))
     titles = ("experiment", "what it shows", "scale", "runs shipped")
-    lines = markdown_table(titles, rows, 3)
+    lines = [":::{div} wide", "", *markdown_table(titles, rows, 3), "", ":::"]
     lines += [
         "",
         "[Hours and machines](generated/hours.md): what these runs took, and what is missing.",

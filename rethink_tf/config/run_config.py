@@ -38,9 +38,11 @@ _OURS = {f"tfds:{info.name}": info.name for info in DATASETS.values() if info.do
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
-    """One run as a value. None stands for "by model and data set" until `resolve`.
+    """The settings of one run. Equal settings are one run, with one run id.
 
-    Types are those of a resolved configuration.
+    Each field is the flag of the same name; `rethink-tf train --help` and the page "Configuration"
+    explain them. A field left at None is resolved by model and data set. The types are those of a
+    resolved configuration.
     """
 
     model: str = fields.field(

@@ -90,7 +90,8 @@ MODELS: dict[str, ModelSpec] = {
             "inception",
             "inception",
             weight_decay=4e-5,
-            digits=DigitsRecipe(batch_size=128, learning_rate=0.1, lr_decay=0.95, epochs=25),
+            # All random labels are fitted after epoch 18; three more show that it stays so.
+            digits=DigitsRecipe(batch_size=128, learning_rate=0.1, lr_decay=0.95, epochs=21),
         ),
         ModelSpec(
             "inception_no_bn",

@@ -115,7 +115,7 @@ def test_the_quickstart_is_the_users_own_line():
     path = REPOSITORY / "flags" / "quickstart.flags"
     typed = command_line.parse(["--model=inception", "--corrupt=1.0"])
     assert command_line.parse([f"--flagfile={path}"]) == typed
-    assert run_config.run_id(resolved(path)[0]) == "inception-ab7838f803dc"
+    assert run_config.run_id(resolved(path)[0]) == "inception-e83e0d3a687b"
 
 
 def test_every_level_has_its_transfer(runs):
