@@ -2,7 +2,7 @@
 
 import base64
 import html
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,15 @@ import tensorflow as tf
 from rethink_tf import console
 from rethink_tf.analysis import example_scores
 from rethink_tf.analysis.example_scores import ExampleScores
+from rethink_tf.analysis.keras_model import (
+    ArrayExamples,
+    IndexedExamples,
+    as_logits,
+    gives_logits,
+)
 from rethink_tf.corruptions.checksum import labels_hash
 from rethink_tf.data.label_file import as_labels
-from rethink_tf.errors import DivergedError, RequestError, StorageError
+from rethink_tf.errors import RequestError, StorageError
 from rethink_tf.printable import printable
 from rethink_tf.report import drawing, examples_page
 from rethink_tf.runs import checkpoint
@@ -25,8 +31,6 @@ from rethink_tf.training.per_example import EL2N_EPOCHS, Record
 
 _KIND = "rethink_tf MemorisationCallback 1"
 _KEPT = 2  # states, as of checkpoints: the file may be an epoch ahead of the saved weights
-_SUM = 0.02  # by which the sum of probabilities in 16 bits may be off
-_CHANNELS = (1, 3)
 
 
 class MemorisationCallback(keras.callbacks.Callback):
@@ -94,13 +98,13 @@ class MemorisationCallback(keras.callbacks.Callback):
         for name, value in (("every", every), ("batch_size", batch_size)):
             if not isinstance(value, int | np.integer) or value < 1:
                 raise RequestError(f"{name}: expected a whole number from 1 on, received {value!r}")
-        self._data: _Arrays | _Indexed
+        self._data: ArrayExamples | IndexedExamples
         if isinstance(x, tf.data.Dataset):
             if y is not None:
                 raise RequestError("y: expected None with a Dataset of (x, y, index)")
-            self._data = _Indexed(x, batch_size)
+            self._data = IndexedExamples(x, batch_size)
         else:
-            self._data = _Arrays(x, y, batch_size)
+            self._data = ArrayExamples(x, y, batch_size)
         self.index, self.given = self._data.index, self._data.given
         self.true = None if true is None else as_labels("true", true)
         if self.true is not None and len(self.true) != len(self.given):
@@ -120,7 +124,7 @@ class MemorisationCallback(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Refuses outputs that cannot be read. Loads the record of an earlier `fit` from `path`."""
-        self._logits_given = _gives_logits(self.model, self.from_logits)
+        self._logits_given = gives_logits(self.model, self.from_logits)
         self._begun = False
         if self.path is not None and not self.curves and self.path.exists():
             self._states = self._read(self.path)
@@ -181,7 +185,7 @@ class MemorisationCallback(keras.callbacks.Callback):
         likely = self._logits_given  # whether no batch has shown that these are not probabilities
         for inputs, places in self._data.batches():
             outputs = self.model.predict_on_batch(inputs)
-            logits, sums_to_one = _logits(outputs, len(places), bool(self._logits_given), epoch)
+            logits, sums_to_one = as_logits(outputs, len(places), bool(self._logits_given), epoch)
             likely = likely and sums_to_one
             given = self.given[places]
             if given.max() >= logits.shape[1]:
@@ -343,166 +347,4 @@ class MemorisationCallback(keras.callbacks.Callback):
 # --- examples ----------------------------------------------------------------------------------
 
 
-class _Arrays:
-    """Examples in arrays; an example's identity is its position."""
-
-    def __init__(self, x: Any, y: Any, batch_size: int):
-        if y is None:
-            raise RequestError("y: expected the labels that are learnt, received none")
-        self.x = keras.tree.map_structure(np.asarray, x)
-        self.given = as_labels("y", y)
-        self.index = np.arange(len(self.given))
-        self.batch_size = batch_size
-        for array in keras.tree.flatten(self.x):
-            if array.shape[:1] != self.given.shape:
-                raise RequestError(
-                    f"x: expected arrays of {len(self.given):,} rows, one for each label, received "
-                    f"shape {list(array.shape)}"
-                )
-
-    def batches(self) -> Iterator[tuple[Any, np.ndarray]]:
-        """(inputs, positions) of all examples."""
-        for start in range(0, len(self.given), self.batch_size):
-            places = np.arange(start, min(start + self.batch_size, len(self.given)))
-            yield keras.tree.map_structure(lambda a, p=places: a[p], self.x), places
-
-    @property
-    def shows_images(self) -> bool:
-        """Whether the examples are images."""
-        return isinstance(self.x, np.ndarray) and _is_image(self.x.shape[1:])
-
-    def images(self, positions: np.ndarray) -> list[np.ndarray]:
-        """The images at some positions."""
-        return list(self.x[positions])
-
-
-class _Indexed:
-    """Examples in a tf.data.Dataset of (x, y, index), in ascending order of index."""
-
-    def __init__(self, data: tf.data.Dataset, batch_size: int):
-        spec = data.element_spec
-        plain = isinstance(spec, tuple) and len(spec) == 3
-        if not (plain and all(isinstance(part, tf.TensorSpec) for part in spec[1:])):
-            raise RequestError(
-                "x: expected a tf.data.Dataset of (x, y, index), y and index dense tensors, "
-                f"received elements {spec!s:.200}"
-            )
-        if data.cardinality() == tf.data.INFINITE_CARDINALITY:
-            raise RequestError("x: expected a finite tf.data.Dataset, received a repeated one")
-        if not spec[2].dtype.is_integer or spec[2].shape.rank not in (0, 1):
-            raise RequestError(
-                f"x: expected an integer index of shape [] or [B], received {spec[2]}"
-            )
-        self.data = data.batch(batch_size) if spec[2].shape.rank == 0 else data
-        rows = [(y.numpy(), index.numpy()) for _, y, index in self.data]
-        if not rows:
-            raise RequestError("x: expected examples, received none")
-        given, index = (np.concatenate(column) for column in zip(*rows, strict=True))
-        order = np.argsort(index, kind="stable")
-        self.index = index[order].astype(np.int64)
-        if (np.diff(self.index) == 0).any():
-            twice = int(self.index[1:][np.diff(self.index) == 0][0])
-            raise RequestError(f"x: expected every index once, received {twice} twice")
-        self.given = as_labels("y", given)[order]
-
-    def batches(self) -> Iterator[tuple[Any, np.ndarray]]:
-        """(inputs, positions) of all examples."""
-        for x, y, index in self.data:
-            places = np.searchsorted(self.index, index.numpy())
-            places = np.minimum(places, len(self.index) - 1)
-            if not np.array_equal(self.index[places], index.numpy()):
-                raise RequestError("x: expected the same examples in each pass, received others")
-            if not np.array_equal(as_labels("y", y.numpy()), self.given[places]):
-                raise RequestError("x: expected the same labels in each pass, received others")
-            yield x, places
-
-    @property
-    def shows_images(self) -> bool:
-        """Whether the examples are images."""
-        spec = self.data.element_spec[0]
-        return isinstance(spec, tf.TensorSpec) and _is_image(tuple(spec.shape[1:]))
-
-    def images(self, positions: np.ndarray) -> list[np.ndarray]:
-        """The images at some positions; one pass over the data."""
-        wanted, found = set(self.index[positions].tolist()), {}
-        for x, _, index in self.data:
-            for row, identity in enumerate(index.numpy().tolist()):
-                if identity in wanted:
-                    found[identity] = x[row].numpy()
-        return [found[identity] for identity in self.index[positions].tolist()]
-
-
-def _is_image(shape: tuple[int | None, ...]) -> bool:
-    """Whether the shape of an example is one of [H, W] or [H, W, 1 or 3]."""
-    return len(shape) == 2 or (len(shape) == 3 and shape[2] in _CHANNELS)
-
-
 # --- outputs -----------------------------------------------------------------------------------
-
-
-def _gives_logits(model: Any, asked: bool | None) -> bool:
-    """Whether a model's outputs are logits: as asked, or by its last activation.
-
-    Raises:
-        RequestError: the last activation does not tell.
-    """
-    if asked is not None:
-        return bool(asked)
-    name = _last_activation(model)
-    units = model.output_shape[-1] if name is not None else None
-    if name == "linear":
-        return True
-    if (name == "softmax" and units != 1) or (name == "sigmoid" and units == 1):
-        return False
-    what = f"ends in {name} of {units} units" if name else "does not show its last activation"
-    raise RequestError(
-        f"from_logits: {model.name} {what}, which does not tell logits from probabilities; type "
-        "from_logits=True or from_logits=False"
-    )
-
-
-def _last_activation(model: Any) -> str | None:
-    """`softmax`, `sigmoid`, `linear`; None where the last layer has another or shows none."""
-    outputs = getattr(model, "outputs", None)
-    if not outputs or len(outputs) != 1:
-        return None
-    layer = outputs[0]._keras_history.operation
-    if isinstance(layer, keras.Model):
-        return _last_activation(layer)
-    if isinstance(layer, keras.layers.Softmax):
-        return "softmax"
-    known = {getattr(keras.activations, n): n for n in ("softmax", "sigmoid", "linear")}
-    activation = getattr(layer, "activation", None)
-    return known.get(activation) if callable(activation) else None
-
-
-def _logits(outputs: Any, count: int, given_logits: bool, epoch: int) -> tuple[np.ndarray, bool]:
-    """A batch's outputs as logits float64 [B, K], and whether each row sums to 1.
-
-    One output is the logit, or the probability, of class 1 of two.
-    """
-    shapes = [list(np.shape(each)) for each in keras.tree.flatten(outputs)]
-    values = np.asarray(outputs, np.float64) if len(shapes) == 1 else None
-    if values is None or values.ndim not in (1, 2) or len(values) != count:
-        raise RequestError(
-            f"expected a model with one output [B, classes], of {count} rows for a batch of "
-            f"{count}, received {' and '.join(map(str, shapes))}"
-        )
-    if not np.isfinite(values).all():
-        raise DivergedError(f"the model's outputs after epoch {epoch} are NaN or infinite")
-    single = values.ndim == 1 or values.shape[1] == 1
-    if single:
-        values = values.reshape(count, 1)
-        values = np.hstack([0 * values if given_logits else 1 - values, values])
-    low, sums = values.min(), values.sum(axis=1)
-    if given_logits:
-        ones = low >= 0 and not single and bool(np.abs(sums - 1).max() < _SUM)
-        return values, ones
-    if low < -_SUM or np.abs(sums - 1).max() > _SUM:
-        raise RequestError(
-            "from_logits: expected probabilities, each row summing to 1, received outputs from "
-            f"{low:.3g} with sums {sums.min():.3g} to {sums.max():.3g}; type from_logits=True "
-            "for logits"
-        )
-    # A probability of 0 is one below the smallest number of the outputs' own precision.
-    return np.log(np.maximum(values, np.finfo(np.float32).tiny)), False

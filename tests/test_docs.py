@@ -12,6 +12,8 @@ from pathlib import Path
 import build_docs_pages
 import documents
 import pytest
+from docs_pages import markdown, reference
+from docs_pages import results as docs_results
 
 import rethink_tf
 from rethink_tf.audit.label_kinds import KINDS
@@ -187,7 +189,7 @@ def test_notebooks_keep_no_outputs_and_name_a_kernel():
 
 @pytest.fixture(scope="module")
 def results():
-    return {path.stem: text for path, text in build_docs_pages.results_pages().items()}
+    return {path.stem: text for path, text in docs_results.results_pages().items()}
 
 
 def test_results_pages_have_every_shipped_run(results):
@@ -201,7 +203,7 @@ def test_results_pages_have_every_shipped_run(results):
 
 def test_results_pages_have_the_shipped_numbers(results):
     (run,) = [r for r in measured.read() if r.run_id == "mlp_1x512-22b7dbbb2c3b"]
-    lines = results["table1"].replace(build_docs_pages.NBSP, " ").splitlines()
+    lines = results["table1"].replace(markdown.NBSP, " ").splitlines()
     assert "# Table 1: Training and test accuracy on CIFAR-10, true and random labels" in lines
     row = next(x for x in lines if x.startswith("| mlp_1x512 |") and "| 0.0001 | true |" in x)
     assert f"| {100 * run.summary['train_accuracy']:.2f} (n = 1) |" in row
@@ -232,7 +234,7 @@ def test_the_overview_links_what_is_shipped_and_lists_what_is_not(results):
 
 
 def test_the_configuration_page_has_every_field():
-    page = build_docs_pages.configuration_page()
+    page = reference.configuration_page()
     options = [field.name for field in dataclasses.fields(flags.Options)]
     named = re.findall(r"^\| `(\w+)` \|", page, re.M)
     assert sorted(named) == sorted([*run_config.FIELDS, *options])
@@ -241,16 +243,16 @@ def test_the_configuration_page_has_every_field():
 
 
 def test_the_page_of_a_runs_files_has_every_key():
-    page = build_docs_pages.files_page()
-    assert re.findall(r"^## `(\S+)`$", page, re.M) == list(build_docs_pages.RECORDS)
+    page = reference.files_page()
+    assert re.findall(r"^## `(\S+)`$", page, re.M) == list(reference.RECORDS)
     named = re.findall(r"^\| `(\w+)` \|", page, re.M)
-    records = build_docs_pages.RECORDS.values()
-    assert named == [key for r in records for key, _, _ in build_docs_pages.schema.described(r)]
+    records = reference.RECORDS.values()
+    assert named == [key for r in records for key, _, _ in reference.schema.described(r)]
     assert "| `reason` | text, null | Why it is not `DONE`. |" in page
 
 
 def test_the_commands_page_has_every_commands_help(own_signals):
-    page = build_docs_pages.commands_page()
+    page = reference.commands_page()
     assert re.findall(r"^### (\S+)$", page, re.M) == list(app.COMMANDS)
     assert page.count("```text") == len(app.COMMANDS) and "--corrupt" in page
 
@@ -259,11 +261,11 @@ def test_the_commands_page_has_every_commands_help(own_signals):
 def test_a_command_without_help_is_an_error(code, monkeypatch):
     monkeypatch.setattr(app, "main", lambda argv: code)
     with pytest.raises(RuntimeError, match=f"train --help: exit code {int(code)}"):
-        build_docs_pages.help_text("train")
+        reference.help_text("train")
 
 
 def test_the_api_page_has_every_public_name():
-    page = build_docs_pages.api_page()
+    page = reference.api_page()
     public = [name for name in rethink_tf.__all__ if not name.startswith("_")]
     assert re.findall(r"^## (\w+)$", page, re.M) == public
 

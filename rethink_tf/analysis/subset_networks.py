@@ -22,9 +22,8 @@ from rethink_tf.training.devices.workers import Started
 from rethink_tf.training.loop import Callback, Dispatch, train_epochs
 from rethink_tf.training.per_example import Record
 from rethink_tf.training.seal_checks import SealChecks, Sealed, refuse
-from rethink_tf.training.state import RunContext, TrainingState
+from rethink_tf.training.state import Prepared, RunContext, TrainingState
 from rethink_tf.training.train_step import Steps
-from rethink_tf.training.trainer import Prepared
 
 _GOLDEN = 0x9E3779B1  # apart from seeds that are typed, which are small
 

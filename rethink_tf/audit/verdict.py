@@ -142,24 +142,38 @@ def labels(
         "changed": changed,
         "changed_fraction": changed / n,
     } | named.figures
-    ok, undecided = None, False
-    subject = "there are" if named.message.startswith("too few") else "these labels are"
-    message = f"{subject[0].upper()}{subject[1:]} {named.message}."
-    if p is not None:
-        honest = named.kind in (noise, "unclear") or named.kind == "untouched"
-        honest = honest if matrix is None else named.kind not in _NOT_DRAWN
-        ok = honest and not any(check.passed is False for check in checks)
-        undecided = ok and _too_few_to_tell(named, case, p, checks, matrix)
-        wanted = (_ASKED[noise] if matrix is None else _OF_MATRIX).format(p)
-        link = "as asked for, " if ok else f"asked for {wanted}, but "
-        link = f"nothing contradicts {wanted}, but " if undecided else link
-        if undecided and named.kind == "untouched":
-            link = f"nothing contradicts {wanted}, since chance may leave so few labels unchanged; "
-        hint = "" if ok or matrix is not None else _hint(named, case, p, noise)
-        message = f"{link}{subject} {named.message}{hint}."
-        message = message[0].upper() + message[1:]
+    ok, undecided, message = _judged(named, case, checks, p, noise, matrix)
     message += f" ({note[0].upper()}{note[1:]}.)" if note else ""
     return Verdict(named.kind, message, figures, checks, ok, undecided)
+
+
+def _judged(
+    named: LabelKind,
+    case: Labels,
+    checks: list[Check],
+    p: float | None,
+    noise: str,
+    matrix: np.ndarray | None,
+) -> tuple[bool | None, bool, str]:
+    """Whether labels are as asked for, whether that cannot be told, and both in words.
+
+    Arguments are those of `labels`, and what it made of them.
+    """
+    subject = "there are" if named.message.startswith("too few") else "these labels are"
+    if p is None:
+        return None, False, f"{subject[0].upper()}{subject[1:]} {named.message}."
+    honest = named.kind in (noise, "unclear") or named.kind == "untouched"
+    honest = honest if matrix is None else named.kind not in _NOT_DRAWN
+    ok = honest and not any(check.passed is False for check in checks)
+    undecided = ok and _too_few_to_tell(named, case, p, checks, matrix)
+    wanted = (_ASKED[noise] if matrix is None else _OF_MATRIX).format(p)
+    link = "as asked for, " if ok else f"asked for {wanted}, but "
+    link = f"nothing contradicts {wanted}, but " if undecided else link
+    if undecided and named.kind == "untouched":
+        link = f"nothing contradicts {wanted}, since chance may leave so few labels unchanged; "
+    hint = "" if ok or matrix is not None else _hint(named, case, p, noise)
+    message = f"{link}{subject} {named.message}{hint}."
+    return ok, undecided, message[0].upper() + message[1:]
 
 
 def _too_few_to_tell(

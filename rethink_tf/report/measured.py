@@ -18,7 +18,7 @@ from rethink_tf.errors import RequestError, StorageError
 from rethink_tf.report import derived
 from rethink_tf.report.collection import MEASURED, Run, as_run, lacks, part_of
 from rethink_tf.report.history import History, column
-from rethink_tf.runs import agreement, results
+from rethink_tf.runs import history_agreement, results
 from rethink_tf.runs import schema as records
 from rethink_tf.storage import files
 from rethink_tf.storage.content_hash import ContentRef
@@ -182,7 +182,7 @@ def _as_run(path: Path, entry: Any) -> Run:
     )
     if isinstance(run.config, RunConfig):
         named = Path(f"{path}: {run.run_id}")
-        agreement.check_history(named, Path("its history"), summary, lines, whole=False)
+        history_agreement.check_history(named, Path("its history"), summary, lines, whole=False)
     if entry.get(records.DIGESTS) != sealed(entry)[records.DIGESTS]:
         has = "is wrong" if records.DIGESTS in entry else "is missing"
         raise StorageError(

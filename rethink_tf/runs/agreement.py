@@ -22,21 +22,22 @@ from typing import Any
 
 import numpy as np
 
-from rethink_tf.audit import check as checks
 from rethink_tf.config import run_config as configuration
 from rethink_tf.config.fields import from_stored
 from rethink_tf.corruptions import checksum
 from rethink_tf.errors import RequestError, StorageError
 from rethink_tf.runs import results
 from rethink_tf.runs import schema as records
+from rethink_tf.runs.history_agreement import (
+    DisagreementError,
+    check_history,
+    differ,
+    disagree,
+)
 from rethink_tf.storage import files
 
 BEFORE_SEALS = "written before checksums of the files existed"
 ANEW = "the run is not used: move its folder away, and the command that trained it trains it anew"
-# Keys of a history's lines that the summary does not repeat.
-OF_AN_EPOCH = ("epoch", "timing")
-# Numbers of a summary that are of the data, not of the last epoch.
-_OF_THE_DATA = ("train_examples", "test_examples")
 # What config.json, written before the first epoch, and summary.json both say.
 _FACTS = (
     "run_id",
@@ -48,8 +49,6 @@ _FACTS = (
     "changed_fraction",
     "image_shape",
 )
-_BEST = ("best_test_accuracy", "best_test_epoch", "best_test_top5_accuracy")
-_SHOWN = 60  # characters of a value in a message
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,12 +99,12 @@ def _read(run_dir: Path, run_id: str | None) -> Finished | None:
     digests: dict[str, str] = {}  # of the files that are read here
     record = results.read_config(run_dir, digests)
     if record is None:
-        raise _disagree(run_dir, results.CONFIG, "is not there")
+        raise disagree(run_dir, results.CONFIG, "is not there")
     _check_facts(path, summary, record)
     lines, config = [], None
     training = "model" in summary["config"]
     if training == ("kind" in summary):
-        raise _disagree(run_dir, results.SUMMARY, "its settings are not of its kind")
+        raise disagree(run_dir, results.SUMMARY, "its settings are not of its kind")
     if training:
         config = _checked_config(path, summary)
         lines = results.read_history(run_dir, digests)
@@ -159,24 +158,6 @@ def load_runs(runs_dir: Path | str, left_out: dict[str, str] | None = None) -> l
     return summaries
 
 
-class DisagreementError(StorageError):
-    """The files of a record do not agree; the message names the files and the difference."""
-
-
-def _disagree(run_dir: Path, name: str, what: str) -> DisagreementError:
-    return DisagreementError(f"{run_dir}/{name}: {what}")
-
-
-def _short(value: Any) -> str:
-    return f"{value!s:.{_SHOWN}}"
-
-
-def _differ(path: Path, other: str, key: str, here: Any, there: Any) -> DisagreementError:
-    return DisagreementError(
-        f"{path}: does not agree with {other}: {key} is {_short(here)} here, {_short(there)} there"
-    )
-
-
 def _check_digests(
     run_dir: Path, summary: dict[str, Any], record: dict[str, Any], read: dict[str, str]
 ) -> None:
@@ -188,13 +169,13 @@ def _check_digests(
     """
     if before_seals(summary):
         if records.FORMAT in record:  # of a version that writes them
-            raise _disagree(run_dir, results.SUMMARY, "its digests are missing")
+            raise disagree(run_dir, results.SUMMARY, "its digests are missing")
         return
     digests = summary[records.DIGESTS]
     if not isinstance(digests, dict) or digests.get(results.SUMMARY) != results.summary_digest(
         summary
     ):
-        raise _disagree(
+        raise disagree(
             run_dir, results.SUMMARY, "was changed since it was written: its digest differs"
         )
     for name, digest in digests.items():
@@ -203,7 +184,7 @@ def _check_digests(
         if (read.get(name) or results.file_digest(run_dir, name)) != digest:
             there = (run_dir / name).exists()
             what = f"does not have the digest that {results.SUMMARY} states"
-            raise _disagree(run_dir, name, what if there else "is not there")
+            raise disagree(run_dir, name, what if there else "is not there")
 
 
 def _check_facts(path: Path, summary: dict[str, Any], record: dict[str, Any]) -> None:
@@ -217,7 +198,7 @@ def _check_facts(path: Path, summary: dict[str, Any], record: dict[str, Any]) ->
             if isinstance(here, dict) and isinstance(there, dict):
                 inner = sorted(k for k in {*here, *there} if here.get(k) != there.get(k))[0]
                 key, here, there = f"{key}.{inner}", here.get(inner), there.get(inner)
-            raise _differ(path, results.CONFIG, key, here, there)
+            raise differ(path, results.CONFIG, key, here, there)
 
 
 def _checked_config(path: Path, summary: dict[str, Any]) -> configuration.RunConfig:
@@ -257,107 +238,6 @@ def stored_config(summary: dict[str, Any]) -> configuration.RunConfig:
     return from_stored(configuration.RunConfig, stored)
 
 
-def check_history(
-    path: Path,
-    history: Path,
-    summary: dict[str, Any],
-    lines: list[dict[str, Any]],
-    *,
-    whole: bool = True,
-) -> None:
-    """Refuses a summary that does not follow from its history and its configuration.
-
-    Args:
-        path, history: of the summary and of the history, for the message.
-        summary: with its config.
-        lines: of the history.
-        whole: whether all epochs and all keys are there. A shortened history has at least the last
-            line and the best one.
-
-    Raises:
-        DisagreementError: names what differs.
-    """
-    last = lines[-1] if lines else {}
-    epochs, done = summary.get("epochs"), last.get("epoch", 0)
-    if epochs != done or (whole and len(lines) != done):
-        until, there = (f" up to {epochs}", f"those up to {done}") if lines else ("", "none")
-        raise DisagreementError(f"{history}: expected the run's epochs{until}, found {there}")
-    keys = [key for key in last if key not in OF_AN_EPOCH]
-    if whole:
-        numbers = (*records.NUMBERS, *records.LATER_NUMBERS)
-        keys += [k for k in numbers if k in summary and k not in {*keys, *_OF_THE_DATA}]
-    for key in keys:
-        if summary.get(key) != last.get(key):
-            raise _differ(path, history.name, key, summary.get(key), last.get(key))
-    _check_best(path, history, summary, lines, whole)
-    _check_status(path, history, summary, lines, whole)
-
-
-def _check_best(
-    path: Path, history: Path, summary: dict[str, Any], lines: list[dict[str, Any]], whole: bool
-) -> None:
-    """The best values of each epoch are those of the epochs up to it."""
-    best = dict.fromkeys(_BEST)
-    for line in lines:
-        tested, fifth = line.get("test_accuracy"), line.get("test_top5_accuracy")
-        if tested is not None and (best[_BEST[0]] is None or best[_BEST[0]] < tested):
-            best |= {_BEST[0]: tested, _BEST[1]: line["epoch"]}
-        if fifth is not None:
-            best[_BEST[2]] = max(fifth, best[_BEST[2]] or 0.0)
-        for key in _BEST if whole else ():
-            if key in line and line[key] != best[key]:
-                where = f"{key} of epoch {line['epoch']}"
-                raise _differ(history, "its epochs", where, line[key], best[key])
-    for key in _BEST if whole else _BEST[:2]:
-        if key in summary and summary[key] != best[key]:
-            raise _differ(path, history.name, key, summary[key], best[key])
-
-
-def _check_status(
-    path: Path, history: Path, summary: dict[str, Any], lines: list[dict[str, Any]], whole: bool
-) -> None:
-    status, why = summary["status"], _why_not(summary, lines)
-    if status == results.DONE and why:
-        raise DisagreementError(f"{path}: says {status}, but {why}")
-    if status == results.DIVERGED and lines and _ended_well(summary, lines):
-        raise DisagreementError(
-            f"{path}: says {status}, but all epochs are there with a finite loss"
-        )
-    sums = [line.get("label_checksum") for line in lines]
-    sums = sums if status == results.DONE else sums[:-1]  # the last one may be why it is INVALID
-    if whole and len(set(sums)) > 1:
-        odd = next(n for n, value in enumerate(sums, 1) if value != sums[0])
-        raise DisagreementError(
-            f"{history}: the labels of epoch {odd} are not those of epoch 1, but {path.name} says "
-            f"{status}"
-        )
-
-
-def _why_not(summary: dict[str, Any], lines: list[dict[str, Any]]) -> str:
-    """Why a run cannot be DONE by its history, configuration and checks; empty where it can."""
-    config, last = summary["config"], lines[-1] if lines else {}
-    wanted, stop = config.get("epochs"), config.get("stop_at_train_accuracy")
-    reached = last.get("train_accuracy")
-    stopped = stop is not None and reached is not None and reached >= stop
-    if summary["epochs"] != wanted and not stopped:
-        return f"expected all {wanted} epochs, found {summary['epochs']}"
-    if reached is None or last.get("train_loss") is None:
-        return "its last epoch has no training loss or accuracy"
-    for check in summary.get("audit") or ():
-        if check["passed"] is False:
-            return f"its check {check['name']} failed"
-    if checks.at_chance(summary) is False:
-        return f"a test accuracy of {summary['test_accuracy']} is not at chance"
-    return ""
-
-
-def _ended_well(summary: dict[str, Any], lines: list[dict[str, Any]]) -> bool:
-    last = lines[-1]
-    return summary["epochs"] == summary["config"].get("epochs") and not (
-        last.get("train_accuracy") is not None and last.get("train_loss") is None
-    )
-
-
 def _check_examples(run_dir: Path, summary: dict[str, Any], lines: list[dict[str, Any]]) -> None:
     """What examples.npz says of the labels and of what was fitted, where it is there.
 
@@ -395,7 +275,7 @@ def _check_examples(run_dir: Path, summary: dict[str, Any], lines: list[dict[str
     values |= {key: summary[key] for key in medians if key in summary}
     for key, value in found.items():
         if values[key] != value:
-            raise _differ(run_dir / results.SUMMARY, results.EXAMPLES, key, values[key], value)
+            raise differ(run_dir / results.SUMMARY, results.EXAMPLES, key, values[key], value)
 
 
 def _medians(columns: dict[str, np.ndarray], noisy: np.ndarray) -> dict[str, float | None]:
@@ -423,14 +303,14 @@ def _check_checkpoint(run_dir: Path, summary: dict[str, Any], lines: list[dict[s
         return
     where = f"its checkpoint of epoch {header['epoch']}"
     if header.get("run_id") != summary["run_id"]:
-        raise _differ(
+        raise differ(
             run_dir / results.SUMMARY, where, "run_id", summary["run_id"], header.get("run_id")
         )
     for number, line in enumerate(kept):
         here = lines[number] if number < len(lines) else {}
         for key in {**line, **here}:
             if line.get(key) != here.get(key):
-                raise _differ(
+                raise differ(
                     run_dir / results.HISTORY,
                     where,
                     f"{key} of epoch {number + 1}",

@@ -10,7 +10,7 @@ import numpy as np
 
 from rethink_tf.audit import label_checks, seal
 from rethink_tf.audit import pixels as pixel_audit
-from rethink_tf.audit.label_checks import Check
+from rethink_tf.audit.check import Check
 from rethink_tf.audit.reference_input import ReferenceInput
 from rethink_tf.audit.seal import Seal
 from rethink_tf.config.run_config import RunConfig, labels_ref
@@ -119,15 +119,7 @@ def load(
         train = datasets.take(train, config.examples, seed=config.seed)
     file_labels = None
     if config.labels_from is not None:
-        ref = labels_ref(config)
-        path = ref.path
-        header = noise_file.read(path).header
-        example_hash.refuse_other_examples(
-            f"--labels_from={path}", header, config.dataset, data_dir
-        )
-        file_labels = noise_file.for_training(path, train)
-        if noise_file.content_hash(path) != ref.sha256:
-            raise RequestError(f"--labels_from={path}: its content changed since it was named")
+        file_labels = _labels_of_file(config, train, data_dir)
     train, test = (
         dataclasses.replace(split, images=_window(split.images, config, parent))
         for split in (train, test)
@@ -145,6 +137,18 @@ def load(
         file_labels,
         config.held_out > 0,
     )
+
+
+def _labels_of_file(config: RunConfig, train: Split, data_dir: Folder) -> np.ndarray:
+    """The labels of --labels_from for the training examples: int32 [N]."""
+    ref = labels_ref(config)
+    path = ref.path
+    header = noise_file.read(path).header
+    example_hash.refuse_other_examples(f"--labels_from={path}", header, config.dataset, data_dir)
+    labels = noise_file.for_training(path, train)
+    if noise_file.content_hash(path) != ref.sha256:
+        raise RequestError(f"--labels_from={path}: its content changed since it was named")
+    return labels
 
 
 def _clean_splits(

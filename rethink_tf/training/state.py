@@ -6,15 +6,35 @@ from typing import Any
 
 from rethink_tf.config.run_config import RunConfig, run_id
 from rethink_tf.config.schedule import learning_rate
-from rethink_tf.data.types import Table
+from rethink_tf.data.types import DatasetInfo, Table
 from rethink_tf.errors import StorageError
 from rethink_tf.runs import checkpoint, schema
-from rethink_tf.training import metrics
+from rethink_tf.runs.pretrained import Parent
+from rethink_tf.training import input_pipeline, metrics, transfer
 from rethink_tf.training.devices.workers import Workers
 from rethink_tf.training.evaluation import Evaluation
 from rethink_tf.training.per_example import Record
 from rethink_tf.training.seal_checks import SealChecks, Sealed
 from rethink_tf.training.train_step import Steps
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """The data of a run, corrupted, audited and sealed.
+
+    Attributes:
+        info: what is known of the data set.
+        parent: the run that it starts from, or None.
+        source: what the corrupting pipeline read.
+        audited: what it yielded, the checks that were made, the seals.
+        learner: the network on images, or its last layer on features.
+    """
+
+    info: DatasetInfo
+    parent: Parent | None
+    source: input_pipeline.Source
+    audited: input_pipeline.Audited
+    learner: transfer.Learner
 
 
 @dataclasses.dataclass(frozen=True)

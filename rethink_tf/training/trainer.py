@@ -11,22 +11,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from rethink_tf import models
 from rethink_tf.audit import label_checks
-from rethink_tf.audit.check import Check
 from rethink_tf.config.flags import Options
-from rethink_tf.config.run_config import RunConfig, resolve, run_id
-from rethink_tf.corruptions import checksum
-from rethink_tf.data.types import DatasetInfo
+from rethink_tf.config.run_config import RunConfig, run_id
 from rethink_tf.environment import git_commit
 from rethink_tf.errors import RequestError
 from rethink_tf.narrowing import present
-from rethink_tf.printable import printable
 from rethink_tf.runs import checkpoint, pretrained, results, resume, schema
-from rethink_tf.runs.pretrained import Parent
 from rethink_tf.training import input_pipeline, metrics, transfer
 from rethink_tf.training.callbacks import (
     Checkpoints,
@@ -37,9 +31,9 @@ from rethink_tf.training.callbacks import (
     StopOnSignal,
     TensorBoard,
 )
-from rethink_tf.training.devices import setup as devices
 from rethink_tf.training.devices.workers import Started, Workers
 from rethink_tf.training.evaluation import Evaluation
+from rethink_tf.training.facts import check_record, environment_of, facts_of, introduction
 from rethink_tf.training.loop import train_epochs
 from rethink_tf.training.per_example import Record
 from rethink_tf.training.preemption import Stop
@@ -47,7 +41,7 @@ from rethink_tf.training.recording import messages, samples
 from rethink_tf.training.recording.profiling import Profile
 from rethink_tf.training.recording.tensorboard import TensorBoardLog
 from rethink_tf.training.seal_checks import SealChecks
-from rethink_tf.training.state import RunContext, TrainingState, before_seals
+from rethink_tf.training.state import Prepared, RunContext, TrainingState, before_seals
 from rethink_tf.training.train_step import Steps
 
 Say = Callable[[str], None]  # takes lines for the reader
@@ -95,25 +89,6 @@ def plan(config: RunConfig, options: Options) -> str:
     return messages.configuration(config, run_id(config), facts)
 
 
-@dataclasses.dataclass(frozen=True)
-class Prepared:
-    """The data of a run, corrupted, audited and sealed.
-
-    Attributes:
-        info: what is known of the data set.
-        parent: the run that it starts from, or None.
-        source: what the corrupting pipeline read.
-        audited: what it yielded, the checks that were made, the seals.
-        learner: the network on images, or its last layer on features.
-    """
-
-    info: DatasetInfo
-    parent: Parent | None
-    source: input_pipeline.Source
-    audited: input_pipeline.Audited
-    learner: transfer.Learner
-
-
 def train(
     config: RunConfig,
     run_dir: Path,
@@ -142,10 +117,8 @@ def train(
     context = build(config, data.learner, started.strategy, workers, xla=xla)
     facts = facts_of(config, started, data, context.steps)
     environment = environment_of(options, started, facts, xla)
-    saved, restore_seconds = find_checkpoint(
-        config, run_dir, options, argv, say, workers, facts, environment
-    )
-    say(_introduction(config, options, facts, data, environment))
+    saved, reading = find_checkpoint(context, run_dir, options, argv, say, facts, environment)
+    say(introduction(config, options, facts, data, environment))
     log = TensorBoardLog(
         run_dir / results.TENSORBOARD if workers.chief else None, dataclasses.asdict(config)
     )
@@ -163,8 +136,8 @@ def train(
     with _closing(log, profile):
         if workers.chief:
             samples.record_samples(config, data.source, data.audited.train, run_dir, log, say)
-        if restore_seconds is not None:
-            restore_seconds += resume_state(context, state, saved, run_dir, options, log, say)
+        if saved:
+            reading += resume_state(context, state, saved, run_dir, options, log, say)
         status, reason = train_epochs(context, state, callbacks)
     if status == results.DONE and _predicts_nothing(config):
         status, reason = audit_predictions(context, facts)
@@ -172,7 +145,7 @@ def train(
         "seconds": time.time() - began,
         "finished": time.time(),
         "checkpoint_seconds": checkpoints.seconds,
-        "restore_seconds": restore_seconds,
+        "restore_seconds": reading if saved else None,
     }
     return finish(context, state, run_dir, facts, status, reason, timing)
 
@@ -282,65 +255,21 @@ def build(
     )
 
 
-def facts_of(config: RunConfig, started: Started, data: Prepared, steps: Steps) -> schema.Facts:
-    """The entries that config.json and summary.json share, by key."""
-    train, test = data.learner.train, data.learner.test
-    return {
-        "run_id": run_id(config),
-        "replicas": started.strategy.num_replicas_in_sync,
-        "workers": started.workers.count,
-        "parameters": models.count_trainable(steps.model),
-        "classes": train.num_classes,
-        "labels_hash": checksum.labels_hash(train.index, train.given),
-        "train_examples": train.num_examples,
-        "test_examples": test.num_examples,
-        "changed_fraction": float(np.mean(train.given != train.true)),
-        "audit": [check_record(check) for check in data.audited.checks],
-        "seals": data.learner.sealed.record(),
-        "parent": data.parent.record() if data.parent else None,
-        "image_shape": list(data.info.image_shape),
-        "arrivals": input_pipeline.arrivals(
-            data.source, data.info, models.conversions(steps.model, config.preprocess)
-        ),
-    }
-
-
-def check_record(check: Check) -> schema.CheckRecord:
-    """A check of the audit as it is written in config.json and summary.json."""
-    return {"name": check.name, "passed": check.passed, "detail": check.detail}
-
-
-def environment_of(
-    options: Options, started: Started, facts: schema.Facts, xla: bool
-) -> schema.Environment:
-    """What must not change between a checkpoint and its resume."""
-    platform = devices.describe()
-    return {
-        "versions": platform["versions"],
-        "threads": started.threads,
-        "xla": xla,
-        "replicas": facts["replicas"],
-        "deterministic": options.deterministic,
-        "devices": platform["devices"],
-        "labels_hash": facts["labels_hash"],
-    }
-
-
 def find_checkpoint(
-    config: RunConfig,
+    context: RunContext,
     run_dir: Path,
     options: Options,
     argv: list[str] | None,
     say: Say,
-    workers: Workers,
     facts: schema.Facts,
     environment: schema.Environment,
-) -> tuple[bytes, float | None]:
+) -> tuple[bytes, float]:
     """Begins the run's folder, or finds where it stopped.
 
     Returns:
-        The packed checkpoint, empty for a run that begins; seconds of reading it, or None.
+        The packed checkpoint, empty for a run that begins; seconds of reading it.
     """
+    config = context.config
     record = {
         "config": dataclasses.asdict(config),
         **facts,
@@ -358,8 +287,8 @@ def find_checkpoint(
         return checkpoint.pack({**point.header, **more}, point.arrays)
 
     reading = time.monotonic()
-    packed = workers.ask_chief(begin)
-    return packed, time.monotonic() - reading if packed else None
+    packed = context.workers.ask_chief(begin)
+    return packed, time.monotonic() - reading
 
 
 def resume_state(
@@ -481,48 +410,3 @@ def _predicts_nothing(config: RunConfig) -> bool:
     """Whether the training set says nothing of the test labels."""
     random_labels = config.corrupt == 1 and config.label_noise == "uniform"
     return random_labels or (config.pixels == "gaussian" and config.pixel_mix == 1)
-
-
-def _introduction(
-    config: RunConfig,
-    options: Options,
-    facts: schema.Facts,
-    data: Prepared,
-    environment: schema.Environment,
-) -> str:
-    """What is printed before training; with --verbose the whole configuration."""
-    checks, train, test = data.audited.checks, data.learner.train, data.learner.test
-    passed = sum(check.passed is True for check in checks)
-    replicas = f", {facts['replicas']} replicas" if facts["replicas"] > 1 else ""
-    untested = len(checks) - passed
-    lines = {
-        "Model": f"{facts['parameters']:,} trainable parameters",
-        "Data": f"{train.num_examples:,} examples for training, {test.num_examples:,} "
-        f"{'held out ' if config.held_out else ''}for testing, {train.num_classes} classes",
-        "Labels": f"{100 * facts['changed_fraction']:.2f}% of the training labels are not the true "
-        f"ones, hash {facts['labels_hash']}",
-        "Audit": f"{passed} checks of the data that enter the training passed"
-        + (f", {untested} could not be tested" if untested else ""),
-        "Device": f"{', '.join(environment['devices'])}, {environment['threads']} threads"
-        + replicas
-        + (", XLA" if environment["xla"] else ""),
-    }
-    if facts["arrivals"]:
-        lines["Conversions"] = printable("; ".join(facts["arrivals"]))
-    if options.verbose:
-        if tf.config.list_logical_devices("GPU"):
-            capabilities = devices.capabilities()
-            lines["On GPUs"] = devices.gpu_settings(
-                config.precision, environment["xla"], capabilities
-            )
-        return messages.configuration(config, facts["run_id"], lines)
-    return messages.introduction(config, facts["run_id"], lines, _usual(config, options))
-
-
-def _usual(config: RunConfig, options: Options) -> RunConfig:
-    """The resolved defaults of a run's model and data set."""
-    wanted = RunConfig(model=config.model, dataset=config.dataset)
-    try:
-        return resolve(wanted, options.data_dir, options.cache_dir, lambda _: None)
-    except RequestError:  # a transfer's model and data may fit together with its parent alone
-        return RunConfig()

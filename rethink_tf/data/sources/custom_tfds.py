@@ -106,17 +106,7 @@ def prepared_set(name: str, data_dir: Path, input_size: int | None, augment: str
             f"--dataset: expected images and class labels with a split train in {folder}; its "
             "metadata say otherwise"
         ) from None
-    shape = height, width, channels
-    if channels not in (1, 3):
-        raise RequestError(f"--dataset: expected 1 or 3 channels, {name} has {channels}")
-    if min(height, width) < 0:
-        side = image_folder.wanted_side(input_size, augment)
-        if side is None:
-            raise RequestError(
-                f"--input_size: {name} has images of many sizes; type the size to which they are "
-                "resized, such as --input_size=64"
-            )
-        shape = (side, side, channels)
+    shape = _shape(name, (height, width, channels), input_size, augment)
     test = _test_split(name, counts)
     if test:
         splits = {"train": ("train", num_train), "test": (test, counts[test])}
@@ -133,6 +123,24 @@ def prepared_set(name: str, data_dir: Path, input_size: int | None, augment: str
     classes = named if len(named) == num_classes else None
     chosen = None if (image, label) == plain else (image, label)
     return Prepared(folder, image, label, shape, num_classes, classes, splits, chosen, tuple(notes))
+
+
+def _shape(
+    name: str, stored: tuple[int, int, int], input_size: int | None, augment: str
+) -> tuple[int, int, int]:
+    """The shape of the images as they are read; those of many sizes are resized."""
+    height, width, channels = stored
+    if channels not in (1, 3):
+        raise RequestError(f"--dataset: expected 1 or 3 channels, {name} has {channels}")
+    if min(height, width) >= 0:
+        return stored
+    side = image_folder.wanted_side(input_size, augment)
+    if side is None:
+        raise RequestError(
+            f"--input_size: {name} has images of many sizes; type the size to which they are "
+            "resized, such as --input_size=64"
+        )
+    return side, side, channels
 
 
 def _plain(keys: list[str], usual: str) -> str:

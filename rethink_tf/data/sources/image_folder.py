@@ -86,7 +86,6 @@ def listing(root: Path) -> Listing:
     parts: dict[str, list[tuple[int, Path]]] = {}
     empty: list[str] = []
     loose: list[Path] = []
-    deeper = 0
     for name, folder in folders.items():
         strange = sorted(set(_names(folder)) - set(classes))
         if strange:
@@ -96,16 +95,15 @@ def listing(root: Path) -> Listing:
             )
         folder_tree.enter(tree, folder)
         loose += [entry.path for entry in folder_tree.entries(folder) if entry.is_image]
-        parts[name] = []
-        for number, label in enumerate(classes):
-            if not (folder / label).is_dir():  # of the training set it is
-                continue
-            _refuse_splits_within(folder / label)
-            images = folder_tree.images(tree, folder / label)
-            deeper += sum(path.parent != folder / label for path in images)
-            if not images and name != "test":
-                empty.append(label)
-            parts[name] += [(number, path) for path in images]
+        parts[name] = _images_by_class(tree, folder, classes)
+        if name != "test":
+            filled = {number for number, _ in parts[name]}
+            empty += [label for number, label in enumerate(classes) if number not in filled]
+    deeper = sum(
+        path.parent != folders[name] / classes[number]
+        for name, part in parts.items()
+        for number, path in part
+    )
     _refuse_dead(root, tree)
     if empty:
         raise RequestError(
@@ -117,6 +115,18 @@ def listing(root: Path) -> Listing:
 
     notes += _notes(root, tree, loose, deeper)
     return Listing(root, tuple(classes), parts, tuple(notes))
+
+
+def _images_by_class(
+    tree: folder_tree.Tree, folder: Path, classes: list[str]
+) -> list[tuple[int, Path]]:
+    """(class, image) of all images of a split's folder; a class of it may have no folder."""
+    images = []
+    for number, label in enumerate(classes):
+        if (folder / label).is_dir():
+            _refuse_splits_within(folder / label)
+            images += [(number, path) for path in folder_tree.images(tree, folder / label)]
+    return images
 
 
 def _notes(root: Path, tree: folder_tree.Tree, loose: list[Path], deeper: int) -> list[str]:

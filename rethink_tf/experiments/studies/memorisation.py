@@ -18,7 +18,8 @@ from rethink_tf.config.flags import TRANSFER, Options, run_without, wanted
 from rethink_tf.config.run_config import RunConfig
 from rethink_tf.corruptions import checksum
 from rethink_tf.data import registry as datasets
-from rethink_tf.errors import ExitCode, RequestError, StorageError
+from rethink_tf.errors import ExitCode, RequestError
+from rethink_tf.experiments.studies import kept_networks
 from rethink_tf.experiments.studies.study import WHERE
 from rethink_tf.models.custom import name as custom_models
 from rethink_tf.plotting import memorisation as pictures
@@ -31,7 +32,6 @@ from rethink_tf.storage import lock as run_lock
 from rethink_tf.training.devices import setup as devices
 
 KIND = "memorisation"
-NETWORKS, SHARDS = "networks", "shards"  # folders of a run; of each shard one below the latter
 SCORES, PAIRS = "scores.npz", "influence.npz"
 SHOWN = 40  # images of the highest scores
 _GROUP = "This command"
@@ -211,7 +211,7 @@ def carry_out(parsed: Parsed, argv: Sequence[str]) -> int:
             )
         first, count = asked.part
         folder = paths.absolute(shown)
-        own = folder / SHARDS / f"{first + 1}-of-{count}"
+        own = folder / kept_networks.SHARDS / f"{first + 1}-of-{count}"
         with run_lock.locked(own):
             # So that the folder is known for what it is before any other process adds it up. One
             # that is there stays: a summary has its digest.
@@ -226,30 +226,11 @@ def carry_out(parsed: Parsed, argv: Sequence[str]) -> int:
         return ExitCode.DONE
     except KeyboardInterrupt:
         folder = paths.absolute(shown)
-        count = len(_files(asked, folder))
+        count = len(kept_networks.paths_of(KIND, folder, asked.values))
         raise KeyboardInterrupt(
             f"interrupted; {console.counted(count, 'network')} of {asked.flags.models} kept in "
             f"{shown}; the same command resumes"
         ) from None
-
-
-def _files(asked: Plan, folder: Path) -> dict[int, Path]:
-    """The kept networks by number, of whatever shard; also those of runs of other --models."""
-    found: dict[int, Path] = {}
-    beside = sorted(folder.parent.glob(f"{KIND}-*/{results.CONFIG}"))
-    for run in [*(path.parent for path in beside), folder]:
-        if run != folder:
-            known = (results.read_config(run) or {}).get("config", {})
-            if _of_a_network(known) != _of_a_network(asked.values):
-                continue
-        kept = [*run.glob(f"{SHARDS}/*/*.npz"), *run.glob(f"{NETWORKS}/*.npz")]
-        found |= {int(path.stem): path for path in kept if path.stem.isdigit()}
-    return found
-
-
-def _of_a_network(values: dict[str, Any]) -> dict[str, Any]:
-    """The settings of a run that each single network depends on."""
-    return {name: values.get(name) for name in ("share", "network")}
 
 
 def _networks(asked: Plan, folder: Path, own: Path):
@@ -261,8 +242,8 @@ def _networks(asked: Plan, folder: Path, own: Path):
         own: folder in which new networks are kept.
 
     Returns:
-        The networks by number, as `_read` gives them; the data; how many were trained now, and the
-        seconds of it.
+        The networks by number, as `kept_networks.read` gives them; the data; how many were
+        trained now, and the seconds of it.
     """
     threads = devices.start(asked.options.threads)
     from rethink_tf.analysis import subset_networks
@@ -280,8 +261,8 @@ def _networks(asked: Plan, folder: Path, own: Path):
     }
     first, step = asked.part
     numbers = range(first, asked.flags.models, step)
-    kept = _files(asked, folder)
-    done = {n: _read(kept[n], facts) for n in numbers if n in kept}
+    kept = kept_networks.paths_of(KIND, folder, asked.values)
+    done = {n: kept_networks.read(kept[n], facts) for n in numbers if n in kept}
     missing = [n for n in numbers if n not in done]
     console.say(
         f"{asked.run.model} on {content_hash.shown(asked.run.dataset)}: "
@@ -299,55 +280,14 @@ def _networks(asked: Plan, folder: Path, own: Path):
     for network in networks.train_each(missing, shown):
         path = own / f"{network.number:05d}.npz"
         own.mkdir(parents=True, exist_ok=True)
-        files.write_atomically(path, _packed(network, facts))
-        done[network.number] = _read(path, facts)
+        files.write_atomically(path, kept_networks.packed(network, facts))
+        done[network.number] = kept_networks.read(path, facts)
     return done, data, {"trained_now": len(missing), "seconds": time.monotonic() - began}
-
-
-def _packed(network, facts: dict[str, Any]) -> bytes:
-    """A network as an .npz file."""
-    buffer = io.BytesIO()
-    arrays = {f.name: getattr(network, f.name) for f in dataclasses.fields(network)}
-    for name in ("trained", "right", "test_right"):
-        arrays[name] = np.packbits(arrays[name])
-    np.savez(buffer, **arrays, **facts)
-    return buffer.getvalue()
-
-
-def _read(path: Path, facts: dict[str, Any]) -> dict[str, Any]:
-    """A kept network: its arrays unpacked.
-
-    Raises:
-        StorageError: it cannot be read, or is of other data.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            found = {name: file[name] for name in file.files}
-        known = {name: found[name].item() for name in facts}
-        for name in ("trained", "right", "test_right"):
-            count = facts["test_examples" if name == "test_right" else "examples"]
-            found[name] = np.unpackbits(found[name], count=count).astype(bool)
-            if len(found[name]) != count:
-                raise ValueError(f"{name} of {len(found[name])} examples")
-        found = found | {n: found[n].item() for n in ("number", "epochs", "weights_hash", "seed")}
-    except Exception as error:  # NumPy and zipfile raise a dozen kinds for damaged files
-        why = (str(error).splitlines() or [""])[0]
-        raise StorageError(
-            f"{path}: expected a network as it was kept, found {type(error).__name__}: {why:.100}; "
-            "delete the file, and the same command trains it again"
-        ) from None
-    if known != facts:
-        different = next(name for name in facts if known[name] != facts[name])
-        raise StorageError(
-            f"{path}: expected {different} {facts[different]}, found {known[different]}: it "
-            "belongs to other data; delete the file"
-        )
-    return found
 
 
 def _compute(asked: Plan, folder: Path) -> dict[str, Any]:
     """Trains what is missing, and computes the scores; returns what the summary says."""
-    done, data, timing = _networks(asked, folder, folder / NETWORKS)
+    done, data, timing = _networks(asked, folder, folder / kept_networks.NETWORKS)
     train, test, flags = data.learner.train, data.learner.test, asked.flags
     ordered = [done[number] for number in range(flags.models)]
     trained, right, test_right = (

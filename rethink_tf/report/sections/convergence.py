@@ -210,6 +210,28 @@ def _on_corrupted(row_runs: RowRuns) -> tuple[float, ...]:
     return tuple(errors)
 
 
+def _draw_figure1c(
+    untouched: list[Series], corrupted: list[Series], measured: list[tuple[float, float]]
+):
+    """Test errors beside those on corrupted test labels, among which `measured` are crosses."""
+    figure, every = drawing.axes_grid(1, 2, 4.6, sharey=True)
+    titles = "Ours on true test labels", "Ours on corrupted test labels, expected"
+    for axes, series, title in zip(every, (untouched, corrupted), titles, strict=True):
+        drawing.draw_series(axes, series)
+        axes.axhline(0.9, color=drawing.COLOURS[9], linewidth=1, linestyle="-.", zorder=1)
+        axes.annotate("chance", (0.0, 0.9), xytext=(0, 3), textcoords="offset points", fontsize=8)
+        axes.set_ylim(0, 1)
+        axes.set_xlim(-0.02, 1.02)
+        drawing.label_axes(axes, "Label corruption p", "Test error", title)
+    if measured:
+        every[1].plot(*zip(*measured, strict=True), "kx", markersize=7, zorder=4, alpha=0.9)
+        drawing.record(every[1], MEASURED_TOO, measured)
+        drawing.note(every[1], "×: measured")
+    every[1].set_ylabel("")
+    drawing.legend(figure, untouched)
+    return figure
+
+
 def figure1c(gathered: Gathered, _first: float):
     """Test error after the last epoch against label corruption."""
     rows, corrupted_rows = [], []
@@ -240,24 +262,7 @@ def figure1c(gathered: Gathered, _first: float):
         corrupted.append(Series(model, computed, curve, number, places=places))
 
     def draw():
-        figure, every = drawing.axes_grid(1, 2, 4.6, sharey=True)
-        titles = "Ours on true test labels", "Ours on corrupted test labels, expected"
-        for axes, series, title in zip(every, (untouched, corrupted), titles, strict=True):
-            drawing.draw_series(axes, series)
-            axes.axhline(0.9, color=drawing.COLOURS[9], linewidth=1, linestyle="-.", zorder=1)
-            axes.annotate(
-                "chance", (0.0, 0.9), xytext=(0, 3), textcoords="offset points", fontsize=8
-            )
-            axes.set_ylim(0, 1)
-            axes.set_xlim(-0.02, 1.02)
-            drawing.label_axes(axes, "Label corruption p", "Test error", title)
-        if measured:
-            every[1].plot(*zip(*measured, strict=True), "kx", markersize=7, zorder=4, alpha=0.9)
-            drawing.record(every[1], MEASURED_TOO, measured)
-            drawing.note(every[1], "×: measured")
-        every[1].set_ylabel("")
-        drawing.legend(figure, untouched)
-        return figure
+        return _draw_figure1c(untouched, corrupted, measured)
 
     notes: tuple[str, ...] = (
         "Here each test label too is replaced with probability p by a uniform class. The expected "

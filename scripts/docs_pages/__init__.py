@@ -1,0 +1,1 @@
+"""The pages that build_docs_pages.py writes."""
