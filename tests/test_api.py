@@ -45,7 +45,7 @@ def test_a_run_resolves_by_itself_and_answers_as_attributes(record):
     assert set(record.examples) >= {"index", "true", "given"}
     assert len(record.examples["index"]) == 200
     assert "train_accuracy" in record._repr_html_()
-    with pytest.raises(AttributeError, match="a run has no wings"):
+    with pytest.raises(AttributeError, match="run has no wings"):
         _ = record.wings
 
 

@@ -197,9 +197,7 @@ def test_a_fit_from_before_the_record_is_refused(keras, tmp_path):
     memory = rt.MemorisationCallback(X, GIVEN, path=path)
     model = model_of(keras)
     fit(model, memory)
-    with pytest.raises(
-        RequestError, match=r"up to epoch 3, but this fit begins at epoch 1; .*another"
-    ):
+    with pytest.raises(RequestError, match="3,.*epoch 1; .*another"):
         fit(model, rt.MemorisationCallback(X, GIVEN, path=path))
     with pytest.raises(RequestError, match=r"this callback holds|memory holds"):
         fit(model, memory)
@@ -209,9 +207,7 @@ def test_a_second_fit_from_the_first_epoch_is_refused_also_after_one_epoch(keras
     """The weights are those of its end: a new record would be of other epochs than it says."""
     memory, model = rt.MemorisationCallback(X, GIVEN), model_of(keras)
     fit(model, memory, epochs=1)
-    with pytest.raises(
-        RequestError, match="up to epoch 1, but this fit begins at epoch 1; continue"
-    ):
+    with pytest.raises(RequestError, match="1,.*epoch 1; continue"):
         fit(model, memory, epochs=1)
     fit(model, memory, epochs=2, initial_epoch=1)
     assert memory.record.evaluated_epochs.tolist() == [1, 2] and memory.record.complete
@@ -232,7 +228,7 @@ def test_a_damaged_record_and_one_of_other_labels_are_refused(keras, tmp_path):
         fit(model_of(keras), rt.MemorisationCallback(X, GIVEN, path=path))
     path.unlink()
     fit(model_of(keras), rt.MemorisationCallback(X, GIVEN, path=path), epochs=1)
-    with pytest.raises(RequestError, match="found a record of other"):
+    with pytest.raises(RequestError, match="a record of other"):
         fit(model_of(keras), rt.MemorisationCallback(X, TRUE, path=path))
 
 
@@ -252,7 +248,7 @@ def test_outputs_that_do_not_tell_are_refused(keras):
 
     model = Own()
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    with pytest.raises(RequestError, match="does not show its last activation"):
+    with pytest.raises(RequestError, match="show its last activation"):
         fit(model, rt.MemorisationCallback(X, GIVEN))
     told = rt.MemorisationCallback(X, GIVEN, from_logits=True)
     fit(model, told)
@@ -260,9 +256,9 @@ def test_outputs_that_do_not_tell_are_refused(keras):
 
 
 def test_wrong_claims_about_outputs_are_refused(keras):
-    with pytest.raises(RequestError, match="expected logits, received outputs that are prob"):
+    with pytest.raises(RequestError, match="outputs that are prob"):
         fit(model_of(keras), rt.MemorisationCallback(X, GIVEN, from_logits=True))
-    with pytest.raises(RequestError, match="expected probabilities, each row summing to 1"):
+    with pytest.raises(RequestError, match="row summing to 1"):
         fit(model_of(keras, "linear"), rt.MemorisationCallback(X, GIVEN, from_logits=False))
 
 
@@ -271,13 +267,13 @@ def test_rounded_probabilities_behind_a_linear_layer_are_no_logits(keras):
     half = keras.layers.Dense(CLASSES, "softmax", dtype="bfloat16")(inputs)
     model = keras.Model(inputs, keras.layers.Activation("linear", dtype="float32")(half))
     model.compile("adam", "sparse_categorical_crossentropy")
-    with pytest.raises(RequestError, match="expected logits, received outputs that are prob"):
+    with pytest.raises(RequestError, match="outputs that are prob"):
         fit(model, rt.MemorisationCallback(X, GIVEN))
 
 
 def test_other_outputs_are_refused(keras):
     more = np.where(np.arange(N) == 0, CLASSES, GIVEN)
-    with pytest.raises(RequestError, match="expected classes 0 to 2, as many as the model has"):
+    with pytest.raises(RequestError, match="0.*2,.*the model has"):
         fit(model_of(keras), rt.MemorisationCallback(X, more))
     inputs = keras.Input((FEATURES,))
     dense = keras.layers.Dense(CLASSES, "softmax")
@@ -304,7 +300,7 @@ def test_nan_is_named(keras):
         (lambda tf: ((X, None), {}), "y: expected the labels"),
         (lambda tf: ((X[:-1], GIVEN), {}), "x: expected arrays of 60 rows"),
         (lambda tf: ((X, GIVEN, TRUE[:-1]), {}), "true: expected 60 labels"),
-        (lambda tf: ((X, GIVEN), {"every": 0}), "every: expected a whole number"),
+        (lambda tf: ((X, GIVEN), {"every": 0}), "every: expected a whole"),
         (lambda tf: ((X, GIVEN), {"batch_size": 1.5}), "batch_size: expected a whole number"),
         (lambda tf: ((tf.data.Dataset.from_tensor_slices((X, GIVEN)),), {}), r"\(x, y, index\)"),
         (
@@ -316,7 +312,7 @@ def test_nan_is_named(keras):
                 (tf.data.Dataset.from_tensor_slices((X, GIVEN, {"index": np.arange(N)})),),
                 {},
             ),
-            "y and index dense tensors",
+            "index dense tensors",
         ),
         (
             lambda tf: ((tf.data.Dataset.from_tensor_slices((X, GIVEN, X[:, 0])),), {}),
@@ -348,7 +344,7 @@ def test_a_dataset_that_changes_is_refused(tensorflow, keras):
     data = tensorflow.data.Dataset.from_tensor_slices((X, GIVEN, np.arange(N)))
     memory = rt.MemorisationCallback(data)
     memory._data.data = data.take(50).batch(10)
-    with pytest.raises(RequestError, match="every example once, received index 50 0 times"):
+    with pytest.raises(RequestError, match="50 0 times"):
         fit(model_of(keras), memory)
 
 

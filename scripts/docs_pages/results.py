@@ -168,7 +168,7 @@ def results_overview(found: dict[str, list[sections.Section]]) -> str:
             link = f"[{name}](generated/{page_name(section)}.md)"
             rows.append((link, title, section.gathered.scale, str(len(section.gathered.runs))))
     titles = ("experiment", "what it shows", "scale", "runs shipped")
-    lines = [":::{div} wide", "", *markdown_table(titles, rows, 3), "", ":::"]
+    lines = wide(markdown_table(titles, rows, 3))
     lines += [
         "",
         "[Hours and machines](generated/hours.md): what these runs took, and what is missing.",

@@ -67,7 +67,7 @@ def test_a_run_measured(tiny, tmp_path):
     corrupted_test.write(result, folder)
     assert corrupted_test.read(folder, summary) == result
     assert (folder / results.SUMMARY).read_bytes() == before
-    with pytest.raises(StorageError, match="expected a result for weights"):
+    with pytest.raises(StorageError, match="a result for weights"):
         corrupted_test.read(folder, summary | {"weights_hash": "0" * 16})
     assert corrupted_test.read(tiny.run_dir, summary) is None
 
@@ -78,7 +78,7 @@ def test_a_recorded_error_that_is_another_is_refused(tiny, monkeypatch):
     honest = restore.read(tiny.run_dir, say=lambda _: None)
     other = dataclasses.replace(honest, summary=honest.summary | {"test_accuracy": 0.987})
     monkeypatch.setattr(restore, "read", lambda *_, **__: other)
-    with pytest.raises(StorageError, match="expected a test error of 0.0130"):
+    with pytest.raises(StorageError, match="test error of 0.0130"):
         corrupted_test.measure(tiny.run_dir, say=lambda _: None)
     from_file = dataclasses.replace(honest.config, labels_from="labels.csv@sha256:0")
     monkeypatch.setattr(

@@ -109,7 +109,7 @@ def test_rank_correlations():
     [
         ({"epochs": np.array([1, 2, 3, 5])}, "same evaluated epochs, received 1 to 4 .*--eval_ev"),
         ({"given": TRUE}, "same given labels; 10 labels differ"),
-        ({"index": INDEX + 1}, "expected scores of the same examples"),
+        ({"index": INDEX + 1}, "of the same examples"),
     ],
 )
 def test_what_means_something_else_is_not_compared(changes, match):
@@ -144,7 +144,7 @@ def test_csv_is_keyed_by_identity():
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):
-    with pytest.raises(RequestError, match="expected the folder of a run that ended DONE"):
+    with pytest.raises(RequestError, match="run that ended DONE"):
         example_scores.of_run(tmp_path)
 
 
@@ -173,10 +173,10 @@ def test_a_run_is_read_back(finished):
 def test_runs_without_dynamics_or_not_done_are_refused(finished):
     run_dir, summary = finished
     save(run_dir, **{name: np.zeros(N) for name in Record.ARRAYS})
-    with pytest.raises(RequestError, match="an older version wrote this file without them"):
+    with pytest.raises(RequestError, match="this file without them"):
         example_scores.of_run(run_dir)
     save(run_dir, **Record(N).columns())
-    with pytest.raises(RequestError, match="expected recorded evaluations, found none"):
+    with pytest.raises(RequestError, match="found none"):
         example_scores.of_run(run_dir)
     (run_dir / results.EXAMPLES).write_bytes(b"damaged")
     with pytest.raises(StorageError, match="damaged"):

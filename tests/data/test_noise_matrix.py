@@ -63,7 +63,7 @@ def test_what_is_no_text_file_is_refused(tmp_path):
 
 def test_a_matrix_of_other_classes_is_refused(tmp_path):
     path = written(tmp_path / "m.csv")
-    with pytest.raises(RequestError, match="expected 100 rows, one for each class, received 10"):
+    with pytest.raises(RequestError, match="100.*received 10"):
         resolved(path, dataset="cifar100")
 
 
@@ -99,7 +99,7 @@ def test_a_file_that_changed_since_it_was_named_is_refused(tmp_path):
     config = resolved(written(tmp_path / "m.csv"))
     np.testing.assert_allclose(noise_matrix.of(config.label_noise, K), matrix())
     written(tmp_path / "m.csv", matrix(2))
-    with pytest.raises(RequestError, match="its content changed since it was named"):
+    with pytest.raises(RequestError, match="since it was named"):
         noise_matrix.of(config.label_noise, K)
     assert noise_matrix.of("uniform", K) is None
 

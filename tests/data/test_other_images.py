@@ -1,6 +1,7 @@
 """A finished run on a part of ImageNet is no run on the whole, though their ids are the same."""
 
 import json
+import re
 
 import pytest
 from report_runs import write_run
@@ -39,9 +40,9 @@ def said(folder, done, examples=None, dataset="imagenet2012"):
 
 
 def test_another_number_of_images_is_told(folder):
-    assert said(folder, 1_281_167) == (
-        f"finished on 1,281,167 training images of imagenet2012, {folder} has 3,000; a part has "
-        "the run id of the whole: type another --runs_dir"
+    assert re.search(
+        f"1,281,167.*imagenet2012, {re.escape(str(folder))}.*3,000;.*type another --runs_dir",
+        said(folder, 1_281_167),
     )
     assert said(folder, 2_995) is not None and said(folder, 3_001) is not None
 
@@ -75,7 +76,7 @@ def test_such_a_run_is_refused_and_not_taken_for_done(folder, tmp_path, monkeypa
     assert lines == []
     summary["train_examples"] = 3_000
     assert train.run(config, run_dir, options=options, say=lines.append) == summary | SEALED
-    assert lines[0] == f"{run_dir}: finished already; this is its summary"
+    assert re.search(f"{re.escape(str(run_dir))}:.*this is its summary", lines[0])
 
 
 def test_a_sweep_refuses_it_too(folder, tmp_path, capsys, own_signals):
@@ -106,5 +107,5 @@ def test_a_report_says_of_which_part_it_is_and_it_is_not_shipped(tmp_path):
     words = "30 of imagenet2012's 1,281,167 training images"
     assert notes(1_281_167) == notes(1_280_000) == [], "some cannot be read"
     assert notes(30) == [f"Not all images: {plan.run_id} was trained on {words}."]
-    with pytest.raises(RequestError, match=f"expected a run on all images, this one is on {words}"):
+    with pytest.raises(RequestError, match=f"one is on {words}"):
         measured.record(read_folder(tmp_path / plan.run_id), None)

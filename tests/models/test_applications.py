@@ -1,5 +1,7 @@
 """Networks of keras.applications by name: which there are, what is built, what is refused."""
 
+import re
+
 import numpy as np
 import pytest
 from report_runs import write_run
@@ -46,7 +48,7 @@ def test_keras_refuses_smaller_images_than_the_smallest(name, tensorflow):
     from keras import applications as keras_applications
 
     side = applications.SMALLEST[name] - 1
-    with pytest.raises(ValueError, match="Input size must be at least"):
+    with pytest.raises(ValueError, match="must be at least"):
         getattr(keras_applications, name)(input_shape=(side, side, 3), weights=None)
 
 
@@ -109,12 +111,10 @@ def test_the_scaling_that_a_network_brings_is_left_out_or_told(tensorflow):
     assert not any(type(x).__name__ == "Rescaling" for x in models.layers_of(without))
     assert without.output.dtype == "float32", "in mixed precision too"
     (note,) = models.conversions(without, "standardise")
-    assert note.endswith("its own scaling of the images is switched off")
+    assert "images is switched off" in note
     kept = models.build("keras:EfficientNetB0", SHAPE, 10)
     _, note = models.conversions(kept, "standardise")
-    assert note.startswith(
-        "it scales its images itself (times 1/255), but gets images that are scaled"
-    )
+    assert re.search(r"\(times 1/255\),.*that are scaled", note)
 
 
 def test_what_an_application_has_no_place_for_is_refused(tensorflow, monkeypatch):

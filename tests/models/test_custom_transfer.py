@@ -1,5 +1,6 @@
 """Transfer from and to anyone's model and data: what is found again, what is refused."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def test_a_parent_is_known_without_its_data(offline):
     assert parent.config == own and parent.config.input_size == 12
     for changes in ({"image_shape": None}, {"classes": "7"}, {"image_shape": [12, 12, -3]}):
         results.finish(folder, results.read_summary(folder) | changes)
-        with pytest.raises(StorageError, match="expected image_shape and classes of its data set"):
+        with pytest.raises(StorageError, match="image_shape.*of its data set"):
             pretrained.load_parent(child(folder))
         results.finish(
             folder, results.read_summary(folder) | {"image_shape": [12, 12, 3], "classes": 7}
@@ -62,8 +63,8 @@ def test_the_moments_of_a_parent_need_its_data(offline):
     (offline / "a.npz").unlink()
     with pytest.raises(RequestError) as caught:
         input_pipeline.load(resolved)
-    assert str(caught.value).startswith(
-        f"--init_from: expected the data of {run_id(own)}, whose moments norm the images: --dataset"
+    assert re.search(
+        f"--init_from:.*{re.escape(str(run_id(own)))},.*the images: --dataset", str(caught.value)
     )
 
 
@@ -145,14 +146,14 @@ def test_networks_that_cannot_be_moved_are_one_line(trained, refused):
     frozen = ["--dataset=digits", "--freeze=all_but_last", "--examples=60", "--epochs=1"]
     code, err = refused(f"--init_from={trained['subclassed']}", *frozen)
     assert code == ExitCode.WRONG_REQUEST
-    assert "received Wrapped, whose last layer cannot be told" in err
+    assert "layer cannot be told" in err
     code, err = refused(f"--init_from={trained['dense']}", "--model=five_lines:plain", *frozen)
     assert code == ExitCode.WRONG_REQUEST
-    assert "--model: expected five_lines:dense, that of the parent dense-" in err
+    assert re.search("--model:.*five_lines:dense,.*the parent dense-", err)
     source = trained["dense"].parent.parent / "five_lines.py"
     kept = source.read_text()
     source.write_text(kept.replace("Dense(64", "Dense(63"))
     code, err = refused(f"--init_from={trained['dense']}", *frozen)
     source.write_text(kept)
     assert code == ExitCode.WRONG_REQUEST
-    assert "--model=five_lines:dense: its content changed since it was named" in err
+    assert re.search("--model=five_lines:dense:.*since it was named", err)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import pytest
 from report_runs import ENVIRONMENT, resolved, write_run
@@ -127,20 +128,16 @@ def refused(capsys, *argv):
 def test_what_is_not_done_is_refused(tmp_path, capsys):
     invalid = write_run(tmp_path, MLP, status="INVALID")
     out = f"--out={tmp_path / 'measured'}"
-    assert (
-        "expected a run that is DONE, this one is INVALID" in refused(capsys, str(invalid), out)[1]
-    )
+    assert re.search("DONE,.*one is INVALID", str(refused(capsys, str(invalid), out)[1]))
     inexact = write_run(tmp_path, OTHER, exact=False)
     assert "--resume=anyway" in refused(capsys, str(inexact), out)[1]
     code, err = refused(capsys, str(tmp_path / "nothing"), out)
-    assert (
-        code == 2 and "expected a finished run or a folder of finished runs; found neither" in err
-    )
+    assert code == 2 and "found neither" in err
     short = write_run(tmp_path, dataclasses.replace(MLP, seed=1))
     lines = (short / "history.jsonl").read_text().splitlines(keepends=True)
     (short / "history.jsonl").write_text("".join(lines[:3]))
     code, err = refused(capsys, str(short), out)
-    assert code == 6 and "expected the run's epochs up to 70, found those up to 3" in err
+    assert code == 6 and re.search("70,.*up to 3", err)
     assert refused(capsys)[0] == 2
     assert not (tmp_path / "measured").exists()
 
@@ -168,7 +165,7 @@ def test_columns_of_unequal_length_are_damage(shipped):
     entry = json.loads(path.read_text().splitlines()[0])
     entry["history"]["loss"].pop()
     path.write_text(json.dumps(entry) + "\n")
-    with pytest.raises(StorageError, match="expected columns of equal length"):
+    with pytest.raises(StorageError, match="columns of equal length"):
         measured.read(shipped)
 
 
@@ -227,9 +224,9 @@ def test_a_report_of_an_empty_folder_shows_them_marked(shipped, tmp_path):
     assert guarded(report.main, argv) == 0
     text = (out / "report.md").read_text()
     assert "| 10.61 | 10.00 (n = 1) † | −0.61 |" in text
-    assert "† measured by this project and shipped with it, not in your folder." in text
-    assert "2 runs, 1 seed; all measured by this project and shipped." in text
-    assert "none (which does not exist): 0; measured by this project and shipped" in text
+    assert re.search(r"†.*not in your folder\.", text)
+    assert re.search(r"2.*1.*project and shipped\.", text)
+    assert re.search(r"\(which.*exist\): 0;.*project and shipped", text)
     assert ",measured," in (out / "table1.csv").read_text()
 
 

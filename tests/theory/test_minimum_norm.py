@@ -89,10 +89,10 @@ def test_too_few_features_are_refused_in_words():
 
 
 def test_kernels_are_checked():
-    with pytest.raises(RequestError, match="expected one of gaussian, linear; got 'rbf'"):
+    with pytest.raises(RequestError, match="gaussian, linear; got 'rbf'"):
         Kernel("rbf")
     for gamma in (None, 0.0, float("inf"), float("nan")):
-        with pytest.raises(RequestError, match="gamma: expected a number above 0"):
+        with pytest.raises(RequestError, match="gamma:.*number above 0"):
             Kernel("gaussian", gamma)
 
 

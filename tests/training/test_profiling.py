@@ -67,7 +67,7 @@ def test_a_run_of_one_epoch_is_traced_after_its_first_dispatch(
 ):
     _, said = run(tmp_path, "", epochs=1, batch_size=batch_size)
     assert len(traces(tmp_path)) == len(said) - (not traced) == traced
-    assert ("none taken: the run ended" in said[0]) != traced
+    assert ("taken: the run ended" in said[0]) != traced
 
 
 def test_a_folder_that_cannot_be_made_is_refused_before_training(tmp_path, tensorflow):

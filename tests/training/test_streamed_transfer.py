@@ -1,6 +1,7 @@
 """Transfer from and to streamed images: the same features, the parent's norm, or one clear line."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -82,10 +83,7 @@ def test_a_grey_parent_is_refused_in_one_line(data_dir, tensorflow):
     wanted = child_of(data_dir / "grey", dataset="imagenet2012", freeze="all_but_last")
     with pytest.raises(RequestError) as error:
         run(wanted, data_dir, "from_grey", [])
-    assert str(error.value) == (
-        "--init_from: expected a network of colour images for a streamed set, received one of "
-        "1 channel"
-    )
+    assert re.search("--init_from:.*of 1 channel", str(error.value))
 
 
 def test_fresh_weights_for_its_images_see_their_whole_size():

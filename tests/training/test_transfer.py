@@ -272,7 +272,7 @@ def test_weights_that_are_not_the_parents_are_refused(mlp, tmp_path, tensorflow,
     assert [path.name for path in tmp_path.iterdir()] == [mlp.name], "nothing is left behind"
     arrays["weight0000"] = arrays["weight0000"][1:]
     checkpoint.save(folder / results.CHECKPOINTS, header, arrays)
-    with pytest.raises(StorageError, match="found arrays of other shapes"):
+    with pytest.raises(StorageError, match="arrays of other shapes"):
         prepared(frozen(folder))
     code, err = refused(f"--init_from={mlp.name}", "--model=alexnet", *argv)
     assert code == ExitCode.WRONG_REQUEST
@@ -281,7 +281,7 @@ def test_weights_that_are_not_the_parents_are_refused(mlp, tmp_path, tensorflow,
 
 def test_weight_decay_without_effect_is_refused(tensorflow):
     fields = {"model": "alexnet", "input_size": 8, "weight_decay": 0.004}
-    with pytest.raises(RequestError, match="last layer of alexnet has none .* received 0.004$"):
+    with pytest.raises(RequestError, match=".* received 0.004$"):
         prepared(frozen("random", **fields))
     learner = prepared(frozen("random", **fields | {"model": "mlp_1x512"}))[0]
     assert len(learner.build().losses) == 1

@@ -161,7 +161,7 @@ def test_what_private_is_not(tmp_path):
 def test_two_workers_train_one_run(whole, alone):
     folder, code, out, err = whole
     assert (code, err) == (0, "")
-    assert out.count("waiting for the other workers") == 2
+    assert out.count("for the other workers") == 2
     assert out.count("epoch      loss") == 1  # the chief alone speaks of the run
     two, one = untimed(folder), timeless(alone / "one_device")
     assert (two[-1]["replicas"], two[-1]["workers"]) == (2, 2)
