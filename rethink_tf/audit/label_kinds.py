@@ -289,8 +289,8 @@ def _drawn(case: Labels) -> LabelKind:
     message = (
         f"uniform at p about {figures['p_estimate']:.2f} (95% interval {figures['p_low']:.3f} "
     )
-    message += f"to {figures['p_high']:.3f}), true class included: {case.count}; or equally, being "
-    message += f"the same distribution: true class excluded at p about {share:.2f}"
+    message += f"to {figures['p_high']:.3f}), true class included: {case.count}; the same "
+    message += f"distribution is: true class excluded at p about {share:.2f}"
     check = not_a_permutation(case)
     message += "; a permutation cannot be told from this" if check.passed is None else ""
     return LabelKind("uniform", message, figures)

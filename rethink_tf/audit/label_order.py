@@ -257,7 +257,7 @@ def new_labels_by_order(case: Labels, even: bool = False) -> Check:
     even = even and len(moved) < SMALL_CLASS * k
     if even:
         best = len(moved) / 4 * math.log(k - 1)
-    else:  # about a quarter is tested at a time; all of these foretold is the best
+    else:  # about a quarter is tested at a time; all of these predicted is the best
         size = np.maximum(case.flows.sum(axis=1, keepdims=True), 1)
         best = -_chatterjee(len(moved) / 4, float((case.flows**2 / size).sum()) / 4)
     if best < math.log(LEAST_TESTS / TAIL):
@@ -270,7 +270,7 @@ def new_labels_by_order(case: Labels, even: bool = False) -> Check:
         target = (given - true) % k if clue.offset else given
         for fitted, tested in ((side, ~side), (~side, side)):
             fit, test = (np.flatnonzero(rows & clue.free) for rows in (fitted, tested))
-            for told in _foretold(clue, target, true, fit, test, k):
+            for told in _predicted(clue, target, true, fit, test, k):
                 tests.append(_matches(clue, target[test], told, true[test], k, even))
             if k <= DENSE:
                 tests.append(_among(clue, target, true, fit, test, k, even))
@@ -278,7 +278,7 @@ def new_labels_by_order(case: Labels, even: bool = False) -> Check:
     return worst.check(name, len(tests))
 
 
-def _foretold(
+def _predicted(
     clue: _Clue, target: np.ndarray, true: np.ndarray, fit: np.ndarray, test: np.ndarray, k: int
 ) -> Iterator[np.ndarray]:
     """What the rules that were fitted on `fit` say of `test`: a table, a constant difference."""
@@ -330,7 +330,7 @@ def _among(
     else:
         expected = float((_table(values, true, k) @ _shares(true, target, k) * likely).sum())
         log_p = _chatterjee(met, expected)
-    text = f"{met:,} of {len(test):,} new labels among those foretold from {clue.text}, expected "
+    text = f"{met:,} of {len(test):,} new labels among those predicted from {clue.text}, expected "
     return _Test(log_p, f"{text}{expected:,.1f}")
 
 
@@ -359,5 +359,5 @@ def _matches(
         drawn = np.where(cells[place] == true * k + told, counts[place], 0) if len(cells) else 0
         expected = float((drawn / np.bincount(true, minlength=k)[true]).sum())
         log_p = _chatterjee(met, expected)
-    text = f"{met:,} of {len(target):,} new labels foretold from {clue.text}, expected "
+    text = f"{met:,} of {len(target):,} new labels predicted from {clue.text}, expected "
     return _Test(log_p, f"{text}{expected:,.1f}")

@@ -309,7 +309,7 @@ def _changes(gathered: Gathered) -> str:
     if not counts:
         return ""
     parts = [f"{counted(number, 'run')} {text}" for text, number in sorted(counts.items())]
-    return f" Runs that differ from their rows, and are marked: {', '.join(parts)}."
+    return f" Marked, since they differ from their rows: {', '.join(parts)}."
 
 
 def inexact_runs(gathered: Gathered) -> list[str]:

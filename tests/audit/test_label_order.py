@@ -1,4 +1,4 @@
-"""What depends on the position, or can be foretold, is found; honest noise never looks like it."""
+"""What depends on the position, or can be predicted, is found; honest noise never looks like it."""
 
 import math
 import os
@@ -188,7 +188,7 @@ LABELS = [
 
 @pytest.mark.parametrize("rule", LABELS)
 @pytest.mark.parametrize("n, k", [(4000, 10), (20_000, 100)])
-def test_new_labels_that_can_be_foretold_are_refused(rule, n, k):
+def test_new_labels_that_can_be_predicted_are_refused(rule, n, k):
     for seed in range(3):
         rng, given = np.random.default_rng([seed, 1]), true_labels(n, k, seed)
         true, i = given.copy(), np.flatnonzero(rng.random(n) < 0.5)
@@ -208,7 +208,7 @@ def test_few_labels_of_many_classes_in_turn_are_refused_by_the_exact_law():
     assert new_labels_by_order(few).passed is None  # about one of each class: none to exchange
     assert new_labels_by_order(few, even=True).passed is False
     check = new_labels_by_order(Labels(true, given, k), even=True)
-    assert check.passed is False and "foretold from" in check.detail
+    assert check.passed is False and "predicted from" in check.detail
     assert audit.labels(true, given, num_classes=k, p=1.0).ok is False
 
 
@@ -243,7 +243,7 @@ def test_bounds_are_above_what_honest_labels_reach():
     assert min(reached) < 0.5
 
 
-def test_the_law_of_foretold_labels_is_an_exact_binomial_where_they_are_even():
+def test_the_law_of_predicted_labels_is_an_exact_binomial_where_they_are_even():
     k = 30
     clue = label_order._Clue("x", np.zeros(0, int), np.zeros(0, bool))
     true, target, told = np.zeros(50, int), np.arange(50) % 29 + 1, np.arange(50) % 30

@@ -72,7 +72,7 @@ PLANTED = [
     ),
     ("uniform", "true class included", lambda t, k, r, s: noisy(t, 0.1, k, s)),
     ("uniform", "true class included", lambda t, k, r, s: noisy(t, 0.5, k, s)),
-    ("uniform", "or equally", lambda t, k, r, s: noisy(t, 1.0, k, s)),
+    ("uniform", "the same distribution is", lambda t, k, r, s: noisy(t, 1.0, k, s)),
 ]
 
 

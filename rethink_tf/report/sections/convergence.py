@@ -195,7 +195,7 @@ def _is_papers(threshold: derived.Threshold) -> bool:
 
 
 CLASSES = 10  # of CIFAR-10
-EXPECTED, MEASURED_TOO = "error: expected", "error: measured"  # on corrupted test labels
+EXPECTED, MEASURED_TOO = "expected error", "measured error"  # on corrupted test labels
 
 
 def _on_corrupted(row_runs: RowRuns) -> tuple[float, ...]:
