@@ -12,20 +12,33 @@ from rethink_tf.runs import results
 from rethink_tf.storage import content_hash
 
 _COLUMNS = (
-    # title, key, width, format, explanation; accuracies in percent
-    ("epoch", "epoch", 5, "d", ""),
-    ("loss", "loss", 8, ".4f", "mean loss of the batches, measured while the weights change"),
-    ("train_running", "accuracy", 13, "%", "accuracy on the same batches"),
-    ("train", "train_accuracy", 6, "%", "training set after the epoch, against its given labels"),
-    ("clean", "clean_accuracy", 6, "%", "the same, only examples whose label is the true one"),
-    ("noisy", "corrupted_accuracy", 6, "%", "the same, only examples whose label is a wrong one"),
-    ("noisy>true", "corrupted_original_accuracy", 10, "%", "these, against their true labels"),
-    ("test", "test_accuracy", 6, "%", "test set (or held-out examples), against true labels"),
-    ("test_loss", "test_loss", 9, ".4f", "mean loss on the same"),
-    ("rate", "learning_rate", 8, ".5f", "learning rate of the epoch"),
-    ("images/s", "images_per_second", 8, ".0f", "training examples per second, after compiling"),
-    ("time", "seconds", 6, "s", "of the epoch, with evaluation and, at first, compiling"),
+    # title, key, width, format; accuracies in percent
+    ("epoch", "epoch", 5, "d"),
+    ("loss", "loss", 8, ".4f"),
+    ("train_running", "accuracy", 13, "%"),
+    ("train", "train_accuracy", 6, "%"),
+    ("clean", "clean_accuracy", 6, "%"),
+    ("noisy", "corrupted_accuracy", 6, "%"),
+    ("noisy>true", "corrupted_original_accuracy", 10, "%"),
+    ("test", "test_accuracy", 6, "%"),
+    ("test_loss", "test_loss", 9, ".4f"),
+    ("rate", "learning_rate", 8, ".5f"),
+    ("images/s", "images_per_second", 8, ".0f"),
+    ("time", "seconds", 6, "s"),
 )
+_EXPLAINED = {
+    "loss": "mean loss of the batches, measured while the weights change",
+    "train_running": "accuracy on the same batches",
+    "train": "accuracy on the training set after the epoch, given labels",
+    "clean": "accuracy on the examples whose given label is the true one",
+    "noisy": "accuracy on the examples whose given label is wrong",
+    "noisy>true": "accuracy on these noisy examples against their true labels",
+    "test": "accuracy on the test set (or held-out examples), true labels",
+    "test_loss": "mean loss on the test set (or held-out examples)",
+    "rate": "learning rate of the epoch",
+    "images/s": "training examples per second, without the first step",
+    "time": "seconds of the epoch; the first also compiles",
+}
 # Left out, in this order, where a terminal is narrower than the table.
 _LESS_NEEDED = ("rate", "test_loss", "train_running", "images/s", "clean", "loss")
 _GAP = "  "
@@ -87,7 +100,7 @@ def columns(width: int | None = None) -> tuple[str, ...]:
         In the order of the table. `epoch`, `train`, `noisy`, `noisy>true`, `test` and `time` are
         always among them.
     """
-    widths = {title: characters for title, _, characters, *_ in _COLUMNS}
+    widths = {title: characters for title, _, characters, _ in _COLUMNS}
     for title in _LESS_NEEDED:
         if width is None or sum(widths.values()) + len(_GAP) * (len(widths) - 1) <= width:
             break
@@ -98,7 +111,7 @@ def columns(width: int | None = None) -> tuple[str, ...]:
 def legend(shown: Sequence[str]) -> str:
     """A line for each column that is shown; names those that are not."""
     lines = ["", "Columns of the table, accuracies in %:"]
-    lines += [f"  {c[0]:<13}  {c[-1]}" for c in _COLUMNS if c[0] in shown and c[-1]]
+    lines += [f"  {title:<13}  {_EXPLAINED[title]}" for title in shown if title in _EXPLAINED]
     if missing := [title for title, *_ in _COLUMNS if title not in shown]:
         lines += [f"  not shown      {', '.join(missing)}: this terminal is too narrow"]
     return "\n".join(lines)
@@ -106,7 +119,7 @@ def legend(shown: Sequence[str]) -> str:
 
 def header(shown: Sequence[str]) -> str:
     """The titles of the epoch lines."""
-    return _GAP.join(f"{c[0]:>{c[2]}}" for c in _COLUMNS if c[0] in shown)
+    return _GAP.join(f"{title:>{width}}" for title, _, width, _ in _COLUMNS if title in shown)
 
 
 def epoch_line(line: dict[str, Any], shown: Sequence[str]) -> console.Row:
@@ -122,7 +135,7 @@ def epoch_line(line: dict[str, Any], shown: Sequence[str]) -> console.Row:
     return console.Row(
         _GAP.join(
             f"{_cell(values.get(key), width, form):>{width}}"
-            for title, key, width, form, _ in _COLUMNS
+            for title, key, width, form in _COLUMNS
             if title in shown
         )
     )
