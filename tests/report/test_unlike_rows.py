@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import re
 
 import pytest
 from fuzzing import call
