@@ -264,11 +264,20 @@ def legend(figure, series: Sequence[Series], *, ncols: int = 3) -> None:
 
 
 def label_axes(axes, x: str, y: str, title: str = "") -> None:
-    """Names of axes, and a title above."""
+    """Names of axes, and a title above; epochs are whole numbers."""
+    from matplotlib.ticker import MaxNLocator
+
     axes.set_xlabel(x)
+    if x == "Epoch":
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
     axes.set_ylabel(y)
     if title:
         axes.set_title(title)
+
+
+def start_at_zero(axes) -> None:
+    """The vertical axis from 0, with room above the highest point."""
+    axes.set_ylim(0, 1.05 * max(axes.dataLim.y1, 0.0) or None)
 
 
 def _captioned(figure: Figure):

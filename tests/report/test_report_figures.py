@@ -120,6 +120,14 @@ def test_all_levels_of_a_wide_resnet_are_in_one_picture_of_each_loss(tmp_path):
     assert all(found == ["p = 0", "p = 0.5", "p = 1"] for found in panels.values())
 
 
+def test_one_evaluated_epoch_is_drawn_inside_its_panel(tmp_path):
+    write_experiment(tmp_path, "wrn", "smoke", only="cifar10")
+    (panel, *_) = built("wrn", tmp_path, "cifar10*").figures[0].draw().axes
+    values = [y for line in panel.get_lines() for y in line.get_ydata()]
+    assert panel.get_ylim() == (0, pytest.approx(1.05 * max(values)))
+    assert all(tick == int(tick) for tick in panel.get_xticks())
+
+
 def test_each_condition_of_the_regularisers_has_its_curve(tmp_path):
     write_experiment(tmp_path, "regularisation", "smoke", only="alexnet_cifar10")
     figures = built("regularisation", tmp_path, "alexnet_cifar10*").figures

@@ -105,7 +105,7 @@ def _figure(curves) -> Figure:
         axes.set_xscale("log")
         axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
         axes.minorticks_off()
-        axes.set_ylim(bottom=0)
+        drawing.start_at_zero(axes)
         drawing.label_axes(axes, "Random filters", "Test error (%)")
         with drawing.own_style():
             figure.legend(loc="outside lower center", frameon=False, ncols=2)

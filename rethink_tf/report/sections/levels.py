@@ -12,7 +12,7 @@ from rethink_tf.report.sections.paper_tables import (
     row_of_several,
     with_origin,
 )
-from rethink_tf.report.sections.studies import curves, epochs_cell
+from rethink_tf.report.sections.studies import BY_EPOCH, curves, epochs_cell
 from rethink_tf.report.table import Cell, Table
 
 KINDS = {
@@ -122,12 +122,12 @@ def _draw_by_epoch(kinds: Kinds):
     figure, every = drawing.axes_grid(len(kinds), 2, height, sharex=True, sharey=True)
     degrees = sorted({degree for own in kinds.values() for degree, _ in own})
     for line, (kind, own) in enumerate(kinds.items()):
-        for column, (key, part) in enumerate((("accuracy", "training, running"), _TEST)):
+        for column, (key, part, name) in enumerate(BY_EPOCH):
             axes = every[2 * line + column]
             drawn = [Series(f"{p:g}", curves(f, key, 100.0), (), degrees.index(p)) for p, f in own]
             drawing.draw_series(axes, drawn)
             last = line == len(kinds) - 1
-            drawing.label_axes(axes, "Epoch" if last else "", "" if column else "Accuracy (%)")
+            drawing.label_axes(axes, "Epoch" if last else "", name)
             axes.set_title(f"{part}: {KINDS[kind]}", fontsize=9)
             axes.set_ylim(0, 102)
     named = [Series(f"level {p:g}", [[(0, 0)]], (), n) for n, p in enumerate(degrees)]

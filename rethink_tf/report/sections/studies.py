@@ -131,7 +131,7 @@ def _draw_network(own: list[RowRuns]):
         drawing.draw_series(axes, series)
         drawing.label_axes(axes, "Epoch", name, title)
         if scale == 1.0:
-            axes.set_ylim(bottom=0)
+            drawing.start_at_zero(axes)
         else:
             axes.set_ylim(0, 102)
     drawing.legend(figure, series, ncols=2)
@@ -242,6 +242,7 @@ def _draw_ends(panels: dict[tuple[str, str], Panel]):
                 ink = drawing.COLOURS[number]
                 drawing.state_count(axes, x, derived.mean(values), len(values), ink)
         axes.set_xticks(range(4), _SETTINGS)
+        axes.set_xlim(-0.5, 3.5)
         axes.set_ylim(0, 104)
         drawing.label_axes(axes, "", "Accuracy (%)", f"{model}, {dataset}")
     drawing.remove_rest(every, len(panels))
@@ -254,8 +255,11 @@ def _draw_ends(panels: dict[tuple[str, str], Panel]):
     return figure
 
 
-# What the panels by epoch show: the key of the history, and its name.
-_BY_EPOCH = (("accuracy", "training, running"), ("test_accuracy", "test"))
+# What panels by epoch show: the key of the history, its part of the data, the name of the axis.
+BY_EPOCH = (
+    ("accuracy", "training", "Running accuracy (%)"),
+    ("test_accuracy", "test", "Accuracy (%)"),
+)
 
 
 def _draw_conditions(kinds: Panel):
@@ -264,16 +268,15 @@ def _draw_conditions(kinds: Panel):
     height = 0.6 + 2.2 * len(shown)
     figure, grid = drawing.axes_grid(len(shown), 2, height, sharex=True, sharey=True)
     for line, data_name in enumerate(shown):
-        for column, (key, part) in enumerate(_BY_EPOCH):
+        for column, (key, part, name) in enumerate(BY_EPOCH):
             axes, settings = grid[2 * line + column], kinds[data_name]
             series = [
-                Series(name, curves(settings[name], key, 100.0), (), _SETTINGS.index(name))
-                for name in _SETTINGS
-                if name in settings
+                Series(one, curves(settings[one], key, 100.0), (), _SETTINGS.index(one))
+                for one in _SETTINGS
+                if one in settings
             ]
             drawing.draw_series(axes, series)
             last = line == len(shown) - 1
-            name = "" if column else "Accuracy (%)"
             drawing.label_axes(axes, "Epoch" if last else "", name, f"{part}: {data_name}")
             axes.set_ylim(0, 102)
     named = [Series(name, [[(0, 0)]], (), n) for n, name in enumerate(_SETTINGS)]
@@ -353,7 +356,7 @@ def _draw_losses(panels: dict[tuple[str, float], RowRuns]):
             drawing.draw_series(axes, series)
             name = "" if column else "Loss (nats)"
             drawing.label_axes(axes, "Epoch", name, f"{title}, {dataset}")
-            axes.set_ylim(bottom=0)
+            drawing.start_at_zero(axes)
     named = [Series(f"p = {p:g}", [[(0, 0)]], (), n) for n, p in enumerate(levels)]
     drawing.legend(figure, named)
     return figure
