@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 from rethink_tf.corruptions import threefry
 from rethink_tf.corruptions.threefry import SplitId, Stream
 from rethink_tf.errors import RequestError
+from rethink_tf.theory.kernels import rectify
 from rethink_tf.theory.kernels.gram import blas_threads
 
 CONTRAST = 10.0  # added to a patch's variance, of values 0 to 255 (Coates & Ng)
@@ -131,12 +132,20 @@ class _HostWorker:
         image_shape: (height, width, channels).
         chunks: (first filter, filters [p + 1, up to CHUNK]).
         pool: of `pooling`.
+        rectified: `rectify.compiled`'s, or None for NumPy.
     """
 
-    def __init__(self, layout: Layout, image_shape, chunks, pool: np.ndarray) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        image_shape,
+        chunks,
+        pool: np.ndarray,
+        rectified: "rectify.Pass | None" = None,
+    ) -> None:
         # Positions run fastest, so that whatever is done to all patches runs through memory.
         rows, columns = layout.positions(image_shape)
-        self.shape, self.pool = (rows, columns), pool
+        self.shape, self.pool, self.rectified = (rows, columns), pool, rectified
         self.patches = np.ones((len(chunks[0][1]), rows * columns), np.float32)
         self.inside = self.patches[:-1]
         self.windows = self.inside.reshape(layout.patch, layout.patch, -1, rows, columns)
@@ -156,6 +165,11 @@ class _HostWorker:
         pool, patches = self.pool, self.patches
         self.windows[:] = sliding_window_view(image.astype(np.float32), self.shape, axis=(0, 1))
         normalised(self.inside.T)
+        if self.rectified is not None:
+            for chunk, here, _, by_position, *_ in self.plan:
+                np.matmul(patches.T, chunk, out=by_position)
+                self.rectified(by_position, out, here.start)
+            return
         pooled = pool @ patches.T
         for chunk, here, z, by_position, zeros, lows in self.plan:
             np.matmul(patches.T, chunk, out=by_position)
@@ -191,10 +205,12 @@ def on_host(
     threads = threads or blas_threads()
     starts = range(0, count, CHUNK)
     chunks = [(s, np.ascontiguousarray(weights[:, s : s + CHUNK])) for s in starts]
+    low = -2 * layout.bias
+    rectified = rectify.compiled(pool, low) if rectify.available() else None
     ended, done = threading.Event(), [0] * threads
 
     def work(number, part):
-        worker = _HostWorker(layout, images.shape[1:], chunks, pool)
+        worker = _HostWorker(layout, images.shape[1:], chunks, pool, rectified)
         for i in part:
             if ended.is_set():
                 return
