@@ -20,7 +20,8 @@ class NotPositiveDefinite(Exception):
 
 def block_rows(n: int, block: int | None = None) -> list[tuple[int, int]]:
     """First and one past the last row of each block row; `block` None chooses the size by n."""
-    block = block or min(1024, max(256, -(-n // 3072) * 64))
+    # Large blocks are large products; too few of them leave most of the work to the diagonal.
+    block = block or min(1024, max(256, min(768, -(-n // 1024) * 192), -(-n // 3072) * 64))
     return [(start, min(start + block, n)) for start in range(0, n, block)]
 
 
