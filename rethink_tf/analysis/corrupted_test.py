@@ -21,7 +21,6 @@ from rethink_tf.errors import RequestError, StorageError
 from rethink_tf.storage import files
 
 FILE = "corrupted_test.json"
-DRAWS = 20
 # Other batch sizes round logits otherwise: an example in ten thousand may change sides.
 _APART = 5e-4
 
@@ -80,7 +79,7 @@ def errors(
     num_classes: int,
     label_noise: str = "uniform",
     matrix: np.ndarray | None = None,
-    draws: int = DRAWS,
+    draws: int,
 ) -> tuple[float, float, tuple[float, ...]]:
     """Errors on true test labels, expected on corrupted ones, and measured on corrupted ones.
 
@@ -121,7 +120,7 @@ def errors(
 def measure(
     run_dir: Path | str,
     *,
-    draws: int = DRAWS,
+    draws: int,
     data_dir: str | None = None,
     cache_dir: str | None = None,
     say: Callable[[str], None] = print,

@@ -10,15 +10,13 @@ from rethink_tf.errors import ExitCode
 from rethink_tf.runs import results
 from rethink_tf.training.devices import setup as devices
 
-_DRAWS = 20  # `analysis.corrupted_test.DRAWS`, whose module is imported when it is needed
-
 
 @dataclasses.dataclass(frozen=True)
 class Flags:
     """How often the test labels are corrupted anew."""
 
     draws: int = fields.field(
-        _DRAWS,
+        20,
         int,
         "number of independent draws of corrupted test labels",
         group="This command",

@@ -7,7 +7,6 @@ order of an epoch, a resume within it and the equality over replicas are as for 
 
 import contextlib
 import dataclasses
-import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from rethink_tf.corruptions.corruption import Corruption, Moments
 from rethink_tf.corruptions.threefry import SplitId, Stream
 from rethink_tf.data.sources import jpeg, tfrecord_index
 from rethink_tf.data.sources.tfrecord_index import SPLITS
+from rethink_tf.environment import cores
 from rethink_tf.errors import StorageError
 from rethink_tf.storage import array_cache
 
@@ -168,7 +168,7 @@ class StreamedImages:
                     )
                 return images, files, image_checksum.image_words_tf(images, own)
 
-        decoded = self.jpegs(rows).map(decode, num_parallel_calls=threads()).batch(size)
+        decoded = self.jpegs(rows).map(decode, num_parallel_calls=cores()).batch(size)
         return decoded.map(corrupt)
 
     def decodable(self) -> tuple[np.ndarray, np.ndarray]:
@@ -184,7 +184,7 @@ class StreamedImages:
             image = tf.io.decode_jpeg(data, channels=3, ratio=8)
             return row, word, tf.shape(image), tf.io.extract_jpeg_shape(data)
 
-        rows = self.jpegs(np.arange(len(self))).map(decode, num_parallel_calls=threads())
+        rows = self.jpegs(np.arange(len(self))).map(decode, num_parallel_calls=cores())
         good, words = np.zeros(len(self), bool), np.zeros(len(self), np.int64)
         for some, found, *_ in read(rows.ignore_errors().batch(1000)):
             good[some.numpy()], words[some.numpy()] = True, found
@@ -197,11 +197,6 @@ class StreamedImages:
         return good, words
 
 
-def threads() -> int:
-    """How many images are decoded at once."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def read(dataset: tf.data.Dataset):
     """The batches of a dataset, prefetched.
 
@@ -211,7 +206,7 @@ def read(dataset: tf.data.Dataset):
     options = tf.data.Options()
     # A fixed parallelism: the autotune thread makes short passes last 2.55, 5.11 or 10.23 s.
     options.autotune.enabled = False
-    options.threading.private_threadpool_size = threads()
+    options.threading.private_threadpool_size = cores()
     iterator = iter(dataset.prefetch(PREFETCH).with_options(options))
     while True:
         with told():

@@ -14,6 +14,19 @@ def he_fan_out():
     return keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
 
 
+def he_conv(channels: int, size: int, stride: int = 1, *, weight_decay: float = 0.0):
+    """A convolution of the residual networks: padded, without a bias, He's initial weights."""
+    return keras.layers.Conv2D(
+        channels,
+        size,
+        stride,
+        padding="same",
+        use_bias=False,
+        kernel_initializer=he_fan_out(),
+        kernel_regularizer=l2(weight_decay),
+    )
+
+
 @keras.saving.register_keras_serializable(package="rethink_tf")
 class FusedBatchNorm(keras.layers.Layer):
     """Batch normalisation with a learnt offset, by the fused kernel.

@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from rethink_tf.models.layers import FusedBatchNorm, he_fan_out, l2
+from rethink_tf.models.layers import FusedBatchNorm, he_conv, l2
 
 _STAGES = (64, 128, 256, 512)
 
@@ -23,15 +23,7 @@ def resnet(
     """
 
     def conv(x, channels, size, stride=1):
-        x = layers.Conv2D(
-            channels,
-            size,
-            stride,
-            padding="same",
-            use_bias=False,
-            kernel_initializer=he_fan_out(),
-            kernel_regularizer=l2(weight_decay),
-        )(x)
+        x = he_conv(channels, size, stride, weight_decay=weight_decay)(x)
         return FusedBatchNorm(scale=True, epsilon=1e-5)(x)
 
     def block(x, channels, stride):

@@ -6,7 +6,7 @@ WRN-28-1 is the network of the first author's own demonstration of random labels
 import keras
 from keras import layers
 
-from rethink_tf.models.layers import FusedBatchNorm, he_fan_out, l2
+from rethink_tf.models.layers import FusedBatchNorm, he_conv, l2
 
 
 def wide_resnet(
@@ -25,15 +25,7 @@ def wide_resnet(
     """
 
     def conv(channels, size, stride=1):
-        return layers.Conv2D(
-            channels,
-            size,
-            stride,
-            padding="same",
-            use_bias=False,
-            kernel_initializer=he_fan_out(),
-            kernel_regularizer=l2(weight_decay),
-        )
+        return he_conv(channels, size, stride, weight_decay=weight_decay)
 
     def activate(x):
         return layers.ReLU()(FusedBatchNorm(scale=True, epsilon=1e-5)(x))

@@ -3,14 +3,16 @@
 So the sweep, the report and their states know them like a training. Imports no TensorFlow.
 """
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from rethink_tf import console, environment
-from rethink_tf.errors import ExitCode
+from rethink_tf.config.command_line import CommandLine, Parsed
+from rethink_tf.errors import ExitCode, RequestError
 from rethink_tf.runs import agreement, results
 from rethink_tf.storage import lock as run_lock
 from rethink_tf.storage import paths
@@ -22,6 +24,36 @@ def run_id(kind: str, values: dict[str, Any]) -> str:
     """The kind and 12 hex digits over the plain settings of a run."""
     text = json.dumps(values, sort_keys=True)
     return f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def identify(
+    kind: str,
+    line: CommandLine,
+    values_of: Callable[[Parsed], dict[str, Any]],
+    argv: Sequence[str],
+) -> tuple[dict[str, Any], str]:
+    """What a command line asks for: (its plain settings, run id).
+
+    Args:
+        kind: of the run.
+        line: of the command.
+        values_of: the plain settings of a parsed command line.
+        argv: the command line.
+    """
+    parsed = line.parse(argv)
+    if parsed is None:
+        raise RequestError(f"{kind}: expected flags of a run, received --help")
+    values = values_of(parsed)
+    return values, run_id(kind, values)
+
+
+@contextlib.contextmanager
+def telling_what_is_kept(kept: Callable[[], str]) -> Iterator[None]:
+    """Adds to a Ctrl-C within the block what is kept, in the words that `kept` returns."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"interrupted; {kept()}") from None
 
 
 def carry_out(

@@ -79,13 +79,13 @@ def test_a_recorded_error_that_is_another_is_refused(tiny, monkeypatch):
     other = dataclasses.replace(honest, summary=honest.summary | {"test_accuracy": 0.987})
     monkeypatch.setattr(restore, "read", lambda *_, **__: other)
     with pytest.raises(StorageError, match="test error of 0.0130"):
-        corrupted_test.measure(tiny.run_dir, say=lambda _: None)
+        corrupted_test.measure(tiny.run_dir, draws=3, say=lambda _: None)
     from_file = dataclasses.replace(honest.config, labels_from="labels.csv@sha256:0")
     monkeypatch.setattr(
         restore, "read", lambda *_, **__: dataclasses.replace(honest, config=from_file)
     )
     with pytest.raises(RequestError, match="expected a run with --corrupt"):
-        corrupted_test.measure(tiny.run_dir, say=lambda _: None)
+        corrupted_test.measure(tiny.run_dir, draws=3, say=lambda _: None)
 
 
 def test_the_command(tiny, tmp_path, capsys):

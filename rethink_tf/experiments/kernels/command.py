@@ -9,11 +9,12 @@ from rethink_tf.config import fields
 from rethink_tf.config.command_line import CommandLine, Parsed
 from rethink_tf.config.run_config import RunConfig
 from rethink_tf.data import registry as datasets
-from rethink_tf.errors import RequestError
 from rethink_tf.experiments.kernels import data as kernel_data
 from rethink_tf.experiments.kernels import request
 from rethink_tf.experiments.kernels.request import Settings
 from rethink_tf.runs import task as tasks
+
+NOTHING_KEPT = "nothing is kept: type --cache_dir=DIR, with which the same command resumes"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,14 +46,15 @@ def identify(
     Raises:
         RequestError: what `check` refuses; see `request.configuration`.
     """
-    parsed = line.parse(argv)
-    if parsed is None:
-        raise RequestError(f"{kind}: expected flags of a run, received --help")
-    settings = parsed[Settings]
-    check(settings)
-    run, _ = kernel_data.resolved(request.data_of(parsed), settings.data_dir, settings.cache_dir)
-    values = request.configuration(run, settings)
-    return values, tasks.run_id(kind, values)
+
+    def values_of(parsed: Parsed) -> dict[str, Any]:
+        settings = parsed[Settings]
+        check(settings)
+        places = settings.data_dir, settings.cache_dir
+        run, _ = kernel_data.resolved(request.data_of(parsed), *places)
+        return request.configuration(run, settings)
+
+    return tasks.identify(kind, line, values_of, argv)
 
 
 def data_and_values(parsed: Parsed) -> tuple[RunConfig, dict[str, Any]]:

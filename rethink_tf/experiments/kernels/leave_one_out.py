@@ -128,15 +128,15 @@ def carry_out(parsed: Parsed, argv: Sequence[str]) -> int:
         _write(folder, data, found)
         return record
 
-    try:
+    def kept() -> str:
+        if settings.cache_dir is None:
+            return command.NOTHING_KEPT
+        return f"the parts that were done are in {settings.cache_dir}; the same command resumes"
+
+    with tasks.telling_what_is_kept(kept):
         return tasks.carry_out(
             parsed[Where].runs_dir, KIND, values, compute, argv=argv, threads=settings.threads
         )
-    except KeyboardInterrupt:
-        kept = "nothing is kept: type --cache_dir=DIR, with which the same command resumes"
-        if settings.cache_dir is not None:
-            kept = f"the parts that were done are in {settings.cache_dir}; the same command resumes"
-        raise KeyboardInterrupt(f"interrupted; {kept}") from None
 
 
 def _left_out(settings: Settings, data: Data, kernel: Kernel, ridge: float) -> LeftOut:

@@ -1,6 +1,5 @@
 """The kernel interpolants of Table 3 as runs."""
 
-import contextlib
 import dataclasses
 import resource
 from collections.abc import Sequence
@@ -75,28 +74,19 @@ def carry_out(parsed: Parsed, argv: Sequence[str]) -> int:
         finish(record, path)
         return kernel_summary.summary_of(record)
 
-    with _told_what_is_kept(settings, shown):
+    with tasks.telling_what_is_kept(lambda: _kept(settings, shown)):
         return tasks.carry_out(runs_dir, KIND, values, compute, argv=argv, threads=settings.threads)
 
 
-@contextlib.contextmanager
-def _told_what_is_kept(settings: Settings, solutions: Path):
-    """Adds to a Ctrl-C within what it left, and how to resume."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        kept = [f"what was solved is in {solutions}"] if solutions.is_file() else []
-        if settings.cache_dir is not None:
-            folder = paths.cache_directory(settings.cache_dir)
-            found = [*folder.glob("factor-*/row_*"), *folder.glob("gram-*/filters_*")]
-            what = "what was kept of kernel matrices is" if found else "nothing was kept yet"
-            kept.append(f"{what} in {settings.cache_dir}")
-        words = (
-            "; ".join(kept) + "; the same command resumes"
-            if kept
-            else ("nothing is kept: type --cache_dir=DIR, with which the same command resumes")
-        )
-        raise KeyboardInterrupt(f"interrupted; {words}") from None
+def _kept(settings: Settings, solutions: Path) -> str:
+    """What an interrupted solve leaves, and how to resume."""
+    kept = [f"what was solved is in {solutions}"] if solutions.is_file() else []
+    if settings.cache_dir is not None:
+        folder = paths.cache_directory(settings.cache_dir)
+        blocks = [*folder.glob("factor-*/row_*"), *folder.glob("gram-*/filters_*")]
+        what = "what was kept of kernel matrices is" if blocks else "nothing was kept yet"
+        kept.append(f"{what} in {settings.cache_dir}")
+    return "; ".join([*kept, "the same command resumes"]) if kept else command.NOTHING_KEPT
 
 
 def _solve(run, settings: Settings, path: Path, shown: Path) -> dict[str, Any]:

@@ -178,11 +178,7 @@ def _part(shard: str | None) -> tuple[int, int]:
 
 def identify(argv: Sequence[str]) -> tuple[dict[str, Any], str]:
     """What a command line asks for: (its plain configuration, run id)."""
-    parsed = LINE.parse(argv)
-    if parsed is None:
-        raise RequestError(f"{KIND}: expected flags of a run, received --help")
-    values = plan(parsed).values
-    return values, tasks.run_id(KIND, values)
+    return tasks.identify(KIND, LINE, lambda parsed: plan(parsed).values, argv)
 
 
 def carry_out(parsed: Parsed, argv: Sequence[str]) -> int:
@@ -197,40 +193,46 @@ def carry_out(parsed: Parsed, argv: Sequence[str]) -> int:
     """
     asked = plan(parsed)
     datasets.require(asked.run.dataset, asked.options.data_dir)
-    runs_dir, shard = asked.options.runs_dir, asked.flags.shard
-    shown = Path(runs_dir) / tasks.run_id(KIND, asked.values)
-    try:
-        if shard is None:
-            return tasks.carry_out(
-                runs_dir,
-                KIND,
-                asked.values,
-                lambda folder: _compute(asked, folder),
-                argv=argv,
-                threads=asked.options.threads,
-            )
-        first, count = asked.part
-        folder = paths.absolute(shown)
-        own = folder / kept_networks.SHARDS / f"{first + 1}-of-{count}"
-        with run_lock.locked(own):
-            # So that the folder is known for what it is before any other process adds it up. One
-            # that is there stays: a summary has its digest.
-            if results.read_config(folder) is None:
-                named = {"run_id": folder.name, "config": asked.values, "argv": list(argv)}
-                results.write_config(folder, named)
-            done, _, _ = _networks(asked, folder, own)
-        console.say(
-            f"shard {shard}: {console.counted(len(done), 'network')} of {asked.flags.models} kept "
-            f"in {shown}; the same command without --shard combines all shards"
-        )
-        return ExitCode.DONE
-    except KeyboardInterrupt:
-        folder = paths.absolute(shown)
+    shown = Path(asked.options.runs_dir) / tasks.run_id(KIND, asked.values)
+    folder = paths.absolute(shown)
+
+    def kept() -> str:
         count = len(kept_networks.paths_of(KIND, folder, asked.values))
-        raise KeyboardInterrupt(
-            f"interrupted; {console.counted(count, 'network')} of {asked.flags.models} kept in "
-            f"{shown}; the same command resumes"
-        ) from None
+        return (
+            f"{console.counted(count, 'network')} of {asked.flags.models} kept in {shown}; the "
+            "same command resumes"
+        )
+
+    with tasks.telling_what_is_kept(kept):
+        if asked.flags.shard is not None:
+            return _carry_out_shard(asked, folder, shown, argv)
+        return tasks.carry_out(
+            asked.options.runs_dir,
+            KIND,
+            asked.values,
+            lambda folder: _compute(asked, folder),
+            argv=argv,
+            threads=asked.options.threads,
+        )
+
+
+def _carry_out_shard(asked: Plan, folder: Path, shown: Path, argv: Sequence[str]) -> int:
+    """Trains the networks of one shard; `folder` is the run's, printed as `shown`."""
+    first, count = asked.part
+    own = folder / kept_networks.SHARDS / f"{first + 1}-of-{count}"
+    with run_lock.locked(own):
+        # So that the folder is known for what it is before any other process adds it up. One that
+        # is there stays: a summary has its digest.
+        if results.read_config(folder) is None:
+            named = {"run_id": folder.name, "config": asked.values, "argv": list(argv)}
+            results.write_config(folder, named)
+        done, _, _ = _networks(asked, folder, own)
+    console.say(
+        f"shard {asked.flags.shard}: {console.counted(len(done), 'network')} of "
+        f"{asked.flags.models} kept in {shown}; the same command without --shard combines all "
+        "shards"
+    )
+    return ExitCode.DONE
 
 
 def _networks(asked: Plan, folder: Path, own: Path):

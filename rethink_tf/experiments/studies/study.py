@@ -11,7 +11,6 @@ from rethink_tf.config.flags import PLACES, Options
 from rethink_tf.config.run_config import RunConfig, check_field
 from rethink_tf.data import registry as datasets
 from rethink_tf.data.types import Split
-from rethink_tf.errors import RequestError
 from rethink_tf.plotting import style
 from rethink_tf.runs import task as tasks
 from rethink_tf.storage import files
@@ -59,11 +58,7 @@ class Study:
 
     def identify(self, argv: Sequence[str]) -> tuple[dict[str, Any], str]:
         """What a command line asks for: (its plain configuration, run id)."""
-        parsed = self.line.parse(argv)
-        if parsed is None:
-            raise RequestError(f"{self.name}: expected flags of a run, received --help")
-        values = self.plan(parsed).values
-        return values, tasks.run_id(self.name, values)
+        return tasks.identify(self.name, self.line, lambda p: self.plan(p).values, argv)
 
     def carry_out(self, task: Task, options: Options, argv: Sequence[str]) -> int:
         """Does a task as a run, or reads it back where it is finished, and prints where it lies.
