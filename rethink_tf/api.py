@@ -101,7 +101,7 @@ def load_runs(runs_dir: Path | str = "runs") -> Runs:
     """
     if not Path(runs_dir).is_dir():
         raise RequestError(f"runs_dir: expected a folder of runs; there is no folder {runs_dir}")
-    return Runs(RunRecord(found, found["run_dir"]) for found in agreement.load_runs(runs_dir))
+    return Runs(RunRecord(summary, summary["run_dir"]) for summary in agreement.load_runs(runs_dir))
 
 
 def build_model(
@@ -193,7 +193,7 @@ def corrupt_labels(
         num_classes=classes,
         seed=seed,
         label_noise=noise,
-        matrix=noise_matrix.of(noise, classes),
+        matrix=noise_matrix.matrix_of(noise, classes),
     )
 
 

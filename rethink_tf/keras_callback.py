@@ -328,8 +328,8 @@ class MemorisationCallback(keras.callbacks.Callback):
         lines = examples_page.facts(scores)
         lines += [] if scores.complete else [examples_page.INCOMPLETE]
         parts = [f"<p>{html.escape(printable(line))}</p>" for line in lines]
-        if (found := example_scores.detection(scores)) and scores.noisy is not None:
-            rows = example_scores.detection_table(found, scores.noisy)
+        if (detections := example_scores.detection(scores)) and scores.noisy is not None:
+            rows = example_scores.detection_table(detections, scores.noisy)
             parts.append("<table>")
             for row in rows:
                 cells = "".join(f"<td>{html.escape(printable(cell))}</td>" for cell in row)

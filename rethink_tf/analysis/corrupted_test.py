@@ -158,7 +158,7 @@ def measure(
         corrupt=config.corrupt,
         num_classes=table.num_classes,
         label_noise=config.label_noise,
-        matrix=noise_matrix.of(config.label_noise, table.num_classes),
+        matrix=noise_matrix.matrix_of(config.label_noise, table.num_classes),
         draws=draws,
     )
     recorded = 1 - run.summary["test_accuracy"]

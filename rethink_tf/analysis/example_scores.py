@@ -183,14 +183,14 @@ def rank_correlations(scores: Sequence[ExampleScores]) -> dict[str, list[float |
     first, *others = scores
     for other in others:
         refuse_uncomparable(first, other)
-    found: dict[str, list[float | None]] = {}
+    correlations: dict[str, list[float | None]] = {}
     for name in first.measures:
-        found[name] = []
+        correlations[name] = []
         for other in others:
             ranks = [rankdata(one.suspicion(name)) for one in (first, other)]
             constant = any(r.min() == r.max() for r in ranks)
-            found[name].append(None if constant else float(np.corrcoef(*ranks)[0, 1]))
-    return found
+            correlations[name].append(None if constant else float(np.corrcoef(*ranks)[0, 1]))
+    return correlations
 
 
 @dataclasses.dataclass(frozen=True)
@@ -222,10 +222,10 @@ def detection(scores: ExampleScores) -> list[Detection]:
         return []
     from sklearn.metrics import average_precision_score, roc_auc_score
 
-    found = []
+    detections = []
     for name in scores.measures:
         values = scores.suspicion(name)
-        found.append(
+        detections.append(
             Detection(
                 name,
                 float(roc_auc_score(noisy, values)),
@@ -233,7 +233,7 @@ def detection(scores: ExampleScores) -> list[Detection]:
                 _precision(noisy, values),
             )
         )
-    return sorted(found, key=lambda one: -one.roc_auc)
+    return sorted(detections, key=lambda one: -one.roc_auc)
 
 
 def _precision(noisy: np.ndarray, values: np.ndarray) -> float:
@@ -245,7 +245,7 @@ def _precision(noisy: np.ndarray, values: np.ndarray) -> float:
     return float(chosen / count)
 
 
-def detection_table(found: Sequence[Detection], noisy: np.ndarray) -> list[list[str]]:
+def detection_table(detections: Sequence[Detection], noisy: np.ndarray) -> list[list[str]]:
     """The detection as cells, titles first, chance last."""
     count, share = int(noisy.sum()), float(noisy.mean())
     rows = [["measure", "ROC AUC", "average precision", f"noisy among {count:,} most suspicious"]]
@@ -256,7 +256,7 @@ def detection_table(found: Sequence[Detection], noisy: np.ndarray) -> list[list[
             f"{one.average_precision:.3f}",
             f"{100 * one.precision:.1f}%",
         ]
-        for one in found
+        for one in detections
     ]
     return [*rows, ["chance", "0.500", f"{share:.3f}", f"{100 * share:.1f}%"]]
 

@@ -97,12 +97,12 @@ class IndexedExamples:
 
     def images(self, positions: np.ndarray) -> list[np.ndarray]:
         """The images at some positions; one pass over the data."""
-        wanted, found = set(self.index[positions].tolist()), {}
+        wanted, by_index = set(self.index[positions].tolist()), {}
         for x, _, index in self.data:
             for row, identity in enumerate(index.numpy().tolist()):
                 if identity in wanted:
-                    found[identity] = x[row].numpy()
-        return [found[identity] for identity in self.index[positions].tolist()]
+                    by_index[identity] = x[row].numpy()
+        return [by_index[identity] for identity in self.index[positions].tolist()]
 
 
 def _is_image(shape: tuple[int | None, ...]) -> bool:

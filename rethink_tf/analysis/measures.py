@@ -206,9 +206,9 @@ def table(runs: Sequence[dict[str, Any]], places: Sequence[str]) -> str:
     widths = [
         max(map(len, [name, *column])) + 2 for name, column in zip(names, columns, strict=True)
     ]
-    left = max(len(words) for words, _ in ROWS.values())
+    left = max(len(title) for title, _ in ROWS.values())
     lines += ["", " " * left + "".join(n.rjust(w) for n, w in zip(names, widths, strict=True))]
-    for row, (words, _) in enumerate(ROWS.values()):
+    for row, (title, _) in enumerate(ROWS.values()):
         cells = (column[row].rjust(w) for column, w in zip(columns, widths, strict=True))
-        lines.append(words.ljust(left) + "".join(cells))
+        lines.append(title.ljust(left) + "".join(cells))
     return "\n".join(lines)

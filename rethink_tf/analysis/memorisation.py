@@ -89,7 +89,7 @@ def influence_pairs(
     """
     chosen = np.flatnonzero(score >= least_score)
     total = right.sum(axis=0, dtype=np.float64)
-    found: list[np.ndarray] = [np.zeros((4, 0))]
+    parts: list[np.ndarray] = [np.zeros((4, 0))]
     count = 0
     for start in range(0, len(chosen), _BLOCK):
         rows = chosen[start : start + _BLOCK]
@@ -105,8 +105,8 @@ def influence_pairs(
         own, other = np.broadcast_to(networks, both.shape)[train, test], others[train, test]
         variance = _variance(inside[train, test], own) + _variance(outside[train, test], other)
         columns = rows[train], test, influence[train, test], np.sqrt(variance)
-        found.append(np.stack(columns))
-    train, test, influence, error = np.concatenate(found, axis=1)
+        parts.append(np.stack(columns))
+    train, test, influence, error = np.concatenate(parts, axis=1)
     order = np.argsort(-influence, kind="stable")[:MOST_PAIRS]
     return {
         "train": train[order].astype(np.int64),
@@ -142,12 +142,12 @@ def reliability(trained: np.ndarray, right: np.ndarray) -> dict[str, float | Non
 
 
 def summary(
-    found: Scores, trained: np.ndarray, right: np.ndarray, noisy: np.ndarray, least_score: float
+    scores: Scores, trained: np.ndarray, right: np.ndarray, noisy: np.ndarray, least_score: float
 ) -> dict[str, Any]:
     """The summary of the scores of a training set, as plain values.
 
     Args:
-        found: of `scores`.
+        scores: of `scores`.
         trained, right: see `scores`.
         noisy: bool [N], whether the given label is not the true one.
         least_score: of an example that counts as memorised.
@@ -157,19 +157,19 @@ def summary(
         means over `all`, `clean` and `noisy` examples that have a score, None where there is none;
         `standard_error`, the median; `without_score`, a number of examples; `reliability`.
     """
-    has = np.isfinite(found.score)
+    has = np.isfinite(scores.score)
     parts = {"all": has, "clean": has & ~noisy, "noisy": has & noisy}
     columns = {
-        "score": found.score,
-        "memorised": found.score >= least_score,
-        "inside": found.inside,
-        "outside": found.outside,
+        "score": scores.score,
+        "memorised": scores.score >= least_score,
+        "inside": scores.inside,
+        "outside": scores.outside,
     }
     means = {
         name: {part: float(v[rows].mean()) if rows.any() else None for part, rows in parts.items()}
         for name, v in columns.items()
     }
-    errors = found.standard_error[np.isfinite(found.standard_error)]
+    errors = scores.standard_error[np.isfinite(scores.standard_error)]
     return {
         **means,
         "standard_error": float(np.median(errors)) if len(errors) else None,

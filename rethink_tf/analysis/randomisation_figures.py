@@ -69,8 +69,11 @@ def case_figures(name: str, runs: list[Run], threshold: float) -> dict[str, Any]
 
 
 def _rising(history) -> bool:
-    found = [x["train_accuracy"] for x in history if x.get("train_accuracy") is not None]
-    return len(found) > 1 and found[-1] - found[-1 - max(1, len(found) // 10)] > 0.01
+    accuracies = [x["train_accuracy"] for x in history if x.get("train_accuracy") is not None]
+    return (
+        len(accuracies) > 1
+        and accuracies[-1] - accuracies[-1 - max(1, len(accuracies) // 10)] > 0.01
+    )
 
 
 def ratio(case: dict[str, Any], true: dict[str, Any]) -> float | None:
@@ -105,42 +108,44 @@ def verdict(true: dict, random: dict, *, num_classes: int, threshold: float) -> 
     end, test = percent(true["train"]["mean"]), percent(true["test"]["mean"])
     noise = percent(random["train"]["mean"])
     if not _fits(true):
-        words = (
+        sentence = (
             f"does not fit the true labels: {end} of them after {counted(true['budget'], 'epoch')} "
             f"({true['reached']} of {len(true['seeds'])} runs reached {goal})"
         )
         if _fits(random):
-            return f"{words}, but memorises {noise} of random labels, which is odd: check the data"
+            return (
+                f"{sentence}, but memorises {noise} of random labels, which is odd: check the data"
+            )
         return (
-            f"{words}: training was too short, or the model is too small, for a conclusion; "
+            f"{sentence}: training was too short, or the model is too small, for a conclusion; "
             "raise --epochs, or change --learning_rate"
         )
     if not _fits(random):
         budget = counted(random["budget"], "epoch")
         still = "; its accuracy was still rising: try more --epochs" if random["rising"] else ""
-        words = (
+        sentence = (
             f"the random labels within {budget} ({random['reached']} of "
             f"{len(random['seeds'])} runs reached {goal})"
         )
         if random["train"]["mean"] >= NEARLY:
             return (
-                f"fits the true labels ({end}) and {noise} of {words}: capacity hardly explains "
+                f"fits the true labels ({end}) and {noise} of {sentence}: capacity hardly explains "
                 f"its test accuracy of {test}{still}"
             )
         return (
-            f"fits the true labels ({end}) but only {noise} of {words}: this holds for "
+            f"fits the true labels ({end}) but only {noise} of {sentence}: this holds for "
             f"{budget} of these training settings; if longer training does not memorise the set "
             f"either, limited capacity may explain its test accuracy of {test}{still}"
         )
     longer = ratio(random, true)
-    words = f"memorises {noise} of random labels in {longer:.1f} times the epochs"
+    sentence = f"memorises {noise} of random labels in {longer:.1f} times the epochs"
     # Of few classes twice chance is nearly everything, or all.
     if true["test"]["mean"] < chance + min(chance, ABOVE * (1 - chance)):
         return (
-            f"{words}; its test accuracy of {test} is little above chance ({percent(chance)}), so "
-            "there is hardly any generalisation to explain"
+            f"{sentence}; its test accuracy of {test} is little above chance ({percent(chance)}), "
+            "so there is hardly any generalisation to explain"
         )
-    return f"{words}: its capacity alone does not explain its test accuracy of {test}"
+    return f"{sentence}: its capacity alone does not explain its test accuracy of {test}"
 
 
 def reasons(cases: list[dict], *, num_classes: int, threshold: float) -> list[str]:
@@ -151,17 +156,17 @@ def reasons(cases: list[dict], *, num_classes: int, threshold: float) -> list[st
         fitted, n = case["reached"], len(case["seeds"])
         if _fits(case):
             epochs = number(case["epochs"])
-            words = f"reached {goal} after {epochs} epoch{'s'[: epochs != '1']}"
+            sentence = f"reached {goal} after {epochs} epoch{'s'[: epochs != '1']}"
             times = ratio(case, true)
             if case is not true and times is not None:
-                words += f", {times:.1f} times as many as for the true labels"
+                sentence += f", {times:.1f} times as many as for the true labels"
         else:
-            words = (
+            sentence = (
                 f"reached {goal} in {fitted} of {n} runs within {counted(case['budget'], 'epoch')} "
                 f"and ended at {number(case['train'], 100, '%')}"
             )
         lines.append(
-            f"{case['name']}: {words}; test accuracy {number(case['test'], 100, '%')}, "
+            f"{case['name']}: {sentence}; test accuracy {number(case['test'], 100, '%')}, "
             f"chance {percent(1 / num_classes, 1)}"
         )
     return lines

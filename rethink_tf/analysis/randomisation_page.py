@@ -150,14 +150,14 @@ def sections(figures: dict[str, Any]) -> dict[str, list[str]]:
     """The lists below the picture by their headings; those that are empty are left out."""
     seeds = max(len(case["seeds"]) for case in figures["cases"])
     runs = [f"{case['name']}: {', '.join(case['run_ids'])}" for case in figures["cases"]]
-    found = {
+    chapters = {
         "Reasons": figures["reasons"],
         "Limits": figures["limits"],
         "Left out": figures["left_out"],
         "What was converted": figures["notes"],
         f"Runs ({seeds} {'seeds' if seeds > 1 else 'seed'}, mean ± standard deviation)": runs,
     }
-    return {heading: lines for heading, lines in found.items() if lines}
+    return {heading: lines for heading, lines in chapters.items() if lines}
 
 
 def markdown(figures: dict[str, Any]) -> str:
@@ -179,8 +179,8 @@ def _text(words: str) -> str:
 
 
 def _sentence(figures) -> str:
-    words = figures["verdict"]
-    return f"{words[0].upper()}{words[1:]}."
+    sentence = figures["verdict"]
+    return f"{sentence[0].upper()}{sentence[1:]}."
 
 
 _STYLE = """

@@ -71,7 +71,7 @@ def _half(progress, half: int, share: float) -> None:
 
 def measure(weights, accuracy, *, draws: int, seed: int, progress=lambda share: None) -> dict:
     """`sigma` and `sigma_relative`, and `sharpness` and `sharpness_relative`, 1 over them."""
-    found = {}
+    measures = {}
     for half, (name, relative) in enumerate((("", False), ("_relative", True))):
         sigma = largest_sigma(
             weights,
@@ -81,5 +81,5 @@ def measure(weights, accuracy, *, draws: int, seed: int, progress=lambda share: 
             seed=seed,
             progress=functools.partial(_half, progress, half),
         )
-        found[f"sigma{name}"], found[f"sharpness{name}"] = sigma, 1 / sigma
-    return found
+        measures[f"sigma{name}"], measures[f"sharpness{name}"] = sigma, 1 / sigma
+    return measures

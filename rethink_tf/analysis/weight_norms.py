@@ -47,12 +47,12 @@ def linear_layers(model) -> list:
         NotImplementedError: a layer of another kind.
     """
     known = (keras.layers.Dense, keras.layers.Conv2D)
-    found = [x for x in model.layers if isinstance(x, known) or _is_batch_norm(x)]
-    rest = (x for x in model.layers if not (x in found or _is_response_norm(x)))
+    layers = [x for x in model.layers if isinstance(x, known) or _is_batch_norm(x)]
+    rest = (x for x in model.layers if not (x in layers or _is_response_norm(x)))
     others = {type(x).__name__ for x in rest if not isinstance(x, WEIGHTLESS)}
     if others:
         raise NotImplementedError(f"no norm is defined for layers {', '.join(sorted(others))}")
-    return found
+    return layers
 
 
 def factor(layer) -> np.ndarray:

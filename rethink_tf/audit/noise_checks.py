@@ -120,24 +120,24 @@ def transitions_by_class(case: Labels, probabilities: np.ndarray) -> Check:
         case: the labels.
         probabilities: float [K, K] of `law`: of the labels (columns) of each true class (rows).
     """
-    name, size, found = "transitions_by_class", case.table.sum(axis=1), []
+    name, size, by_class = "transitions_by_class", case.table.sum(axis=1), []
     for true, row in enumerate(case.table):
         observed, expected = _cells(row, size[true] * probabilities[true])
         if len(expected) > 1 and expected.min() >= 5:
             chi2 = float(((observed - expected) ** 2 / expected).sum())
-            found.append((chi2, len(expected) - 1, true))
+            by_class.append((chi2, len(expected) - 1, true))
     alone = _one_transition(name, case, probabilities)
-    if alone is not None or not found:
+    if alone is not None or not by_class:
         return alone or Check(name, None, "too few examples of every class, or no choice of label")
-    chances = [float(stats.chi2.sf(chi2, freedom)) for chi2, freedom, _ in found]
+    chances = [float(stats.chi2.sf(chi2, freedom)) for chi2, freedom, _ in by_class]
     worst = int(np.argmin(chances))
-    total, freedom = sum(chi2 for chi2, _, _ in found), sum(each for _, each, _ in found)
+    total, freedom = sum(chi2 for chi2, _, _ in by_class), sum(each for _, each, _ in by_class)
     together = float(stats.chi2.sf(total, freedom))
-    p = min(1.0, 2 * min(together, chances[worst] * len(found)))
+    p = min(1.0, 2 * min(together, chances[worst] * len(by_class)))
     detail = (
-        f"chi-squared {total:.1f} on {freedom} degrees over {len(found)} classes, of class "
-        f"{found[worst][2]} {found[worst][0]:.1f} on {found[worst][1]}, p-value {p:.2g} over all "
-        "tests"
+        f"chi-squared {total:.1f} on {freedom} degrees over {len(by_class)} classes, of class "
+        f"{by_class[worst][2]} {by_class[worst][0]:.1f} on {by_class[worst][1]}, p-value {p:.2g} "
+        "over all tests"
     )
     return Check(name, p >= LIMIT, detail)
 

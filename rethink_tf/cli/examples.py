@@ -105,9 +105,9 @@ def _write_page(parsed: Parsed) -> int:
         console.say(line)
     if not scores.complete:
         console.say(examples_page.INCOMPLETE)
-    if found := example_scores.detection(scores):
+    if detections := example_scores.detection(scores):
         noisy = scores.given != scores.true
-        console.say("\n" + _aligned(example_scores.detection_table(found, noisy)) + "\n")
+        console.say("\n" + _aligned(example_scores.detection_table(detections, noisy)) + "\n")
         if scores.labels_are_random:
             console.say(f"{examples_page.RANDOM}\n")
     for path in written:

@@ -76,7 +76,7 @@ def _export(parsed: Parsed) -> int:
         num_classes=split.num_classes,
         seed=config.seed,
         label_noise=config.label_noise,
-        matrix=noise_matrix.of(config.label_noise, split.num_classes),
+        matrix=noise_matrix.matrix_of(config.label_noise, split.num_classes),
     )
     header = {
         "dataset": content_hash.shown(config.dataset),

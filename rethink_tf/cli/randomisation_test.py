@@ -78,8 +78,8 @@ def _test(parsed: Parsed) -> int:
         planned = randomisation_test.cases(asked, pixels, flags.seeds)
     if options.dry_run:
         for case, each in planned:
-            found = run_config.resolve(each, options.data_dir, options.cache_dir, console.say)
-            console.say(f"{case}, seed {found.seed}: {run_config.run_id(found)}")
+            resolved = run_config.resolve(each, options.data_dir, options.cache_dir, console.say)
+            console.say(f"{case}, seed {resolved.seed}: {run_config.run_id(resolved)}")
         return ExitCode.DONE
     if not datasets.is_on_disk(asked.dataset, options.data_dir):
         datasets.require(asked.dataset, options.data_dir)

@@ -138,7 +138,7 @@ def _report(parsed: Parsed) -> int:
     # The page is passed on: where the runs lie on this machine says nothing to its readers.
     shown = heading(runs, asked, Path(asked.runs_dir).resolve().name)
     _write(Path(asked.out), made, runs, top, shown)
-    missing = [f"{s.name}: {words}" for s in made for words in s.gathered.missing]
+    missing = [f"{s.name}: {reason}" for s in made for reason in s.gathered.missing]
     missing += [f"{s.name}: {s.gathered.why_none}" for s in made if s.gathered.why_none]
     out = [run for section in made for run in section.gathered.left_out]
     refused = {run.run_id: run for run in out if run.status == results.INVALID}
@@ -169,16 +169,16 @@ def heading(runs: Collection, asked: Flags, folder: str) -> str:
     own = sum(run.source != MEASURED for run in whole)
     shipped = len(whole) - own
     there = "" if Path(asked.runs_dir).exists() else " (which does not exist)"
-    words = [f"Scale {asked.scale}. Finished runs in {folder}{there}: {own}"]
-    words += [f"unfinished: {len(runs.unfinished)}"] if runs.unfinished else []
-    words += [f"cannot be read: {len(runs.broken)}"] if runs.broken else []
+    paragraphs = [f"Scale {asked.scale}. Finished runs in {folder}{there}: {own}"]
+    paragraphs += [f"unfinished: {len(runs.unfinished)}"] if runs.unfinished else []
+    paragraphs += [f"cannot be read: {len(runs.broken)}"] if runs.broken else []
     if shipped:
-        words.append(f"measured by this project and shipped with it ({table.MARK}): {shipped}")
+        paragraphs.append(f"measured by this project and shipped with it ({table.MARK}): {shipped}")
     if old := sum(run.before_seals for run in whole):
-        words.append(f"{counted(old, 'record')} {BEFORE_SEALS}, so fewer checks were possible")
+        paragraphs.append(f"{counted(old, 'record')} {BEFORE_SEALS}, so fewer checks were possible")
     if asked.seeds is None and (beyond := runs.beyond()):
-        words.append(f"seeds of {MOST_SEEDS} or more, in tables only with --seeds: {beyond}")
-    return f"{'; '.join(words)}."
+        paragraphs.append(f"seeds of {MOST_SEEDS} or more, in tables only with --seeds: {beyond}")
+    return f"{'; '.join(paragraphs)}."
 
 
 def _write(out: Path, made: list[sections.Section], runs: Collection, top: str, shown: str) -> None:

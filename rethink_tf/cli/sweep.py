@@ -315,10 +315,10 @@ def _problem(name: str) -> str | None:
 def listing() -> str:
     """All experiments: number of runs, title."""
     lines = []
-    for name, found in EXPERIMENTS.items():
+    for name, design in EXPERIMENTS.items():
         problem = _problem(name)
         count = "not here" if problem else counted(len(planned(name)), "run")
-        lines.append(f"{name:<15} {count:>8}  {problem or found.title}")
+        lines.append(f"{name:<15} {count:>8}  {problem or design.title}")
     return "\n".join(lines)
 
 
@@ -326,11 +326,11 @@ def states(jobs: list[Job], asked) -> str:
     """Each run with its state and the time that it still takes, and all of them in a line."""
     count = _slots(asked, slots.visible_gpus())
     clock = display.Clock(Path(asked.runs_dir), jobs, count, asked.threads)
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     lines = [f"{'state':<10} {'left':>7}  {'run':<28} what"]
     for job in jobs:
         state = job.settle() if job.plan.run_id else job.state()
-        found[state] += 1
+        counts[state] += 1
     total, assumed = clock.left(jobs), []
     for job in jobs:
         left = None if job.stage == ENDED else clock.seconds_of(job)
@@ -348,7 +348,7 @@ def states(jobs: list[Job], asked) -> str:
             f"{duration(sum(assumed))} one after the other, at the speed assumed for two cores of "
             "a server"
         )
-    parts = [", ".join(f"{number} {state}" for state, number in found.items())] if jobs else []
+    parts = [", ".join(f"{number} {state}" for state, number in counts.items())] if jobs else []
     place = f"{counted(count, 'slot')}{' of this machine' * (asked.executor == 'ray')}"
     parts.append(f"{display.time_left(*total)} on {place}")
     lines.append(f"{counted(len(jobs), 'run')} at scale {asked.scale}: {'; '.join(parts)}")

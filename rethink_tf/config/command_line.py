@@ -127,9 +127,9 @@ class CommandLine:
         sets = self.flag_sets()
         known = {name: field for one in sets for name, field in one.fields().items()}
         values = _define(known)
-        words = _read(values, list(argv), [*known, "flagfile", "help"])
-        if words and not self.positionals:
-            raise RequestError(f"expected flags only (--name=value), received {words[0]!r}")
+        positionals = _read(values, list(argv), [*known, "flagfile", "help"])
+        if positionals and not self.positionals:
+            raise RequestError(f"expected flags only (--name=value), received {positionals[0]!r}")
         if _switch("help", values["help"].value):
             return None
         typed = {
@@ -137,15 +137,15 @@ class CommandLine:
             for name, field in known.items()
             if values[name].present
         }
-        _check_texts(typed | dict(enumerate(words)))
+        _check_texts(typed | dict(enumerate(positionals)))
         made = {one.kind: _instance(one, typed) for one in sets}
-        self._check_number(words)
-        return Parsed(tuple(words), typed, made)
+        self._check_number(positionals)
+        return Parsed(tuple(positionals), typed, made)
 
-    def _check_number(self, words: list[str]) -> None:
+    def _check_number(self, positionals: list[str]) -> None:
         """Refuses too few or too many positional arguments."""
-        most = len(words) if self.most is None else self.most
-        if self.least <= len(words) <= most:
+        most = len(positionals) if self.most is None else self.most
+        if self.least <= len(positionals) <= most:
             return
         name = self.positionals.strip("[]").partition(" ")[0]
         if self.most is None:
@@ -154,7 +154,7 @@ class CommandLine:
             few = "" if self.least == most else f"{self.least} to "
             expected = f"{few}{'one' if most == 1 else most} {name}"
         raise RequestError(
-            f"expected {expected}, received {len(words) or 'none'}; {self.command} --help "
+            f"expected {expected}, received {len(positionals) or 'none'}; {self.command} --help "
             "explains it"
         )
 
@@ -208,7 +208,7 @@ def _read(values: flags.FlagValues, argv: list[str], known: list[str]) -> list[s
     typed = [*argv, *_lines_of_flagfiles(argv)]
     try:
         with contextlib.redirect_stderr(printed):  # absl writes of a circle there, and continues
-            words = values(["rethink_tf", *argv])[1:]
+            positionals = values(["rethink_tf", *argv])[1:]
     except flags.UnrecognizedFlagError as error:
         near = difflib.get_close_matches(error.flagname, known, n=1, cutoff=0.5)
         hint = f"did you mean --{near[0]}?" if near else "--help lists the flags"
@@ -233,7 +233,7 @@ def _read(values: flags.FlagValues, argv: list[str], known: list[str]) -> list[s
     if printed.getvalue():
         circle = printed.getvalue().splitlines()[0].rpartition(": ")[2]
         raise RequestError(f"--flagfile={circle}: expected a file that does not include itself")
-    return words
+    return positionals
 
 
 def _lines_of_flagfiles(argv: list[str]) -> list[str]:
@@ -264,21 +264,21 @@ def _lines_of_flagfiles(argv: list[str]) -> list[str]:
 
 def _flagfiles(words: list[str]) -> list[str]:
     """The files that --flagfile=FILE, -flagfile=FILE and --flagfile FILE name."""
-    found = []
+    named = []
     for word, following in zip(words, [*words[1:], ""], strict=False):
         name, equals, path = word.partition("=")
         if name in ("--flagfile", "-flagfile"):
-            found += [path if equals else following]
-    return [path.strip() for path in found if path.strip()]
+            named += [path if equals else following]
+    return [path.strip() for path in named if path.strip()]
 
 
 def _switch(name: str, value: str | None) -> bool:
     """Whether a switch is on; one that is left out is off."""
-    words = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
-    found = words.get("false" if value is None else value.lower())
-    if found is None:
+    meanings = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+    switched = meanings.get("false" if value is None else value.lower())
+    if switched is None:
         raise RequestError(f"--{name}: expected true or false, received {value!r:.60}")
-    return found
+    return switched
 
 
 def _converted(name: str, field: dataclasses.Field, value: Any) -> Any:

@@ -37,15 +37,17 @@ def examples_hash(dataset: str, data_dir=None) -> str | None:
         return _folder(where, image_folder.listing(absolute(where)).fingerprint())
     if kind == "npz":
         return custom_data.open_set(f"npz:{where}").content[:16]
-    found = custom_tfds.prepared_set(where, data_directory(data_dir), 32, "none")
-    return hashlib.sha256(f"{found.content()} {found.is_split_here}".encode()).hexdigest()[:16]
+    prepared = custom_tfds.prepared_set(where, data_directory(data_dir), 32, "none")
+    return hashlib.sha256(f"{prepared.content()} {prepared.is_split_here}".encode()).hexdigest()[
+        :16
+    ]
 
 
 @functools.lru_cache(maxsize=4)
 def _folder(where: str, _fingerprint: str) -> str:
-    found, digest = image_folder.listing(absolute(where)), hashlib.sha256()
-    for part, files in found.parts.items():
-        digest.update(f"{part} {len(files)} {len(found.classes)}\n".encode())
+    listing, digest = image_folder.listing(absolute(where)), hashlib.sha256()
+    for part, files in listing.parts.items():
+        digest.update(f"{part} {len(files)} {len(listing.classes)}\n".encode())
         for label, path in files:
             digest.update(f"{label} {content_hash.file_hash(path, 'dataset')}\n".encode())
     return digest.hexdigest()[:16]
@@ -66,11 +68,11 @@ def refuse_other_examples(name: str, header: dict, dataset: str, data_dir=None) 
     shown = content_hash.shown(dataset)
     made_for = str(header.get("dataset", shown))
     if "examples" in header:
-        found = examples_hash(dataset, data_dir)
-        if found is not None and str(header["examples"]) != found:
+        own_hash = examples_hash(dataset, data_dir)
+        if own_hash is not None and str(header["examples"]) != own_hash:
             raise RequestError(
                 f"{name}: made for other data: its header has examples={header['examples']} (of "
-                f"{made_for}), {shown} is {found}; export it anew from this data set"
+                f"{made_for}), {shown} is {own_hash}; export it anew from this data set"
             )
         return
     if _last(made_for) != _last(shown):

@@ -122,13 +122,13 @@ def with_classes(
     limit = num_classes or MAX_CLASSES
     low, high = labels.min(), labels.max()
     if low < 0 or high >= limit:
-        found = low if low < 0 else high
+        outside = low if low < 0 else high
         what = f"expected classes 0 to {limit - 1}"
-        hint = _ignored(labels, found) if found in IGNORED or num_classes is not None else ""
+        hint = _ignored(labels, outside) if outside in IGNORED or num_classes is not None else ""
         hint = hint or ("" if num_classes or low < 0 else "; are these identities?")
-        place = int(np.flatnonzero(labels == found)[0])
+        place = int(np.flatnonzero(labels == outside)[0])
         at = "" if hint.startswith(" (") else f" at position {place}"
-        raise RequestError(f"{name}: {what}, found {int(found)}{at}{hint}")
+        raise RequestError(f"{name}: {what}, found {int(outside)}{at}{hint}")
     if num_classes is None and columns is None and high == 255:
         rest = labels[labels != 255]
         if not rest.size or rest.max() < 128:

@@ -105,7 +105,7 @@ def resolved(value: str, num_classes: int) -> str:
     return str(ContentRef(ref.path, content_hash(matrix)))
 
 
-def of(value: str, num_classes: int) -> np.ndarray | None:
+def matrix_of(value: str, num_classes: int) -> np.ndarray | None:
     """The matrix that a value of --label_noise names, float64 [K, K]; None for a kind of noise.
 
     Raises:

@@ -102,8 +102,8 @@ class StreamedImages:
 
     def augmented(self, rows, *, augment: str, seed: int, epoch: int) -> np.ndarray:
         """These rows as training sees them in an epoch."""
-        found = self.batches(rows, BATCH, augment=augment, seed=seed, epoch=epoch)
-        return np.concatenate([batch.numpy() for batch in read(found)])
+        batches = self.batches(rows, BATCH, augment=augment, seed=seed, epoch=epoch)
+        return np.concatenate([batch.numpy() for batch in read(batches)])
 
     def jpegs(self, rows: np.ndarray) -> tf.data.Dataset:
         """(row, bytes, word of these bytes) of each row, in order."""
@@ -116,10 +116,10 @@ class StreamedImages:
         @tf.autograph.experimental.do_not_convert
         def load(wanted):
             places = zip(*(x[wanted] for x in (self.shard, self.offset, self.length)), strict=True)
-            found = [tfrecord_index.read(self.shards[s], o, n) for s, o, n in places]
-            pairs = zip(found, self.index[wanted], strict=True)
+            files = [tfrecord_index.read(self.shards[s], o, n) for s, o, n in places]
+            pairs = zip(files, self.index[wanted], strict=True)
             words = [image_checksum.bytes_word(data, index) for data, index in pairs]
-            return np.array(found, object), np.array(words, np.int64)
+            return np.array(files, object), np.array(words, np.int64)
 
         return tf.numpy_function(load, [rows], [tf.string, tf.int64])
 
@@ -137,8 +137,8 @@ class StreamedImages:
         Returns:
             Batches [size, H, W, 3], uint8, or float32 where pixels are Gaussian.
         """
-        found = self.sealed_batches(rows, size, augment=augment, seed=seed, epoch=epoch)
-        return found.map(lambda images, *_: images)
+        sealed = self.sealed_batches(rows, size, augment=augment, seed=seed, epoch=epoch)
+        return sealed.map(lambda images, *_: images)
 
     def sealed_batches(
         self, rows, size: int, *, augment: str = "none", seed: int = 0, epoch: int = 0
@@ -186,8 +186,8 @@ class StreamedImages:
 
         rows = self.jpegs(np.arange(len(self))).map(decode, num_parallel_calls=cores())
         good, words = np.zeros(len(self), bool), np.zeros(len(self), np.int64)
-        for some, found, *_ in read(rows.ignore_errors().batch(1000)):
-            good[some.numpy()], words[some.numpy()] = True, found
+        for some, own_words, *_ in read(rows.ignore_errors().batch(1000)):
+            good[some.numpy()], words[some.numpy()] = True, own_words
         try:  # of what is missing now, the bytes at least must be there
             for row in np.flatnonzero(~good):
                 path = self.shards[self.shard[row]]
@@ -224,10 +224,10 @@ def told():
     except tf.errors.OpError as error:
         # TensorFlow wraps the words in the names of its operations, and may add a traceback.
         text = re.sub(r"\{\{.*?\}\} ?", "", str(error)).strip()
-        found = re.search(r"^\w*Error: (?!\w*Error: )(.*)", text, re.MULTILINE)
-        words = found[1] if found else (text.splitlines() or [type(error).__name__])[0]
+        match = re.search(r"^\w*Error: (?!\w*Error: )(.*)", text, re.MULTILINE)
+        reason = match[1] if match else (text.splitlines() or [type(error).__name__])[0]
         raise StorageError(
-            f"an image cannot be read any more ({words[:300]}); the files have changed since they "
+            f"an image cannot be read any more ({reason[:300]}); the files have changed since they "
             "were checked: type the same command again"
         ) from None
 

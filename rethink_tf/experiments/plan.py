@@ -80,13 +80,13 @@ def rows(name: str) -> list[Path]:
     Raises:
         RequestError: unknown name; there are none; the module that identifies its runs is missing.
     """
-    found = experiment(name)
-    if found.command != TRAINING:
+    design = experiment(name)
+    if design.command != TRAINING:
         _identify(name)
-    paths = _paths(found)
+    paths = _paths(design)
     if not paths:
         raise RequestError(
-            f"{name}: expected flagfiles {', '.join(found.rows)} in {FLAGFILES}, found none"
+            f"{name}: expected flagfiles {', '.join(design.rows)} in {FLAGFILES}, found none"
         )
     return paths
 
@@ -182,7 +182,7 @@ def plan_again(plan: Planned, runs_dir: Path | str) -> Planned:
 def _plan(
     name: str, path: Path, axes, seed: int, scale: str, runs_dir: Path, changes: Mapping[str, Any]
 ) -> Planned:
-    found = EXPERIMENTS[name]
+    design = EXPERIMENTS[name]
     point = tuple(f"--{flag}={value}" for flag, value in axes.items())
     common: dict[str, Any] = {
         "experiment": name,
@@ -191,28 +191,28 @@ def _plan(
         "seed": seed,
         "scale": scale,
     }
-    if found.command != TRAINING:
+    if design.command != TRAINING:
         asked = tuple(x for x in path.read_text().splitlines() if x.startswith("--")) + point
         of = [word.partition("=")[2] for word in asked if word.startswith(OF)]
         parent = _parent(of[0], seed, scale, runs_dir) if of else None
         if parent is not None:
             asked = tuple(word for word in asked if not word.startswith(OF))
             asked += (f"{OF}{parent.run_id}",)
-        argv = (*asked, *_scale_flags(_scaled(found, scale, path.stem, "")), f"--seed={seed}")
+        argv = (*asked, *_scale_flags(_scaled(design, scale, path.stem, "")), f"--seed={seed}")
         resolved, run_id = _identify(name)(list(argv))
         return Planned(
             **common,
             argv=argv,
             config=resolved,
             run_id=run_id,
-            command=found.command,
+            command=design.command,
             parent=parent,
         )
     asked = (f"--flagfile={_shown(path)}", *point)
     wanted = _parsed(asked)
-    scaled = {**_scaled(found, scale, path.stem, wanted.model), **changes}
+    scaled = {**_scaled(design, scale, path.stem, wanted.model), **changes}
     argv = asked + _scale_flags(scaled) + ((f"--seed={seed}",) if seed else ())
-    kept = _epochs_to_keep(found.children).get(path) if found.children else None
+    kept = _epochs_to_keep(design.children).get(path) if design.children else None
     if kept:
         argv += (f"--keep_epochs={kept}",)
     parent, waits = _parent(wanted.init_from, seed, scale, runs_dir), None
@@ -253,9 +253,9 @@ def _parsed(argv: tuple[str, ...]) -> run_config.RunConfig:
     return present(flags.parse(list(argv)), "a run, no --help")[0]
 
 
-def _scaled(found: Experiment, scale: str, row: str, model: str) -> dict[str, Any]:
+def _scaled(design: Experiment, scale: str, row: str, model: str) -> dict[str, Any]:
     """The fields that a scale sets, of what is no training the flags."""
-    for pattern, values in found.scales.get(scale, {}).items():
+    for pattern, values in design.scales.get(scale, {}).items():
         if any(fnmatch.fnmatchcase(text or "", pattern) for text in (row, model)):
             return values if isinstance(values, dict) else dict(zip(SCALED, values, strict=True))
     return {}
@@ -273,14 +273,14 @@ def _scale_flags(scaled: dict[str, Any]) -> tuple[str, ...]:
 @functools.cache
 def _epochs_to_keep(children: str) -> dict[Path, str]:
     """Flagfile: the epochs of it from which an experiment's runs start, as --keep_epochs."""
-    found: dict[Path, set[int]] = {}
+    kept: dict[Path, set[int]] = {}
     for path in rows(children):
         wanted = _parsed((f"--flagfile={_shown(path)}",))
         if wanted.init_epoch is not None:
-            found.setdefault(ROOT / present(wanted.init_from, "--init_from"), set()).add(
+            kept.setdefault(ROOT / present(wanted.init_from, "--init_from"), set()).add(
                 wanted.init_epoch
             )
-    return {path: ",".join(map(str, sorted(epochs))) for path, epochs in found.items()}
+    return {path: ",".join(map(str, sorted(epochs))) for path, epochs in kept.items()}
 
 
 def _parent(named: str | None, seed: int, scale: str, runs_dir: Path) -> Planned | None:
@@ -288,14 +288,14 @@ def _parent(named: str | None, seed: int, scale: str, runs_dir: Path) -> Planned
     if named is None or resolution.is_random(named):
         return None
     path = ROOT / named
-    for name, found in EXPERIMENTS.items():
-        if not found.axes and path.suffix == ".flags" and path in _paths(found):
+    for name, design in EXPERIMENTS.items():
+        if not design.axes and path.suffix == ".flags" and path in _paths(design):
             return _plan(name, path, {}, seed, scale, runs_dir, {})
     raise RequestError(f"--init_from={named}: expected a flagfile that is a row of an experiment")
 
 
-def _paths(found: Experiment) -> list[Path]:
-    return _flagfiles(FLAGFILES, found.rows)
+def _paths(design: Experiment) -> list[Path]:
+    return _flagfiles(FLAGFILES, design.rows)
 
 
 @functools.cache

@@ -71,20 +71,20 @@ def measure(runs_dir: Path, models: Iterable[str], threads: int = 0) -> dict[tup
     Returns:
         The median over the runs of each kind; kinds without a whole epoch are missing.
     """
-    found: dict[tuple, list[tuple[int, Rate]]] = {}
+    rates: dict[tuple, list[tuple[int, Rate]]] = {}
     for model in sorted(set(models)):
         for folder in _newest(Path(runs_dir), model):
             try:
                 record = results.read_config(folder)
                 key = kind(record["config"]) if record else None
-                if not record or key is None or len(found.get(key, ())) >= _NEWEST:
+                if not record or key is None or len(rates.get(key, ())) >= _NEWEST:
                     continue
                 threads_used, rate = record["threads"], _of_run(folder, record)
             except (StorageError, KeyError, TypeError):  # its own command tells of the damage
                 continue
             if rate is not None:
-                found.setdefault(key, []).append((threads_used, rate))
-    return {key: _median(entries, threads) for key, entries in found.items()}
+                rates.setdefault(key, []).append((threads_used, rate))
+    return {key: _median(entries, threads) for key, entries in rates.items()}
 
 
 def _newest(runs_dir: Path, model: str) -> list[Path]:

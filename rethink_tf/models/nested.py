@@ -13,16 +13,16 @@ def layers_of(model: Any) -> list[Any]:
     A layer stands before those within it, of which the last stands first, as in Keras. A layer that
     is used several times stands once.
     """
-    found: list[Any] = []
+    layers: list[Any] = []
     seen: set[int] = set()
     waiting = list(reversed(model.layers))  # the next one last
     while waiting:
         layer = waiting.pop()
         if id(layer) not in seen:
             seen.add(id(layer))
-            found.append(layer)
+            layers.append(layer)
             waiting += _directly_within(layer)
-    return found
+    return layers
 
 
 def _directly_within(layer: Any) -> list[Any]:

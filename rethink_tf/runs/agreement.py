@@ -250,14 +250,14 @@ def _check_examples(run_dir: Path, summary: dict[str, Any], lines: list[dict[str
     columns = results.read_examples(run_dir)
     index, true, given, since = (columns[k] for k in ("index", "true", "given", "fitted_since"))
     noisy = given != true
-    found = {
+    derived = {
         "train_examples": len(index),
         "labels_hash": checksum.labels_hash(index, given),
         "changed_fraction": float(np.mean(noisy)),
     }
     # At the last evaluation, the one that `fitted_since` is of.
     seen = next((x for x in reversed(lines) if x.get("train_accuracy") is not None), None)
-    values = {key: summary.get(key) for key in found}
+    values = {key: summary.get(key) for key in derived}
     if seen is not None:
         for key, part in (
             ("train_accuracy", slice(None)),
@@ -265,22 +265,22 @@ def _check_examples(run_dir: Path, summary: dict[str, Any], lines: list[dict[str
             ("corrupted_accuracy", noisy),
         ):
             chosen = since[part] > 0
-            found[key] = float(np.mean(chosen)) if len(chosen) else None
+            derived[key] = float(np.mean(chosen)) if len(chosen) else None
             values[key] = seen.get(key)
     if summary["status"] == results.DONE:
-        found["label_checksum"] = checksum.label_checksum(index, given)
+        derived["label_checksum"] = checksum.label_checksum(index, given)
         values["label_checksum"] = summary.get("label_checksum")
     medians = _medians(columns, noisy)
-    found |= {key: value for key, value in medians.items() if key in summary}
+    derived |= {key: value for key, value in medians.items() if key in summary}
     values |= {key: summary[key] for key in medians if key in summary}
-    for key, value in found.items():
+    for key, value in derived.items():
         if values[key] != value:
             raise differ(run_dir / results.SUMMARY, results.EXAMPLES, key, values[key], value)
 
 
 def _medians(columns: dict[str, np.ndarray], noisy: np.ndarray) -> dict[str, float | None]:
     """The medians of a summary out of examples.npz; None where there is no finite one."""
-    found: dict[str, float | None] = {}
+    medians: dict[str, float | None] = {}
     kept: dict[str, np.ndarray] = {
         name: columns[name] for name in ("forgotten", "margin") if name in columns
     }
@@ -288,8 +288,8 @@ def _medians(columns: dict[str, np.ndarray], noisy: np.ndarray) -> dict[str, flo
     for name, values in {**kept, "fitted_since": since}.items():
         for part, chosen in (("clean", ~noisy), ("corrupted", noisy)):
             median = float(np.median(values[chosen])) if chosen.any() else np.inf
-            found[f"{part}_{name}_median"] = median if np.isfinite(median) else None
-    return found
+            medians[f"{part}_{name}_median"] = median if np.isfinite(median) else None
+    return medians
 
 
 def _check_checkpoint(run_dir: Path, summary: dict[str, Any], lines: list[dict[str, Any]]) -> None:
@@ -321,14 +321,14 @@ def _check_checkpoint(run_dir: Path, summary: dict[str, Any], lines: list[dict[s
 
 def _newest_header(folder: Path) -> dict[str, Any] | None:
     """The header of the latest checkpoint that can be read, without reading its arrays."""
-    found = []
+    headers = []
     for path in folder.glob("*.ckpt"):
         try:
             # A zip archive behind one line of text, which zipfile passes over.
             with zipfile.ZipFile(path) as archive, archive.open("header.npy") as member:
                 header = np.lib.format.read_array(io.BytesIO(member.read()), allow_pickle=False)
             value = files.parse(str(header))
-            found.append(((value["epoch"], value["step"]), value))
+            headers.append(((value["epoch"], value["step"]), value))
         except Exception:  # NumPy and zipfile raise a dozen kinds for damaged files
             continue
-    return max(found, key=lambda item: item[0])[1] if found else None
+    return max(headers, key=lambda item: item[0])[1] if headers else None

@@ -22,14 +22,14 @@ _AUGMENT = {"crop": "random crop", "flip_rotate": "flip and rotation", "inceptio
 
 def pixels_in_words(config: RunConfig) -> list[str]:
     """What was done to the pixels, as a list of phrases."""
-    words = [PIXEL_TITLES.get(config.pixels, str(config.pixels))]
+    parts = [PIXEL_TITLES.get(config.pixels, str(config.pixels))]
     if config.pixel_mix != 1:
-        words.append(f"mix t = {config.pixel_mix:g}")
+        parts.append(f"mix t = {config.pixel_mix:g}")
     if config.shuffle_fraction != 1:
-        words.append(f"fraction {config.shuffle_fraction:g}")
+        parts.append(f"fraction {config.shuffle_fraction:g}")
     if config.augment != "none":
-        words = [_AUGMENT.get(config.augment, str(config.augment))]
-    return words
+        parts = [_AUGMENT.get(config.augment, str(config.augment))]
+    return parts
 
 
 def labels_in_words(config: RunConfig, noisy: bool) -> list[str]:
@@ -63,17 +63,17 @@ def run_name(run_dir: Path) -> str:
     config = stored_config(run_dir)
     if config is None:
         return run_dir.resolve().name
-    words = [content_hash.shown(config.model), content_hash.shown(config.dataset)]
+    parts = [content_hash.shown(config.model), content_hash.shown(config.dataset)]
     if config.examples is not None:
-        words.append(f"{config.examples:,} examples")
+        parts.append(f"{config.examples:,} examples")
     if config.pixels != "original" or config.augment != "none":
-        words += pixels_in_words(config)
-    words += labels_in_words(config, config.corrupt > 0 or config.labels_from is not None)
-    words += pretrained.parent_in_words(config)
-    words += [f"seed {config.seed}"] if config.seed else []
+        parts += pixels_in_words(config)
+    parts += labels_in_words(config, config.corrupt > 0 or config.labels_from is not None)
+    parts += pretrained.parent_in_words(config)
+    parts += [f"seed {config.seed}"] if config.seed else []
     summary = agreement.read_summary(run_dir)
     if summary is None or summary["status"] != results.DONE:
-        words.append("unfinished" if summary is None else summary["status"])
+        parts.append("unfinished" if summary is None else summary["status"])
     if summary is not None and agreement.before_seals(summary):
-        words.append("older record")
-    return ", ".join(words)
+        parts.append("older record")
+    return ", ".join(parts)

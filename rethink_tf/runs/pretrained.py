@@ -188,14 +188,14 @@ def _config_of(run_dir: Path, summary: dict) -> RunConfig:
 
 def _require_names(run_dir: Path, summary: dict) -> None:
     """Refuses a summary that lacks what a child names its parent by."""
-    for name, kind, words in (
+    for name, kind, expected in (
         ("run_id", str, "text"),
         ("epochs", int, "a whole number"),
         ("weights_hash", str, "text"),
     ):
         if type(summary.get(name)) is not kind:
             raise StorageError(
-                f"{run_dir}: damaged: expected {words} in {name} of its summary, found "
+                f"{run_dir}: damaged: expected {expected} in {name} of its summary, found "
                 f"{summary.get(name)!s:.40}; delete {results.SUMMARY} and train it again"
             )
 

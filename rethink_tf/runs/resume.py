@@ -178,7 +178,7 @@ def _shorter(config: RunConfig, run_dir: Path, say: Callable[[str], None]) -> Re
 def _shorter_runs(config: RunConfig, run_dir: Path) -> list[tuple[int, Path]]:
     """Epochs and folders of the runs that `_shorter` chooses from, by their summaries; longest
     first."""
-    wanted, found = dataclasses.asdict(config), []
+    wanted, shorter = dataclasses.asdict(config), []
     for path in run_dir.parent.glob(f"{run_dir.name.rpartition('-')[0]}-*"):
         try:
             summary = results.read_summary(path) if path != run_dir else None
@@ -188,10 +188,10 @@ def _shorter_runs(config: RunConfig, run_dir: Path) -> list[tuple[int, Path]]:
             same = {**agreement.with_defaults(summary["config"]), "epochs": config.epochs} == wanted
             # Its last epoch was evaluated; a fresh run of our length evaluates it only if due.
             if same and 0 < epochs < config.epochs and epochs % config.eval_every == 0:
-                found.append((epochs, path))
+                shorter.append((epochs, path))
         except (StorageError, KeyError, TypeError):
             continue  # whether it is a shorter run of this one cannot be told
-    return sorted(found, reverse=True)
+    return sorted(shorter, reverse=True)
 
 
 def begin(

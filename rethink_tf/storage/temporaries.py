@@ -56,12 +56,12 @@ def sweep_folder(folder: Path, *, locked: bool = False) -> None:
 
 
 def _remove_if_left(left: Path, name: str | None, locked: bool = False) -> None:
-    found = _NAME.fullmatch(left.name)
-    if found is None or (name is not None and found["name"] != name):
+    match = _NAME.fullmatch(left.name)
+    if match is None or (name is not None and match["name"] != name):
         return
-    if found["machine"] is None and not locked:
+    if match["machine"] is None and not locked:
         return  # of an earlier version: perhaps another machine writes it now
-    if found["machine"] not in (None, machine()) or lives(int(found["pid"])):
+    if match["machine"] not in (None, machine()) or lives(int(match["pid"])):
         return
     with contextlib.suppress(OSError):  # another process may sweep too
         if left.is_dir() and not left.is_symlink():

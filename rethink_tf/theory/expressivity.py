@@ -160,31 +160,31 @@ def memorise(x, y, *, depth: int = 2, seed: int = 0):
     Raises:
         RequestError: shapes do not match, a number is not finite, or two points are equal.
     """
-    found = interpolate(x, y, seed=seed)
+    interpolant = interpolate(x, y, seed=seed)
     x = np.asarray(x)
-    if not 2 <= depth <= len(found.t) + 1:
+    if not 2 <= depth <= len(interpolant.t) + 1:
         raise RequestError(
-            f"depth: expected from 2 to n + 1 = {len(found.t) + 1} layers, received {depth}"
+            f"depth: expected from 2 to n + 1 = {len(interpolant.t) + 1} layers, received {depth}"
         )
     from rethink_tf.theory import memorising
 
     if depth == 2:
-        return memorising.shallow(x.shape[1:], found)
-    return memorising.deep(x.shape[1:], found, hidden=depth - 1)
+        return memorising.shallow(x.shape[1:], interpolant)
+    return memorising.deep(x.shape[1:], interpolant, hidden=depth - 1)
 
 
-def values(found: Interpolant, t: np.ndarray) -> np.ndarray:
+def values(interpolant: Interpolant, t: np.ndarray) -> np.ndarray:
     """c at projections t [m], as the network sums it: float64 [m], in blocks of 64 MB."""
-    rows = max(1, 2**23 // len(found.b))
-    parts = (t[s : s + rows, None] - found.b for s in range(0, len(t), rows))
-    return np.concatenate([np.maximum(part, 0.0) @ found.w for part in parts])
+    rows = max(1, 2**23 // len(interpolant.b))
+    parts = (t[s : s + rows, None] - interpolant.b for s in range(0, len(t), rows))
+    return np.concatenate([np.maximum(part, 0.0) @ interpolant.w for part in parts])
 
 
-def conditioning(found: Interpolant, dense: int = 2000) -> dict[str, float | None]:
+def conditioning(interpolant: Interpolant, dense: int = 2000) -> dict[str, float | None]:
     """How well the system is posed.
 
     Args:
-        found: the weights.
+        interpolant: the weights.
         dense: largest n for which the condition number is computed, from A as a whole.
 
     Returns:
@@ -192,12 +192,17 @@ def conditioning(found: Interpolant, dense: int = 2000) -> dict[str, float | Non
         singular values (None above `dense`); `digits_lost`, log10 of the largest sum of the terms'
         absolute values over the largest label: c is a sum of numbers so much larger than itself.
     """
-    diagonal = found.t - found.b
-    reach = np.abs(found.w).cumsum() * found.t - (np.abs(found.w) * found.b).cumsum()
-    scale = max(np.abs(found.y).max(), np.finfo(float).tiny)
+    diagonal = interpolant.t - interpolant.b
+    reach = (
+        np.abs(interpolant.w).cumsum() * interpolant.t
+        - (np.abs(interpolant.w) * interpolant.b).cumsum()
+    )
+    scale = max(np.abs(interpolant.y).max(), np.finfo(float).tiny)
     condition = None
-    if len(found.t) <= dense:
-        singular = np.linalg.svd(np.maximum(found.t[:, None] - found.b, 0.0), compute_uv=False)
+    if len(interpolant.t) <= dense:
+        singular = np.linalg.svd(
+            np.maximum(interpolant.t[:, None] - interpolant.b, 0.0), compute_uv=False
+        )
         condition = float(singular[0] / singular[-1])
     return {
         "smallest_eigenvalue": float(diagonal.min()),

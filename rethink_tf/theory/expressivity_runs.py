@@ -69,10 +69,14 @@ def residual(n: int, *, place: float, seed: int = 0) -> float | None:
     x, y = draw.random(n), draw.integers(10, size=n)
     if len(np.unique(x)) < n:
         return None
-    found = expressivity.interpolate(x, y, seed=seed, place=place)
+    interpolant = expressivity.interpolate(x, y, seed=seed, place=place)
     # Sums are longest for the last points.
     looked_at = np.unique(np.linspace(n // 2, n - 1, LOOKED_AT).astype(int))
-    return float(np.abs(expressivity.values(found, found.t[looked_at]) - found.y[looked_at]).max())
+    return float(
+        np.abs(
+            expressivity.values(interpolant, interpolant.t[looked_at]) - interpolant.y[looked_at]
+        ).max()
+    )
 
 
 def limits(*, largest: int, seed: int = 0, say: Callable[[str], None] = print) -> dict[str, Any]:
@@ -84,7 +88,7 @@ def limits(*, largest: int, seed: int = 0, say: Callable[[str], None] = print) -
     """
     points: list[dict[str, Any]] = []
     fails: dict[str, int | None] = {}
-    for place, words in ((0.0, "at the preceding point"), (0.5, "midway")):
+    for place, where in ((0.0, "at the preceding point"), (0.5, "midway")):
         fails[str(place)] = None
         for n in (n for n in LADDER if n <= largest):
             error = residual(n, place=place, seed=seed)
@@ -92,7 +96,7 @@ def limits(*, largest: int, seed: int = 0, say: Callable[[str], None] = print) -
                 say(f"n = {n:,}: float64 cannot separate so many random points")
                 break
             points.append({"n": n, "place": place, "residual": error})
-            say(f"thresholds {words}, n = {n:,}: largest error {error:.1e}")
+            say(f"thresholds {where}, n = {n:,}: largest error {error:.1e}")
             if error >= WRONG:
                 fails[str(place)] = n
                 break
@@ -139,12 +143,12 @@ def run(
             f"{condition['digits_lost']:.1f} of 16 digits lost in the sum"
         )
         for depth in depths:
-            found = fit(part.images, labels, depth=depth, seed=seed)
-            fits.append(found)
+            fitted = fit(part.images, labels, depth=depth, seed=seed)
+            fits.append(fitted)
             say(
-                f"  depth {depth}, width {found['width']:,}: {found['weights']:,} weights (stated: "
-                f"{found['weights_stated']:,}), {found['errors']} of {n:,} random labels wrong, "
-                f"largest error {found['residual']:.1e}, {found['seconds']:.1f} s"
+                f"  depth {depth}, width {fitted['width']:,}: {fitted['weights']:,} weights "
+                f"(stated: {fitted['weights_stated']:,}), {fitted['errors']} of {n:,} random "
+                f"labels wrong, largest error {fitted['residual']:.1e}, {fitted['seconds']:.1f} s"
             )
     return {
         "experiment": "expressivity",

@@ -190,41 +190,41 @@ def run(
     note = unfitted(curves)
     if note:
         say(note)
-    found = norm_choices.choices(
+    chosen = norm_choices.choices(
         train, test, examples=choice_examples, seed=seed, say=say, progress=progress
     )
-    missed = [choice for choice in found if choice["residual"] >= norm_choices.EXACT]
+    missed = [choice for choice in chosen if choice["residual"] >= norm_choices.EXACT]
     if missed:
         say(
-            f"{len(missed)} of {len(found)} choices do not interpolate {choice_examples:,} images: "
-            "their norms cannot be compared; try fewer --choice_images"
+            f"{len(missed)} of {len(chosen)} choices do not interpolate {choice_examples:,} "
+            "images: their norms cannot be compared; try fewer --choice_images"
         )
-    correlation = norm_choices.rank_correlation(found)
+    correlation = norm_choices.rank_correlation(chosen)
     if np.isfinite(correlation):
-        count = len(found) - len(missed)
+        count = len(chosen) - len(missed)
         say(f"rank correlation of norm and test error over {count} choices: {correlation:.2f}")
     return {
         "experiment": "implicit",
         "seed": seed,
         "sgd": curves,
         "choice_examples": choice_examples,
-        "choices": found,
+        "choices": chosen,
         "rank_correlation": correlation,
     }
 
 
-def unfitted(found: dict[str, Any]) -> str:
+def unfitted(result: dict[str, Any]) -> str:
     """Why SGD did not fit the labels, of what `sgd` returned; nothing where it did."""
-    n = found["examples"]
-    if found["least_residual"] >= norm_choices.EXACT:
+    n = result["examples"]
+    if result["least_residual"] >= norm_choices.EXACT:
         return (
-            f"not fitted: these {n} images span {found['rank']} dimensions, so no weights fit "
-            f"their labels (residual at least {found['least_residual']:.2g}); type fewer --images"
+            f"not fitted: these {n} images span {result['rank']} dimensions, so no weights fit "
+            f"their labels (residual at least {result['least_residual']:.2g}); type fewer --images"
         )
-    worst = max(found[name]["residual"][-1] for name in ("zero", "elsewhere"))
+    worst = max(result[name]["residual"][-1] for name in ("zero", "elsewhere"))
     if worst < FITTED:
         return ""
     return (
         f"not fitted: SGD still has a residual of {worst:.2g} after "
-        f"{found['zero']['steps'][-1]:,} steps; type more --steps or fewer --images"
+        f"{result['zero']['steps'][-1]:,} steps; type more --steps or fewer --images"
     )

@@ -96,24 +96,24 @@ def _projected(input_shape):
     return inputs, project(flat), project
 
 
-def shallow(input_shape, found) -> keras.Model:
+def shallow(input_shape, interpolant) -> keras.Model:
     """Theorem 1: project, n thresholds, one sum. Weights: d + n + n.
 
     Args:
         input_shape: of one point.
-        found: expressivity.Interpolant.
+        interpolant: expressivity.Interpolant.
     """
     inputs, t, project = _projected(input_shape)
-    hidden = Thresholds(len(found.b), dtype="float64", name="thresholds")
+    hidden = Thresholds(len(interpolant.b), dtype="float64", name="thresholds")
     last = layers.Dense(1, use_bias=False, dtype="float64", name="sum")
     model = keras.Model(inputs, last(hidden(t)))
-    project.set_weights([found.a[:, None]])
-    hidden.set_weights([found.b])
-    last.set_weights([found.w[:, None]])
+    project.set_weights([interpolant.a[:, None]])
+    hidden.set_weights([interpolant.b])
+    last.set_weights([interpolant.w[:, None]])
     return model
 
 
-def deep(input_shape, found, *, hidden: int) -> keras.Model:
+def deep(input_shape, interpolant, *, hidden: int) -> keras.Model:
     """Corollary 1: the thresholds in blocks, a hidden layer each.
 
     A further threshold at the end of each block but the last makes its part constant after it, so
@@ -122,26 +122,26 @@ def deep(input_shape, found, *, hidden: int) -> keras.Model:
 
     Args:
         input_shape: of one point.
-        found: expressivity.Interpolant with thresholds at the projections before (`place` 0).
+        interpolant: expressivity.Interpolant with thresholds at the projections before (`place` 0).
         hidden: number of hidden layers, at most n.
     """
     inputs, t, project = _projected(input_shape)
-    lowest = found.y.min()
+    lowest = interpolant.y.min()
     # Only the first slope knows the labels themselves; all others know differences.
-    slope = found.slope.copy()
-    slope[0] = (found.y[0] - lowest) / (found.t[0] - found.b[0])
+    slope = interpolant.slope.copy()
+    slope[0] = (interpolant.y[0] - lowest) / (interpolant.t[0] - interpolant.b[0])
     begin, end = Begin(dtype="float64", name="begin"), End(dtype="float64", name="end")
     x, blocks = begin(t), []
-    for number, places in enumerate(np.array_split(np.arange(len(found.b)), hidden)):
-        b, w = found.b[places], np.diff(slope[places], prepend=0.0)
+    for number, places in enumerate(np.array_split(np.arange(len(interpolant.b)), hidden)):
+        b, w = interpolant.b[places], np.diff(slope[places], prepend=0.0)
         if number < hidden - 1:
-            b, w = np.append(b, found.t[places[-1]]), np.append(w, -slope[places[-1]])
+            b, w = np.append(b, interpolant.t[places[-1]]), np.append(w, -slope[places[-1]])
         layer = Carried(len(b), dtype="float64", name=f"hidden_{number + 1}")
         x = layer(x)
-        blocks.append((layer, b - found.b[0], w))
+        blocks.append((layer, b - interpolant.b[0], w))
     model = keras.Model(inputs, end(x))
-    project.set_weights([found.a[:, None]])
-    begin.set_weights([-found.b[0]])
+    project.set_weights([interpolant.a[:, None]])
+    begin.set_weights([-interpolant.b[0]])
     end.set_weights([lowest])
     for layer, b, w in blocks:
         layer.set_weights([b, w[:, None]])

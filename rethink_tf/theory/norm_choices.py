@@ -150,11 +150,11 @@ def _memory(n: int, m: int, image_shape) -> dict[str, int]:
     return {"features": 4 * (n + m) * widest * 8, "Gram matrix and eigenvectors": 4 * n * n * 8}
 
 
-def rank_correlation(found: list[dict[str, Any]]) -> float:
+def rank_correlation(results: list[dict[str, Any]]) -> float:
     """Spearman's correlation of norm and test error over the choices that interpolate."""
     from scipy.stats import spearmanr
 
-    exact = [choice for choice in found if choice["residual"] < EXACT]
+    exact = [choice for choice in results if choice["residual"] < EXACT]
     if len(exact) < 3:
         return float("nan")
     return float(spearmanr(*([c[k] for c in exact] for k in ("norm", "test_error"))).statistic)

@@ -128,7 +128,7 @@ def load(
         train,
         test,
         dataclasses.replace(
-            config.corruption, matrix=noise_matrix.of(config.label_noise, train.num_classes)
+            config.corruption, matrix=noise_matrix.matrix_of(config.label_noise, train.num_classes)
         ),
         pipeline.preprocessing(config.preprocess, norm),
         norm,

@@ -121,10 +121,10 @@ class Record:
             "variability": np.sqrt(self.squares / max(count, 1)),
             "cumulative_loss": self.loss_sum,
         }
-        found = {name: getattr(self, name) for name in (*self.ARRAYS, "first_fitted")}
+        by_name = {name: getattr(self, name) for name in (*self.ARRAYS, "first_fitted")}
         for name, values in over_epochs.items():
-            found[name] = np.where(count > 0, values, np.nan).astype(np.float32)
-        return found | {f"{EL2N}{epoch}": values for epoch, values in self.el2n.items()}
+            by_name[name] = np.where(count > 0, values, np.nan).astype(np.float32)
+        return by_name | {f"{EL2N}{epoch}": values for epoch, values in self.el2n.items()}
 
     def columns(self) -> dict[str, np.ndarray]:
         """What `examples.npz` holds: the measures, and the epochs that they are taken over."""
@@ -135,11 +135,11 @@ class Record:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The state, for a checkpoint: sums in float64, so that a resume is exact."""
-        found = {name: getattr(self, name) for name in (*self.ARRAYS, *self._SUMS)}
+        values = {name: getattr(self, name) for name in (*self.ARRAYS, *self._SUMS)}
         errors = list(self.el2n.values()) or [np.zeros(len(self.margin), np.float32)]
-        found[_ERRORS] = np.stack(errors)[: len(self.el2n)]
-        found[f"{_ERRORS}_taken"] = np.array(list(self.el2n), np.int32)
-        return found | {_EPOCHS: self.evaluated_epochs, _COMPLETE: np.array(self.complete)}
+        values[_ERRORS] = np.stack(errors)[: len(self.el2n)]
+        values[f"{_ERRORS}_taken"] = np.array(list(self.el2n), np.int32)
+        return values | {_EPOCHS: self.evaluated_epochs, _COMPLETE: np.array(self.complete)}
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """Takes back what `arrays` gave; ValueError where it is of other examples.
@@ -173,7 +173,7 @@ class Record:
 
         The median epoch is None where half of the examples were not fitted in the end.
         """
-        found = {}
+        medians = {}
         for part, chosen in (("clean", ~corrupted), ("corrupted", corrupted)):
             since = np.where(self.fitted_since > 0, self.fitted_since, np.inf)[chosen]
             for name, values in (
@@ -183,5 +183,5 @@ class Record:
             ):
                 median = float(np.median(values)) if len(values) else None
                 finite = median is not None and np.isfinite(median)
-                found[f"{part}_{name}_median"] = median if finite else None
-        return found
+                medians[f"{part}_{name}_median"] = median if finite else None
+        return medians

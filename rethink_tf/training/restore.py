@@ -89,12 +89,12 @@ class Trained:
             return self.model(inputs, training=False), image_words_tf(images, index), shown
 
         def logits_of_all() -> Any:
-            found, words = [], []
+            parts, words = [], []
             for batch in batches:
                 values, own, shown = logits(*batch)
-                found.append(values.numpy())
+                parts.append(values.numpy())
                 words.append(own.numpy())
-                progress(len(found) / len(batches))
+                progress(len(parts) / len(batches))
             where = f"a pass over the {'training' if split == 'train' else 'test'} set"
             refuse(
                 first_unequal(
@@ -103,7 +103,7 @@ class Trained:
             )
             shown_rows = rows[-1][sample_offsets(len(rows[-1]))]
             refuse(inputs_differ(f"in {where}", seal, reference, shown_rows, shown.numpy()))
-            return np.concatenate(found)
+            return np.concatenate(parts)
 
         return logits_of_all
 

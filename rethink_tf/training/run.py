@@ -151,9 +151,9 @@ def refuse_other_images(
     """
     known = None if dataset is None else datasets.DATASETS.get(dataset)
     if known is not None and known.streamed:
-        words = tfrecord_index.made_of_others(summary, data_dir)
-        if words:
-            raise RequestError(f"{run_dir}: {words}")
+        message = tfrecord_index.made_of_others(summary, data_dir)
+        if message:
+            raise RequestError(f"{run_dir}: {message}")
 
 
 def _say_nothing(_line: str) -> None:

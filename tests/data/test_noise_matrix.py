@@ -97,11 +97,11 @@ def test_a_matrix_counts_by_its_numbers_and_not_by_its_path(tmp_path):
 
 def test_a_file_that_changed_since_it_was_named_is_refused(tmp_path):
     config = resolved(written(tmp_path / "m.csv"))
-    np.testing.assert_allclose(noise_matrix.of(config.label_noise, K), matrix())
+    np.testing.assert_allclose(noise_matrix.matrix_of(config.label_noise, K), matrix())
     written(tmp_path / "m.csv", matrix(2))
     with pytest.raises(RequestError, match="since it was named"):
-        noise_matrix.of(config.label_noise, K)
-    assert noise_matrix.of("uniform", K) is None
+        noise_matrix.matrix_of(config.label_noise, K)
+    assert noise_matrix.matrix_of("uniform", K) is None
 
 
 def test_the_public_function_draws_from_a_matrix(tmp_path):

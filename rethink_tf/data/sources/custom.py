@@ -102,13 +102,13 @@ _last_folder: dict[str, Opened] = {}
 
 def _folder(root: Path, cache_dir: Path, input_size, augment: str, report) -> Opened:
     try:
-        found = image_folder.listing(root)
-        fingerprint = found.fingerprint()
+        listing = image_folder.listing(root)
+        fingerprint = listing.fingerprint()
     except OSError as error:  # a name that is too long, a folder that may not be read
         why = f"{str(root)[:200]} cannot be read: {error.strerror}"
         raise RequestError(f"--dataset: {why}") from None
     if input_size is None:
-        input_size = image_folder.input_side(image_folder.own_side(found), augment)
+        input_size = image_folder.input_side(image_folder.own_side(listing), augment)
     side = present(
         image_folder.wanted_side(input_size, augment), "a side, as there is an input size"
     )
@@ -116,13 +116,13 @@ def _folder(root: Path, cache_dir: Path, input_size, augment: str, report) -> Op
     if key not in _last_folder:
 
         def build():
-            arrays, notes = image_folder.read(found, side)
+            arrays, notes = image_folder.read(listing, side)
             return arrays | {"notes": np.frombuffer(json.dumps(notes).encode(), np.uint8)}
 
         arrays = array_cache.load_or_build(cache_dir / key, build, report=report)
         notes = json.loads(arrays.pop("notes").tobytes())
         _last_folder.clear()  # a set may fill the memory: one is kept
-        _last_folder[key] = _of_arrays(arrays, len(found.classes), found.classes, notes)
+        _last_folder[key] = _of_arrays(arrays, len(listing.classes), listing.classes, notes)
     return _last_folder[key]
 
 
@@ -245,33 +245,33 @@ def _images(name: str, x: np.ndarray) -> tuple[np.ndarray, list[str]]:
 
 
 def _tfds(name: str, data_dir: Path, cache_dir: Path, input_size, augment, report) -> Opened:
-    found = custom_tfds.prepared_set(name, data_dir, input_size, augment)
-    counts = {part: count for part, (_, count) in found.splits.items()}
-    notes = list(found.notes)
-    if found.is_split_here:
+    prepared = custom_tfds.prepared_set(name, data_dir, input_size, augment)
+    counts = {part: count for part, (_, count) in prepared.splits.items()}
+    notes = list(prepared.notes)
+    if prepared.is_split_here:
         notes.append(
             f"{printable(name.partition('#')[0])} has no test split: split by the hash of each "
             f"position, {counts['train']} for training, {counts['test']} for testing"
         )
-    rule = f"{found.content()} {found.image_shape} {found.is_split_here}"
+    rule = f"{prepared.content()} {prepared.image_shape} {prepared.is_split_here}"
     content = hashlib.sha256(rule.encode()).hexdigest()
 
     def load(start=None):
         def build():
             if start is not None:
                 start()
-            return custom_tfds.decode(found)
+            return custom_tfds.decode(prepared)
 
         entry = f"tfds-{content_hash.folder_name(name)}-{content[:24]}-{tfds_source.decoder()}"
         return array_cache.load_or_build(cache_dir / entry, build, report=report)
 
     return Opened(
-        found.num_classes,
-        found.image_shape,
+        prepared.num_classes,
+        prepared.image_shape,
         counts["train"],
         counts["test"],
         content,
-        found.class_names,
+        prepared.class_names,
         tuple(notes),
         load,
     )

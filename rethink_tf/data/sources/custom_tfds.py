@@ -201,45 +201,47 @@ def _test_split(name: str, counts: dict[str, int]) -> str | None:
     if counts.get("test"):
         return "test"
     known = split_names.by_part(split for split, count in counts.items() if count)
-    found = split_names.for_testing(known)
-    if len(found) > 1:
+    names = split_names.for_testing(known)
+    if len(names) > 1:
         raise RequestError(
-            f"--dataset: expected a split test, or one like it; {name} has several: {some(found)}"
+            f"--dataset: expected a split test, or one like it; {name} has several: {some(names)}"
         )
-    return found[0] if found else None
+    return names[0] if names else None
 
 
-def decode(found: Prepared) -> dict[str, np.ndarray]:
+def decode(prepared: Prepared) -> dict[str, np.ndarray]:
     """The arrays of both splits by name, in ascending order of identity: the rank on disk."""
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
     arrays: dict[str, np.ndarray] = {}
     try:
-        builder = tfds.builder_from_directory(found.folder)
-        read = {s: _decode_split(tfds, tf, builder, s, found) for s, _ in found.splits.values()}
+        builder = tfds.builder_from_directory(prepared.folder)
+        read = {
+            s: _decode_split(tfds, tf, builder, s, prepared) for s, _ in prepared.splits.values()
+        }
     except (tf.errors.OpError, AssertionError, KeyError, OSError, ValueError) as error:
         why = (str(error).splitlines() or [type(error).__name__])[0][:300]
-        raise RequestError(f"--dataset: {found.folder} cannot be read: {why}") from error
-    for name, (split, count) in found.splits.items():
+        raise RequestError(f"--dataset: {prepared.folder} cannot be read: {why}") from error
+    for name, (split, count) in prepared.splits.items():
         images, labels = read[split]
         index = np.arange(len(labels), dtype=np.int64)
-        if found.is_split_here:
+        if prepared.is_split_here:
             order = sorted(index, key=lambda i: hashlib.sha256(str(i).encode()).digest())
-            num_test = found.splits["test"][1]
+            num_test = prepared.splits["test"][1]
             index = np.sort(order[:num_test] if name == "test" else order[num_test:])
-        if len(index) != count or labels.min() < 0 or labels.max() >= found.num_classes:
+        if len(index) != count or labels.min() < 0 or labels.max() >= prepared.num_classes:
             raise RequestError(
-                f"--dataset: {found.folder}: expected {count} examples of {found.num_classes} "
-                f"classes for {name}, found {len(index)} with labels {labels.min()} to "
-                f"{labels.max()}"
+                f"--dataset: {prepared.folder}: expected {count} examples of "
+                f"{prepared.num_classes} classes for {name}, found "
+                f"{len(index)} with labels {labels.min()} to {labels.max()}"
             )
         arrays |= {f"{name}_index": index, f"{name}_images": images[index]}
         arrays[f"{name}_labels"] = labels[index]
     return arrays
 
 
-def _decode_split(tfds, tf, builder, split: str, found: Prepared):
+def _decode_split(tfds, tf, builder, split: str, prepared: Prepared):
     options = tf.data.Options()
     options.autotune.enabled = False
     config = tfds.ReadConfig(
@@ -253,13 +255,13 @@ def _decode_split(tfds, tf, builder, split: str, found: Prepared):
     ids, images, labels = [], [], []
     data = builder.as_dataset(split=split, shuffle_files=False, read_config=config)
     for example in data.as_numpy_iterator():
-        image = example[found.image_key]
+        image = example[prepared.image_key]
         if image.dtype != np.uint8:
             raise ValueError(f"expected 8-bit images, found {image.dtype}")
-        if image.shape != found.image_shape:
-            image = image_files.as_square(image, found.image_shape[0])
+        if image.shape != prepared.image_shape:
+            image = image_files.as_square(image, prepared.image_shape[0])
         ids.append(example["tfds_id"])
         images.append(image)
-        labels.append(example[found.label_key])
+        labels.append(example[prepared.label_key])
     order = np.argsort(tfds_source.disk_positions(np.array(ids)), kind="stable")
     return np.stack(images)[order], np.array(labels, np.int32)[order]

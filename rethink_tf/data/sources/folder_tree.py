@@ -90,15 +90,15 @@ def entries(folder: Path, *, hidden: bool = False) -> list[Entry]:
     Raises:
         OSError: it cannot be read.
     """
-    with os.scandir(folder) as found:
-        kept = [e for e in found if hidden or not is_hidden(e.name)]
+    with os.scandir(folder) as scanned:
+        kept = [e for e in scanned if hidden or not is_hidden(e.name)]
     return [_entry(e) for e in sorted(kept, key=lambda e: e.name)]
 
 
-def _entry(found: os.DirEntry) -> Entry:
-    path, link = Path(found.path), found.is_symlink()
+def _entry(scanned: os.DirEntry) -> Entry:
+    path, link = Path(scanned.path), scanned.is_symlink()
     try:
-        status = os.stat(found.path)
+        status = os.stat(scanned.path)
     except PermissionError:
         raise
     except OSError:  # nothing there, or a circle of links

@@ -159,8 +159,8 @@ def _notes(root: Path, tree: folder_tree.Tree, loose: list[Path], deeper: int) -
 def _splits(root: Path, tree: folder_tree.Tree) -> tuple[dict[str, Path], list[str]]:
     """The folders of classes by split ("train" and "test", or "all"), and what to say of them."""
     names = _names(root)
-    found = split_names.by_part(names)
-    trains, others = found[split_names.TRAIN], found["test"] + found["validation"]
+    by_part = split_names.by_part(names)
+    trains, others = by_part[split_names.TRAIN], by_part["test"] + by_part["validation"]
     if not trains and not others:
         _refuse_half(root, names, [n for n in names if split_names.part_of(n)])
         return {"all": root}, []
@@ -177,8 +177,8 @@ def _splits(root: Path, tree: folder_tree.Tree) -> tuple[dict[str, Path], list[s
         )
     unlabelled = []
     for part in split_names.FOR_TESTING:
-        usable = [n for n in found[part] if _names(_inner(root / n, part))]
-        unlabelled += [n for n in found[part] if n not in usable]
+        usable = [n for n in by_part[part] if _names(_inner(root / n, part))]
+        unlabelled += [n for n in by_part[part] if n not in usable]
         if usable:
             break
     else:
@@ -252,8 +252,8 @@ def _inner(folder: Path, part: str) -> Path:
 
 
 def _refuse_splits_within(folder: Path) -> None:
-    found = split_names.by_part(_names(folder))
-    if found["train"] and split_names.for_testing(found):
+    by_part = split_names.by_part(_names(folder))
+    if by_part["train"] and split_names.for_testing(by_part):
         raise RequestError(
             f"--dataset: {printable(folder)} holds a training and a test set of its own: expected "
             "train/<class>/<image> and test/<class>/<image>, splits first"
@@ -285,11 +285,11 @@ def _refuse_dead(root: Path, tree: folder_tree.Tree, folders=()) -> None:
         )
 
 
-def read(found: Listing, side: int) -> tuple[dict[str, np.ndarray], list[str]]:
+def read(listed: Listing, side: int) -> tuple[dict[str, np.ndarray], list[str]]:
     """Decodes all images.
 
     Args:
-        found: what `listing` gave.
+        listed: what `listing` gave.
         side: height and width after resizing.
 
     Returns:
@@ -298,30 +298,30 @@ def read(found: Listing, side: int) -> tuple[dict[str, np.ndarray], list[str]]:
     Raises:
         RequestError: images that cannot be read, or whose numbers have no known scale, by name.
     """
-    files = found.files
+    files = listed.files
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         read_heads = list(pool.map(image_files.head, files))
         colour = any(head.colour for head in read_heads if head)
         bits = [head.bits if head else None for head in read_heads]
-        _refuse_unscaled(found, [p for p, each in zip(files, bits, strict=True) if each == 32])
+        _refuse_unscaled(listed, [p for p, each in zip(files, bits, strict=True) if each == 32])
         read_images = list(pool.map(lambda path: image_files.decode(path, side, colour), files))
     known = zip(files, read_heads, read_images, strict=True)
-    broken = [p.relative_to(found.root) for p, head, x in known if not (head and x)]
+    broken = [p.relative_to(listed.root) for p, head, x in known if not (head and x)]
     if broken:
         raise RequestError(
-            f"--dataset: {len(broken)} of {len(files)} images of {printable(found.root)} cannot be "
-            f"read: {some(broken)}; mend or remove them"
+            f"--dataset: {len(broken)} of {len(files)} images of {printable(listed.root)} cannot "
+            f"be read: {some(broken)}; mend or remove them"
         )
     heads = [head for head in read_heads if head]
     images = [image for image in read_images if image]
-    notes = [*_conversions(found, heads, images, side), *found.notes]
+    notes = [*_conversions(listed, heads, images, side), *listed.notes]
     pixels = np.stack([x.pixels for x in images])
-    labels = np.array([n for part in found.parts.values() for n, _ in part], np.int32)
-    if "all" in found.parts:
+    labels = np.array([n for part in listed.parts.values() for n, _ in part], np.int32)
+    if "all" in listed.parts:
         test = stratified([x.digest for x in images], labels)
         if not test.any():
             raise RequestError(
-                f"--dataset: {printable(found.root)} leaves no image for testing, since every "
+                f"--dataset: {printable(listed.root)} leaves no image for testing, since every "
                 "class has only one distinct image; add images, or folders train and test"
             )
         index = np.arange(len(files), dtype=np.int64)
@@ -331,8 +331,8 @@ def read(found: Listing, side: int) -> tuple[dict[str, np.ndarray], list[str]]:
         )
         chosen = {"train": ~test, "test": test}
     else:
-        first = len(found.parts["train"])
-        index = np.concatenate([np.arange(len(p), dtype=np.int64) for p in found.parts.values()])
+        first = len(listed.parts["train"])
+        index = np.concatenate([np.arange(len(p), dtype=np.int64) for p in listed.parts.values()])
         chosen = {"train": np.arange(len(files)) < first, "test": np.arange(len(files)) >= first}
     arrays: dict[str, np.ndarray] = {}
     for name, rows in chosen.items():
@@ -342,16 +342,16 @@ def read(found: Listing, side: int) -> tuple[dict[str, np.ndarray], list[str]]:
 
 
 def _conversions(
-    found: Listing, heads: list[image_files.Head], images: list[image_files.Decoded], side: int
+    listed: Listing, heads: list[image_files.Head], images: list[image_files.Decoded], side: int
 ) -> list[str]:
     """What was changed in the images of a folder, a line for each kind.
 
     Args:
-        found: what `listing` gave.
+        listed: what `listing` gave.
         heads, images: of its files, in their order.
         side: height and width that the images were brought to.
     """
-    files = found.files
+    files = listed.files
     notes = []
     sizes = Counter(head.size for head in heads)
     if len(sizes) > 1 or set(sizes) != {(side, side)}:
@@ -363,36 +363,36 @@ def _conversions(
         notes.append(f"{grey} grey and {len(files) - grey} colour images: all converted to RGB")
     if deep := sum(head.bits == 16 for head in heads):
         notes.append(f"{deep} images with 16 bits per channel: the upper 8 bits are used")
-    notes += _transparent(found, images)
+    notes += _transparent(listed, images)
     several = [p for p, head in zip(files, heads, strict=True) if head.frames > 1]
     if several:
-        names = some(path.relative_to(found.root) for path in several)
+        names = some(path.relative_to(listed.root) for path in several)
         notes.append(f"{len(several)} images with several frames: the first is used: {names}")
     return notes
 
 
-def _refuse_unscaled(found: Listing, paths: list[Path]) -> None:
+def _refuse_unscaled(listed: Listing, paths: list[Path]) -> None:
     if paths:
-        names = some(path.relative_to(found.root) for path in paths)
+        names = some(path.relative_to(listed.root) for path in paths)
         raise RequestError(
-            f"--dataset: {len(paths)} of {len(found.files)} images of {printable(found.root)} hold "
-            f"floats or other numbers whose black and white are not known: {names}; save them with "
-            "8 or 16 bits"
+            f"--dataset: {len(paths)} of {len(listed.files)} images of {printable(listed.root)} "
+            f"hold floats or other numbers whose black and white are not known: {names}; "
+            "save them with 8 or 16 bits"
         )
 
 
-def _transparent(found: Listing, images: list[image_files.Decoded]) -> list[str]:
+def _transparent(listed: Listing, images: list[image_files.Decoded]) -> list[str]:
     """What is said of transparent images, which are put on white.
 
     Raises:
         RequestError: most of them hold nothing that is seen on white.
     """
     several = [x for x in images if x.transparent]
-    blank = [p for p, x in zip(found.files, images, strict=True) if x.blank]
-    names = some(path.relative_to(found.root) for path in blank)
+    blank = [p for p, x in zip(listed.files, images, strict=True) if x.blank]
+    names = some(path.relative_to(listed.root) for path in blank)
     if len(blank) > len(several) / 2:
         raise RequestError(
-            f"--dataset: {len(several)} images of {printable(found.root)} are transparent, and "
+            f"--dataset: {len(several)} images of {printable(listed.root)} are transparent, and "
             f"{len(blank)} of these are blank on a white background: {names}; save them without "
             "transparency, on a background of your choice"
         )
@@ -427,10 +427,10 @@ def _by(size: tuple[int, int]) -> str:
     return f"{size[0]}x{size[1]}"
 
 
-def own_side(found: Listing) -> int:
+def own_side(listed: Listing) -> int:
     """The shorter side that all images share, else the median of them, at most LARGEST."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        shorter = [min(head.size) for head in pool.map(image_files.head, found.files) if head]
+        shorter = [min(head.size) for head in pool.map(image_files.head, listed.files) if head]
     if len(set(shorter)) < 2:
         return shorter[0] if shorter else 1  # where none can be read, `read` says so
     return min(LARGEST, round(statistics.median(shorter)))

@@ -27,10 +27,10 @@ def part_of(name: str) -> tuple[str, tuple[str, ...]] | None:
     """
     apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
     words = [word for word in re.split(r"[\W_]+", apart) if word]
-    found = {word: str(match.lastgroup) for word in words if (match := _WORD.fullmatch(word))}
-    if len(found) != 1:
+    parts = {word: str(match.lastgroup) for word in words if (match := _WORD.fullmatch(word))}
+    if len(parts) != 1:
         return None
-    ((word, part),) = found.items()
+    ((word, part),) = parts.items()
     rest = (w for w in words if w != word and w not in _GENERIC and not w.isdigit())
     return part, tuple(rest)
 
@@ -50,13 +50,13 @@ def by_part(names: Iterable[str]) -> dict[str, list[str]]:
     parts: dict[tuple[str, ...], set[str]] = {}
     for part, rest in known.values():
         parts.setdefault(rest, set()).add(part)
-    found: dict[str, list[str]] = {TRAIN: [], TEST: [], VALIDATION: []}
+    folders: dict[str, list[str]] = {TRAIN: [], TEST: [], VALIDATION: []}
     for name, (part, rest) in known.items():
         if not rest or len(parts[rest]) > 1:
-            found[part].append(name)
-    return found
+            folders[part].append(name)
+    return folders
 
 
-def for_testing(found: dict[str, list[str]]) -> list[str]:
+def for_testing(folders: dict[str, list[str]]) -> list[str]:
     """The names for testing: those of the first split in `FOR_TESTING` that exists."""
-    return next((found[part] for part in FOR_TESTING if found[part]), [])
+    return next((folders[part] for part in FOR_TESTING if folders[part]), [])

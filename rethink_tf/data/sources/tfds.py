@@ -40,8 +40,8 @@ def prepared_folder(name: str, data_dir: Path) -> Path | None:
         versions = [path.parent for path in (data_dir / name).glob("*/dataset_info.json")]
     except OSError as error:
         raise RequestError(f"data_dir: {data_dir}: {error.strerror}") from None
-    found = [path for path in versions if re.fullmatch(r"\d+\.\d+\.\d+", path.name)]
-    return max(found, key=lambda path: [int(n) for n in path.name.split(".")], default=None)
+    prepared = [path for path in versions if re.fullmatch(r"\d+\.\d+\.\d+", path.name)]
+    return max(prepared, key=lambda path: [int(n) for n in path.name.split(".")], default=None)
 
 
 def fingerprint(folder: Path) -> str:

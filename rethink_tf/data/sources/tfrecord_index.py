@@ -45,12 +45,12 @@ def identity(name: str, label: int) -> int:
     Raises:
         ValueError: a name of another kind.
     """
-    found = re.fullmatch(r"n\d{8}_(\d{1,7})\.JPEG", name)
-    if found and int(found[1]) < 1 << _NUMBER_BITS:
-        return label << _NUMBER_BITS | int(found[1])
-    found = re.fullmatch(r"ILSVRC2012_val_(\d{8})\.JPEG", name)
-    if found:
-        return int(found[1])
+    match = re.fullmatch(r"n\d{8}_(\d{1,7})\.JPEG", name)
+    if match and int(match[1]) < 1 << _NUMBER_BITS:
+        return label << _NUMBER_BITS | int(match[1])
+    match = re.fullmatch(r"ILSVRC2012_val_(\d{8})\.JPEG", name)
+    if match:
+        return int(match[1])
     raise ValueError(f"expected a file_name like n01440764_10026.JPEG, got {name!r}")
 
 
@@ -109,9 +109,9 @@ def damaged(folder: Path, problem: object) -> RequestError:
     """The error for a folder that is damaged."""
     if isinstance(problem, KeyError):
         problem = f"expected {problem.args[0]}, got none"
-    words = (str(problem).splitlines() or [type(problem).__name__])[0]
+    reason = (str(problem).splitlines() or [type(problem).__name__])[0]
     return RequestError(
-        f"{folder}: damaged or no TFDS set of JPEG images ({words[:300]}); prepare it again, or "
+        f"{folder}: damaged or no TFDS set of JPEG images ({reason[:300]}); prepare it again, or "
         "type --data_dir=DIR with an intact set"
     )
 
@@ -167,18 +167,18 @@ def parse(data) -> tuple[tuple[int, int], int, str]:
     Raises:
         ValueError: it is no such Example.
     """
-    found = {}
+    fields = {}
     try:
         for _, start, end in _fields(data, 0, len(data)):  # Example.features
             for _, low, high in _fields(data, start, end):  # Features.feature, a map
                 (_, *key), (_, *value) = _fields(data, low, high)
                 (_, *kind), *_ = _fields(data, *value)  # bytes_list or int64_list
                 (_, first, last), *_ = _fields(data, *kind)
-                found[bytes(data[slice(*key)]).decode()] = first, last
-        first, last = found["label"]
+                fields[bytes(data[slice(*key)]).decode()] = first, last
+        first, last = fields["label"]
         label = first if last is None else _varint(data, first)[0]  # packed
-        start, end = found["image"]
-        return (start, end - start), label, bytes(data[slice(*found["file_name"])]).decode()
+        start, end = fields["image"]
+        return (start, end - start), label, bytes(data[slice(*fields["file_name"])]).decode()
     except (IndexError, TypeError, KeyError, UnicodeDecodeError) as error:
         raise ValueError(f"expected image, label and file_name in a record ({error})") from None
 

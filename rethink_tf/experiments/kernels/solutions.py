@@ -152,9 +152,9 @@ def solutions(
             made(
                 table.images,
                 **feature_options(settings),
-                progress=lambda share, of=words: progress(f"features of the {of} images", share),
+                progress=lambda share, of=name: progress(f"features of the {of} images", share),
             )
-            for words, table in (("training", data.train), ("test", data.test))
+            for name, table in (("training", data.train), ("test", data.test))
         )
         for _, ridge in wanted:
             yield (

@@ -17,12 +17,12 @@ def summary_of(record: dict[str, Any]) -> dict[str, Any]:
     Raises:
         RequestError: nothing was solved.
     """
-    found = record["solutions"]
-    if not found:
+    solutions = record["solutions"]
+    if not solutions:
         raise RequestError("--ridge: expected one with which it can be solved; type a larger one")
-    most = max(values["filters"] for values in found)
-    found = sorted((v for v in found if v["filters"] == most), key=lambda v: v["ridge"])
-    least, largest = found[0], found[-1]
+    most = max(values["filters"] for values in solutions)
+    solutions = sorted((v for v in solutions if v["filters"] == most), key=lambda v: v["ridge"])
+    least, largest = solutions[0], solutions[-1]
     failed = [v["test_at_chance"] for v in record["solutions"] if "test_at_chance" in v]
     failed = [check["detail"] for check in failed if check["passed"] is False]
     return {k: v for k, v in record.items() if k not in ("data", "settings", "threads")} | {

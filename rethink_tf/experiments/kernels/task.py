@@ -96,10 +96,10 @@ def _solve(run, settings: Settings, path: Path, shown: Path) -> dict[str, Any]:
     where = {"data_dir": settings.data_dir, "cache_dir": settings.cache_dir}
     data = kernel_data.load(run, **where, threads=settings.threads, say=console.say)
     n = data.train.num_examples
-    words = f"gaussian kernel, gamma {gamma:g} ({source})" if gamma else "linear kernel"
+    kernel_line = f"gaussian kernel, gamma {gamma:g} ({source})" if gamma else "linear kernel"
     console.say(
         f"{content_hash.shown(run.dataset)}: {n:,} examples to interpolate, "
-        f"{data.test.num_examples:,} to test on; {settings.features}, {words}"
+        f"{data.test.num_examples:,} to test on; {settings.features}, {kernel_line}"
     )
     console.say(
         f"{100 * kernel_data.changed_fraction(data.train):.2f}% of the labels changed; audit: "
@@ -204,11 +204,11 @@ def say_solution(values: dict[str, Any]) -> None:
         )
     )
     first, *refined = (f"{r:.1e}" for r in values["residuals"])
-    words = f"  relative residual {first}"
+    line = f"  relative residual {first}"
     if refined:
         *steps, last = refined
-        words += f", after each refinement {', '.join(steps)}, recomputed at the end {last}"
-    console.say(words)
+        line += f", after each refinement {', '.join(steps)}, recomputed at the end {last}"
+    console.say(line)
     if not values["solved"]:
         console.say(
             "  NOT SOLVED to --tolerance; try more --refinements, --dtype=float64 or a --ridge"

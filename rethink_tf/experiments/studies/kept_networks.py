@@ -21,7 +21,7 @@ def paths_of(kind: str, folder: Path, values: dict[str, Any]) -> dict[int, Path]
         folder: of the run.
         values: its settings.
     """
-    found: dict[int, Path] = {}
+    by_number: dict[int, Path] = {}
     beside = sorted(folder.parent.glob(f"{kind}-*/{results.CONFIG}"))
     for run in [*(path.parent for path in beside), folder]:
         if run != folder:
@@ -29,8 +29,8 @@ def paths_of(kind: str, folder: Path, values: dict[str, Any]) -> dict[int, Path]
             if _of_a_network(known) != _of_a_network(values):
                 continue
         kept = [*run.glob(f"{SHARDS}/*/*.npz"), *run.glob(f"{NETWORKS}/*.npz")]
-        found |= {int(path.stem): path for path in kept if path.stem.isdigit()}
-    return found
+        by_number |= {int(path.stem): path for path in kept if path.stem.isdigit()}
+    return by_number
 
 
 def _of_a_network(values: dict[str, Any]) -> dict[str, Any]:
@@ -56,14 +56,16 @@ def read(path: Path, facts: dict[str, Any]) -> dict[str, Any]:
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            found = {name: file[name] for name in file.files}
-        known = {name: found[name].item() for name in facts}
+            network = {name: file[name] for name in file.files}
+        known = {name: network[name].item() for name in facts}
         for name in ("trained", "right", "test_right"):
             count = facts["test_examples" if name == "test_right" else "examples"]
-            found[name] = np.unpackbits(found[name], count=count).astype(bool)
-            if len(found[name]) != count:
-                raise ValueError(f"{name} of {len(found[name])} examples")
-        found = found | {n: found[n].item() for n in ("number", "epochs", "weights_hash", "seed")}
+            network[name] = np.unpackbits(network[name], count=count).astype(bool)
+            if len(network[name]) != count:
+                raise ValueError(f"{name} of {len(network[name])} examples")
+        network = network | {
+            n: network[n].item() for n in ("number", "epochs", "weights_hash", "seed")
+        }
     except Exception as error:  # NumPy and zipfile raise a dozen kinds for damaged files
         why = (str(error).splitlines() or [""])[0]
         raise StorageError(
@@ -76,4 +78,4 @@ def read(path: Path, facts: dict[str, Any]) -> dict[str, Any]:
             f"{path}: expected {different} {facts[different]}, found {known[different]}: it "
             "belongs to other data; delete the file"
         )
-    return found
+    return network

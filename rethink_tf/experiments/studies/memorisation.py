@@ -169,8 +169,8 @@ def _part(shard: str | None) -> tuple[int, int]:
     """First network and step of a shard such as 1/4; (0, 1) for None."""
     if shard is None:
         return 0, 1
-    found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", shard)
-    first, count = (int(number) for number in found.groups()) if found else (0, 0)
+    match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", shard)
+    first, count = (int(number) for number in match.groups()) if match else (0, 0)
     if not 1 <= first <= count:
         raise RequestError(f"--shard: expected i/n, i from 1 to n, received {shard}")
     return first - 1, count
@@ -305,8 +305,8 @@ def _compute(asked: Plan, folder: Path) -> dict[str, Any]:
         least_influence=flags.least_influence,
     )
     noisy = train.given != train.true
-    found = memorisation.summary(scores, trained, right, noisy, flags.least_score)
-    found |= {
+    summary = memorisation.summary(scores, trained, right, noisy, flags.least_score)
+    summary |= {
         "experiment": KIND,
         "models": flags.models,
         "part_examples": asked.examples,
@@ -331,9 +331,9 @@ def _compute(asked: Plan, folder: Path) -> dict[str, Any]:
     _save(folder / SCORES, identities | columns)
     pairs |= {"train_index": train.index[pairs["train"]], "test_index": test.index[pairs["test"]]}
     _save(folder / PAIRS, pairs)
-    _say(found, flags)
+    _say(summary, flags)
     _draw(folder, asked, train, scores)
-    return found
+    return summary
 
 
 def _save(path: Path, arrays: dict[str, Any]) -> None:
@@ -342,31 +342,31 @@ def _save(path: Path, arrays: dict[str, Any]) -> None:
     files.write_atomically(path, buffer.getvalue())
 
 
-def _say(found: dict[str, Any], flags: Flags) -> None:
+def _say(summary: dict[str, Any], flags: Flags) -> None:
     """The summary in lines."""
     console.say(
         f"accuracy of the networks on the examples they were trained on "
-        f"{found['train_accuracy']:.4f}, on the others {found['other_accuracy']:.4f}, on the test "
-        f"set {found['test_accuracy']:.4f}"
+        f"{summary['train_accuracy']:.4f}, on the others {summary['other_accuracy']:.4f}, on the "
+        f"test set {summary['test_accuracy']:.4f}"
     )
-    for name, words in (
+    for name, title in (
         ("score", "mean score"),
         ("memorised", f"share of scores of at least {flags.least_score:g}"),
     ):
-        by = [f"{part} {value:.4f}" for part, value in found[name].items() if value is not None]
-        console.say(f"{words}: {', '.join(by)}")
-    error, halves = found["standard_error"], found["reliability"]["halves"]
+        by = [f"{part} {value:.4f}" for part, value in summary[name].items() if value is not None]
+        console.say(f"{title}: {', '.join(by)}")
+    error, halves = summary["standard_error"], summary["reliability"]["halves"]
     if error is not None:
         console.say(f"median standard error of a score {error:.4f}")
     if halves is not None:
         console.say(
             f"scores from the two halves of the networks: correlation {halves:.4f}, mean "
-            f"difference {found['reliability']['mean_difference']:.4f}"
+            f"difference {summary['reliability']['mean_difference']:.4f}"
         )
-    if found["without_score"]:
-        console.say(f"{found['without_score']} examples have no score: train more --models")
+    if summary["without_score"]:
+        console.say(f"{summary['without_score']} examples have no score: train more --models")
     console.say(
-        f"{found['influence_pairs']:,} pairs of a memorised and a test example with an influence "
+        f"{summary['influence_pairs']:,} pairs of a memorised and a test example with an influence "
         f"of at least {flags.least_influence:g}"
     )
 
@@ -376,7 +376,7 @@ def _draw(folder: Path, asked: Plan, train, scores) -> None:
     noisy, name = train.given != train.true, content_hash.shown(asked.run.dataset)
     parts = {"clean": scores.score[~noisy], "noisy": scores.score[noisy]}
     order = np.argsort(-np.nan_to_num(scores.score, nan=-2.0), kind="stable")[:SHOWN]
-    words = [
+    captions = [
         f"index {train.index[i]}\n{train.true[i]} → {train.given[i]}"
         f"\n{scores.score[i]:.2f} ± {scores.standard_error[i]:.2f}"
         if noisy[i]
@@ -386,13 +386,13 @@ def _draw(folder: Path, asked: Plan, train, scores) -> None:
     ]
     figures = {
         "scores": pictures.histogram(
-            {words: values for words, values in parts.items() if len(values)},
+            {part: values for part, values in parts.items() if len(values)},
             f"{name}: memorisation scores, {asked.flags.models} networks",
             "memorisation score",
         ),
         "most_memorised": pictures.images(
             np.asarray(train.images[order]).clip(0, 255).astype(np.uint8),
-            words,
+            captions,
             f"{name}: the highest memorisation scores, ± a standard error",
         ),
     }

@@ -97,10 +97,10 @@ class Job:
 
     def settle(self) -> str:
         """Its state; ends it where its directory says how it ended."""
-        found = self.state()
-        if found in _CODES:
-            self.end(_CODES[found], None if found == FINISHED else self._reason())
-        return found
+        state = self.state()
+        if state in _CODES:
+            self.end(_CODES[state], None if state == FINISHED else self._reason())
+        return state
 
     def _reason(self) -> str:
         try:

@@ -68,8 +68,8 @@ def _stopped(process: subprocess.Popen) -> int:
 
 
 def _require_version(version: str) -> None:
-    found = re.match(r"(\d+)\.(\d+)", version)
-    if found is None or (int(found[1]), int(found[2])) < LOWEST:
+    match = re.match(r"(\d+)\.(\d+)", version)
+    if match is None or (int(match[1]), int(match[2])) < LOWEST:
         lowest = ".".join(map(str, LOWEST))
         raise RequestError(
             f"--executor=ray: expected Ray {lowest} or later, whose token authentication is on by "

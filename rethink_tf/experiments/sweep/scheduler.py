@@ -83,9 +83,9 @@ def _name_silent(jobs: Sequence[Job], executor: Any, view: Any, watch: Watch) ->
     """Names runs that have stopped answering; whether to end one is left to who reads it."""
     for job in jobs:
         if job.stage == STARTED:
-            found = watch.silent(job, functools.partial(view.usual_epoch, job))
-            if found is not None:
-                view.silent(job, *found, executor.pid(job))
+            silence = watch.silent(job, functools.partial(view.usual_epoch, job))
+            if silence is not None:
+                view.silent(job, *silence, executor.pid(job))
 
 
 def _collect(job: Job, code: int, view: Any) -> None:

@@ -133,15 +133,15 @@ def _loaded(name: str, known: str):
     before = sys.modules.get(name)
     if before is not None and _imported.get(name) == known:
         return before
-    found = custom_models.module_spec(name)
-    origin = present(found.origin, f"the source file of {name}")
+    module_spec = custom_models.module_spec(name)
+    origin = present(module_spec.origin, f"the source file of {name}")
     loader = _FromSource(name, origin)
     spec = present(
         importlib.util.spec_from_file_location(
             name,
             origin,
             loader=loader,
-            submodule_search_locations=found.submodule_search_locations,
+            submodule_search_locations=module_spec.submodule_search_locations,
         ),
         f"a specification of {name}",
     )
@@ -239,9 +239,9 @@ def _as_logits(model, outputs, input_shape, name: str):
     import keras
 
     noise = _noise(input_shape)
-    found = last_activation.removed(model, np.concatenate([noise, 3 * noise]), name)
-    if found is not None:
-        model, kind = found
+    removal = last_activation.removed(model, np.concatenate([noise, 3 * noise]), name)
+    if removal is not None:
+        model, kind = removal
         outputs = model(noise, training=False)
         notes = [f"its last activation, {kind}, is removed, so that it returns logits"]
     else:

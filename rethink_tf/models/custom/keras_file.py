@@ -140,9 +140,9 @@ def _refuse_code(path: str) -> None:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            found = [name for name in archive.namelist() if name.endswith(".json")]
-            left = [json.loads(archive.read(found[0]))] + [
-                json.loads(archive.read(name)) for name in found[1:]
+            members = [name for name in archive.namelist() if name.endswith(".json")]
+            left = [json.loads(archive.read(members[0]))] + [
+                json.loads(archive.read(name)) for name in members[1:]
             ]
     except (OSError, IndexError, ValueError, RecursionError, zipfile.BadZipFile):
         raise _none(path) from None

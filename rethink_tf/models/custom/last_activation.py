@@ -58,10 +58,10 @@ def _cut(model, index: int) -> tuple[Any, str, Callable[[], None]] | None:
     operation, node_index, inner_index = model.outputs[index]._keras_history
     node = operation._inbound_nodes[node_index]
     if isinstance(operation, keras.Model) and getattr(operation, "outputs", None):
-        found = _cut(operation, inner_index)
-        if found is None:
+        cut = _cut(operation, inner_index)
+        if cut is None:
             return None
-        inner, kind, undo = found
+        inner, kind, undo = cut
         if inner is operation:  # changed where it is
             return model, kind, undo
         logits = inner(*node.arguments.args, **node.arguments.kwargs)

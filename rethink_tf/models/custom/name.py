@@ -40,15 +40,15 @@ def refuse_other_files(name) -> None:
     ending = Path(text).suffix.lower()
     if not (ending or "/" in text or ":" in text or paths.absolute(text).is_dir()):
         return
-    words = f"--model: expected FILE.keras or package.module:function, received {text}"
+    message = f"--model: expected FILE.keras or package.module:function, received {text}"
     if ending in (".h5", ".hdf5"):
         raise RequestError(
-            f"{words}; {ending} is not supported: open it with keras.models.load_model and save "
+            f"{message}; {ending} is not supported: open it with keras.models.load_model and save "
             "the model as FILE.keras, or give the function that builds it"
         )
     if ending:
-        words += f"; {ending} is not supported"
-    raise RequestError(f"{words}; --help lists the names of the paper's networks")
+        message += f"; {ending} is not supported"
+    raise RequestError(f"{message}; --help lists the names of the paper's networks")
 
 
 def resolved(spec: str) -> str:
@@ -106,10 +106,10 @@ def module_spec(module: str) -> importlib.machinery.ModuleSpec:
     # Finding an inner module runs the packages that it lies in, whatever they do.
     with user_code.reported(f"--model: {module} cannot be imported: "):
         loaded = sys.modules.get(module)
-        found = loaded.__spec__ if loaded is not None else importlib.util.find_spec(module)
-    if found is None or not (found.origin or "").endswith(".py"):
+        spec = loaded.__spec__ if loaded is not None else importlib.util.find_spec(module)
+    if spec is None or not (spec.origin or "").endswith(".py"):
         raise RequestError(
             f"--model: expected a module {module} with a source file, found none in "
             f"{here} or among the installed packages"
         )
-    return found
+    return spec

@@ -89,10 +89,10 @@ def _change(given: np.ndarray, brighter: np.ndarray, negative: np.ndarray) -> st
         return None
     if _GAINS[0] <= gain <= _GAINS[1] and abs(shift) <= _SHIFT:
         return None
-    words = [] if abs(gain - 1) < 1e-3 else [f"times {_factor(gain)}"]
+    changes = [] if abs(gain - 1) < 1e-3 else [f"times {_factor(gain)}"]
     if abs(shift) > 0.05:
-        words.append(f"{'minus' if shift < 0 else 'plus'} {abs(shift):.3g}")
-    return f"it scales its images itself ({', '.join(words)})"
+        changes.append(f"{'minus' if shift < 0 else 'plus'} {abs(shift):.3g}")
+    return f"it scales its images itself ({', '.join(changes)})"
 
 
 def _factor(gain: float) -> str:
@@ -123,7 +123,7 @@ def what_it_gets(scaling: str, preprocess: str) -> str:
     """Which images a model that scales them itself gets, and which flag leaves them unscaled.
 
     Args:
-        scaling: what `found` says.
+        scaling: what `own_scaling` says.
         preprocess: of the run.
     """
     if preprocess == "none":

@@ -18,11 +18,11 @@ def _cell(row_runs: RowRuns, keys: tuple[str, ...], scale: float, shown: int) ->
     """A quantity of the summaries by its keys, outermost first; of all seeds that have it."""
     values = []
     for run in row_runs.runs:
-        found: Any = run.summary
+        value: Any = run.summary
         for key in keys:
-            found = found[key]
-        if found is not None:
-            values.append(scale * found)
+            value = value[key]
+        if value is not None:
+            values.append(scale * value)
     return Cell(tuple(values), None, shown, row_runs.statuses)
 
 
@@ -64,5 +64,5 @@ def _draw(path):
     with np.load(path, allow_pickle=False) as file:
         score, noisy = file["score"], file["given"] != file["true"]
     parts = {"clean": score[~noisy], "noisy": score[noisy]}
-    there = {words: values for words, values in parts.items() if len(values)}
+    there = {part: values for part, values in parts.items() if len(values)}
     return pictures.histogram(there, "", "memorisation score")

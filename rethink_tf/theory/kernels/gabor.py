@@ -28,14 +28,14 @@ def bank(frequencies=FREQUENCIES, orientations: int = ORIENTATIONS) -> list[np.n
             "--features=gabor: expected scikit-image, it is not installed; type "
             "pip install -e '.[theory]'"
         ) from None
-    found = []
+    filters = []
     for frequency in frequencies:
         for k in range(orientations):
             kernel = gabor_kernel(frequency, theta=np.pi * k / orientations)
             # Without it the low frequencies measure brightness.
             kernel = kernel - kernel.mean()
-            found.append(kernel / np.sqrt((np.abs(kernel) ** 2).sum()))
-    return found
+            filters.append(kernel / np.sqrt((np.abs(kernel) ** 2).sum()))
+    return filters
 
 
 def dimensions(

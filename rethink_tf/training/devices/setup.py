@@ -73,9 +73,9 @@ def strategy(name: str = "auto", devices: int = 0) -> Any:
     if name == "multi_worker":
         return _join(devices)
     gpus = tf.config.list_logical_devices("GPU")
-    found = gpus or tf.config.list_logical_devices("CPU")
-    if devices > len(found):
-        raise RequestError(f"--devices: expected at most {len(found)}, received {devices}")
+    available = gpus or tf.config.list_logical_devices("CPU")
+    if devices > len(available):
+        raise RequestError(f"--devices: expected at most {len(available)}, received {devices}")
     if name == "auto":
         name = "mirrored" if (devices or len(gpus)) > 1 else "one_device"
     if name == "one_device":
@@ -84,8 +84,8 @@ def strategy(name: str = "auto", devices: int = 0) -> Any:
                 f"--devices: expected 1 with --strategy=one_device, received {devices}; "
                 "type --strategy=mirrored"
             )
-        return tf.distribute.OneDeviceStrategy(found[0].name)
-    return _mirrored(tuple(device.name for device in found[: devices or None]))
+        return tf.distribute.OneDeviceStrategy(available[0].name)
+    return _mirrored(tuple(device.name for device in available[: devices or None]))
 
 
 @functools.cache  # two of them on the same devices would use the same keys for their collectives
@@ -162,8 +162,8 @@ def capabilities() -> list[tuple[int, int]]:
     import tensorflow as tf
 
     details = tf.config.experimental.get_device_details
-    found = (details(g).get("compute_capability") for g in tf.config.get_visible_devices("GPU"))
-    return [capability for capability in found if capability is not None]
+    known = (details(g).get("compute_capability") for g in tf.config.get_visible_devices("GPU"))
+    return [capability for capability in known if capability is not None]
 
 
 def describe() -> dict:

@@ -38,8 +38,8 @@ def storage(folder: Path | None) -> Iterator[Any]:
     try:
         yield
     except tf.errors.OpError as error:
-        words = re.sub(r"\{\{.*?\}\} ?| ?\[Op:.*", "", str(error)).strip()
-        why = words.partition("\n")[0].removeprefix(f"{folder}/")
+        reason = re.sub(r"\{\{.*?\}\} ?| ?\[Op:.*", "", str(error)).strip()
+        why = reason.partition("\n")[0].removeprefix(f"{folder}/")
         raise StorageError(f"{folder}: {why}; nothing finished was lost") from None
 
 
