@@ -1,4 +1,4 @@
-"""A run while it trains: what does not change (`RunContext`) and what does (`TrainingState`)."""
+"""The values of a run: its data, what does not change while it trains, and what does."""
 
 import dataclasses
 from pathlib import Path
