@@ -19,8 +19,8 @@ from rethink_tf.corruptions.threefry import SplitId
 from rethink_tf.narrowing import present
 
 SAMPLED_ROWS = 8  # images of every replica's batch
-_TURN = 37  # positions by which the sample moves on from step to step
-_BLOCK = 1000
+_TURN = 37  # positions by which the sample moves from one step to the next
+_BLOCK = 1000  # images corrupted by the reference at a time
 TOLERANCE = 1e-4  # of the noise's deviation, where images are no whole numbers
 
 

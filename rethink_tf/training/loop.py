@@ -115,7 +115,8 @@ def train_epochs(
     config, steps, hooks = context.config, context.steps, CallbackList(callbacks)
     resident_test = None if context.test is None else steps.place(context.test)
     hooks.on_begin(state)
-    # At the top, so that a run killed before its summary ends as it would have ended.
+    # Asked before each epoch: a run that was killed after its last epoch, before its summary, ends
+    # here as it would have ended.
     while (ended := _ended(context, state)) is None:
         hooks.between(state)
         epoch, rate = state.epoch + 1, learning_rate(config, state.epoch + 1)

@@ -55,8 +55,8 @@ class Sealed:
     def checksums(self) -> dict[str, int]:
         """What several processes of a run must agree on, by name.
 
-        Of images where they are whole numbers; noise and features may differ in the last bits from
-        one machine to another.
+        Images count only where their pixels are whole numbers: Gaussian noise and features may
+        differ in the last bits from one machine to another.
         """
         sums = {"labels": self.train.label_checksum, "test labels": self.test.label_checksum}
         for seal, inputs in ((self.train, self.train_inputs), (self.test, self.test_inputs)):
@@ -121,7 +121,10 @@ class SealChecks:
         return int(self.steps.epoch)
 
     def drawn(self, count: int, probe: bool = False) -> int:
-        """One of `count` batches, by seed and epoch; another one for the probe of training."""
+        """The number of a batch, from 0 to `count` - 1, drawn from the seed and the epoch.
+
+        The probe of training (`probe`) has a draw of its own.
+        """
         number, _ = threefry.bits(
             self.steps.seed, Stream.PROBE, SplitId.TRAIN, np.array([int(probe)]), self._epoch
         )

@@ -72,8 +72,8 @@ class Steps:
                 "seen": _accumulator(tf.int64),
                 "checksum": _accumulator(tf.int64),
             }
-            # Of images, by the words that `own_rows` gives; apart from the sums of the epoch, since
-            # what it should be depends on how an image comes (see `seal_checks`).
+            # Of the image words that `own_rows` returns. It is no part of `sums`, since its
+            # expected value depends on whether images are resident or streamed (`seal_checks`).
             self.image_sum = _accumulator(tf.int64)
             self.first_bad = _of_each_replica(tf.constant(_NEVER, tf.int64))
             # What the model got of a few rows of the last whole batch, with identities and labels.
@@ -239,7 +239,8 @@ class Steps:
 
     def _step(self, data: Any, order: Any, step: Any, rows: Any, epoch: Any, rate: Any) -> None:
         """One global batch of `rows` examples, in replica context."""
-        # The words outside of what XLA compiles, so that it compiles what it always did.
+        # The image words are taken here, outside of what XLA compiles: the compiled part, and
+        # so its bits, stay as they are without them.
         seen, index, given, words = self.own_rows(data, order, step, rows, epoch)
         loss, correct, checksum, gradients, got = self._forward_backward(seen, index, given, rows)
         self.optimizer.apply(gradients, rate)
@@ -277,7 +278,8 @@ class Steps:
         """
         if self.train.streamed:  # its own rows already, in order and augmented
             images, index, given, files, sent = data
-            # What arrived less what was sent, which must be nothing, and all that was read.
+            # The words of the files that were read. To them is added what arrived here less what
+            # the host sent, which is zero if the images came through unchanged.
             words = self.words_of(images, index, step, every_word, sent)
             return images, index, given, words + tf.reduce_sum(files)
         context = tf.distribute.get_replica_context()
