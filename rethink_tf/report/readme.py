@@ -28,11 +28,32 @@ def block(name: str, scale: str, runs: Collection) -> str:
             if row.run_ids
         )
         if rows:
-            kept = dataclasses.replace(one, rows=rows)
+            kept, equal = _narrow(dataclasses.replace(one, rows=rows))
             lines = table.rows_markdown(table.heads(kept), table.texts(kept), len(kept.labels))
             lines = [line.replace("(n = ", f"(n{NBSP}={NBSP}") for line in lines]
-            parts += ["\n".join([f"{one.title}. {section.caption}", "", *lines]), *one.notes]
+            parts += ["\n".join([f"{one.title}. {section.caption}{equal}", "", *lines]), *one.notes]
     return "".join(f"\n{part}\n" for part in parts) + "\n" * bool(parts)
+
+
+def _narrow(one: table.Table) -> tuple[table.Table, str]:
+    """The table without the number of parameters and without labels that are equal in all rows.
+
+    A README's page is narrow.
+
+    Returns:
+        The table, and a sentence with the equal labels; empty if there are none.
+    """
+    if len(one.rows) < 2:
+        return one, ""
+    values = [{row.labels[n] for row in one.rows} for n in range(len(one.labels))]
+    equal = [n for n in range(1, len(values)) if len(values[n]) == 1]
+    kept = [n for n, name in enumerate(one.labels) if n not in equal and name != "parameters"]
+    rows = tuple(
+        dataclasses.replace(row, labels=tuple(row.labels[n] for n in kept)) for row in one.rows
+    )
+    named = ", ".join(f"{one.labels[n]} {one.rows[0].labels[n]}" for n in equal)
+    sentence = f" In all rows: {named}." if equal else ""
+    return dataclasses.replace(one, labels=tuple(one.labels[n] for n in kept), rows=rows), sentence
 
 
 def _linked(row: table.Row) -> tuple[str | table.Link, ...]:
