@@ -181,8 +181,8 @@ def estimate(seconds: float, rate: float, on_cpu: bool, resumed: bool = False) -
     text = f"about {console.duration(seconds)} {what}, at {rate:.0f} images/s"
     if on_cpu and seconds > 1800:
         text += (
-            "\n  that is long on a CPU; for a shorter run add for example "
-            "--examples=5000 --epochs=30 --precision=mixed_bfloat16, or take --model=mlp_1x512"
+            "\n  long on a CPU; a shorter run has fewer --examples or --epochs,"
+            "\n  --precision=mixed_bfloat16, or a smaller network such as --model=mlp_1x512"
         )
     return text
 
