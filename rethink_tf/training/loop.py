@@ -7,7 +7,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from rethink_tf.config.run_config import RunConfig
 from rethink_tf.config.schedule import learning_rate
@@ -96,6 +96,13 @@ class CallbackList(Callback):
             callback.on_epoch_end(state, last)
 
 
+class Compiling(NamedTuple):
+    """The part of an epoch up to the end of the dispatch that compiles; nothing in other epochs."""
+
+    examples: float = 0
+    seconds: float = 0.0
+
+
 def train_epochs(
     context: RunContext, state: TrainingState, callbacks: Iterable[Callback] = ()
 ) -> tuple[str, str | None]:
@@ -121,7 +128,8 @@ def train_epochs(
         hooks.between(state)
         epoch, rate = state.epoch + 1, learning_rate(config, state.epoch + 1)
         started = time.monotonic()
-        bad, images_per_second = _train_epoch(context, state, hooks, rate)
+        before = steps.running()["seen"] if state.step else 0
+        bad, compiling = _train_epoch(context, state, hooks, rate)
         train_seconds = time.monotonic() - started
         running = steps.running()
         if bad is not None:
@@ -147,7 +155,10 @@ def train_epochs(
         line["timing"] = {
             "train_seconds": train_seconds,
             "eval_seconds": time.monotonic() - evaluated_at,
-            "images_per_second": images_per_second,
+            # Of this process: a resumed epoch counts what was left of it.
+            "images_per_second": (running["seen"] - before - compiling.examples)
+            / (train_seconds - compiling.seconds)
+            or None,
             "finished": time.time(),
         }
         state.epoch, state.step, state.line = epoch, 0, line
@@ -190,15 +201,15 @@ def _fitted(config: RunConfig, line: dict[str, Any]) -> bool:
 
 def _train_epoch(
     context: RunContext, state: TrainingState, hooks: Callback, rate: float
-) -> tuple[int | None, float | None]:
+) -> tuple[int | None, Compiling]:
     """Trains the rest of an epoch in dispatches of DISPATCH_SECONDS.
 
     Returns:
-        The step of a NaN, or None; training examples per second of this process after its first
-        dispatch, which compiles, or None where there was no other.
+        The step of a NaN, or None; what the first dispatch of this process took.
     """
     steps, workers = context.steps, context.workers
     began, before = time.monotonic(), steps.running()["seen"] if state.step else 0
+    compiling = Compiling()
     if not state.step:
         steps.begin_epoch(state.epoch + 1, rate)
         context.checks.begin_epoch()
@@ -214,14 +225,14 @@ def _train_epoch(
             count = workers.gather(max(1, round(DISPATCH_SECONDS / each)))[0]
         dispatch = Dispatch(number, seconds, each, running, not state.compiled)
         if dispatch.compiled:
-            began, before = time.monotonic(), running["seen"]
+            compiling = Compiling(running["seen"] - before, time.monotonic() - began)
         state.compiled = True
         number += 1
         hooks.after_dispatch(state, dispatch)
         if bad is None:
             hooks.between(state)
     hooks.on_trained(state)
-    return bad, (steps.running()["seen"] - before) / (time.monotonic() - began) or None
+    return bad, compiling
 
 
 def _evaluate(
