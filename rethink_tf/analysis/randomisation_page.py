@@ -7,6 +7,7 @@ light or dark. Imports no TensorFlow.
 import base64
 import html
 import itertools
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from rethink_tf.printable import printable
 from rethink_tf.storage import files, paths
 
 REPORT = "report"
+_TITLE_WIDTH = 80  # characters of a line above the picture
 # Okabe and Ito, and a line style and marker each, so that no colour is needed.
 _LOOKS = (
     ("#0072B2", "-", "o"),
@@ -291,7 +293,8 @@ def picture(figures: dict[str, Any], runs: list[Run], look, words: str) -> np.nd
         handlelength=3.5,
     )
     if words:
-        figure.suptitle(printable(words), color=ink, weight="bold", size=12, parse_math=False)
+        shown = "\n".join(textwrap.wrap(printable(words), _TITLE_WIDTH))  # names hold paths
+        figure.suptitle(shown, color=ink, weight="bold", size=12, parse_math=False)
     return pictures.pixels_of(figure)
 
 
