@@ -33,10 +33,11 @@ class Evaluation:
     def __init__(self, steps: Steps, checks: SealChecks | None = None):
         self.steps, self.strategy, self.model = steps, steps.strategy, steps.model
         self.checks = checks
-        self._evaluate = tf.function(self._run_evaluate)
-        self._clear = tf.function(self._clear_statistics)
-        self._renew = tf.function(self._renew_statistics)
-        self._unbias = tf.function(self._unbias_statistics)
+        # Without AutoGraph, as the steps.
+        self._evaluate = tf.function(self._run_evaluate, autograph=False)
+        self._clear = tf.function(self._clear_statistics, autograph=False)
+        self._renew = tf.function(self._renew_statistics, autograph=False)
+        self._unbias = tf.function(self._unbias_statistics, autograph=False)
         # Frozen ones use their statistics in training too.
         self._normalised = [
             x for x in models.layers_of(self.model) if hasattr(x, "moving_variance") and x.trainable

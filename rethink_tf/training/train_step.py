@@ -1,6 +1,6 @@
 """The compiled training steps, under `strategy.run` for one device, many, or several hosts.
 
-A dispatch runs many steps: a tf.range loop round `strategy.run`, the structure that holds for one
+A dispatch runs many steps: a tf.while_loop round `strategy.run`, the structure that holds for one
 device, MirroredStrategy and several hosts. The data
 stay on the device. A step chooses the indices of its batch, and each replica gathers its own rows.
 """
@@ -97,14 +97,20 @@ class Steps:
         self.epoch = tf.constant(0, tf.int64)  # until the first begins
 
     def _compile(self, jit: bool) -> None:
-        """Makes functions of the steps; `jit`: XLA compiles forward and backward."""
-        self._forward_backward = (
-            tf.function(self._differentiate, jit_compile=True) if jit else self._differentiate
-        )
-        self._many = tf.function(self._run_many)
-        self._last = tf.function(self._run_last)
-        self._streamed = tf.function(self._run_streamed)
-        self._finite = tf.function(self._all_finite)
+        """Makes functions of the steps; `jit`: XLA compiles forward and backward.
+
+        Without AutoGraph: no Python branch or loop depends on a tensor, and it would only read the
+        sources, for a second.
+        """
+        self._forward_backward = self._differentiate
+        if jit:
+            self._forward_backward = tf.function(
+                self._differentiate, autograph=False, jit_compile=True
+            )
+        self._many = tf.function(self._run_many, autograph=False)
+        self._last = tf.function(self._run_last, autograph=False)
+        self._streamed = tf.function(self._run_streamed, autograph=False)
+        self._finite = tf.function(self._all_finite, autograph=False)
 
     def place(self, table: Table) -> Any:
         """One copy of (images, index, given) per replica, as tensors on its device.
@@ -225,8 +231,11 @@ class Steps:
     def _run_many(
         self, data: Any, order: Any, first: Any, count: Any, epoch: Any, rate: Any
     ) -> None:
-        for step in tf.range(first, first + count):
+        def body(step: Any) -> Any:
             self.strategy.run(self._step, args=(data, order, step, self.batch_size, epoch, rate))
+            return step + 1
+
+        tf.while_loop(lambda step: step < first + count, body, [first])
 
     def _run_last(self, data: Any, order: Any, epoch: Any, rate: Any) -> None:
         whole, rest = divmod(self.train.num_examples, self.batch_size)
@@ -257,8 +266,6 @@ class Steps:
         )
         self.first_bad.assign(tf.minimum(self.first_bad, bad))
 
-    # Nothing in it depends on a tensor's value: AutoGraph would only read the sources.
-    @tf.autograph.experimental.do_not_convert
     def own_rows(
         self, data: Any, order: Any, step: Any, rows: Any, epoch: Any, every_word: bool = False
     ) -> Any:

@@ -221,7 +221,7 @@ def _trace(model, name: str, input_shape, path: str | None) -> None:
 
     if tf.distribute.get_strategy().num_replicas_in_sync > 1:
         return  # statistics are updated within a replica only
-    called = tf.function(lambda images: model(images, training=True))
+    called = tf.function(lambda images: model(images, training=True), autograph=False)
     with user_code.reported(f"--model: {name} fails in training, compiled by tf.function: ", path):
         called.get_concrete_function(tf.TensorSpec((PROBE, *input_shape), tf.float32))
 

@@ -22,9 +22,10 @@ class ReplicaVariables:
     ) -> None:
         self.strategy, self.equal = strategy, {"weight": weights, **slots}
         self.local, self.sums = local, sums
-        self._average = tf.function(self._average_statistics)
-        self._rows = tf.function(self._gather_rows)
-        self._restore_rows = tf.function(self._assign_rows)
+        # Without AutoGraph, as the steps.
+        self._average = tf.function(self._average_statistics, autograph=False)
+        self._rows = tf.function(self._gather_rows, autograph=False)
+        self._restore_rows = tf.function(self._assign_rows, autograph=False)
 
     def sync(self) -> None:
         """Averages the batch-norm statistics over the replicas, so that they are equal on all."""
