@@ -207,11 +207,11 @@ def limits(
     return lines
 
 
-def number(found: dict, scale: float = 1, unit: str = "") -> str:
+def number(measured: dict, scale: float = 1, unit: str = "") -> str:
     """Mean +- deviation for the reader."""
-    if found["mean"] is None:
+    if measured["mean"] is None:
         return "not reached" if not unit else "-"
-    mean = f"{scale * found['mean']:.{1 if unit or found['n'] > 1 else 0}f}"
-    if found["std"] is None:
+    mean = f"{scale * measured['mean']:.{1 if unit or measured['n'] > 1 else 0}f}"
+    if measured["std"] is None:
         return f"{mean}{unit}"
-    return f"{mean} ± {scale * found['std']:.1f}{unit}"
+    return f"{mean} ± {scale * measured['std']:.1f}{unit}"

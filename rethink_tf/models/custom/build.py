@@ -205,7 +205,7 @@ def _single(model, outputs, name: str, input_shape):
         if getattr(model, "outputs", None):
             model = keras.Model(model.inputs[0], model.outputs[0])
         else:
-            model = _wrapped(model, lambda found: keras.tree.flatten(found)[0], input_shape)
+            model = _wrapped(model, lambda outputs: keras.tree.flatten(outputs)[0], input_shape)
         (outputs,) = flat
         notes = [f"its only output is inside a {kind}{named}; this output is used"]
     else:
