@@ -91,11 +91,12 @@ class Evaluation:
 
     def _renew_statistics(self, data: Any, order: Any, step: Any, epoch: Any) -> Any:
         def forward(data: Any) -> Any:
-            seen, index, _, words = self.steps.own_rows(
-                data, order, step, self.steps.batch_size, epoch, every_word=True
+            seen, index, _, read = self.steps.own_rows(
+                data, order, step, self.steps.batch_size, epoch
             )
             inputs = self.steps.preprocess(seen)
             self.model(inputs, training=True)
+            words = self.steps.words_of(read, step, every_word=True)
             return words, inputs[:SAMPLED_ROWS], index[:SAMPLED_ROWS]
 
         return self.strategy.run(forward, args=(data,))

@@ -72,7 +72,7 @@ class Steps:
                 "seen": _accumulator(tf.int64),
                 "checksum": _accumulator(tf.int64),
             }
-            # Of the image words that `own_rows` returns. It is no part of `sums`, since its
+            # Of the image words that `words_of` returns. It is no part of `sums`, since its
             # expected value depends on whether images are resident or streamed (`seal_checks`).
             self.image_sum = _accumulator(tf.int64)
             self.first_bad = _of_each_replica(tf.constant(_NEVER, tf.int64))
@@ -248,10 +248,10 @@ class Steps:
 
     def _step(self, data: Any, order: Any, step: Any, rows: Any, epoch: Any, rate: Any) -> None:
         """One global batch of `rows` examples, in replica context."""
-        # The image words are taken here, outside of what XLA compiles: the compiled part, and
-        # so its bits, stay as they are without them.
-        seen, index, given, words = self.own_rows(data, order, step, rows, epoch)
-        loss, correct, checksum, gradients, got = self._forward_backward(seen, index, given, rows)
+        seen, index, given, read = self.own_rows(data, order, step, rows, epoch)
+        loss, correct, checksum, words, gradients, got = self._forward_backward(
+            seen, index, given, read, step, rows
+        )
         self.optimizer.apply(gradients, rate)
         self.sums["loss_sum"].assign_add(tf.cast(loss, tf.float64))
         self.sums["correct"].assign_add(correct)
@@ -266,9 +266,7 @@ class Steps:
         )
         self.first_bad.assign(tf.minimum(self.first_bad, bad))
 
-    def own_rows(
-        self, data: Any, order: Any, step: Any, rows: Any, epoch: Any, every_word: bool = False
-    ) -> Any:
+    def own_rows(self, data: Any, order: Any, step: Any, rows: Any, epoch: Any) -> Any:
         """This replica's part of a global batch, in replica context.
 
         Args:
@@ -277,18 +275,13 @@ class Steps:
             step: int32, from 0.
             rows: of the global batch.
             epoch: int64, from 1.
-            every_word: whether the words of all images are summed, and not of a sample that
-                changes with the step.
 
         Returns:
-            Augmented images, identities, labels, and the sum of image words (`image_sum`).
+            Augmented images, identities, labels, and what `words_of` takes.
         """
         if self.train.streamed:  # its own rows already, in order and augmented
             images, index, given, files, sent = data
-            # The words of the files that were read. To them is added what arrived here less what
-            # the host sent, which is zero if the images came through unchanged.
-            words = self.words_of(images, index, step, every_word, sent)
-            return images, index, given, words + tf.reduce_sum(files)
+            return images, index, given, (images, index, files, sent)
         context = tf.distribute.get_replica_context()
         replica = int(tf.get_static_value(context.replica_id_in_sync_group))
         replicas = self.strategy.num_replicas_in_sync
@@ -296,7 +289,6 @@ class Steps:
         low, high = replica * rows // replicas, (replica + 1) * rows // replicas
         chosen = tf.slice(order, [step * self.batch_size + low], [high - low])
         images, index, given = (tf.gather(column, chosen) for column in data)
-        words = self.words_of(images, index, step, every_word)
         # Augmentation stays outside of what XLA may compile: it has no kernel for rotation.
         seen = pipeline.augmented(
             images,
@@ -306,26 +298,32 @@ class Steps:
             seed=self.seed,
             epoch=epoch,
         )
-        return seen, index, given, words
+        return seen, index, given, (images, index)
 
-    def words_of(
-        self, images: Any, index: Any, step: Any, every_word: bool = False, less: Any = None
-    ) -> Any:
-        """The sum of image words of a replica's part of a batch: int64 [].
+    def words_of(self, read: tuple, step: Any, every_word: bool = False) -> Any:
+        """The sum of image words of a replica's part of a batch (`image_sum`): int64 [].
 
         Args:
-            images, index: of the part.
+            read: images and identities of the part, before augmentation; of streamed images also
+                the words of their files, and those of the images as they were sent.
             step: int32, by which the rows are chosen.
             every_word: whether all rows count, and not SAMPLED_ROWS of them.
-            less: int64 words of all rows, to be subtracted, or None.
         """
-        columns = [images, index] if less is None else [images, index, less]
+        images, index, *streamed = read
+        files, sent = streamed or (None, None)
+        columns = [images, index] if sent is None else [images, index, sent]
         if not every_word:
             columns = sampled_tf(step, columns)
         words = image_words_tf(*columns[:2])
-        return tf.reduce_sum(words if less is None else words - columns[2])
+        if sent is None:
+            return tf.reduce_sum(words)
+        # The words of the files that were read. To them is added what arrived here less what the
+        # host sent, which is zero if the images came through unchanged.
+        return tf.reduce_sum(words - columns[2]) + tf.reduce_sum(files)
 
-    def _differentiate(self, images: Any, index: Any, given: Any, rows: Any) -> Any:
+    def _differentiate(
+        self, images: Any, index: Any, given: Any, read: tuple, step: Any, rows: Any
+    ) -> Any:
         with tf.GradientTape() as tape:
             inputs = self.preprocess(images)
             logits = self.model(inputs, training=True)
@@ -340,11 +338,14 @@ class Steps:
         )
         hit = tf.argmax(logits, axis=-1) == given
         checksum = tf.reduce_sum(label_checksums.label_words_tf(index, given))
+        # Here, so that XLA compiles it too where it compiles the rest: as some thirty operations of
+        # their own these cost an MLP's step twice as much.
+        words = self.words_of(read, step)
         got: tuple = ()
         if rows == self.batch_size:
             some = slice(self._shown)
             got = tf.cast(inputs[some], tf.float32), tf.cast(index[some], tf.int64), given[some]
-        return loss, tf.reduce_sum(tf.cast(hit, tf.int64)), checksum, gradients, got
+        return loss, tf.reduce_sum(tf.cast(hit, tf.int64)), checksum, words, gradients, got
 
 
 def _accumulator(dtype: Any) -> Any:

@@ -23,7 +23,7 @@ class UnsealedSteps(Steps):
     def _shown_rows(self) -> int:
         return 0
 
-    def words_of(self, images, index, step, every_word=False, less=None):
+    def words_of(self, read, step, every_word=False):
         """Nothing; see `Steps.words_of`."""
         return tf.zeros([], tf.int64)
 
@@ -40,9 +40,10 @@ class StreamedSteps(Steps):
         options.autotune.enabled = False  # its thread stretches what is measured
         return iter(dataset.with_options(options))
 
-    def own_rows(self, data, order, step, rows, epoch, every_word=False):
+    def own_rows(self, data, order, step, rows, epoch):
         """The next batch; see `Steps.own_rows`."""
-        return *next(data), tf.zeros([], tf.int64)
+        images, index, given = next(data)
+        return images, index, given, (images, index)
 
 
 KINDS = {kind.__name__: kind for kind in (Steps, UnsealedSteps, StreamedSteps)}

@@ -306,16 +306,22 @@ def test_batch_norm_statistics_of_other_images(tmp_path):
 
 
 def test_batch_norm_statistics_of_images_that_were_not_preprocessed(tmp_path):
-    forward = Steps.own_rows
+    forward, renew = Steps.own_rows, Evaluation._renew_statistics
 
-    def unscaled(self, *args, **kinds):
-        seen, *others = forward(self, *args, **kinds)
-        return (tf.cast(seen, tf.float32) ** 2 if kinds else seen), *others
+    def unscaled(self, *args):
+        seen, *others = forward(self, *args)
+        return tf.cast(seen, tf.float32) ** 2, *others
 
-    with statistics_from(lambda data: data), pytest.MonkeyPatch.context() as patch:
+    def wrong(self, *args):
+        with pytest.MonkeyPatch.context() as patch:  # while it is traced, and training is not
+            patch.setattr(Steps, "own_rows", unscaled)
+            return renew(self, *args)
+
+    with statistics_from(lambda data: data):
         assert run(tmp_path / "honest")["status"] == "DONE"
-        patch.setattr(Steps, "own_rows", unscaled)
-        reason = refused(tmp_path / "wrong", "train inputs")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Evaluation, "_renew_statistics", wrong)
+            reason = refused(tmp_path / "wrong", "train inputs")
     assert "for batch-norm statistics after epoch 1, batch " in reason
 
 
