@@ -18,6 +18,7 @@ from rethink_tf.experiments import plan as experiments
 from rethink_tf.report import listing
 from rethink_tf.report.collection import MOST_SEEDS, Collection, Unfinished, collect, read_folder
 from rethink_tf.report.history import History
+from rethink_tf.report.sections.convergence import MEASURED_TOO
 from rethink_tf.runs import results
 from rethink_tf.storage import lock as run_lock
 
@@ -161,9 +162,9 @@ def test_a_damaged_record_of_corrupted_test_labels_is_named_left_out_and_counted
 
 
 def corrupted_test_column(folder):
-    """What figure 1c has of the one run on really corrupted test labels; None: no such column."""
-    rows = csv.DictReader((folder / "out" / "figure1c.csv").read_text().splitlines())
-    means = [r["mean"] for r in rows if r["quantity"] == "on really corrupted test labels"]
+    """What figure 1c has of the one run on corrupted test labels; None: no such column."""
+    rows = csv.DictReader((folder / "out" / "figure1c_corrupted.csv").read_text().splitlines())
+    means = [r["mean"] for r in rows if r["quantity"] == MEASURED_TOO]
     return next(filter(None, means), None)
 
 
