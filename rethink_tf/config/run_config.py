@@ -216,7 +216,7 @@ class RunConfig:
     optimizer: str = fields.field(
         "sgd",
         str,
-        "SGD with momentum, as in the paper, or Adam or AdamW of Keras",
+        "the update rule: SGD with momentum, as in the paper, or Adam or AdamW of Keras",
         group="Optimisation",
         choices=OPTIMIZERS,
     )

@@ -133,7 +133,7 @@ def test_one_is_told_as_one(tmp_path):
 def test_help_is_text(call):
     code, out, _ = call("--help")
     assert code == 0
-    assert re.search("TensorFlow,.*run, is not recorded", out)
+    assert re.search(r"start of\s+Python and TensorFlow.*not counted", " ".join(out.split()))
     assert "--shard" in out and "rethink-tf sweep" in out
 
 

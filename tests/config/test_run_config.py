@@ -12,7 +12,7 @@ from rethink_tf.errors import RequestError
 
 # (model, data set): input_size, batch_size, learning_rate, lr_decay, epochs
 RESOLVED = {
-    ("inception", "digits"): (16, 128, 0.1, 0.95, 25),
+    ("inception", "digits"): (16, 128, 0.1, 0.95, 21),
     ("inception_no_bn", "digits"): (16, 32, 0.02, 0.98, 60),
     ("alexnet", "digits"): (16, 32, 0.01, 0.98, 60),
     ("mlp_3x512", "digits"): (16, 32, 0.01, 0.98, 80),

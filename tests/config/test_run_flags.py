@@ -266,17 +266,17 @@ def test_help_fits_and_is_grouped():
 def test_help_states_defaults_and_choices():
     words = " ".join(command_line.LINE.help().split())
     for phrase in (
-        "also any wrn_DEPTH_WIDTH; one of inception, inception_no_bn, alexnet,",
+        "or any wrn_DEPTH_WIDTH; one of inception, inception_no_bn, alexnet,",
         "[cifar10 if it is on disk or can be downloaded, else digits]",
         "--momentum momentum of SGD [0.9]",
-        "--seed seed of everything that is drawn [0]",
+        "--seed seed of all random draws [0]",
         "folder of the runs; each run has its own folder RUNS_DIR/<run_id> [runs]",
         "one of auto, one_device, mirrored, multi_worker [auto]",
         "one of exact, anyway, restart [exact]",
         "--dry_run print the resolved configuration, run id, parameters and memory, then stop "
         "[false]",
-        "--examples number of training examples, class-balanced; a larger number has those of a "
-        "smaller one and more [all]",
+        "--examples number of training examples, class-balanced; a larger subset contains the "
+        "smaller ones [all]",
     ):
         assert phrase in words
 

@@ -251,7 +251,9 @@ def test_the_state_of_a_run(tmp_path):
 
 
 def test_every_flagfile_of_a_folder_is_a_row():
-    for folder in sorted(path for path in (ROOT / "flags").iterdir() if path.is_dir()):
+    folders = {path for path in (ROOT / "flags").iterdir() if path.is_dir()}
+    # Of single runs alone: TFDS must have prepared their data sets first.
+    for folder in sorted(folders - {ROOT / "flags" / "wrn_tfds"}):
         used = [n for n in PRESENT if f"{folder.name}/*.flags" in EXPERIMENTS[n].rows]
         assert used, folder
 

@@ -184,7 +184,7 @@ def test_more_epochs_go_on_from_the_shorter_run(tensorflow, tmp_path):
     run(short, epochs=2)
     kept = timeless(short)
     summary = run(long, said, epochs=4)
-    assert re.search(f"{re.escape(str(short))}:.*2.*resumes from it", said)
+    assert re.search(f"{re.escape(str(short))}:.*2.*resumes from it", "\n".join(said))
     assert "resumes after epoch 2, step 0 of the next" in said
     assert timeless(long) == timeless(fresh)
     assert summary["epochs"] == 4 and summary["weights_hash"] != kept[-1]["weights_hash"]

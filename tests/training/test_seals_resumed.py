@@ -86,7 +86,7 @@ def test_a_checkpoint_without_seals_is_resumed_and_says_so(half, tmp_path):
     said = []
     cut = run(tmp_path / "cut", said)
     assert "resumes after epoch 1, step 3 of the next" in said
-    assert "from epoch 3 on" in said
+    assert any("from epoch 3 on" in line for line in said)
     assert cut["weights_hash"] == whole["weights_hash"]
     assert (cut["status"], cut["exact"], cut["differed"]) == ("DONE", True, [])
     for line, other in zip(timeless(tmp_path / "cut"), timeless(tmp_path / "whole"), strict=True):
