@@ -134,11 +134,9 @@ def sampled_tf(step: Any, columns: list) -> list:
     rows = columns[0].shape[0]
     count = min(SAMPLED_ROWS, rows)
     first = tf.math.floormod(tf.cast(step, tf.int32) * _TURN, rows - count + 1)
-    # Not column[first : first + count], of which XLA asks that both ends be constants.
-    return [
-        tf.slice(column, [first, *[0] * (len(column.shape) - 1)], [count, *column.shape[1:]])
-        for column in columns
-    ]
+    # Not a slice: XLA would compile the step anew for every place where it begins.
+    chosen = first + tf.range(count)
+    return [tf.gather(column, chosen) for column in columns]
 
 
 def sample_offsets(rows: int) -> np.ndarray:
