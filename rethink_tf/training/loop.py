@@ -96,11 +96,20 @@ class CallbackList(Callback):
             callback.on_epoch_end(state, last)
 
 
-class Compiling(NamedTuple):
-    """The part of an epoch up to the end of the dispatch that compiles; nothing in other epochs."""
+class Trained(NamedTuple):
+    """What this process trained of an epoch; a resumed epoch counts what was left of it.
 
-    examples: float = 0
-    seconds: float = 0.0
+    Attributes:
+        bad: the step of a NaN, or None.
+        running: sums of the epoch (`Steps.running`).
+        seconds: its duration.
+        images_per_second: without the dispatch that compiles; None if there was no other.
+    """
+
+    bad: int | None
+    running: dict[str, float]
+    seconds: float
+    images_per_second: float | None
 
 
 def train_epochs(
@@ -127,11 +136,7 @@ def train_epochs(
     while (ended := _ended(context, state)) is None:
         hooks.between(state)
         epoch, rate = state.epoch + 1, learning_rate(config, state.epoch + 1)
-        started = time.monotonic()
-        before = steps.running()["seen"] if state.step else 0
-        bad, compiling = _train_epoch(context, state, hooks, rate)
-        train_seconds = time.monotonic() - started
-        running = steps.running()
+        bad, running, train_seconds, images_per_second = _train_epoch(context, state, hooks, rate)
         if bad is not None:
             return results.DIVERGED, _nan(config, f"the training loss at step {bad + 1}", epoch)
         if not steps.weights_finite():
@@ -155,10 +160,7 @@ def train_epochs(
         line["timing"] = {
             "train_seconds": train_seconds,
             "eval_seconds": time.monotonic() - evaluated_at,
-            # Of this process: a resumed epoch counts what was left of it.
-            "images_per_second": (running["seen"] - before - compiling.examples)
-            / (train_seconds - compiling.seconds)
-            or None,
+            "images_per_second": images_per_second,
             "finished": time.time(),
         }
         state.epoch, state.step, state.line = epoch, 0, line
@@ -201,18 +203,15 @@ def _fitted(config: RunConfig, line: dict[str, Any]) -> bool:
 
 def _train_epoch(
     context: RunContext, state: TrainingState, hooks: Callback, rate: float
-) -> tuple[int | None, Compiling]:
-    """Trains the rest of an epoch in dispatches of DISPATCH_SECONDS.
-
-    Returns:
-        The step of a NaN, or None; what the first dispatch of this process took.
-    """
+) -> Trained:
+    """Trains the rest of an epoch in dispatches of DISPATCH_SECONDS."""
     steps, workers = context.steps, context.workers
-    began, before = time.monotonic(), steps.running()["seen"] if state.step else 0
-    compiling = Compiling()
+    began = time.monotonic()
     if not state.step:
         steps.begin_epoch(state.epoch + 1, rate)
         context.checks.begin_epoch()
+    running = steps.running()
+    timed_from, seen_before = began, running["seen"]  # of the speed
     count, bad, number = 1, None, 0
     while state.step < steps.steps_per_epoch and bad is None:
         hooks.before_dispatch(state, number)
@@ -225,14 +224,16 @@ def _train_epoch(
             count = workers.gather(max(1, round(DISPATCH_SECONDS / each)))[0]
         dispatch = Dispatch(number, seconds, each, running, not state.compiled)
         if dispatch.compiled:
-            compiling = Compiling(running["seen"] - before, time.monotonic() - began)
+            timed_from, seen_before = time.monotonic(), running["seen"]
         state.compiled = True
         number += 1
         hooks.after_dispatch(state, dispatch)
         if bad is None:
             hooks.between(state)
     hooks.on_trained(state)
-    return bad, compiling
+    ended = time.monotonic()
+    speed = (running["seen"] - seen_before) / (ended - timed_from) or None
+    return Trained(bad, running, ended - began, speed)
 
 
 def _evaluate(
