@@ -5,6 +5,7 @@ that are trained on. `docs/explanation/seals.md` states where it is checked. Imp
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -113,7 +114,7 @@ def unequal(got: np.ndarray, expected: np.ndarray) -> list[int]:
 def sampled_rows(step: int | np.ndarray, rows: int) -> np.ndarray:
     """The rows of a replica's part of a batch that are sampled at a step: consecutive ones.
 
-    The examples are in random order, so consecutive rows are a random sample, without a copy.
+    The examples are in random order, so consecutive rows are a random sample.
 
     Args:
         step: integer array [...], from 0.
@@ -127,7 +128,7 @@ def sampled_rows(step: int | np.ndarray, rows: int) -> np.ndarray:
     return first[..., None] + np.arange(count)
 
 
-def sampled_tf(step: Any, columns: list) -> list:
+def sampled_tf(step: Any, columns: Sequence) -> list:
     """The rows `sampled_rows` of tensors [rows, ...]; step is an int32 tensor."""
     import tensorflow as tf
 

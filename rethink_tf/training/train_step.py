@@ -1,8 +1,8 @@
 """The compiled training steps, under `strategy.run` for one device, many, or several hosts.
 
 A dispatch runs many steps: a tf.while_loop round `strategy.run`, the structure that holds for one
-device, MirroredStrategy and several hosts. The data
-stay on the device. A step chooses the indices of its batch, and each replica gathers its own rows.
+device, MirroredStrategy and several hosts. The data stay on the device. A step chooses the indices
+of its batch, and each replica gathers its own rows.
 """
 
 from collections.abc import Callable
@@ -309,17 +309,18 @@ class Steps:
             step: int32, by which the rows are chosen.
             every_word: whether all rows count, and not SAMPLED_ROWS of them.
         """
+
+        def counted(*columns: Any) -> Any:
+            return columns if every_word else sampled_tf(step, columns)
+
         images, index, *streamed = read
-        files, sent = streamed or (None, None)
-        columns = [images, index] if sent is None else [images, index, sent]
-        if not every_word:
-            columns = sampled_tf(step, columns)
-        words = image_words_tf(*columns[:2])
-        if sent is None:
-            return tf.reduce_sum(words)
-        # The words of the files that were read. To them is added what arrived here less what the
-        # host sent, which is zero if the images came through unchanged.
-        return tf.reduce_sum(words - columns[2]) + tf.reduce_sum(files)
+        total = tf.reduce_sum(image_words_tf(*counted(images, index)))
+        if streamed:
+            # The words of the files that were read. To them is added what arrived here less what
+            # the host sent, which is zero if the images came through unchanged.
+            files, sent = streamed
+            total += tf.reduce_sum(files) - tf.reduce_sum(*counted(sent))
+        return total
 
     def _differentiate(
         self, images: Any, index: Any, given: Any, read: tuple, step: Any, rows: Any

@@ -98,6 +98,13 @@ def test_sampled_rows_differ_and_reach_every_row(rows):
         np.testing.assert_array_equal(second[:, 0], 2 * seal.sampled_rows(step, rows))
 
 
+def test_xla_compiles_the_sample_of_all_steps_once():
+    images = tf.constant(IMAGES)
+    sampled = tf.function(lambda step: seal.sampled_tf(step, [images]), jit_compile=True)
+    programs = [sampled.experimental_get_compiler_ir(tf.constant(n))("hlo") for n in (3, 5)]
+    assert programs[0] == programs[1], "a step must not be a constant of the program"
+
+
 # Seals
 
 
