@@ -106,12 +106,7 @@ def of_run(run_dir: Path | str) -> ExampleScores:
         StorageError: a file is damaged, or the files do not agree.
     """
     folder = paths.absolute(run_dir)
-    summary = agreement.read_summary(folder)
-    if summary is None or summary["status"] != results.DONE:
-        ended = "there is none" if summary is None else f"it ended {summary['status']}"
-        raise RequestError(
-            f"{run_dir}: expected the folder of a run that ended {results.DONE}; {ended}"
-        )
+    agreement.require_done(agreement.read_summary(folder), run_dir)
     columns = results.read_examples(folder)
     grid = results.read_examples_grid(folder)
     if grid is None:

@@ -17,6 +17,7 @@ import numpy as np
 from rethink_tf.config.run_config import RunConfig
 from rethink_tf.corruptions import labels
 from rethink_tf.errors import RequestError, StorageError
+from rethink_tf.narrowing import present
 from rethink_tf.runs import agreement, description, results
 from rethink_tf.storage import paths
 
@@ -119,11 +120,8 @@ def of_run(run_dir: Path | str, delta: float = DELTA) -> NoiseBound:
     """
     folder = paths.absolute(run_dir)
     run = agreement.read(folder)
-    if run is None or run.summary["status"] != results.DONE:
-        ended = "there is none" if run is None else f"it ended {run.summary['status']}"
-        raise RequestError(
-            f"{run_dir}: expected the folder of a run that ended {results.DONE}; {ended}"
-        )
+    agreement.require_done(run.summary if run else None, run_dir)
+    run = present(run, "a run, as it is done")
     config = agreement.stored_config(run.summary)
     _refuse_other_noise(run_dir, config)
     counts = _counts(folder, config, run.summary["classes"])

@@ -90,6 +90,15 @@ def read(run_dir: Path | str, run_id: str | None = None) -> Finished | None:
         raise StorageError(f"{error}; {ANEW}") from None
 
 
+def require_done(summary: dict[str, Any] | None, run_dir: Path | str) -> None:
+    """Refuses a summary that is not there or is not of a run that ended DONE: RequestError."""
+    if summary is None or summary["status"] != results.DONE:
+        ended = "there is none" if summary is None else f"it ended {summary['status']}"
+        raise RequestError(
+            f"{run_dir}: expected the folder of a run that ended {results.DONE}; {ended}"
+        )
+
+
 def _read(run_dir: Path, run_id: str | None) -> Finished | None:
     summary = results.read_summary(run_dir)
     if summary is None:
