@@ -19,6 +19,7 @@ import numpy as np
 # Of Feldman and Zhang's figures: examples, and pairs, of at least so much.
 LEAST_SCORE, LEAST_INFLUENCE = 0.25, 0.15
 MOST_PAIRS = 100_000  # that are kept, those of the largest influence
+SCORES = "scores.npz"  # of a run, with the columns of `Scores`
 _BLOCK = 1024  # training examples whose influence is computed at a time
 
 

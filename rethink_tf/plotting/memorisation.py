@@ -1,6 +1,6 @@
 """The figures of memorisation: a histogram of scores, and the images with the highest scores."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -13,11 +13,12 @@ HATCHES = ("", "////", "....")
 
 
 @own_style()
-def histogram(scores: Mapping[str, np.ndarray], title: str, label: str):
-    """How many examples have which score, a row of bars for each kind of examples.
+def histogram(scores: np.ndarray, noisy: np.ndarray, title: str, label: str):
+    """How many examples have which score, a row of bars for clean and one for noisy examples.
 
     Args:
-        scores: name of a kind of examples: its scores, float [n], NaN for none.
+        scores: float [N], NaN for none.
+        noisy: bool [N], whether the given label is not the true one.
         title: of the figure.
         label: of the axis of scores.
 
@@ -28,14 +29,14 @@ def histogram(scores: Mapping[str, np.ndarray], title: str, label: str):
 
     figure = Figure(figsize=(WIDTH, 4.6), dpi=DPI, layout="constrained")
     axes = figure.subplots()
-    finite = {words: values[np.isfinite(values)] for words, values in scores.items()}
-    every = np.concatenate([*finite.values(), [0.0]])
-    edges = np.histogram_bin_edges(every, bins=BINS)
-    for place, (words, values) in enumerate(finite.items()):
+    finite, kinds = np.isfinite(scores), {"clean": ~noisy, "noisy": noisy}
+    edges = np.histogram_bin_edges(np.append(scores[finite], 0.0), bins=BINS)
+    shown = {name: scores[finite & rows] for name, rows in kinds.items() if rows.any()}
+    for place, (name, values) in enumerate(shown.items()):
         axes.hist(
             values,
             bins=edges.tolist(),
-            label=f"{printable(words)} ({len(values):,})",
+            label=f"{name} ({len(values):,})",
             color=COLOURS[place],
             alpha=0.6,
             hatch=HATCHES[place % len(HATCHES)],

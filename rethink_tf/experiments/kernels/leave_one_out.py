@@ -296,7 +296,6 @@ def _write(folder: Path, data: Data, found: LeftOut) -> None:
     )
     noisy = train.given != train.true
     name = content_hash.shown(data.run.dataset)
-    parts = {"clean": without[~noisy], "noisy": without[noisy]}
     order = np.flatnonzero(chosen)[np.argsort(without[chosen], kind="stable")][:SHOWN]
     predicted = found.predicted.argmax(axis=1)
     words = [
@@ -305,7 +304,8 @@ def _write(folder: Path, data: Data, found: LeftOut) -> None:
     ]
     figures = {
         "margins": pictures.histogram(
-            {words: values for words, values in parts.items() if len(values)},
+            without,
+            noisy,
             f"{name}: margin of each example when it is left out",
             "output at the given label minus the largest other output",
         )

@@ -12,6 +12,7 @@ import numpy as np
 
 from rethink_tf import console
 from rethink_tf.analysis import memorisation
+from rethink_tf.analysis.memorisation import SCORES
 from rethink_tf.config import fields, run_config
 from rethink_tf.config.command_line import CommandLine, Parsed
 from rethink_tf.config.flags import TRANSFER, Options, run_without, wanted
@@ -32,7 +33,7 @@ from rethink_tf.storage import lock as run_lock
 from rethink_tf.training.devices import setup as devices
 
 KIND = "memorisation"
-SCORES, PAIRS = "scores.npz", "influence.npz"
+PAIRS = "influence.npz"
 SHOWN = 40  # images of the highest scores
 _GROUP = "This command"
 
@@ -374,7 +375,6 @@ def _say(summary: dict[str, Any], flags: Flags) -> None:
 def _draw(folder: Path, asked: Plan, train, scores) -> None:
     """The histogram of the scores, and the images of the highest."""
     noisy, name = train.given != train.true, content_hash.shown(asked.run.dataset)
-    parts = {"clean": scores.score[~noisy], "noisy": scores.score[noisy]}
     order = np.argsort(-np.nan_to_num(scores.score, nan=-2.0), kind="stable")[:SHOWN]
     captions = [
         f"index {train.index[i]}\n{train.true[i]} → {train.given[i]}"
@@ -386,7 +386,8 @@ def _draw(folder: Path, asked: Plan, train, scores) -> None:
     ]
     figures = {
         "scores": pictures.histogram(
-            {part: values for part, values in parts.items() if len(values)},
+            scores.score,
+            noisy,
             f"{name}: memorisation scores, {asked.flags.models} networks",
             "memorisation score",
         ),

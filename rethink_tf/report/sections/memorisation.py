@@ -5,13 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from rethink_tf.analysis.memorisation import LEAST_SCORE, SCORES
 from rethink_tf.plotting import memorisation as pictures
 from rethink_tf.report.drawing import Figure
 from rethink_tf.report.gather import Gathered, RowRuns
 from rethink_tf.report.sections.paper_tables import row
 from rethink_tf.report.table import Cell, Table
-
-SCORES = "scores.npz"
 
 
 def _cell(row_runs: RowRuns, keys: tuple[str, ...], scale: float, shown: int) -> Cell:
@@ -53,8 +52,8 @@ def memorisation(gathered: Gathered, _first: float):
     notes = (
         "The score of an example is the share of the networks trained on it that predict its given "
         "label, minus the same share of the other networks. Memorised means a score of at least "
-        "0.25. The last column compares the scores from one half of the networks with those from "
-        "the other half. Figures show the first seed.",
+        f"{LEAST_SCORE:g}. The last column compares the scores from one half of the networks with "
+        "those from the other half. Figures show the first seed.",
     )
     labels = ("network", "data set", "p", "networks")
     return [Table("memorisation", "Memorisation scores", labels, tuple(rows), notes=notes)], figures
@@ -63,6 +62,4 @@ def memorisation(gathered: Gathered, _first: float):
 def _draw(path):
     with np.load(path, allow_pickle=False) as file:
         score, noisy = file["score"], file["given"] != file["true"]
-    parts = {"clean": score[~noisy], "noisy": score[noisy]}
-    there = {part: values for part, values in parts.items() if len(values)}
-    return pictures.histogram(there, "", "memorisation score")
+    return pictures.histogram(score, noisy, "", "memorisation score")
