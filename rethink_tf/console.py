@@ -12,7 +12,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TextIO
 
 from rethink_tf.errors import StorageError
 from rethink_tf.printable import printable
@@ -59,7 +59,7 @@ def say(text: str = "") -> None:
         try:
             _write(text)
         except UnicodeEncodeError:  # a terminal of few characters
-            print(text.encode("ascii", "backslashreplace").decode(), flush=True)
+            _put(text.encode("ascii", "backslashreplace").decode() + "\n", sys.stdout)
     except BrokenPipeError:  # the reader has gone; the run has not
         sys.stdout = open(os.devnull, "w")
     except OSError as error:
@@ -70,9 +70,15 @@ def say(text: str = "") -> None:
 _say = say  # where a parameter has its name
 
 
+def _put(text: str, stream: TextIO) -> None:
+    """Writes in one call: with PYTHONUNBUFFERED the pieces of two processes' lines would mix."""
+    stream.write(text)
+    stream.flush()
+
+
 def _write(text: str) -> None:
     if not coloured(sys.stdout):
-        print(text, flush=True)
+        _put(text + "\n", sys.stdout)
         return
     from rich.console import Console
     from rich.text import Text
@@ -102,7 +108,7 @@ def warn(line: str) -> None:
     with contextlib.suppress(OSError):  # where even this cannot be written, the exit code tells
         _LIVE.clear()
         name = "\033[1;31mrethink_tf:\033[0m" if coloured(sys.stderr) else "rethink_tf:"
-        print(name, printable(line, lines=True), file=sys.stderr)
+        _put(f"{name} {printable(line, lines=True)}\n", sys.stderr)
 
 
 class _Live:

@@ -467,3 +467,22 @@ def test_the_verdict_on_a_run_that_did_not_end_well(status):
 
 def test_the_first_step_is_said_to_be_compiled():
     assert "XLA: 3.1 s" in messages.compiled(3.14159, True)
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_line_is_written_in_one_call(stream, monkeypatch):
+    """Where Python does not buffer, the pieces of two processes' lines would mix."""
+    pieces = []
+
+    class Unbuffered(io.StringIO):
+        def write(self, text):
+            pieces.append(text)
+            return len(text)
+
+    monkeypatch.setattr(sys, stream, Unbuffered())
+    if stream == "stdout":
+        console.say("Audit  passed")
+        assert pieces == ["Audit  passed\n"]
+    else:
+        console.warn("the run is in use")
+        assert pieces == ["rethink_tf: the run is in use\n"]

@@ -257,6 +257,7 @@ def test_reachability_is_asked_within_the_deadline(monkeypatch):
 
     def hang(*arguments, **named):  # As DNS does where packets are dropped.
         answered.wait(600)
+        raise requests.ConnectionError
 
     monkeypatch.setattr(requests, "head", hang)
     assert not tfds_source.host_answers(URL, timeout=0.3)

@@ -93,10 +93,10 @@ def host_answers(url: str, *, timeout: float = 8.0) -> bool:
             import requests  # Honours proxies, as the download does.
 
             answer = requests.head(url, timeout=timeout, allow_redirects=True)
+            if answer.status_code < 400:
+                answered.set()
         except Exception:
             return  # Whatever it was, there was no answer.
-        if answer.status_code < 400:
-            answered.set()
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
