@@ -251,8 +251,8 @@ def test_an_interrupt_stops_the_runs_and_the_same_command_goes_on(tmp_path):
     path = os.pathsep.join((str(ROOT), str(ROOT / "tests" / "support")))
     env = os.environ | {"PYTHONPATH": path}
     process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)
-    until = time.monotonic() + 20
-    while not list(tmp_path.glob("*/config.json")):
+    until = time.monotonic() + 300
+    while not list(tmp_path.glob("*/waits")):
         assert time.monotonic() < until
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)

@@ -34,7 +34,7 @@ def trial(monkeypatch, tmp_path):
     return jobs
 
 
-def wait(condition, seconds=20.0):
+def wait(condition, seconds=300.0):
     until = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < until

@@ -140,7 +140,7 @@ def test_processes_at_once(tmp_path):
     ]
     for worker in workers:
         worker.start()
-    answers = [results.get(timeout=60) for _ in workers]
+    answers = [results.get(timeout=300) for _ in workers]
     for worker in workers:
         worker.join(60)
     assert answers == [(1_000_000, [])] * 4

@@ -11,7 +11,7 @@ import subprocess
 import time
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-PATIENCE = 60.0  # seconds for an answer
+PATIENCE = 300.0  # seconds for an answer
 
 
 def find() -> str | None:

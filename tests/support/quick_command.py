@@ -69,6 +69,7 @@ def main(argv):
         signal.signal(signal.SIGTERM, stopped)
         signal.signal(signal.SIGINT, stopped)
         files.write_json(run_dir / results.CONFIG, {})
+        (run_dir / "waits").touch()  # a signal is answered from here on
         time.sleep(60)
     given = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")}
     given |= {"cores": sorted(os.sched_getaffinity(0)), "threads": flags["threads"]}
