@@ -12,7 +12,7 @@
 #   PRIVATE=1 scripts/multi_worker.sh ...
 #
 # On several machines: the same TF_CONFIG on each, with their addresses and each one's index; a
-# firewall must let only these machines reach the ports (docs/guides/devices.md).
+# firewall must let only these machines reach the ports (docs/guides/several_devices.md).
 # Ctrl-C and SIGTERM go to all workers; the exit code is the chief's.
 set -u
 workers=${WORKERS:-2}
