@@ -7,7 +7,7 @@ import io
 import re
 import textwrap
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from rethink_tf.plotting import style as pictures
@@ -22,10 +22,11 @@ WIDTH = 8.0  # inches
 MARKERS_A_CURVE = 12
 PAPERS = "_paper"  # a label that matplotlib leaves out of its own legends
 DOTTED: dict[str, Any] = {"linestyle": (0, (1, 1.2)), "linewidth": 2.4, "alpha": 0.55}
-PLACES = ((4, -9), (3, 4), (-9, 5))  # of a number beside its point, in points
 Point = tuple[float, float, float, int]  # x, mean, deviation, number of seeds
 # What the panels show, by axes: curves and their points.
 _recorded: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+# Lines of numbers of seeds between a panel and its title, by axes.
+_lines_above: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,17 +104,14 @@ def axes_grid(down: int, across: int, height: float, **more):
 def draw_series(axes, series: Sequence[Series], *, empty: str = "no run yet") -> None:
     """Draws curves: the paper's behind, dotted and pale; ours with a band of one deviation.
 
-    The number of seeds stands above the panel where it is the same for all points, else beside
-    them. Where there is no curve, the panel says so in the words of `empty`.
+    The number of seeds stands above the panel. Where there is no curve, the panel says so in the
+    words of `empty`.
     """
     if empty and not any(one.paper or any(one.seeds) for one in series):
         note(axes, empty)
-    bands = [derived.band(one.seeds) for one in series]
-    counts = {count for points in bands for *_, count in points}
-    if len(counts) == 1:
-        state_common_count(axes, *counts)
-    several = len(counts) > 1
-    for number, (one, points) in enumerate(zip(series, bands, strict=True)):
+    counts = []
+    for number, one in enumerate(series):
+        points = derived.band(one.seeds)
         if one.paper:
             axes.plot(
                 *zip(*one.paper, strict=True), color=one.ink, zorder=1.5, label=PAPERS, **DOTTED
@@ -124,8 +122,8 @@ def draw_series(axes, series: Sequence[Series], *, empty: str = "no run yet") ->
             step = max(1, -(-len(points) // MARKERS_A_CURVE))
             shift = number * step // len(series) if step > 1 else 0
             _draw_band(axes, one, points, (shift, step))
-            if several:
-                _state_counts(axes, one, points[shift::step], PLACES[number % len(PLACES)])
+            counts.append((one.ink, [(x, count) for x, _, _, count in points[shift::step]]))
+    state_counts(axes, counts)
 
 
 def _draw_band(axes, one: Series, points: Sequence[Point], markers: tuple[int, int]) -> None:
@@ -139,30 +137,56 @@ def _draw_band(axes, one: Series, points: Sequence[Point], markers: tuple[int, i
             axes.fill_between(x, low, high, color=one.ink, alpha=0.18, linewidth=0, zorder=2)
 
 
-def _state_counts(axes, one: Series, points: Sequence[Point], place: tuple[int, int]) -> None:
-    """Writes the number of seeds beside the points at which it changes."""
-    last = None
-    for x, y, _, count in points:
-        if count != last:
-            state_count(axes, x, y, count, one.ink, place)
-        last = count
+def state_counts(axes, curves: Iterable[tuple[str, Sequence[tuple[float, int]]]]) -> None:
+    """Writes the numbers of seeds above a panel, in the colours of the curves.
+
+    Once if there is only one number. Else a curve whose number changes has a line of its own, with
+    each number over its point; the other curves share the lines above.
+
+    Args:
+        axes: of the panel.
+        curves: colour and (x, number of seeds) of each curve.
+    """
+    # Training and test accuracy of the same runs have the same colour and numbers.
+    numbers = dict.fromkeys((ink, tuple(points)) for ink, points in curves if points)
+    every = {count for _, points in numbers for _, count in points}
+    if len(every) < 2:
+        axes.set_title("".join(f"n = {n}" for n in every), loc="right", fontsize=7, color=INK)
+        return
+    constant: dict[tuple[str, int], None] = {}
+    lines = 0
+    for ink, points in numbers:
+        if len({count for _, count in points}) == 1:
+            constant[ink, points[0][1]] = None
+            continue
+        _write_above(axes, "n =", 0, -6, lines, INK, ha="right")
+        for x, count in points:
+            _write_above(axes, str(count), x, 0, lines, ink, ha="center", xycoords=_OVER_A_POINT)
+        lines += 1
+    for place, (ink, count) in enumerate(constant):
+        line, column = divmod(place, _IN_A_LINE)
+        _write_above(axes, f"n = {count}", 0, 3 + 28 * column, lines + line, ink)
+    _lines_above[axes] = lines + -(-len(constant) // _IN_A_LINE)
 
 
-def state_common_count(axes, count: int) -> None:
-    """Writes the number of seeds above a panel, where it is the same for all points."""
-    axes.set_title(f"n = {count}", loc="right", fontsize=7, color=INK)
+_OVER_A_POINT = ("data", "axes fraction")
+_LINE, _IN_A_LINE = 8, 6  # height in points of a line of numbers; curves that share one
 
 
-def state_count(axes, x: float, y: float, count: int, ink: str, place=PLACES[0]) -> None:
-    """Writes the number of seeds of a point beside it."""
+def _write_above(
+    axes, text: str, x: float, right: float, line: int, ink: str, ha="left", xycoords: Any = None
+) -> None:
+    """Writes into a line above a panel, at `right` points beside x."""
     axes.annotate(
-        f"n={count}",
-        (x, y),
-        xytext=place,
+        text,
+        (x, 1),
+        xycoords=xycoords or "axes fraction",
+        xytext=(right, 6 + _LINE * line),
         textcoords="offset points",
-        fontsize=6,
+        ha=ha,
+        fontsize=6.5,
         color=ink,
-        zorder=5,
+        annotation_clip=False,
     )
 
 
@@ -233,8 +257,14 @@ def legend_of(figure, entries: Mapping[str, tuple[str, bool]]) -> None:
         )
 
 
-def legend(figure, series: Sequence[Series], *, ncols: int = 3) -> None:
-    """One legend below the axes of the curves that are drawn, and what the line styles mean."""
+def legend(figure, series: Sequence[Series], *, ncols: int | None = None) -> None:
+    """One legend below the axes of the curves that are drawn, and what the line styles mean.
+
+    Args:
+        figure: with all its curves.
+        series: those that may be in it.
+        ncols: its columns; None: as many as there is room for, four at most.
+    """
     from matplotlib.lines import Line2D
 
     lines = [line for axes in figure.axes for line in axes.lines]
@@ -253,12 +283,13 @@ def legend(figure, series: Sequence[Series], *, ncols: int = 3) -> None:
     if dotted:
         entries[PAPERS] = Line2D([], [], color=INK, label="the paper's curve", **DOTTED)
     if entries:
+        short = max(len(str(line.get_label())) for line in entries.values()) < 18
         with own_style():
             figure.legend(
                 handles=list(entries.values()),
                 loc="outside lower center",
                 frameon=False,
-                ncols=ncols,
+                ncols=ncols or (4 if short else 3),
                 handlelength=3,
             )
 
@@ -272,7 +303,7 @@ def label_axes(axes, x: str, y: str, title: str = "") -> None:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
     axes.set_ylabel(y)
     if title:
-        axes.set_title(title)
+        axes.set_title(title, pad=6 + _LINE * _lines_above.get(axes, 0))
 
 
 def start_at_zero(axes) -> None:

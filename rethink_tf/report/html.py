@@ -31,38 +31,59 @@ def _file(name: str) -> str:
     return (importlib.resources.files("rethink_tf.report") / "page" / name).read_text()
 
 
-def table_html(one: table.Table) -> str:
+def table_html(one: table.Table, *, fold_empty: bool = True) -> str:
     """A table; numbers to the right, and the runs of each row linked to their curves.
 
-    Rows without a run are folded into one line where other rows have runs; a row whose runs are
-    INVALID or DIVERGED stays. If a table would be wider than a page, its differences are only in
-    its CSV file.
+    Rows without a number of ours are folded into one line; a row whose runs are INVALID or DIVERGED
+    stays. If a table would be wider than a page, its differences are only in its CSV file. On a
+    narrow screen each row becomes a block: its labels, then a line for each quantity.
+
+    Args:
+        one: the table.
+        fold_empty: whether a table in which no row has a number is folded as a whole. If not, all
+            its rows are shown.
     """
     linked = any(row.run_ids for row in one.rows)
     parts = PARTS if len(table.heads(one)) <= MOST_COLUMNS else PARTS[:2]
-    measured: list[str] = []
-    empty: list[str] = []
-    for row in one.rows:
-        left_out = any(cell.left_out for cell in row.cells.values())
-        there = row.run_ids or left_out or not linked
-        (measured if there else empty).append(_row(one, row, parts, linked))
-    columns = len(one.labels) + linked
-    columns += sum(len(parts) if one.compared(name) else 1 for name in one.quantities)
-    folded = (
-        f'<tbody class="fold"><tr><td colspan="{columns}"><button type="button" '
-        f'aria-expanded="false">{counted(len(empty), "row")} without a run</button></td></tr>'
-        f'</tbody><tbody class="empty" hidden>{"".join(empty)}</tbody>'
-        if empty
-        else ""
-    )
-    lines = table.footnotes(one)
+    measured = [row for row in one.rows if _has_result(row)]
+    empty = [row for row in one.rows if row not in measured]
+    if not measured and not fold_empty:
+        measured, empty = empty, []
+    lines = [*one.notes]
     lines += [] if parts == PARTS else [f"Differences are in {one.name}.csv."]
     notes = "".join(f'<p class="note">{_text(line)}</p>' for line in lines)
+    shown = _rows(one, measured or empty, parts, linked)
+    folded = _folded(one, empty, parts, linked) if measured and empty else ""
+    body = (
+        f'<div class="scroll"><table class="result" id="table-{_text(one.name)}"><thead>'
+        f"{_heads(one, parts, linked)}</thead><tbody>{shown}</tbody>{folded}</table></div>{notes}"
+    )
+    title = _text(one.title)
+    if measured:
+        return f"<h3>{title}</h3>{body}"
+    count = counted(len(empty), "row")
+    summary = f"<summary>{title}: {count} without a result</summary>"
+    return f'<details class="note">{summary}{body}</details>'
+
+
+def _has_result(row: table.Row) -> bool:
+    """Whether a row has a run, a number of ours, or a word on why it has none."""
+    cells = row.cells.values()
+    return bool(row.run_ids) or any(cell.values or cell.left_out for cell in cells)
+
+
+def _rows(one: table.Table, rows: Sequence[table.Row], parts: Sequence[str], linked: bool) -> str:
+    return "".join(_row(one, row, parts, linked) for row in rows)
+
+
+def _folded(one: table.Table, rows: Sequence[table.Row], parts: Sequence[str], linked: bool) -> str:
+    """A line that unfolds rows."""
+    columns = len(one.labels) + linked
+    columns += sum(len(parts) if one.compared(name) else 1 for name in one.quantities)
     return (
-        f'<h3>{_text(one.title)}</h3><p class="caption">{_text(one.caption)}</p>'
-        f'<div class="scroll"><table id="table-{_text(one.name)}"><thead>'
-        f"{_heads(one, parts, linked)}</thead>"
-        f"<tbody>{''.join(measured)}</tbody>{folded}</table></div>{notes}"
+        f'<tbody class="fold"><tr><td colspan="{columns}"><button type="button" '
+        f'aria-expanded="false">{counted(len(rows), "row")} without a result</button></td></tr>'
+        f'</tbody><tbody class="empty" hidden>{_rows(one, rows, parts, linked)}</tbody>'
     )
 
 
@@ -84,16 +105,32 @@ def _heads(one: table.Table, parts: Sequence[str], linked: bool) -> str:
 
 
 def _row(one: table.Table, row: table.Row, parts: Sequence[str], linked: bool) -> str:
-    cells = [f"<td>{_text(getattr(label, 'text', label))}</td>" for label in row.labels]
+    """A line of a table. Cells of the class `narrow` are for narrow screens alone.
+
+    There the first one stands for all labels, and one before each quantity is its name.
+    """
+    labels = [_text(getattr(label, "text", label)) for label in row.labels]
+    named = [f"{_text(name)} {text}" for name, text in zip(one.labels, labels, strict=True)]
+    together = ", ".join([f"<strong>{labels[0]}</strong>", *named[1:]])
+    cells = [f'<td class="narrow together">{together}</td>']
+    cells += [f'<td class="label">{text}</td>' for text in labels]
+    top = " top"  # of the first quantity with a number of the paper, which has titles above it
     for name in one.quantities:
         texts = table.cell_texts(one, row, name)[: len(parts)]
-        for place, text in enumerate(texts):
-            cells.append(f'<td class="number{"" if place else " first"}">{_number(text)}</td>')
+        none = " none" if set(texts) == {table.DASH} else ""
+        kinds = parts if one.compared(name) else ("alone",)
+        cells.append(f'<td class="narrow name {kinds[0]}{none}">{_text(name)}</td>')
+        for place, (kind, text) in enumerate(zip(kinds, texts, strict=True)):
+            classes = f"number {kind}{'' if place else ' first'}{none or top}"
+            cells.append(f'<td class="{classes}">{_number(text)}</td>')
+        if one.compared(name) and not none:
+            top = ""
     if linked:
         links = [f'<a href="#run-{_text(run)}">{n}</a>' for n, run in enumerate(row.run_ids, 1)]
         more = len(links) - MOST_LINKS
         shown = " ".join(links[:MOST_LINKS]) + (f" and {more} more" if more > 0 else "")
-        cells.append(f'<td class="{"links" if len(links) > FEW_LINKS else "few"}">{shown}</td>')
+        kind = "links" if len(links) > FEW_LINKS else "few"
+        cells.append(f'<td class="runs {kind}{"" if links else " none"}">{shown}</td>')
     return f"<tr>{''.join(cells)}</tr>"
 
 
@@ -104,23 +141,33 @@ def _number(text: str) -> str:
     return _text(text)
 
 
-def _figure(figure: Figure, svg: str) -> str:
+def _figure(figure: Figure, svg: str, caption: str) -> str:
+    """A figure; of its caption only what `caption`, above all of the section, does not say."""
     name, title = _text(figure.name), _text(figure.title)
+    own = figure.caption.removeprefix(caption).strip()
     return (
         f'<figure id="figure-{name}"><div class="drawing">{svg}</div>'
-        f"<figcaption>{title}. {_text(figure.caption)}</figcaption></figure>"
+        f"<figcaption>{title}. {_text(own)}</figcaption></figure>"
     )
 
 
-def _section(section: Section, svgs: Mapping[str, str]) -> str:
+def _section(section: Section, svgs: Mapping[str, str], *, measured: bool) -> str:
+    """The section of one experiment.
+
+    Args:
+        section: tables, figures and notes.
+        svgs: the drawing of each figure by its name.
+        measured: whether there is a run of it.
+    """
     parts = [
         f'<section id="{_text(section.name)}"><h2>{_text(section.gathered.title)}</h2>',
+        f'<p class="caption">{_text(section.caption)}</p>',
     ]
-    if not section.tables and not section.figures:
-        parts.append(f'<p class="caption">{_text(section.caption)}</p>')
     parts += [f'<p class="note warning">{_text(line)}</p>' for line in section.warnings]
-    parts += [_figure(figure, svgs[figure.name]) for figure in section.figures]
-    parts += [table_html(one) for one in section.tables]
+    parts += [_figure(one, svgs[one.name], section.caption) for one in section.figures]
+    parts += [table_html(one, fold_empty=measured) for one in section.tables]
+    if any(table.has_marks(one) for one in section.tables):
+        parts.append(f'<p class="note">{table.MARK_NOTE}</p>')
     for line in section.missing:
         short, colon, names = line.partition(": ")
         parts.append(
@@ -185,7 +232,7 @@ def _unmeasured(sections: Sequence[Section], svgs: Mapping[str, str]) -> str:
     names = ", ".join(section.name for section in sections)
     return (
         f'<details id="unmeasured"><summary>Not measured yet: {_text(names)}</summary>'
-        f"{''.join(_section(section, svgs) for section in sections)}</details>"
+        f"{''.join(_section(one, svgs, measured=False) for one in sections)}</details>"
     )
 
 
@@ -219,7 +266,7 @@ def page(
     return document(
         "rethink_tf: paper and ours",
         f'<h1>Paper and ours</h1><p class="caption">{_text(heading)}</p>{_running(collection)}'
-        f"<nav>{links}</nav>{''.join(_section(section, svgs) for section in measured)}"
+        f"<nav>{links}</nav>{''.join(_section(one, svgs, measured=True) for one in measured)}"
         f'<section id="all"><h2>All runs</h2>{broken}<div class="filters">{_filters(lines)}'
         '<span id="count" class="note"></span></div><div id="panel" hidden></div>'
         '<div class="scroll"><table id="runs"><thead></thead><tbody></tbody></table></div>'

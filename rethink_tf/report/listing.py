@@ -6,7 +6,7 @@ from typing import Any
 
 from rethink_tf.config.parent_ref import ParentRef, is_parent_ref
 from rethink_tf.config.run_config import RunConfig
-from rethink_tf.report.collection import OWN, Collection, Run, Unfinished
+from rethink_tf.report.collection import MEASURED, OWN, Collection, Run, Unfinished
 from rethink_tf.report.history import History
 from rethink_tf.report.measured import MOST_EPOCHS, hours, kept_places
 from rethink_tf.runs.agreement import BEFORE_SEALS
@@ -49,7 +49,8 @@ COLUMNS = (
     ("machine", "machine", "text"),
     ("commit", "commit", "text"),
 )
-IN_PANEL = ("hours", "source", "machine", "commit")  # columns that the table has no room for
+# Columns that the table has no room for. A run's id begins with its network.
+IN_PANEL = ("model", "hours", "source", "machine", "commit")
 FILTERS = ("status", "model", "dataset", "source", "experiment")
 # A curve's key, title and colour, the same in both charts.
 CHARTS: tuple[dict[str, Any], ...] = (
@@ -202,7 +203,7 @@ def _facts(run: Run) -> dict[str, Any]:
 
 
 def listed(collection: Collection, experiments: dict[str, list[str]]) -> list[dict[str, Any]]:
-    """Every run of a collection, in the page's keys.
+    """Every run of a collection, in the page's keys; those of the own folder come first.
 
     Args:
         collection: all runs.
@@ -217,7 +218,7 @@ def listed(collection: Collection, experiments: dict[str, list[str]]) -> list[di
     for name, reason in collection.broken.items():
         line = {"id": name, "status": BROKEN, "source": OWN, "experiment": []}
         lines.append(line | {"facts": {"reason": reason}})
-    return lines
+    return sorted(lines, key=lambda line: line["source"] == MEASURED)
 
 
 def by_column(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:

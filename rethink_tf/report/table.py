@@ -10,6 +10,7 @@ from rethink_tf.report import derived
 
 DASH = "–"
 MARK = "†"  # on numbers of shipped runs
+MARK_NOTE = f"{MARK} measured by this project and shipped with it, not in your folder."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,12 +148,14 @@ def cell_texts(table: Table, row: Row, quantity: str) -> list[str]:
     return [ours]
 
 
+def has_marks(table: Table) -> bool:
+    """Whether a number of the table is of shipped runs."""
+    return any(row.marked or any(c.marked for c in row.cells.values()) for row in table.rows)
+
+
 def footnotes(table: Table) -> list[str]:
     """All notes below a table."""
-    notes = list(table.notes)
-    if any(row.marked or any(c.marked for c in row.cells.values()) for row in table.rows):
-        notes.append(f"{MARK} measured by this project and shipped with it, not in your folder.")
-    return notes
+    return [*table.notes, MARK_NOTE] if has_marks(table) else list(table.notes)
 
 
 def markdown(table: Table, level: int) -> str:

@@ -267,18 +267,27 @@ def test_a_legend_shows_what_is_drawn_alone():
     assert entries(figure) == [] and [t.get_text() for t in axes.texts] == ["no run yet"]
 
 
+TWO, ONE = [(0, 1.0), (1, 2.0)], [(0, 1.0)]
+
+
 @pytest.mark.parametrize(
-    ("seeds", "above", "beside"),
+    ("curves", "right", "above"),
     [
-        ([[(0, 1.0), (1, 2.0)]] * 2, "n = 2", []),
-        ([[(0, 1.0), (1, 2.0)], [(0, 1.0)]], "", ["n=2", "n=1"]),
+        ([[TWO, TWO]], "n = 2", []),
+        ([[TWO, ONE]], "", ["n =", "2", "1"]),
+        ([[TWO], [TWO, TWO]], "", ["n = 1", "n = 2"]),
+        ([[TWO], [TWO, ONE]], "", ["n =", "2", "1", "n = 1"]),
     ],
 )
-def test_the_number_of_seeds_is_stated_per_point(seeds, above, beside):
+def test_the_number_of_seeds_is_stated_per_point(curves, right, above):
     _figure, (axes,) = drawing.axes_grid(1, 1, 3.0)
-    drawing.draw_series(axes, [Series("ours", seeds)])
-    assert axes.get_title(loc="right") == above
-    assert [text.get_text() for text in axes.texts] == beside
+    series = [Series(f"{n}", seeds, (), n) for n, seeds in enumerate(curves)]
+    drawing.draw_series(axes, series)
+    assert axes.get_title(loc="right") == right
+    assert [text.get_text() for text in axes.texts] == above
+    assert all(text.xyann[1] > 0 and text.xy[1] == 1 for text in axes.texts), "over the panel"
+    inks = {one.ink for one in series if above}
+    assert {text.get_color() for text in axes.texts} - {drawing.INK} == inks
 
 
 def test_a_drawing_holds_its_numbers():

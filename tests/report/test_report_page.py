@@ -100,15 +100,15 @@ def test_it_sorts_by_a_number_both_ways_with_what_is_missing_last(opened):
 
 @needs_browser
 def test_it_sorts_by_text(opened):
-    click(opened, "network")
-    names = column(opened, "network")
-    assert names == ["mlp_1x512"] * 6 + ["mlp_3x512"] * 6 + ["–"] * 2
+    click(opened, "training data")
+    data = column(opened, "training data")
+    assert data == ["labels p = 1"] * 4 + ["true labels"] * 8 + ["–"] * 2
 
 
 @needs_browser
 def test_it_filters(opened):
     choose(opened, "model", "mlp_3x512")
-    assert set(column(opened, "network")) == {"mlp_3x512"}
+    assert {run.partition("-")[0] for run in column(opened, "run")} == {"mlp_3x512"}
     assert opened.value("document.getElementById('count').textContent") == "6 of 14 runs"
     choose(opened, "model", "")
     choose(opened, "status", "INVALID")
@@ -153,13 +153,22 @@ def test_a_run_is_linked_to_its_curves(opened, report):
 def test_rows_without_a_run_are_folded_and_unfold(opened):
     hidden = "document.querySelector('#table-table1 tbody.empty').hidden"
     button = "document.querySelector('#table-table1 .fold button')"
-    assert opened.value(f"{button}.textContent") == "13 rows without a run"
+    assert opened.value(f"{button}.textContent") == "13 rows without a result"
     assert opened.value(hidden) is True
     opened.value(f"{button}.click()")
     assert opened.value(hidden) is False
     assert opened.value(f"{button}.getAttribute('aria-expanded')") == "true"
     opened.value(f"{button}.click()")
     assert opened.value(hidden) is True
+
+
+@needs_browser
+def test_a_table_without_a_result_is_one_line(opened):
+    derived = "document.getElementById('table-table1_derived').closest('details')"
+    assert opened.value(f"{derived}.open") is False
+    text = opened.value(f"{derived}.querySelector('summary').textContent")
+    assert text == "Derived from Table 1: 7 rows without a result"
+    assert opened.value("document.getElementById('table-table1').closest('details')") is None
 
 
 @needs_browser
@@ -197,6 +206,24 @@ def test_it_is_read_on_a_phone_in_light_and_dark(opened, dark):
     assert ground < 40 if dark else ground > 240
     ink = pixels.max() if dark else pixels.min()
     assert abs(float(ink) - ground) > 180, "text stands out"
+
+
+@needs_browser
+@pytest.mark.parametrize("wide", [390, 768])
+def test_a_narrow_screen_shows_each_row_as_a_block(opened, wide):
+    opened.size(wide, 800)
+    opened.value("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    wider = "[...document.querySelectorAll('.scroll')].filter((e) => e.scrollWidth > e.clientWidth)"
+    assert opened.value(f"{wider}.map((e) => e.querySelector('table').id)") == []
+    row = "document.querySelector('#table-table1 tbody tr').innerText.split(/\\s*\\n\\s*/)"
+    labels = "mlp_3x512, parameters 1,735,178, random crop no, weight decay 0.0001, labels true"
+    ours = "99.99 ± 0.01 (n = 2)"
+    shown = [text.replace("\N{NO-BREAK SPACE}", " ") for text in opened.value(row)]
+    assert shown[:4] == [labels, "train (%)", "100.00", ours]
+    run = "document.querySelector('#runs tbody tr')"
+    assert opened.value(f"getComputedStyle({run}).display") == "block"
+    opened.size(1200, 900)
+    assert opened.value(f"getComputedStyle({run}).display") == "table-row"
 
 
 def test_the_page_holds_no_address_of_elsewhere(report):

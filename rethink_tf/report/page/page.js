@@ -3,6 +3,7 @@ const DATA = JSON.parse(document.getElementById("data").textContent);
 const COLUMNS = DATA.columns.filter((column) => !DATA.hidden.includes(column.key));
 const RUNS = unpacked(DATA.runs);
 const BY_ID = new Map(RUNS.map((run) => [run.id, run]));
+const NONE = "–";
 const PAGE = 500;  // rows that are made at once
 let histories = null, most = PAGE;
 const table = document.getElementById("runs");
@@ -39,7 +40,7 @@ async function historyOf(id) {
 }
 
 function shown(column, value) {
-  if (value === null || value === undefined || value === "") return "–";
+  if (value === null || value === undefined || value === "") return NONE;
   if (column.kind === "percent") return (100 * value).toFixed(2);
   if (column.kind === "loss") return value.toPrecision(3);
   if (column.kind === "hours") return value.toFixed(2);
@@ -79,6 +80,7 @@ function fill() {
     for (const column of COLUMNS) {
       const numeric = column.kind !== "text";
       const cell = element("td", undefined, numeric ? "number" : "");
+      cell.dataset.title = column.title;
       if (column.key === "id") {
         const link = element("a", run.id);
         link.href = "#run-" + run.id;
@@ -86,6 +88,7 @@ function fill() {
       } else {
         cell.textContent = shown(column, run[column.key]);
         if (column.key === "status") cell.className = run.status;
+        if (cell.textContent === NONE) cell.classList.add("none");
       }
       line.append(cell);
     }

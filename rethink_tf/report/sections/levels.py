@@ -127,8 +127,8 @@ def _draw_by_epoch(kinds: Kinds):
             drawn = [Series(f"{p:g}", curves(f, key, 100.0), (), degrees.index(p)) for p, f in own]
             drawing.draw_series(axes, drawn)
             last = line == len(kinds) - 1
-            drawing.label_axes(axes, "Epoch" if last else "", name)
-            axes.set_title(f"{part}: {KINDS[kind]}", fontsize=9)
+            drawing.label_axes(axes, "Epoch" if last else "", name, f"{part}: {KINDS[kind]}")
+            axes.title.set_fontsize(9)
             axes.set_ylim(0, 102)
     named = [Series(f"level {p:g}", [[(0, 0)]], (), n) for n, p in enumerate(degrees)]
     drawing.legend(figure, named, ncols=6)

@@ -231,16 +231,13 @@ def _draw_ends(panels: dict[tuple[str, str], Panel]):
     figure, every = drawing.axes_grid(lines, 2, 1.0 + 2.7 * lines, sharey=True)
     for axes, ((dataset, model), kinds) in zip(every, sorted(panels.items()), strict=False):
         dots = _dots(kinds)
-        counts = {len(values) for _, values, *_ in dots}
         if not dots:
             drawing.note(axes, "no run yet")
-        if len(counts) == 1:
-            drawing.state_common_count(axes, *counts)
+        counts: dict[str, dict[float, int]] = {}
         for x, values, number, hollow in dots:
             _dot(axes, x, values, number, hollow)
-            if len(counts) > 1:
-                ink = drawing.COLOURS[number]
-                drawing.state_count(axes, x, derived.mean(values), len(values), ink)
+            counts.setdefault(drawing.COLOURS[number], {})[x] = len(values)
+        drawing.state_counts(axes, [(ink, sorted(at.items())) for ink, at in counts.items()])
         axes.set_xticks(range(4), _SETTINGS)
         axes.set_xlim(-0.5, 3.5)
         axes.set_ylim(0, 104)
