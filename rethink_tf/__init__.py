@@ -9,11 +9,11 @@ import os
 
 __version__ = "0.1.0"
 
-# NumPy and SciPy bring an OpenBLAS each, whose idle threads spin by default and take the cores from
-# the other's: a factorisation ran at a quarter of its speed. Read when the library is loaded.
+# NumPy and SciPy each bring an OpenBLAS. Idle threads of one spin by default and take the cores
+# from the other: a factorisation ran at a quarter of its speed. Read when OpenBLAS is loaded.
 os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")  # 2**4 cycles
 
-# Public name: the module that it stands in, or that it is.
+# Public name: the module that defines it, or the module itself.
 _PUBLIC = {
     "RunConfig": "rethink_tf.config.run_config",
     "run": "rethink_tf.api",

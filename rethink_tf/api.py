@@ -77,7 +77,7 @@ def run(
     )
     resolved = request.prepare(wanted, options, say)
     run_dir = Path(runs_dir) / run_id(resolved)
-    # A network's own code may change the current folder; the record is read later.
+    # The code of a custom network may change the current folder before the record is read.
     folder = paths.absolute(run_dir)
     if results.read_summary(folder) is None:
         datasets.require(resolved.dataset, options.data_dir)

@@ -18,11 +18,11 @@ from rethink_tf.errors import StorageError
 from rethink_tf.printable import printable
 
 SECONDS_BETWEEN_LINES = 15.0
-SECONDS_BETWEEN_DRAWINGS = 0.2  # of a live line
-FIRST_AFTER = 2.0  # seconds of a stage; what is over by then needs no line
-# On a terminal: what of a line looks how.
+SECONDS_BETWEEN_DRAWINGS = 0.2  # of a line that is redrawn in place
+FIRST_AFTER = 2.0  # seconds until a stage gets a line; shorter stages get none
+# Pattern: the style of the matching text on a terminal.
 STYLES = {
-    r"(?m)^ *epoch +(loss|train) .*$": "bold",  # titles of the columns
+    r"(?m)^ *epoch +(loss|train) .*$": "bold",  # column titles
     r"(?m)^(Run|Model|Data|Labels|Not default|Audit|Device|Conversions)(?=  )": "bold",
     r"\b(INVALID|DIVERGED|FAILED|NOT SOLVED|NOT at chance|not memorised)\b": "bold red",
     r"\bit memorised\b": "bold green",
@@ -53,21 +53,21 @@ def say(text: str = "") -> None:
         if row:
             _BAR.show(row=text)
             return
-        _BAR.draw()  # what came since the last drawing
+        _BAR.draw()  # show the last update before other text
     try:
         _LIVE.clear()
         try:
             _write(text)
-        except UnicodeEncodeError:  # a terminal of few characters
+        except UnicodeEncodeError:  # a terminal that cannot show all characters
             _put(text.encode("ascii", "backslashreplace").decode() + "\n", sys.stdout)
-    except BrokenPipeError:  # the reader has gone; the run has not
+    except BrokenPipeError:  # the reader has gone; the run continues
         sys.stdout = open(os.devnull, "w")
     except OSError as error:
-        sys.stdout = open(os.devnull, "w")  # or its end would fail again
+        sys.stdout = open(os.devnull, "w")  # otherwise Python's exit would fail on it again
         raise StorageError(f"standard output: {error.strerror}") from None
 
 
-_say = say  # where a parameter has its name
+_say = say  # for functions with a parameter called `say`
 
 
 def _put(text: str, stream: TextIO) -> None:
@@ -105,7 +105,7 @@ def terminal_width() -> int | None:
 
 def warn(line: str) -> None:
     """A line to standard error, beside what a command prints."""
-    with contextlib.suppress(OSError):  # where even this cannot be written, the exit code tells
+    with contextlib.suppress(OSError):  # if even this cannot be written, the exit code remains
         _LIVE.clear()
         name = "\033[1;31mrethink_tf:\033[0m" if coloured(sys.stderr) else "rethink_tf:"
         _put(f"{name} {printable(line, lines=True)}\n", sys.stderr)
@@ -118,7 +118,8 @@ class _Live:
         self.drawn = False
 
     def show(self, text: str) -> None:
-        width = shutil.get_terminal_size().columns - 1  # a longer one would break, and stay
+        # A longer line would wrap, and its first part would stay.
+        width = shutil.get_terminal_size().columns - 1
         print(f"\r{printable(text)[:width]}", end="\033[K", flush=True)
         self.drawn = True
 
@@ -241,7 +242,7 @@ class StageProgress:
     def __call__(self, stage: str, share: float) -> None:
         """One step of `stage` is done, of which `share` (0 to 1) is done altogether."""
         now = self.clock()
-        again = share < self.before or self.before >= 1  # the same stage once more
+        again = share < self.before or self.before >= 1  # the same stage starts again
         self.before = share
         if stage != self.stage or again:
             self.stage, self.began, self.first = stage, now, share

@@ -30,7 +30,7 @@ from rethink_tf.training import metrics
 from rethink_tf.training.per_example import EL2N_EPOCHS, Record
 
 _KIND = "rethink_tf MemorisationCallback 1"
-_KEPT = 2  # states, as of checkpoints: the file may be an epoch ahead of the saved weights
+_KEPT = 2  # states in the file, which may be an epoch ahead of the saved weights
 
 
 class MemorisationCallback(keras.callbacks.Callback):
@@ -182,7 +182,8 @@ class MemorisationCallback(keras.callbacks.Callback):
         count = len(self.given)
         loss, margin, error = (np.empty(count, np.float32) for _ in range(3))
         predicted, seen = np.empty(count, np.int32), np.zeros(count, np.int64)
-        likely = self._logits_given  # whether no batch has shown that these are not probabilities
+        # False once a batch shows that the outputs are not probabilities.
+        likely = self._logits_given
         for inputs, places in self._data.batches():
             outputs = self.model.predict_on_batch(inputs)
             logits, sums_to_one = as_logits(outputs, len(places), bool(self._logits_given), epoch)
@@ -261,7 +262,7 @@ class MemorisationCallback(keras.callbacks.Callback):
             identity = header["of"]
         except OSError as error:
             raise StorageError(f"{path}: {error.strerror}") from None
-        except Exception as error:  # NumPy and zipfile raise a dozen kinds for damaged files
+        except Exception as error:  # NumPy and zipfile raise many types for damaged files
             why = (str(error) or type(error).__name__).splitlines()[0]
             raise StorageError(f"{path}: no record of a MemorisationCallback: {why:.200}") from None
         if identity != self._identity():
@@ -271,7 +272,7 @@ class MemorisationCallback(keras.callbacks.Callback):
             )
         return states
 
-    # --- what was found ------------------------------------------------------------------------
+    # --- results -------------------------------------------------------------------------------
 
     @property
     def scores(self) -> ExampleScores:

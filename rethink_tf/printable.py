@@ -8,12 +8,12 @@ nothing of this package.
 import re
 import unicodedata
 
-# Controls, marks of direction and of format, line and paragraph separators, halves of characters.
+# Control, direction and format characters, line and paragraph separators, lone surrogates.
 _UNFIT = ("Cc", "Cf", "Zl", "Zp", "Cs")
-_JOINERS = "\u200c\u200d"  # of category Cf, and part of ordinary words in some scripts
-# Punctuation that means something in Markdown wherever it stands.
+_JOINERS = "\u200c\u200d"  # of category Cf, but part of ordinary words in some scripts
+# Punctuation with a meaning in Markdown at any place.
 _MARKS = re.compile(r"[`*\[\]<>|~&$]|\\(?=[!-/:-@\[-`{-~]|$)|(?<![^\W_])_|_(?![^\W_])")
-# What means something where a line, a cell or an item of a list begins.
+# What has a meaning at the beginning of a line, a cell or a list item.
 _BEGINNING = re.compile(r"^(#|[-+](?=\s)|=)|^(\d+)([.)])(?=\s)")
 
 

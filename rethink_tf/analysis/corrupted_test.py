@@ -21,7 +21,7 @@ from rethink_tf.errors import RequestError, StorageError
 from rethink_tf.storage import files
 
 FILE = "corrupted_test.json"
-# Other batch sizes round logits otherwise: an example in ten thousand may change sides.
+# Another batch size rounds logits differently: one prediction in ten thousand may change.
 _APART = 5e-4
 
 

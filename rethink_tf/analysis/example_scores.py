@@ -18,7 +18,7 @@ from rethink_tf.storage import paths
 from rethink_tf.training.per_example import EL2N
 
 IDENTITY = ("index", "true", "given")
-# Measure: its name for the reader, and 1 where a large value speaks for a wrong label, else -1.
+# Measure: its name for the reader; 1 if a large value suggests a wrong label, else -1.
 MEASURES = {
     "aum": ("area under the margin", -1),
     "confidence": ("confidence", -1),
@@ -29,7 +29,8 @@ MEASURES = {
     "forgotten": ("times forgotten", 1),
     "margin": ("margin at the end", -1),
 }
-RANDOM_SHARE = 0.05  # of examples above chance: up to it labels count as random
+# Share of labels that may equal the true ones beyond chance in labels that count as random.
+RANDOM_SHARE = 0.05
 _EPOCHS_OF_FITTING = ("first_fitted", "fitted_since")
 
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from rethink_tf.data.label_file import as_labels
 from rethink_tf.errors import DivergedError, RequestError
 
-_SUM = 0.02  # by which the sum of probabilities in 16 bits may be off
+_SUM = 0.02  # largest error of a sum of probabilities in 16 bits
 
 
 _CHANNELS = (1, 3)
@@ -174,5 +174,5 @@ def as_logits(outputs: Any, count: int, given_logits: bool, epoch: int) -> tuple
             f"{low:.3g} with sums {sums.min():.3g} to {sums.max():.3g}; type from_logits=True "
             "for logits"
         )
-    # A probability of 0 is one below the smallest number of the outputs' own precision.
+    # A 0 is a probability too small for the precision of the outputs.
     return np.log(np.maximum(values, np.finfo(np.float32).tiny)), False

@@ -21,9 +21,9 @@ from rethink_tf.errors import RequestError
 from rethink_tf.runs import description
 from rethink_tf.storage.paths import absolute
 
-EXAMPLES, DRAWS = 1000, 5  # of sharpness
+EXAMPLES, DRAWS = 1000, 5  # examples and random directions for the sharpness
 MARGIN = 10  # percentile, as in Jiang et al. (2020)
-# key: its row in the table, and how a number is written there.
+# key: the title of its row in the table, and the format of its numbers
 ROWS = {
     "train_accuracy": ("training accuracy, labels as given (%)", "percent"),
     "test_accuracy": ("test accuracy (%)", "percent"),

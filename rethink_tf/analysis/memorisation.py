@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-# Of Feldman and Zhang's figures: examples, and pairs, of at least so much.
+# The thresholds of Feldman and Zhang's figures, for examples and for pairs.
 LEAST_SCORE, LEAST_INFLUENCE = 0.25, 0.15
-MOST_PAIRS = 100_000  # that are kept, those of the largest influence
-SCORES = "scores.npz"  # of a run, with the columns of `Scores`
+MOST_PAIRS = 100_000  # pairs that are kept: those with the largest influence
+SCORES = "scores.npz"  # file of a run with the columns of `Scores`
 _BLOCK = 1024  # training examples whose influence is computed at a time
 
 

@@ -21,7 +21,7 @@ from rethink_tf.errors import AuditError, DivergedError, RequestError
 from rethink_tf.storage import content_hash
 
 MOST_DRAWS = 100
-# What a run can choose that has no meaning for signs.
+# Settings of a run that have no meaning when the targets are random signs.
 LABELS = ("corrupt", "label_noise", "labels_from", "init_from", "init_epoch", "freeze")
 
 
@@ -113,12 +113,12 @@ def _signed(
     """The configuration of a draw, and the `transfer.Learner` of two outputs and these signs."""
     from rethink_tf.training import input_pipeline, trainer, transfer
 
-    # No accuracy ends it: what is sought is the best that can be fitted.
+    # No accuracy ends the training early: the best possible fit is sought.
     seed = (config.seed + draw) % 2**32
     own = dataclasses.replace(config, seed=seed, epochs=epochs, stop_at_train_accuracy=None)
     table, sealed = audited.train, input_pipeline.sealed(config, source, audited)
     given = signs(table.index, seed=config.seed, draw=draw)
-    # Drawn anew, of the seal's own identities.
+    # Drawn again from the seal's own example indices.
     own_signs = signs(sealed.train.index, seed=config.seed, draw=draw)
     learner = transfer.learner(
         own,

@@ -12,8 +12,9 @@ from rethink_tf.console import counted
 # Below so many classes the audit cannot tell chance from a leak of true labels.
 FEW_CLASSES = 7
 FEW_TEST = 100
-ABOVE = 0.1  # of what there is above chance: below it (and twice chance) is "little"
-NEARLY = 0.9  # of random labels fitted: short of the threshold, yet capacity enough
+# Share of the range above chance; an accuracy below it (and below twice chance) is "little".
+ABOVE = 0.1
+NEARLY = 0.9  # share of random labels fitted that shows enough capacity, though below the threshold
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,7 +140,7 @@ def verdict(true: dict, random: dict, *, num_classes: int, threshold: float) -> 
         )
     longer = ratio(random, true)
     sentence = f"memorises {noise} of random labels in {longer:.1f} times the epochs"
-    # Of few classes twice chance is nearly everything, or all.
+    # With few classes twice chance is close to 1 or above.
     if true["test"]["mean"] < chance + min(chance, ABOVE * (1 - chance)):
         return (
             f"{sentence}; its test accuracy of {test} is little above chance ({percent(chance)}), "

@@ -21,8 +21,8 @@ from rethink_tf.printable import printable
 from rethink_tf.storage import files, paths
 
 REPORT = "report"
-_TITLE_WIDTH = 80  # characters of a line above the picture
-# Okabe and Ito, and a line style and marker each, so that no colour is needed.
+_TITLE_WIDTH = 80  # characters in a line above the picture
+# Okabe and Ito's colours, each with its own line style and marker for readers who see no colours.
 _LOOKS = (
     ("#0072B2", "-", "o"),
     ("#D55E00", "--", "s"),
@@ -30,7 +30,7 @@ _LOOKS = (
     ("#CC79A7", ":", "D"),
     ("#E69F00", (0, (5, 1, 1, 1, 1, 1)), "v"),
 )
-# Background, ink, grid; and what of the colours would be too dim.
+# Background, ink, grid; and replacements for colours that would be too dim.
 _Look = tuple[str, str, str, dict[str, str]]
 _LIGHT: _Look = ("#FFFFFF", "#202020", "#DDDDDD", {})
 _DARK: _Look = ("#16181C", "#E4E4E4", "#3A3F47", {"#0072B2": "#56B4E9", "#D55E00": "#FF8A3D"})
@@ -53,7 +53,7 @@ class TestResult(dict[str, Any]):
         self.folder, self._page = folder, html_page
 
     def _repr_html_(self) -> str:
-        # In a frame: its style must not reach the notebook.
+        # In a frame, so that the page's style does not change the notebook's.
         return (
             f'<iframe srcdoc="{html.escape(self._page)}" '
             'style="width:100%;height:60rem;border:0"></iframe>'
@@ -75,7 +75,7 @@ def report_folder(out: Path, test: dict[str, Any]) -> Path:
         try:
             known = files.read_json(place / f"{REPORT}.json") or {}
         except StorageError:
-            continue  # it can say nothing of its test
+            continue  # damaged: it cannot be known of which test it is
         if isinstance(known, dict) and known.get("test") == test:
             return folder
     raise AssertionError("unreachable: the numbers do not end")
@@ -293,7 +293,7 @@ def picture(figures: dict[str, Any], runs: list[Run], look, words: str) -> np.nd
         handlelength=3.5,
     )
     if words:
-        shown = "\n".join(textwrap.wrap(printable(words), _TITLE_WIDTH))  # names hold paths
+        shown = "\n".join(textwrap.wrap(printable(words), _TITLE_WIDTH))  # names may contain paths
         figure.suptitle(shown, color=ink, weight="bold", size=12, parse_math=False)
     return pictures.pixels_of(figure)
 

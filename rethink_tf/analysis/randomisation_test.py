@@ -157,7 +157,7 @@ def _train(
     """Trains all runs of a test; returns those that ended well, and why the others did not."""
     runs: list[Run] = []
     left_out: list[str] = []
-    legend = True  # before the first table only
+    legend = True  # the legend stands before the first table only
     for position, (case, each) in enumerate(planned):
         say(f"\n{case}, seed {each.seed} ({position + 1} of {len(planned)})")
         run_dir = Path(options.runs_dir) / run_config.run_id(each)
@@ -240,11 +240,12 @@ def _named(model, out: Path) -> str:
     try:
         digest = hashlib.sha256(model.to_json().encode())
         for layer in layers_of(model):
-            if hasattr(layer, "adapt"):  # whose statistics count, unlike weights
+            if hasattr(layer, "adapt"):  # its statistics are kept; weights are drawn anew
                 for values in layer.get_weights():
                     digest.update(values.tobytes())
         path = out / f"{content_hash.folder_name(model.name)}-{digest.hexdigest()[:12]}.keras"
-        if not path.is_file():  # Keras writes the date into it; the same model is to be one file
+        # Keras writes the date into the file, but the same model must stay the same file.
+        if not path.is_file():
             model.save(path)
     except (NotImplementedError, TypeError, ValueError) as error:
         raise RequestError(

@@ -14,7 +14,7 @@ import numpy as np
 
 DROP = 0.1
 EPSILON = 1e-3
-HALVINGS = 12  # of a factor of 10**10: sigma to a factor of 1.006
+HALVINGS = 12  # bisections of a range of 10**10: sigma is found to a factor of 1.006
 LOWEST, HIGHEST = 1e-8, 1e2
 
 

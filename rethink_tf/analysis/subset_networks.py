@@ -25,7 +25,7 @@ from rethink_tf.training.seal_checks import SealChecks, Sealed, refuse
 from rethink_tf.training.state import Prepared, RunContext, TrainingState
 from rethink_tf.training.train_step import Steps
 
-_GOLDEN = 0x9E3779B1  # apart from seeds that are typed, which are small
+_GOLDEN = 0x9E3779B1  # spreads these seeds far from those that users type, which are small
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -67,7 +67,7 @@ def member(config: RunConfig, number: int, examples: int) -> RunConfig:
         number: from 0.
         examples: of its part.
     """
-    # No evaluation changes a weight: without a stop, one at the end is enough.
+    # Evaluations change no weights: if no accuracy stops the training, one at the end is enough.
     every = config.epochs if config.stop_at_train_accuracy is None else config.eval_every
     seed = seed_of(config.seed, number)
     return dataclasses.replace(config, seed=seed, examples=examples, eval_every=every)
@@ -128,7 +128,7 @@ class Networks:
         """Puts a network at its start, on its part."""
         table, sealed = self._part(own, rows)
         channels, classes = table.images.shape[-1], table.num_classes
-        # The seed of augmentation is a constant of what is compiled.
+        # The seed of the augmentation is a constant in the compiled step.
         if self._compiled is None or own.augment != "none":
             learner = dataclasses.replace(
                 self.data.learner,
@@ -150,7 +150,7 @@ class Networks:
         steps = self._compiled.context.steps
         steps.train, steps.seed = table, own.seed
         steps.resident = steps.place(table)
-        # Momenta, and whatever else an optimiser keeps.
+        # Also momenta and all else that the optimiser keeps.
         steps.variables.restore(self._compiled.start)
         with self.started.strategy.scope():
             fresh = trainer.build_model(own, channels, classes)

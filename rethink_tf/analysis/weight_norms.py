@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-TOLERANCE = 1e-6  # of a spectral norm found by iteration
-# Layers without weights that map paths on unchanged, or take a mean or a maximum of them.
+TOLERANCE = 1e-6  # relative, of a spectral norm that is found by iteration
+# Layers without weights that pass values on, or take their mean or maximum.
 WEIGHTLESS = (
     keras.layers.InputLayer,
     keras.layers.ReLU,
@@ -77,7 +77,7 @@ def spectral_norm(layer) -> tuple[float, str]:
     kernel = np.asarray(layer.kernel, np.float64)
     if isinstance(layer, keras.layers.Dense):
         return float(np.linalg.norm(kernel, 2)), "svd"
-    if kernel.shape[:2] == (1, 1):  # a matrix at each position, whatever the stride
+    if kernel.shape[:2] == (1, 1):  # the same matrix at each position, whatever the stride
         return float(np.linalg.norm(kernel[0, 0], 2)), "svd"
     return _of_convolution(layer, kernel), "iteration"
 
@@ -100,9 +100,9 @@ def _of_convolution(layer, kernel: np.ndarray) -> float:
     operator = LinearOperator(
         (size, size), lambda v: there_and_back(np.ravel(v)).numpy().ravel(), dtype=np.float64
     )
-    # A start of its own: eigsh's default is drawn anew each time.
+    # A fixed start: eigsh would draw another at each call.
     start = np.random.default_rng(0).standard_normal(size)
-    # Of the square, hence twice the relative error of the norm.
+    # The eigenvalue is the squared norm, so its relative error is twice that of the norm.
     largest = eigsh(operator, k=1, v0=start, tol=TOLERANCE, return_eigenvectors=False)[0]
     return float(np.sqrt(max(largest, 0.0)))
 

@@ -8,6 +8,6 @@ def labels(*args: Any, **kwargs: Any) -> Any:
 
     `labels(true, given, p=0.5)` returns its Verdict. Raises RequestError.
     """
-    from rethink_tf.audit import verdict  # no run needs it
+    from rethink_tf.audit import verdict  # imported late: a run does not need it
 
     return verdict.labels(*args, **kwargs)

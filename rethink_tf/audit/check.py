@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-Z_LIMIT = 5.0  # standard deviations from chance at which a leak of true labels is refused
-TAIL = 1e-6  # of an honest run being refused by one check, each side
+Z_LIMIT = 5.0  # standard deviations from chance above which a leak of true labels is refused
+TAIL = 1e-6  # chance that one check refuses an honest run, per side
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Check:
     detail: str
 
     def __post_init__(self) -> None:
-        # NumPy's False is not False: a check that gave it would never refuse a run.
+        # `np.False_ is False` does not hold: a check that returned it would never refuse a run.
         if self.passed is not None:
             object.__setattr__(self, "passed", bool(self.passed))
 

@@ -43,7 +43,7 @@ def before_training(
         equal("true_equals_source", first.true, source.labels, "true labels"),
     ]
     case = Labels(first.true, first.given, k, first.index)
-    # What is no class fails the comparisons above, and is in no table.
+    # A number that is no class fails the comparisons above and fits into no table.
     classes = 0 <= min(case.true.min(), case.given.min())
     classes = classes and max(case.true.max(), case.given.max()) < k
     if corruption.labels_from is None and classes:
@@ -51,7 +51,7 @@ def before_training(
             case, corruption.corrupt, corruption.label_noise, corruption.matrix
         )
     checks.append(equal("same_over_two_passes", second.given, first.given, "given labels"))
-    # Accuracy is taken against `true`; both names must hold the source's labels.
+    # Accuracy is computed against `true`, so both must be the source's labels.
     for name, labels in (("untouched", test.given), ("equal_source", test.true)):
         checks.append(equal(f"test_labels_{name}", labels, test_source.labels, "test labels"))
     checks.append(equal("test_index_equals_source", test.index, test_source.index, "identities"))

@@ -42,7 +42,8 @@ KINDS = (
 MAX_BATCH = 1 << 16
 LAGS = [s * k for k in (*range(1, 17), 32, 50, 64, 100, 128, 200, 250, 256, 500, 512, 1000)
         for s in (1, -1)]  # fmt: skip
-SHIFTED_SHARE = 0.1  # labels dealt anew within batches of B follow each neighbour at up to 1/B
+# Labels shuffled within batches of B equal their neighbour's old label at a rate up to 1/B.
+SHIFTED_SHARE = 0.1
 SURE = -math.log(TAIL)
 
 
@@ -92,7 +93,7 @@ def _fixed_map(case: Labels) -> LabelKind | None:
     if ((flows > 0).sum(axis=1) > 1).any():
         return None
     full = bool((np.diag(case.table)[touched] == 0).all())
-    if k < 3:  # the only other class is no evidence, unless nobody kept theirs
+    if k < 3:  # with one other class a map is no evidence, unless all labels changed
         if not full or len(case.true) * math.log(2) <= SURE or (size[touched].sum() < size.sum()):
             return None
     elif (moved - len(touched)) * math.log(k - 1) <= SURE:
@@ -102,7 +103,7 @@ def _fixed_map(case: Labels) -> LabelKind | None:
     mine = np.isin(case.true, touched)
     even = class_rates(Labels(case.true[mine], case.given[mine], k)).passed is not False
     share, offset = moved / int(mine.sum()), np.unique(to[touched] - touched)
-    # A class that is not touched counts as kept only where it is too large for chance.
+    # A class without a changed label counts as kept only if it is too large for chance.
     settled = present[(flows.sum(axis=1) > 0)[present] | ((1 - share) ** size[present] < TAIL)]
     one_to_one = len(np.unique(to[settled])) == len(settled)
     figures = {"map": {int(i): int(to[i]) for i in touched}, "share": share}
@@ -196,7 +197,7 @@ def _permuted_in_batches(case: Labels) -> LabelKind | None:
             continue
         each = np.diff(moved[::size])
         each = each[each > 0]
-        # As in `not_a_permutation`; a batch's last moved label alone is forced to one of K - 1.
+        # As in `not_a_permutation`, but at most 1 / (K - 1): a batch's last moved label is forced.
         log_chance = 0.5 * math.log(k) - (k - 1) / 2 * np.log(4 * math.pi * each / k)
         if -np.minimum(log_chance, -math.log(max(k - 1, 2))).sum() > SURE + math.log(n):
             message = f"permuted in batches of {size}: each batch keeps its class counts exactly"
@@ -308,8 +309,8 @@ def _independent(case: Labels) -> LabelKind | None:
     return None
 
 
-# Kinds that hold of each example alone, so the order must not matter; in IDENTICAL all examples
-# are changed at one rate too, and in EVEN to each other class alike.
+# Types of noise in which each example is changed independently of the others, so their order does
+# not matter. IDENTICAL: one rate for all examples. EVEN: all other classes equally likely.
 SINGLE = (
     "uniform",
     "exclude_true",
@@ -364,7 +365,7 @@ def kind_of_noise(case: Labels, ordered: Labels | None = None) -> LabelKind:
         np.array_equal(case.true, ordered.true) and np.array_equal(case.given, ordered.given)
     ):
         cases.append(ordered)
-    # A map of all examples is surer than a shift, and a shift surer than a map of a share.
+    # In order of certainty: a map of all examples, a shift, a map of some examples.
     finders = [(finder, case) for finder in (_untouched, _constant, _full_map)]
     finders += [(_shifted, c) for c in cases] + [(_fixed_map, case)]
     finders += [(_permuted_in_batches, c) for c in cases] + [(_permuted, case)]

@@ -19,15 +19,15 @@ from scipy import fft, special, stats
 from rethink_tf.audit.check import Check
 from rethink_tf.audit.label_pairs import Labels
 
-TAIL = 1e-7  # of honest labels being refused by any test of this module
-SHORTEST = 16  # examples of the shortest interval
+TAIL = 1e-7  # chance that any test of this module refuses honest labels
+SHORTEST = 16  # examples in the shortest interval
 PERIODS = (*range(2, 65), 100, 128, 200, 250, 256, 500, 512, 1000, 1024)
 LAGS = (1, 2, 3, 4, 5, 6, 7, 8, 16, 32, 64, 128, 256)
-CHUNK = 32  # new labels that are fitted to, or tested, together
+CHUNK = 32  # new labels that are fitted or tested at once
 BLOCKS = 16
-DENSE = 256  # classes up to which tables of all clues by all labels are fitted
-LEAST_TESTS = 100  # under one limit, so less evidence than this many need refuses nothing
-SMALL_CLASS = 20  # examples; classes below this on average tell nothing apart
+DENSE = 256  # most classes for which tables of all clues by all labels are fitted
+LEAST_TESTS = 100  # tests assumed at least; evidence that is too weak for so many refuses nothing
+SMALL_CLASS = 20  # examples per class on average; with fewer, classes cannot be told apart
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,8 +61,8 @@ def changed_by_position(case: Labels, pooled: bool = False) -> Check:
     size = np.bincount(strata, minlength=count)
     moved = np.bincount(strata, changed, count)
     rate = (moved / np.maximum(size, 1))[strata]
-    # The best that a set can show, all changed and no other: where that is too little, nothing can
-    # be refused.
+    # The strongest evidence possible: exactly the changed examples are predicted. If even that is
+    # too little, nothing can be refused.
     sides = [(changed > 0, rate), (changed == 0, 1 - rate)]
     best = max(float(_divergence(x.sum(), x.sum(), mean[x].sum())) for x, mean in sides)
     if best < math.log(LEAST_TESTS / TAIL):
@@ -257,7 +257,7 @@ def new_labels_by_order(case: Labels, even: bool = False) -> Check:
     even = even and len(moved) < SMALL_CLASS * k
     if even:
         best = len(moved) / 4 * math.log(k - 1)
-    else:  # about a quarter is tested at a time; all of these predicted is the best
+    else:  # about a quarter is tested at a time; at best all of these are predicted
         size = np.maximum(case.flows.sum(axis=1, keepdims=True), 1)
         best = -_chatterjee(len(moved) / 4, float((case.flows**2 / size).sum()) / 4)
     if best < math.log(LEAST_TESTS / TAIL):
@@ -288,7 +288,8 @@ def _predicted(
         cells, counts = np.unique(clue.values[fit] * k + target[fit], return_counts=True)
         cells = cells[np.argsort(counts, kind="stable")]
         best = np.zeros(k, np.int64)
-        best[cells // k] = cells % k  # of equal cells the last stays: that of the largest count
+        # For the same row the last assignment stays: that of the largest count.
+        best[cells // k] = cells % k
     yield best[clue.values[test]]
     if clue.shifts:
         step = np.bincount((target[fit] - clue.values[fit]) % k, minlength=k).argmax()

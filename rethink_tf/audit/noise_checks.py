@@ -13,8 +13,8 @@ from rethink_tf.audit.label_order import changed_by_position, new_labels_by_orde
 from rethink_tf.audit.label_pairs import Labels
 from rethink_tf.corruptions.labels import expected_changed
 
-# Where few are expected (5 in a cell, 10 pairs), statistics lie beyond a limit of chance 1e-7 up to
-# about ten times as often as their curves say (simulated, some 10 million draws each).
+# Where counts are small (5 expected in a cell, 10 pairs), a statistic exceeds a limit of chance
+# 1e-7 up to ten times as often as its approximation says (simulated, 10 million draws each).
 LIMIT = TAIL / 10
 CHANCE_Z = 5.0
 
@@ -78,8 +78,8 @@ def checks_of_matrix(case: Labels, corrupt: float, matrix: np.ndarray) -> list[C
         matrix: float [K, K], rows of sum 1.
     """
     probabilities = law(corrupt, matrix)
-    # Classes are changed at rates of their own. No such sum has longer tails than the binomial of
-    # the mean rate (Hoeffding, 1956).
+    # Each class has its own rate of change. The tails of such a sum are never longer than those of
+    # the binomial distribution with the mean rate (Hoeffding, 1956).
     expected = float((1 - np.diag(probabilities))[case.true].mean())
     checks = [
         _changed_within(case, min(max(expected, 0.0), 1.0)),
@@ -246,9 +246,10 @@ def coincidences(case: Labels) -> Check:
     expected, variance = pairs * chance, pairs * chance * (1 - chance)
     if variance > 0:
         third = variance * (1 - 2 * chance) + 6 * triples * chance**2 * (1 - chance)
-        # A count of at least `met`, hence the half.
+        # + 0.5: continuity correction for a count of at least `met`.
         curve = stats.pearson3(third / variance**1.5, expected + 0.5, math.sqrt(variance))
-    if expected < 10 or variance == 0 or curve.sf(pairs) >= LIMIT:  # even if all meet in one class
+    # Not even pairs that all agree would be refused.
+    if expected < 10 or variance == 0 or curve.sf(pairs) >= LIMIT:
         return Check(name, None, f"{pairs:.0f} pairs of changed examples are too few")
     met = float((case.flows * (case.flows - 1.0) / 2).sum())
     p = float(curve.sf(met))
@@ -285,7 +286,7 @@ def not_a_permutation(case: Labels) -> Check:
     """
     k, moved = case.num_classes, int(case.changed.sum())
     largest = int(np.abs(case.table.sum(axis=0) - case.table.sum(axis=1)).max())
-    # Normal approximation of all K counts of in- less outgoing labels being zero.
+    # Normal approximation of the chance that in all K classes as many labels arrive as leave.
     log_chance = 0.0
     if moved:
         log_chance = 0.5 * np.log(k) - (k - 1) / 2 * np.log(4 * np.pi * moved / k)

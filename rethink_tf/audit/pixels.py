@@ -18,7 +18,7 @@ from rethink_tf.narrowing import present
 SAMPLE = 500
 BLOCK = 5000
 SIGMAS = 6.0
-DECODED_APART = 0.1  # largest share of an image's entries
+DECODED_APART = 0.1  # largest share of an image's entries that may differ
 
 
 def split_id(split: Any) -> SplitId:
@@ -67,7 +67,7 @@ def some_changed(original: np.ndarray, got: np.ndarray, moved: int, name: str) -
     """Not every image is unchanged; `moved` positions of each should be permuted."""
     changed = sum(int((original[b] != got[b]).any(axis=(1, 2, 3)).sum()) for b in _blocks(len(got)))
     detail = f"{changed} of {len(got)} images differ from their originals"
-    # A few positions can all fall on pixels that are alike.
+    # A few positions may all receive pixels equal to the old ones.
     passed = changed > 0 or (None if moved < 16 else False)
     return Check(f"images_changed_{name}", passed, detail)
 
@@ -112,22 +112,23 @@ def shuffled_alike(
     positions = len(permutation)
     moved = int((permutation != np.arange(positions)).sum())
     expected = round(shuffle_fraction * positions)
-    # A random permutation leaves one position in place on average, 16 with chance below 1e-13.
-    # Positions that are equal in all images can hide or feign as many moves as there are of them.
+    # A random permutation leaves one position in place on average, and 16 with chance below 1e-13.
+    # Positions that are equal in all images can hide that many moves, or look like that many.
     ties = len(_tied_positions(_signatures(train.images)))
     good = expected - 16 - ties <= moved <= expected + ties
     checks = [
         Check(name, True, f"{len(train_got)} images"),
         Check(
             "moved_positions",
-            # Where every position equals another in all images, nothing can be told.
+            # Undecided if every position equals another in all images.
             None if expected - 16 - ties <= 0 and good else good,
             f"{moved} of {positions}, expected about {expected}",
         ),
     ]
     if test_got is None:
         return checks
-    # Together, since what is equal in all training images (the rim of MNIST) differs in test ones.
+    # Both splits together, since positions that are equal in all training images (MNIST's rim)
+    # differ in test images.
     before, after = (
         _mixed(_signatures(a)) + _signatures(b)
         for a, b in ((train.images, test.images), (train_got, test_got))
@@ -170,8 +171,8 @@ def shuffled_apart(
     sample = slice(0, 5000)
     correlation = _correlation(original[sample].astype(np.float32), got[sample])
     expected = 1 - moved / _positions(got)
-    # Each image's permutation is independent; neighbouring pixels are alike, so a moved pixel
-    # falls on a like one now and then.
+    # Each image has its own permutation. Neighbouring pixels are similar, so a moved pixel
+    # sometimes lands on a similar one.
     tolerance = 0.02 + SIGMAS / np.sqrt(min(len(got), 5000) * _positions(got) / 20)
     good = abs(correlation - expected) < tolerance
     detail = f"{correlation:.4f} with the originals, expected {expected:.4f} +- {tolerance:.4f}"
@@ -181,7 +182,7 @@ def shuffled_apart(
 
 def _one_for_some(original: np.ndarray, got: np.ndarray, moved: int) -> bool:
     """Whether some eight neighbours were permuted alike, as where one is drawn per batch."""
-    if moved < _positions(got) / 2:  # a few moves may fall on pixels that are alike
+    if moved < _positions(got) / 2:  # a few moves may all hit equal pixels
         return False
     for start in np.linspace(0, len(got) - 8, min(100, len(got) // 8)).astype(int):
         some = slice(start, start + 8)
@@ -211,7 +212,7 @@ def gaussian_moments(
     ratio = noise.var(axis=(0, 1, 2), dtype=np.float64) / np.square(std)
     z_variance = float((np.abs(ratio - 1) / np.sqrt(2 / draws)).max())
     correlation = _correlation(images, noise)
-    # The images' own deviation, over 5,000 of them, is all that the prediction for a mix needs.
+    # For a mix the prediction needs only the standard deviation of the images, over 5,000 of them.
     centred = images - images.mean(axis=(1, 2), keepdims=True)
     signal = (1 - mix) ** 2 * centred.var(dtype=np.float64)
     predicted = np.sqrt(signal / (signal + mix**2 * np.mean(np.square(std))))
@@ -272,7 +273,7 @@ def decoded_alike(split: Any, files: list[bytes], got: np.ndarray) -> Check:
     for data, image in zip(files, got, strict=True):
         with Image.open(io.BytesIO(data)) as file:
             if file.format != "JPEG" or file.mode not in ("RGB", "L"):
-                continue  # of other colour spaces every decoder has its own idea
+                continue  # decoders convert other colour spaces differently
             pixels = np.asarray(file.convert("RGB"), np.float64)
         compared += 1
         far = np.abs(central_part(pixels, len(image)) - image) > 1.5
@@ -285,7 +286,7 @@ def central_part(image: np.ndarray, size: int) -> np.ndarray:
     """The middle 87.5% of height and width of [H, W, C], bilinear at another size: float64."""
     top, left = (int((side - side * 0.875) / 2) for side in image.shape[:2])
     part = image[top : image.shape[0] - top, left : image.shape[1] - left]
-    for axis in (0, 1):  # half-pixel centres, no low-pass filter before
+    for axis in (0, 1):  # half-pixel centres, without a low-pass filter
         length = part.shape[axis]
         where = np.clip((np.arange(size) + 0.5) * length / size - 0.5, 0, length - 1)
         low = np.floor(where).astype(int)

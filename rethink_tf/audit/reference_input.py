@@ -17,8 +17,8 @@ from rethink_tf.corruptions.threefry import SplitId, Stream
 from rethink_tf.narrowing import present
 
 DEGREES = 25  # largest rotation of `flip_rotate`
-# Errors allowed: of what float32 computes otherwise than NumPy, on the scale of an image of an
-# ordinary deviation (grey levels), and of rounding, relative to the largest value.
+# Allowed errors: TOLERANCE for float32 computed differently from NumPy, in an image whose standard
+# deviation is ORDINARY grey levels; ROUNDING relative to the largest value.
 TOLERANCE, ROUNDING, ORDINARY = 1e-4, 2e-6, 64.0
 
 
@@ -122,7 +122,7 @@ class ReferenceInput:
             float64 [n, size, size, C], and an array of the same number of dimensions.
         """
         index = self.split.index[rows]
-        if augment == "inception":  # of a stream, whose images are decoded in parts
+        if augment == "inception":  # only for streamed images, of which a part is decoded
             images = self.split.images.augmented(rows, augment=augment, seed=self.seed, epoch=epoch)
         else:
             images = self.split.images[rows]
@@ -141,7 +141,7 @@ class ReferenceInput:
             mean, std = (np.asarray(value, np.float64) for value in self.norm)
             expected = (images.astype(np.float64) - mean) / std
         largest = np.abs(images.astype(np.float64)).max(axis=(1, 2, 3), keepdims=True)
-        # An image without contrast is scaled up, and with it what float32 rounds.
+        # Standardising scales up an image without contrast, and its float32 rounding errors too.
         spread, noise = ORDINARY, self.corruption.pixels == "gaussian"
         if noise:
             spread = max(spread, float(np.max(present(self.moments, "moments of the noise").std)))

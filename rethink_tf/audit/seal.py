@@ -19,10 +19,10 @@ from rethink_tf.corruptions.image_checksum import checksum, image_words
 from rethink_tf.corruptions.threefry import SplitId
 from rethink_tf.narrowing import present
 
-SAMPLED_ROWS = 8  # images of every replica's batch
-_TURN = 37  # positions by which the sample moves from one step to the next
+SAMPLED_ROWS = 8  # images per replica and step whose words are summed in training
+_TURN = 37  # rows by which the sample moves from one step to the next
 _BLOCK = 1000  # images corrupted by the reference at a time
-TOLERANCE = 1e-4  # of the noise's deviation, where images are no whole numbers
+TOLERANCE = 1e-4  # in standard deviations of the noise, where images are not whole numbers
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -50,7 +50,7 @@ class Seal:
 
     def __post_init__(self) -> None:
         for name in ("index", "true", "given", "words"):
-            array = np.array(getattr(self, name))  # its own: nobody else can write into it
+            array = np.array(getattr(self, name))  # a copy, so that no one else can write into it
             array.flags.writeable = False
             object.__setattr__(self, name, array)
 
@@ -135,7 +135,7 @@ def sampled_tf(step: Any, columns: Sequence) -> list:
     rows = columns[0].shape[0]
     count = min(SAMPLED_ROWS, rows)
     first = tf.math.floormod(tf.cast(step, tf.int32) * _TURN, rows - count + 1)
-    # Not a slice: XLA would compile the step anew for every place where it begins.
+    # A gather, not a slice: XLA would compile the step again for each start of a slice.
     chosen = first + tf.range(count)
     return [tf.gather(column, chosen) for column in columns]
 
@@ -186,7 +186,7 @@ def seal(
     source = split.images[audited]
     words, check = _sealed_words(split.name, source, split.index[audited], got, corruption, moments)
     label_checks.refuse_failures([check])
-    # Of noise the last bits depend on an image's place in the batch it is computed in.
+    # The last bits of noise depend on the place of an image in its batch, so no words are kept.
     decoded = None if corruption.pixels == "gaussian" else (audited, words)
     return Seal(*columns, split.images.words, streamed=True, decoded=decoded)
 

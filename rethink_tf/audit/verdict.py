@@ -41,7 +41,7 @@ _ASKED = {
     "pair_flip": "pair flips at p = {:.2f}",
 }
 _OF_MATRIX = "labels drawn from a matrix at p = {:.2f}"
-# Whatever the matrix, labels that were each drawn by themselves are none of these.
+# Labels that were drawn independently are none of these, whatever the matrix.
 _NOT_DRAWN = (
     "redrawn",
     "permuted",
@@ -180,7 +180,7 @@ def _too_few_to_tell(
     named: LabelKind, case: Labels, p: float, checks: list[Check], matrix: np.ndarray | None
 ) -> bool:
     """Whether labels that no check contradicts are too few to show what they are."""
-    if named.kind == "untouched":  # at a p at which some change by chance not one has
+    if named.kind == "untouched":  # no label changed, though at this p some should
         return p > 0 and (matrix is None or bool((np.diag(law(p, matrix))[case.true] < 1).any()))
     if matrix is not None:
         tested = {check.name for check in checks if check.passed}
@@ -258,7 +258,8 @@ def _as_asked(named: LabelKind, case: Labels, p: float | None, noise: str) -> La
     same = {"uniform", "exclude_true", "renamed"} if two else {"uniform"}
     wanted = {"exclude_true", "pair_flip"} if two else {"exclude_true"}
     if noise == "pair_flip" and named.kind == "renamed" and to_next_class(case).passed:
-        wanted, same = {"pair_flip"}, {"renamed"}  # at p = 1 with the last class absent
+        # If the last class is absent, pair_flip at p = 1 is a renaming.
+        wanted, same = {"pair_flip"}, {"renamed"}
     if p is None or noise not in wanted or named.kind not in same or named.kind == noise:
         return named
     if not changed_count(case, p, noise).passed:

@@ -19,7 +19,7 @@ from rethink_tf.errors import ExitCode, RequestError, RethinkError
 from rethink_tf.storage import paths
 
 PROGRAM = "rethink-tf"
-# Of commands that keep nothing before their end.
+# For commands that write nothing before their end.
 NOTHING_KEPT = "interrupted; nothing is kept, the same command starts over"
 NOTHING_TRAINED = "interrupted before anything was trained"
 

@@ -15,7 +15,7 @@ from typing import NoReturn
 from rethink_tf import console
 from rethink_tf.errors import ExitCode
 
-PATIENCE = 10.0  # seconds for what is to be done at the end of the process
+PATIENCE = 10.0  # seconds for the work at the end of the process
 
 
 def leave(command: Callable[[], int]) -> NoReturn:

@@ -86,7 +86,7 @@ def _export(parsed: Parsed) -> int:
         "version": __version__,
     }
     if examples := example_hash.examples_hash(config.dataset, options.data_dir):
-        header["examples"] = examples  # binds places in the order to what lies there
+        header["examples"] = examples  # ties each position to its example
     noise = noise_file.Noise(split.index, split.labels, given, header)
     noise_file.write(paths.absolute(export), noise)
     changed = float(np.mean(given != split.labels))

@@ -135,7 +135,7 @@ def _report(parsed: Parsed) -> int:
     ]
     top = heading(runs, asked, asked.runs_dir)
     console.say(top)
-    # The page is passed on: where the runs lie on this machine says nothing to its readers.
+    # The page may be shared, so it does not show where the runs are on this machine.
     shown = heading(runs, asked, Path(asked.runs_dir).resolve().name)
     _write(Path(asked.out), made, runs, top, shown)
     missing = [f"{s.name}: {reason}" for s in made for reason in s.gathered.missing]

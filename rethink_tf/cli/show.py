@@ -70,7 +70,7 @@ def _grid(config: RunConfig, options, say) -> np.ndarray:
     source = input_pipeline.load(
         config, data_dir=options.data_dir, cache_dir=options.cache_dir, say=say
     )
-    moments = moments_of(source)  # of as many examples as in a run
+    moments = moments_of(source)  # from as many examples as a run uses
     chosen = np.sort(choose(source.train.labels))
     split = source.train
     part = dataclasses.replace(
@@ -113,7 +113,7 @@ class Flags:
     )
 
 
-# What changes the examples that a run sees.
+# Settings that change the examples a run sees.
 _OF_THE_GRID = (
     *("dataset", "examples", "input_size", "preprocess", "augment", "seed", "held_out"),
     *("corrupt", "label_noise", "labels_from", "pixels", "pixel_mix", "shuffle_fraction"),

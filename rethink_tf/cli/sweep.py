@@ -193,7 +193,7 @@ def _sweep(parsed: Parsed) -> int:
     asked = parsed[Flags]
     if asked.list:
         for name in parsed.positionals:
-            experiment(name)  # refuses a name that is none
+            experiment(name)  # refuses an unknown name
         say(listing())
         return ExitCode.DONE
     jobs = _jobs(parsed.positionals, asked)
@@ -216,7 +216,7 @@ def _sweep(parsed: Parsed) -> int:
     if stopped is not None:
         return stopped
     codes = [job.code for job in jobs if job.failed and job.code is not None]
-    # A signal that was not sent from here: somebody, or the kernel for want of memory.
+    # A negative code is a signal from elsewhere: a user, or the kernel when memory runs out.
     return next((code if code > 0 else ExitCode.TERMINATED for code in codes), ExitCode.DONE)
 
 

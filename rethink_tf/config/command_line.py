@@ -21,9 +21,10 @@ from rethink_tf import console
 from rethink_tf.config import fields
 from rethink_tf.errors import ExitCode, RequestError
 
-WIDTH, LEAST_WIDTH = 98, 60  # characters of a line of --help; of a narrower terminal as wide as it
-NAME_WIDTH = 24  # of a flag's name there
-DEEPEST = 50  # flagfiles within each other
+# Characters in a line of --help; a narrower terminal has narrower lines.
+WIDTH, LEAST_WIDTH = 98, 60
+NAME_WIDTH = 24  # characters for the name of a flag there
+DEEPEST = 50  # levels of flagfiles that include each other
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,7 +187,7 @@ class CommandLine:
 def _define(known: Mapping[str, dataclasses.Field]) -> flags.FlagValues:
     values = flags.FlagValues()
     values.set_gnu_getopt(True)  # flags may follow positional arguments
-    # All are text here, and converted later: absl's refusals of numbers are Python's.
+    # All values are read as text and converted later, since absl passes on Python's own messages.
     kinds = {name: field.metadata["kind"] for name, field in known.items()} | {"help": bool}
     for name, kind in kinds.items():
         if kind in (bool, "optional"):  # --name=TEXT, --name ("true"), --noname ("false")
@@ -207,7 +208,8 @@ def _read(values: flags.FlagValues, argv: list[str], known: list[str]) -> list[s
     printed = io.StringIO()
     typed = [*argv, *_lines_of_flagfiles(argv)]
     try:
-        with contextlib.redirect_stderr(printed):  # absl writes of a circle there, and continues
+        # If files include each other in a circle, absl only prints a warning.
+        with contextlib.redirect_stderr(printed):
             positionals = values(["rethink_tf", *argv])[1:]
     except flags.UnrecognizedFlagError as error:
         near = difflib.get_close_matches(error.flagname, known, n=1, cutoff=0.5)
@@ -225,9 +227,9 @@ def _read(values: flags.FlagValues, argv: list[str], known: list[str]) -> list[s
         if name != told:
             told = f"--{name}: expected a value, as in --{name}=VALUE; received none"
         raise RequestError(told) from None
-    except (OSError, ValueError) as error:  # a folder, no text, a null character in its name
+    except (OSError, ValueError) as error:  # a folder, no text, a null character in a name
         raise RequestError(f"--flagfile: cannot be read: {error}") from None
-    except RecursionError:  # absl seeks the names nearest to an unknown one, letter by letter
+    except RecursionError:  # absl's search for similar names recurses once per letter
         longest = max((word.partition("=")[0] for word in typed), key=len)
         raise RequestError(f"unknown flag {longest:.60}...; --help lists the flags") from None
     if printed.getvalue():
@@ -319,7 +321,7 @@ def _instance(one: FlagSet, typed: Mapping[str, Any]) -> Any:
 def _entry(name: str, field: dataclasses.Field, default: str | None) -> str:
     meta = field.metadata
     text = meta["help"]
-    if default and text.endswith("]"):  # the field's own
+    if default and text.endswith("]"):  # replaces the default that the help text states itself
         text = text[: text.rindex(" [")]
     shown = default or meta["by"] or field.default
     return _filled(name, fields.described(text, meta["choices"], shown))

@@ -115,7 +115,7 @@ def check(name: str, field: dataclasses.Field, value: Any) -> Any:
     good = good and (high is None or (value < high if "high" in open_ends else value <= high))
     if not good:
         raise RequestError(f"--{name}: expected {bounds(meta)}, received {value}")
-    return kind(value) + 0  # -0.0 is 0.0
+    return kind(value) + 0  # -0.0 becomes 0.0
 
 
 def _whole_numbers(name: str, meta: Mapping[str, Any], value: Any, wanted: str) -> tuple[int, ...]:
@@ -123,7 +123,7 @@ def _whole_numbers(name: str, meta: Mapping[str, Any], value: Any, wanted: str) 
     if isinstance(value, tuple):
         return value
     listed = [item.strip() for item in value.split(",")]
-    if meta["kind"] == "epochs":  # of which none is some too
+    if meta["kind"] == "epochs":  # an empty list is allowed
         listed = [item for item in listed if item]
     good = all(item.isascii() and item.isdigit() and len(item) < 12 for item in listed)
     numbers = tuple(int(item) for item in listed) if good else ()

@@ -116,7 +116,7 @@ class Options:
     )
 
 
-PLACES = ("runs_dir", "data_dir", "cache_dir", "threads")  # options that every task has
+PLACES = ("runs_dir", "data_dir", "cache_dir", "threads")  # options of every task
 COMMAND = "python -m rethink_tf.main"
 _ABOUT = f"""
 Trains a network on corrupted labels or pixels, and measures exactly what it fits and predicts. For

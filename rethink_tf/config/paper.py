@@ -73,9 +73,9 @@ class Table2Row:
     best_test_top5_accuracy: float | None = None
 
 
-# A training accuracy of 90.60 in row `true_wd` is the paper's own; beside a top-5 of 100 and a
-# curve that ends at 99.6 (Figure 2a) it is probably a misprint. The row of AlexNet (2012) is quoted
-# by the paper and has a top-5 test accuracy alone.
+# The training accuracy of 90.60 in row `true_wd` is what the paper prints. It is probably a
+# misprint, since the top-5 accuracy is 100 and the curve in Figure 2a ends at 99.6. The row of
+# AlexNet (2012) is left out: the paper only quotes its top-5 test accuracy.
 TABLE2 = {
     row["row"]: Table2Row(
         augment=row["augment"] == "yes",
@@ -92,8 +92,9 @@ TABLE2 = {
     for row in paper_table("table2")
     if row["train top-1"]
 }
-# Dropout of TF-slim's Inception v3. The paper states no rate and no length for ImageNet (50 workers
-# trained it asynchronously); batch, rate, decay and length here are this project's.
+# The dropout rate of TF-slim's Inception v3. For ImageNet, which 50 workers trained asynchronously,
+# the paper states no learning rate and no number of epochs. Batch size, learning rate, decay and
+# epochs are this project's choice.
 DROPOUT_V3 = 0.2
 _TABLE2_SETTINGS: dict[str, Any] = {
     "batch_size": 256,
@@ -104,7 +105,7 @@ _TABLE2_SETTINGS: dict[str, Any] = {
 WEIGHT_DECAY = {
     name: spec.weight_decay for name, spec in MODELS.items() if spec.weight_decay is not None
 }
-# Fields in which a run may differ from a row and still be that row.
+# Fields in which a run may differ from a row and still belong to it.
 _FREE = ("seed", "precision", "eval_every", "epochs", "examples", "stop_at_train_accuracy")
 
 

@@ -17,13 +17,13 @@ from rethink_tf.models.registry import RATE_WITHOUT_BATCH_NORM
 from rethink_tf.storage import content_hash
 from rethink_tf.storage.content_hash import ContentRef
 
-RANDOM = "random"  # also random:DATASET, freshly drawn for the images of that set
+RANDOM = "random"  # also random:DATASET: weights drawn for the image size of that data set
 
 LEAST_MIX = 1e-4
-FEW = 10_000  # custom examples fewer than these are trained on in small batches
-ADAM_RATE = 0.001  # Keras' own default of Adam and AdamW
+FEW = 10_000  # custom data sets with fewer examples are trained on in small batches
+ADAM_RATE = 0.001  # the default of Keras for Adam and AdamW
 MOMENTUM = 0.9
-MILESTONES = "150,225"  # of the first author's demonstration
+MILESTONES = "150,225"  # epochs, as in the first author's demonstration
 
 
 def input_size(info: DatasetInfo, augment: str = "none") -> int:
@@ -52,7 +52,7 @@ def defaults(
 def _of_sgd(model: str, info: DatasetInfo, lr_schedule: str, augment: str) -> dict[str, Any]:
     dataset, custom = info.name, custom_models.is_custom(model)
     spec, size = find_spec(model), input_size(info, augment)
-    if applications.is_application(model):  # smaller images are resized whole
+    if applications.is_application(model):  # smaller images are resized, not padded or cropped
         size = max(size, smallest_input(model))
     settings = {
         "input_size": size,
@@ -119,7 +119,7 @@ def check_sizes(values: dict[str, Any], info: types.DatasetInfo) -> None:
         raise RequestError(
             f"--augment: expected {kinds} with --dataset={info.name}, received {values['augment']}"
         )
-    # A parent's input size is met by resizing, as a streamed set's and an application's are.
+    # Images are resized to the parent's input size, as for a streamed set or a Keras application.
     resized = (
         info.streamed
         or values["init_from"] is not None
@@ -253,7 +253,8 @@ def check_transfer(values: dict[str, Any]) -> None:
 
 def _check_random(values: dict[str, Any], frozen: bool) -> None:
     name = values["init_from"].partition(":")[2] or values["dataset"]
-    if name == content_hash.shown(values["dataset"]):  # a set of one's own: with its hash
+    # A custom data set: use its name with the hash.
+    if name == content_hash.shown(values["dataset"]):
         name = values["dataset"]
     if name not in DATASETS and name != values["dataset"]:
         raise RequestError(
@@ -274,7 +275,7 @@ def _check_random(values: dict[str, Any], frozen: bool) -> None:
 
 def _check_frozen(values: dict[str, Any]) -> None:
     """The frozen part is computed once for each image, in float32, without dropout."""
-    values["sync_batch_norm"] = False  # the last layer has none
+    values["sync_batch_norm"] = False  # the last layer has no batch normalisation
     reasons = {
         "augment": "the features of each image are computed once, not anew in each epoch",
         "dropout": "dropout is off in the frozen layers",

@@ -32,7 +32,8 @@ PREPROCESSING = ("standardise", "channel_norm", "inception", "none")
 LR_SCHEDULES = ("exponential", "step", "cosine")
 OPTIMIZERS = ("sgd", "adam", "adamw")
 FREEZE = ("none", "all_but_last")
-OF_THE_PARENT = ("model", "preprocess", "input_size")  # of a run with --init_from
+# Fields that a run with --init_from takes from its parent.
+OF_THE_PARENT = ("model", "preprocess", "input_size")
 _OURS = {f"tfds:{info.name}": info.name for info in DATASETS.values() if info.download_host_url}
 
 
@@ -353,7 +354,7 @@ def resolve(
     values = {name: check_field(name, getattr(config, name)) for name in FIELDS}
     if values["dataset"] is None:
         raise RequestError(f"--dataset: expected one of {', '.join(DATASETS)}; received none")
-    # TFDS's name of a set of ours is that set.
+    # A built-in data set under its TFDS name is that built-in data set.
     values["dataset"] = _OURS.get(values["dataset"], values["dataset"])
     size = {"input_size": values["input_size"], "augment": values["augment"], "report": report}
     info = datasets.info(values["dataset"], data_dir, cache_dir, **size)

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-_OFFSET = 0x1B873593CC9E2D51  # so that a black image has a word too
-_BY_INDEX = 0x3C6EF372FE94F82A  # even: an odd number for every index comes of it
+_OFFSET = 0x1B873593CC9E2D51  # so that the word of a black image is not 0
+_BY_INDEX = 0x3C6EF372FE94F82A  # even, so that the factor of every index is odd
 
 
 @functools.cache
@@ -59,7 +59,7 @@ def bytes_word(data: bytes, index: int) -> int:
     """The word of a file's bytes, for an example of this identity."""
     padded = data.ljust(-(-len(data) // 8) * 8, b"\0")
     words = np.frombuffer(padded, np.int64)
-    # The length counts: zeros at the end would not.
+    # The length is added, since zeros at the end change no sum.
     with np.errstate(over="ignore"):
         total = words @ factors(len(words)) + np.int64(_OFFSET) + np.int64(len(data))
         return int((np.array([total]) * _of_index(np.array([index])))[0])

@@ -39,7 +39,7 @@ def matrix_bounds(matrix: np.ndarray) -> np.ndarray:
         int64 [K, K - 1], ascending from 0 to 2**32. A label of probability 0 has no word.
     """
     upper = np.cumsum(np.asarray(matrix, np.float64), axis=1)
-    # Rows sum to 1 but for rounding; divided by their own sum, their last label ends at 1.
+    # Rows sum to 1 up to rounding. Dividing by the sum makes the last bound exactly 1.
     return np.rint(upper[:, :-1] / upper[:, -1:] * 2**32).astype(np.int64)
 
 
@@ -78,7 +78,7 @@ def corrupt_labels(
     labels = np.asarray(labels, np.int64)
     if matrix is not None:
         bounds = matrix_bounds(matrix)
-        # All rows in one ascending list, row i from i * 2**32 on; what is below belongs to others.
+        # One ascending list of all rows, where row i starts at i * 2**32: one search for all.
         place = np.arange(num_classes, dtype=np.int64)[:, None] << 32
         below = np.searchsorted((bounds + place).ravel(), (labels << 32) + what, side="right")
         drawn = below - labels * (num_classes - 1)

@@ -19,7 +19,7 @@ from rethink_tf.corruptions.corruption import Corruption, Moments
 from rethink_tf.corruptions.threefry import SplitId, Stream
 from rethink_tf.narrowing import present
 
-_NOT_CHOSEN = 2**62  # a sort key behind those of all chosen positions
+_NOT_CHOSEN = 2**62  # a sort key greater than those of all chosen positions
 
 
 def _keys(stream: Stream, seed: int, split: SplitId, index: np.ndarray, count: int) -> np.ndarray:
@@ -93,7 +93,7 @@ def normals(index: np.ndarray, count: int, *, split: SplitId, seed: int) -> np.n
     """Standard normal values by Box and Muller, float32 [N, count] (NumPy reference)."""
     blocks = np.arange(-(-count // 2))[None]
     radius, angle = threefry.bits(seed, Stream.GAUSS, split, np.asarray(index)[:, None], blocks)
-    # 24 bits each, which float32 holds exactly; the half keeps the logarithm finite.
+    # 24 bits each, which float32 holds exactly. Adding 0.5 keeps the logarithm finite.
     radius = ((radius >> np.uint32(8)).astype(np.float32) + np.float32(0.5)) * np.float32(2**-24)
     angle = (angle >> np.uint32(8)).astype(np.float32) * np.float32(2 * np.pi * 2**-24)
     radius = np.sqrt(np.float32(-2) * np.log(radius))

@@ -68,7 +68,7 @@ def threefry2x32(
     def rotate(x: Any, distance: int) -> Any:
         return (x << np.uint32(distance)) | (x >> np.uint32(32 - distance))
 
-    # At least one dimension: NumPy warns of overflow for scalars, never for arrays.
+    # At least one dimension, since NumPy warns about overflow of scalars but not of arrays.
     x0, x1 = _rounds(c0.reshape(-1), c1.reshape(-1), keys, rotate, np.uint32)
     return x0.reshape(shape), x1.reshape(shape)
 

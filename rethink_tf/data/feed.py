@@ -63,7 +63,7 @@ class Feed:
         own = [b[c[first] : c[last]] for b, c in zip(batches, cuts, strict=True)]
         images = self.table.images
         dataset = None
-        # All but the last are alike; the last may be larger for one replica, smaller for another.
+        # All batches but the last have one size. The last may differ between replicas.
         for some in (own[:-1], own[-1:]):
             if some:
                 part = images.sealed_batches(np.concatenate(some), len(some[0]), **drawn)
@@ -80,7 +80,7 @@ class Feed:
         def on(replica, array):
             with tf.device(devices[replica % len(devices)]):
                 low, high = cut[replica], cut[replica + 1]
-                # A slice is a copy, though it be of everything.
+                # Even a slice of the whole array would be a copy.
                 return tf.identity(array if high - low == len(array) else array[low:high])
 
         return tuple(

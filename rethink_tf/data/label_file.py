@@ -14,14 +14,15 @@ import numpy as np
 from rethink_tf.errors import RequestError
 
 COLUMNS = ("index", "true", "given")
-IGNORED = (-1, -100, 255, 65535, 2**31 - 1, 2**32 - 1, 2**64 - 1)  # usual marks, signed or not
-MAX_CLASSES = 2048  # the table of classes to classes has its square of cells
+# Usual marks of labels to ignore, signed and unsigned.
+IGNORED = (-1, -100, 255, 65535, 2**31 - 1, 2**32 - 1, 2**64 - 1)
+MAX_CLASSES = 2048  # the table of true against given classes has the square of this many cells
 
 
 def _array(name: str, values: Any) -> np.ndarray:
     try:
         return np.asarray(values)
-    except (TypeError, ValueError, RuntimeError) as error:  # PyTorch's: on a GPU, needs gradients
+    except (TypeError, ValueError, RuntimeError) as error:  # of PyTorch: on a GPU, with gradients
         why = _first_line(error)
         raise RequestError(f"{name}: expected labels, an array cannot be made: {why}") from None
 
@@ -185,7 +186,7 @@ def read_table(path: Path | str) -> dict[str, Any]:
     if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
         raise RequestError(f"{path}: expected a file, received a pipe or a device")
     try:
-        path.open("rb").close()  # a file that cannot be opened is told of before its ending
+        path.open("rb").close()  # report an unreadable file before an unknown ending
         if path.suffix == ".csv":
             return _read_csv(path)
         if path.suffix not in (".npz", ".npy"):
@@ -194,7 +195,7 @@ def read_table(path: Path | str) -> dict[str, Any]:
         if isinstance(loaded, np.ndarray):
             return {"": loaded}
         with loaded:
-            # Anything else may be in the file, unread.
+            # Other arrays in the file are not read.
             table = {name: loaded[name] for name in loaded.files if name in COLUMNS}
             if "header" in loaded.files:
                 table["header"] = _json_or_text(str(loaded["header"]))
@@ -260,7 +261,7 @@ def _check_cells(
             try:
                 value = float(cells[place])
             except ValueError:
-                value = 0.5  # no whole number either
+                value = 0.5  # text is refused below like a fraction
             if math.isfinite(value) and value != math.floor(value):
                 raise RequestError(
                     f"{path}: line {number}: expected a whole number in the column {name}, "
@@ -298,13 +299,13 @@ def _read_csv(path: Path) -> dict[str, Any]:
     )
     try:
         names = [name.strip() for name in next(csv.reader(rows[:1]), [])]
-    except csv.Error as error:  # a name beyond the reader's limit
+    except csv.Error as error:  # a field longer than the reader allows
         raise RequestError(f"{path}: cannot be read: {error}") from None
     used = [name for name in COLUMNS if name in names]
     if not used:
         raise RequestError(f"{path}: {_NAMES}, {_instead_of_names(rows)}")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # NumPy's warning of no rows; `as_labels` refuses these
+        warnings.simplefilter("ignore")  # NumPy warns about an empty table; `as_labels` refuses it
         places = {name: names.index(name) for name in used}
         _check_cells(path, numbers[1:], rows[1:], names, places)
         table = np.loadtxt(
@@ -316,7 +317,8 @@ def _read_csv(path: Path) -> dict[str, Any]:
             comments=None,
             usecols=list(places.values()),
         )
-    if (large := table[np.abs(table) >= 2**53]).size:  # not every whole number from there on
+    # From 2**53 on float64 does not hold every whole number.
+    if (large := table[np.abs(table) >= 2**53]).size:
         raise RequestError(f"{path}: expected numbers below 2**53, found {large[0]:.0f}")
     columns = {name: table[:, i] if table.size else table.ravel() for i, name in enumerate(used)}
     return columns | {"header": dict(line.split("=", 1) for line in comments)}

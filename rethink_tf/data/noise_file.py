@@ -77,7 +77,8 @@ def read(path: Path | str) -> Noise:
         if column.dtype.kind not in "iuf":
             raise RequestError(f"{path}: expected whole numbers in {name}, found {column.dtype}")
         refuse_fractions(f"{path}: {name}", column)
-        least, most = int(column.min()), int(column.max())  # 2**31 is no float16
+        # As Python integers, since float16 cannot hold 2**31.
+        least, most = int(column.min()), int(column.max())
         if least < 0 or most >= 2**31:
             wrong = least if least < 0 else most
             raise RequestError(f"{path}: expected {name} from 0 to {2**31 - 1}, found {wrong}")

@@ -48,7 +48,7 @@ def read(path: str, flag: str = "label_noise") -> np.ndarray:
         raise RequestError(f"{name}: expected 2 to {MOST_CLASSES} rows, received {len(rows)}")
     matrix = np.array(rows)
     for number, row in enumerate(matrix, 1):
-        if not (row >= 0).all():  # NaN is not either
+        if not (row >= 0).all():  # also refuses NaN
             raise RequestError(
                 f"{name}: expected probabilities from 0 to 1, row {number} has "
                 f"{row[~(row >= 0)][0]:g}"
@@ -69,7 +69,7 @@ def _text(path: str, name: str) -> str:
         return Path(place).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise RequestError(f"{name}: cannot be read: {error.strerror or error}") from None
-    except ValueError:  # bytes that are no text, a name that no file can have
+    except ValueError:  # bytes that are not text, or an impossible file name
         raise RequestError(f"{name}: cannot be read: it is no text") from None
 
 

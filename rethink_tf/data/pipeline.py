@@ -44,7 +44,7 @@ def corrupted(
     training = split.name == "train"
     part = SplitId.TRAIN if training else SplitId.TEST
 
-    # Nothing here depends on a tensor's value: AutoGraph would only read the sources, for a second.
+    # No control flow depends on a tensor: AutoGraph would only take a second to read the sources.
     @tf.autograph.experimental.do_not_convert
     def corrupt(index, images, labels, learnt):
         with tf.device(accelerator()):
@@ -66,7 +66,7 @@ def corrupted(
     learnt = file_labels if training and file_labels is not None else split.labels
     source = tf.data.Dataset.from_tensor_slices((split.index, split.images, split.labels, learnt))
     options = tf.data.Options()
-    # The autotune thread makes short passes last 2.55, 5.11 or 10.23 s.
+    # The autotune thread delays the end of short passes: they last 2.55, 5.11 or 10.23 s.
     options.autotune.enabled = False
     return source.batch(CORRUPTION_BATCH).map(corrupt).with_options(options)
 
@@ -211,7 +211,7 @@ def channel_norm(images, mean, std):
     return (tf.cast(images, tf.float32) - np.float32(mean)) / np.float32(std)
 
 
-# Moments of kinds that are the same for all data.
+# Kinds of preprocessing whose moments are the same for all data sets.
 FIXED_NORMS = {"inception": Moments(127.5, 127.5), "none": Moments(0.0, 1.0)}
 
 

@@ -187,7 +187,8 @@ def load(
     if folder is None:
         folder = tfds_source.download(name, where, info.download_host_url, start)
     fingerprint = tfds_source.fingerprint(folder)[:16]
-    called = f"{name}-{folder.name}-{fingerprint}-{tfds_source.decoder()}"  # all they depend on
+    # Names all that the arrays depend on.
+    called = f"{name}-{folder.name}-{fingerprint}-{tfds_source.decoder()}"
     entry = cache_directory(cache_dir) / called
     if info.streamed:
         start()
@@ -208,7 +209,7 @@ def _decoded(
     """The splits of a prepared set, decoded once and kept in the cache under `entry`."""
 
     def build() -> dict[str, np.ndarray]:
-        # Takes seconds, mostly TensorFlow's start: printed only where it is felt.
+        # TensorFlow's start takes most of the time. The note is printed only after two seconds.
         note = f"decoding {info.name} from {folder}, once; kept in {entry.parent}"
         timer = threading.Timer(2.0, report, [note])
         timer.daemon = True
@@ -223,7 +224,8 @@ def _decoded(
         return arrays | {"entry": np.array(entry.name)}
 
     def splits(arrays: dict[str, np.ndarray]) -> tuple[Split, Split]:
-        if str(arrays["entry"]) != entry.name:  # another set has the same names and types
+        # The entry of another set with the same array names and types.
+        if str(arrays["entry"]) != entry.name:
             raise ValueError(f"expected {entry.name}, found {arrays['entry']!s:.100}")
         return _splits(arrays, info.num_classes)
 

@@ -25,7 +25,7 @@ from rethink_tf.environment import cores
 from rethink_tf.errors import StorageError
 from rethink_tf.storage import array_cache
 
-READ = 64  # records a call of Python reads
+READ = 64  # records read per call of Python
 BATCH = 100  # images decoded, corrupted and evaluated together
 PREFETCH = 3  # batches
 AS_THEY_ARE = Corruption()
@@ -160,7 +160,7 @@ class StreamedImages:
         corrupted = self.corruption.pixels != "original"
 
         def corrupt(own, images, files):
-            # Inside the map's body, or it would silently stay on the CPU.
+            # Inside the mapped function: outside of it, the work would silently stay on the CPU.
             with tf.device(pixels.accelerator() if corrupted else "/CPU:0"):
                 if corrupted:
                     images = pixel_corruptions.corrupt_pixels_tf(
@@ -179,8 +179,8 @@ class StreamedImages:
         """
 
         def decode(row, data, word):
-            # At an eighth of the size, which goes through all of the file's data nevertheless. Its
-            # shape is returned, since what nobody wants is not computed.
+            # Decoding at an eighth of the size still reads all of the file's data. The shape is
+            # returned because TensorFlow drops results that are not used.
             image = tf.io.decode_jpeg(data, channels=3, ratio=8)
             return row, word, tf.shape(image), tf.io.extract_jpeg_shape(data)
 
@@ -188,7 +188,7 @@ class StreamedImages:
         good, words = np.zeros(len(self), bool), np.zeros(len(self), np.int64)
         for some, own_words, *_ in read(rows.ignore_errors().batch(1000)):
             good[some.numpy()], words[some.numpy()] = True, own_words
-        try:  # of what is missing now, the bytes at least must be there
+        try:  # of images that cannot be decoded, the bytes must still be readable
             for row in np.flatnonzero(~good):
                 path = self.shards[self.shard[row]]
                 tfrecord_index.read(path, int(self.offset[row]), int(self.length[row]))
@@ -204,7 +204,7 @@ def read(dataset: tf.data.Dataset):
         StorageError: a file cannot be read, or an image no longer be decoded.
     """
     options = tf.data.Options()
-    # A fixed parallelism: the autotune thread makes short passes last 2.55, 5.11 or 10.23 s.
+    # Fixed parallelism: the autotune thread makes short passes last 2.55, 5.11 or 10.23 s.
     options.autotune.enabled = False
     options.threading.private_threadpool_size = cores()
     iterator = iter(dataset.prefetch(PREFETCH).with_options(options))
@@ -222,7 +222,7 @@ def told():
     try:
         yield
     except tf.errors.OpError as error:
-        # TensorFlow wraps the words in the names of its operations, and may add a traceback.
+        # TensorFlow puts the names of operations around the message, and may add a traceback.
         text = re.sub(r"\{\{.*?\}\} ?", "", str(error)).strip()
         match = re.search(r"^\w*Error: (?!\w*Error: )(.*)", text, re.MULTILINE)
         reason = match[1] if match else (text.splitlines() or [type(error).__name__])[0]

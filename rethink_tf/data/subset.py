@@ -21,7 +21,7 @@ def rows(index: np.ndarray, labels: np.ndarray, count: int, *, seed: int) -> np.
         )
         return high.astype(np.uint64) << np.uint64(32) | low
 
-    # Deal the classes like cards, rank by rank.
+    # The first of each class, then the second of each class, and so on, as cards are dealt.
     return np.sort(np.lexsort((keys(1), rank_in_class(labels, keys(0))))[:count])
 
 

@@ -15,14 +15,15 @@ class DatasetInfo:
     image_shape: tuple[int, int, int]
     num_train: int
     num_test: int
-    download_host_url: str | None  # A file TFDS downloads; None: the set is embedded.
+    # URL of the file that TFDS downloads; None: nothing is downloaded.
+    download_host_url: str | None
     download_megabytes: int
-    has_ids: bool = False  # Whether TFDS gives each example the id of its original position.
-    streamed: bool = False  # Images stay on disk, are read when wanted and brought to any size.
-    # Of sets of one's own (`sources.custom`):
-    content: str = ""  # the hash of what is in it
+    has_ids: bool = False  # Whether the id that TFDS gives an example is its original position.
+    streamed: bool = False  # Images stay on disk, are read when needed and resized.
+    # For custom data sets only (`sources.custom`):
+    content: str = ""  # hash of its content
     class_names: tuple[str, ...] | None = None
-    notes: tuple[str, ...] = ()  # what was done to it, in words
+    notes: tuple[str, ...] = ()  # messages on how it was converted
 
 
 _FIELDS = {"index": np.int64, "images": np.uint8, "labels": np.int32}  # The arrays of a split.

@@ -52,9 +52,10 @@ def _study(name: str) -> dict[str, Any]:
     }
 
 
-# `cpu`: each experiment ends in a night (10 hours) on two cores, `hours`: in about three, at the
-# images/s of `rates.ASSUMED`; the MLPs are fast enough for the paper's scale. Experiments that
-# share runs share the scale. `hours` has at least 2,000 examples, ImageNet apart.
+# Each experiment takes at most a night (10 hours) at `cpu` and about three hours at `hours`, on two
+# cores at the images/s of `rates.ASSUMED`. The MLPs are fast enough for the paper's scale.
+# Experiments that share runs share their sizes. `hours` has at least 2,000 examples, but not for
+# ImageNet's large images.
 _CIFAR = {
     "cpu": {
         "mlp_*": (50_000, 70, 1),
@@ -78,7 +79,7 @@ _IMAGENET = {
     "hours": {"*": (500, 15, 15)},
     "smoke": {"*": (16, 1, 1)},
 }
-# Networks that are compared are trained on the same examples, for as long as each needs.
+# Networks that are compared are trained on the same examples, each for as many epochs as it needs.
 _REGULARISATION = {
     "cpu": {"resnet_*": (5_000, 24, 12), "alexnet*": (5_000, 70, 10)},
     "hours": {"resnet_*": (5_000, 24, 12), "alexnet*": (5_000, 70, 10)},
@@ -89,7 +90,7 @@ _CAPACITY = {
     "hours": {"*": (2_000, 20, 10)},
     "smoke": {"*_all": (32, 1, 1), "*_10000": (16, 1, 1)},
 }
-# Longer than 50 epochs at every scale: some of the transfers start from that epoch.
+# More than 50 epochs at every scale, since some transfers start from the weights of epoch 50.
 _LEVELS = {
     "cpu": {"*": (3_000, 60, 20)},
     "hours": {"*": (2_000, 90, 30)},
@@ -100,18 +101,18 @@ _TRANSFER = {
     "hours": {"*": (2_000, 150, 30)},
     "smoke": {"*": (200, 2, 2)},
 }
-# Patterns of levels; those of epochs end in h_050.
+# Patterns of the names of levels. `[!h]` leaves out the rows of epochs, which end in h_050.
 _EVERY_SECOND = ("*[!h]_0[13579]0",)
 _BELOW_100 = ("*[!h]_0?0",)
 _EARLY_040 = ("*_040_epoch_*",)
-# Each rate of the last layer is tried on held-out training images, too; the report takes the best.
+# Each rate of the last layer is also tried on held-out training images; the report takes the best.
 _RATES = {"held_out": "0 5000", "learning_rate": "0.002 0.01 0.05 0.2"}
 _WRN = {
     "cpu": {"*": (2_500, 300, 50)},
     "hours": {"*": (5_000, 240, 20)},
     "smoke": {"*": (200, 2, 2)},
 }
-# Full sets even there, which take 15 GB at most; the number of filters is what takes hours.
+# Full data sets at these scales too: they take 15 GB at most. The filters are what takes hours.
 _KERNELS: dict[str, dict[str, dict[str, Any]]] = {
     "cpu": {"*_random_conv": {"filters": "1024,4096,8192,16384"}},
     "hours": {"*_random_conv": {"filters": "1024,4096"}},

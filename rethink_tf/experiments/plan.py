@@ -28,9 +28,9 @@ from rethink_tf.runs.status import state as state
 
 ROOT = Path(__file__).resolve().parents[2]
 FLAGFILES = ROOT / "flags"
-# In these alone a run may differ from its row and still stand in it, marked (`report`).
+# The only fields in which a run may differ from its row. The report marks such runs.
 CHANGEABLE = ("precision", "eval_every")
-OF = "--of="  # of what is no training, the run that it starts from
+OF = "--of="  # for tasks that are not trainings: the run they start from
 
 
 @dataclasses.dataclass(frozen=True)

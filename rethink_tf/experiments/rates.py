@@ -14,15 +14,15 @@ from rethink_tf.data.registry import DATASETS
 from rethink_tf.errors import StorageError
 from rethink_tf.runs import results
 
-# What the time of a run depends on, besides its length.
+# Fields on which the time per example depends.
 _KIND = ("model", "precision", "freeze", "input_size", "augment")
-_NEWEST = 8  # runs of a kind that are read
-_LOOKED_AT = 500  # newest folders of a model among which they are sought
+_NEWEST = 8  # most runs of a kind that are read
+_LOOKED_AT = 500  # newest folders of a model that are searched for them
 
 
-# Training images/s of two cores of a server in float32, at the input size of the experiments; an
-# exact pass is about three times as fast. ResNet-18 and WRN-28-1 are a tenth below what
-# docs/performance.md has; ResNet-50, 101 and 200 follow from ResNet-18 by their arithmetic.
+# Training images/s on two cores of a server in float32, at the input size of the experiments. An
+# exact pass is about three times as fast. ResNet-18 and WRN-28-1 are a tenth below the values in
+# docs/performance.md; ResNet-50, 101 and 200 are computed from ResNet-18 by their operations.
 ASSUMED = {
     "mlp_1x512": 40_000,
     "mlp_3x512": 25_000,
@@ -37,8 +37,8 @@ ASSUMED = {
     "resnet_200": 7,
     "inception_v3": 7,
 }
-FROZEN = 100_000  # the same, of a last layer on features
-REST = 30.0  # seconds of all else in a run
+FROZEN = 100_000  # images/s of a last layer on stored features
+REST = 30.0  # seconds of a run that are neither training nor evaluation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +80,7 @@ def measure(runs_dir: Path, models: Iterable[str], threads: int = 0) -> dict[tup
                 if not record or key is None or len(rates.get(key, ())) >= _NEWEST:
                     continue
                 threads_used, rate = record["threads"], _of_run(folder, record)
-            except (StorageError, KeyError, TypeError):  # its own command tells of the damage
+            except (StorageError, KeyError, TypeError):  # the run's own command reports the damage
                 continue
             if rate is not None:
                 rates.setdefault(key, []).append((threads_used, rate))
@@ -91,7 +91,7 @@ def _newest(runs_dir: Path, model: str) -> list[Path]:
     """The newest folders of a network's runs, the newest first."""
     dated = []
     for path in runs_dir.glob(f"{model}-*"):
-        with contextlib.suppress(OSError):  # a run that is refused takes its folder away again
+        with contextlib.suppress(OSError):  # a run that is refused removes its folder
             dated.append((path.stat().st_mtime, path))
     return [path for _, path in sorted(dated, reverse=True)[:_LOOKED_AT]]
 
@@ -114,7 +114,7 @@ def _of_run(folder: Path, record: dict[str, Any]) -> Rate | None:
     values = record["config"]
     info = DATASETS[values["dataset"]]
     examples = values["examples"] or info.num_train
-    steady = lines[1:] or lines  # what compiles is in the first
+    steady = lines[1:] or lines  # the first epoch includes compilation
     speeds = [line["timing"]["images_per_second"] for line in steady]
     speeds = [speed for speed in speeds if speed]
     if not speeds:
@@ -124,7 +124,8 @@ def _of_run(folder: Path, record: dict[str, Any]) -> Rate | None:
     evaluation = seconds / (examples + (values.get("held_out") or info.num_test))
     rate = Rate(1 / statistics.median(speeds), evaluation, None)
     summary = results.read_summary(folder)
-    if summary is not None and not record.get("resumed"):  # or its seconds are of the last part
+    # A resumed run records only the seconds of its last part.
+    if summary is not None and not record.get("resumed"):
         tested = sum(line["train_accuracy"] is not None for line in lines)
         counted = len(lines) * examples * rate.train + tested * seconds
         rate = dataclasses.replace(rate, rest=max(0.0, summary["timing"]["seconds"] - counted))
@@ -142,7 +143,7 @@ def assumed(config: Any) -> Rate | None:
         return None
     if config.freeze == "none":
         return Rate(1 / speed, 1 / (3 * speed), REST)
-    # The frozen part is one pass over all images.
+    # The frozen layers see every image once.
     info = DATASETS[config.dataset]
     images = (config.examples or info.num_train) + (config.held_out or info.num_test)
     return Rate(1 / FROZEN, 1 / (3 * FROZEN), REST + images / (3 * speed))

@@ -16,7 +16,7 @@ def _small_inception(input_shape, num_classes, *, batch_norm, initializer, weigh
                 size,
                 stride,
                 padding="same",
-                # Batch normalisation's offset is the bias: one number per channel either way.
+                # With batch normalisation its offset is the bias.
                 use_bias=not batch_norm,
                 kernel_initializer=initializer,
                 kernel_regularizer=l2(weight_decay),

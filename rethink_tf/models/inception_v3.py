@@ -31,7 +31,7 @@ def inception_v3(input_shape, num_classes, *, weight_decay=0.0, dropout=0.0) -> 
     body = keras.models.clone_model(
         body,
         clone_function=fused,
-        # Without the mask that Keras' own normalisation was called with.
+        # Drops the mask with which Keras called its own normalisation.
         call_function=lambda layer, *inputs, **_: layer(*inputs),
     )
     for layer in body.layers:

@@ -53,7 +53,7 @@ class FusedBatchNorm(keras.layers.Layer):
     def build(self, input_shape):
         """Creates gamma (with `scale`), beta, moving_mean, moving_variance, each float32 [C]."""
         shape = (input_shape[-1],)
-        # The kernel takes its parameters in float32 whatever the precision of x.
+        # The fused kernel takes its parameters in float32, whatever the precision of x.
         kept = {"shape": shape, "dtype": "float32", "autocast": False}
         if self.scale:
             self.gamma = self.add_weight(name="gamma", initializer="ones", **kept)
@@ -83,7 +83,7 @@ class FusedBatchNorm(keras.layers.Layer):
             y, mean, variance = tf.compat.v1.nn.fused_batch_norm(
                 x, scale, beta, epsilon=self.epsilon, is_training=True
             )
-            # The kernel reports the unbiased variance; Keras averages the biased one.
+            # The kernel returns the unbiased variance, but Keras averages the biased one.
             variance *= (rows - 1) / rows
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + batch * (1 - self.momentum))
@@ -128,7 +128,7 @@ class LocalResponseNorm(keras.layers.Layer):
         """x: [B, H, W, C] -> the same shape and dtype."""
         s, channels = self.settings, x.shape[-1]
         band = tf.linalg.band_part(tf.ones([channels, channels]), s["radius"], s["radius"])
-        # In float32 whatever the precision: a sum of squares beside one.
+        # In float32 whatever the precision, since squares are summed.
         values = tf.cast(x, tf.float32)
         sums = s["bias"] + s["alpha"] * tf.tensordot(tf.square(values), band, 1)
         y = values * tf.exp(-s["beta"] * tf.math.log(sums))

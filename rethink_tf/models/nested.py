@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-# Attributes that Keras adds to a layer and in which its layers stand once more.
+# Attributes that Keras adds to a layer, and that repeat its inner layers.
 _NOTES = ("_layers", "_self_")
 
 
@@ -15,7 +15,7 @@ def layers_of(model: Any) -> list[Any]:
     """
     layers: list[Any] = []
     seen: set[int] = set()
-    waiting = list(reversed(model.layers))  # the next one last
+    waiting = list(reversed(model.layers))  # a stack: the next layer is last
     while waiting:
         layer = waiting.pop()
         if id(layer) not in seen:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-# Without batch normalisation the paper lowers the rate (Appendix A).
+# Without batch normalisation the paper lowers the learning rate (Appendix A).
 RATE, RATE_WITHOUT_BATCH_NORM = 0.1, 0.01
 
 
@@ -80,8 +80,8 @@ def _mlp(name: str, digits: DigitsRecipe) -> ModelSpec:
     )
 
 
-# Besides these: any wrn_DEPTH_WIDTH (`find_spec`), and the names of `custom/name.py`, among them
-# keras:NAME for the networks of keras.applications.
+# Also accepted: any wrn_DEPTH_WIDTH (`find_spec`), and the names that `custom/name.py` reads, such
+# as keras:NAME for the networks of keras.applications.
 MODELS: dict[str, ModelSpec] = {
     spec.name: spec
     for spec in (

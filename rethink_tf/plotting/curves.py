@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from rethink_tf.plotting.style import COLOURS, DPI, GREY, WIDTH, own_style
 
-# key of history.jsonl: words, colour, marker and its size, such that coinciding points all show.
+# key of history.jsonl: title, colour, marker and its size. Coinciding points stay visible.
 CURVES = {
     "clean_accuracy": ("training, clean examples", "#0072B2", "o", 7.5),
     "corrupted_accuracy": ("training, noisy examples, labels as given", "#D55E00", "s", 4.5),
@@ -124,7 +124,7 @@ def _draw_run(axes, lines, style) -> dict:
         axes.plot(
             *zip(*points, strict=True),
             linestyle=style,
-            # Curves that coincide take turns with their markers.
+            # Curves that coincide put their markers at different epochs.
             markevery=(place * step // len(CURVES), step),
             label=key,
             clip_on=False,

@@ -75,6 +75,6 @@ def images(pictures: np.ndarray, words: Sequence[str], title: str):
         shown = pictures[place]
         shown = shown.repeat(3, axis=-1) if shown.shape[-1] == 1 else shown
         axes.imshow(shown, interpolation="nearest")
-        # A class's name is no formula, whatever signs are in it.
+        # A class name is not a formula, even if it contains $.
         axes.set_title(printable(words[place], lines=True), size=7.5, parse_math=False)
     return figure

@@ -7,7 +7,7 @@ import numpy as np
 
 from rethink_tf.plotting.style import COLOURS, DPI, GREY, WIDTH, own_style
 
-TOP = 1.2  # of the axis; a bound above it says as little as one of 1
+TOP = 1.2  # top of the axis; a bound above it tells as little as a bound of 1
 
 
 @own_style()
@@ -35,7 +35,8 @@ def figure(name: str, epochs: np.ndarray, curves: dict[str, np.ndarray], chance:
             "marker": "Dos^"[place],
             "markersize": 4.5,
             "linewidth": 1.8,
-            "markevery": 0.05,  # of the diagonal: on this axis the last epochs are close together
+            # Share of the diagonal between markers, since the last epochs are close together.
+            "markevery": 0.05,
         }
         axes.plot(
             epochs, 100 * values, label=words, linestyle=("-", "--", ":", "-.")[place], **look

@@ -15,8 +15,8 @@ import numpy as np
 from rethink_tf.printable import printable
 
 DPI, WIDTH = 160, 10.0  # inches: 1600 pixels
-RANGE = 2.5  # deviations shown, from black to white
-LONGEST = 16  # letters of a class name that are shown
+RANGE = 2.5  # standard deviations from grey to black and to white
+LONGEST = 16  # characters of a class name that are shown
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
 ORANGE, GREY = COLOURS[-1], "#767676"
 CAPTION = f"Model inputs: −{RANGE} (black) to +{RANGE} (white) standard deviations."
@@ -40,7 +40,7 @@ def pixels_of(figure) -> np.ndarray:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     with own_style(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a glyph that the font lacks, of a crowded figure
+        warnings.simplefilter("ignore")  # for a glyph that the font lacks, and for a crowded figure
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
@@ -138,8 +138,8 @@ def _draw_image(axes, image: np.ndarray, plain: bool) -> None:
 
 def _write_label(axes, text: str, size: float, *, changed: bool) -> None:
     """The label above an image, boxed where it was changed."""
-    # With y given, matplotlib does not measure ticks that are not there.
-    # A class's name is no formula, whatever signs are in it.
+    # With y given, matplotlib does not search for ticks, of which there are none.
+    # A class name is not a formula, even if it contains $.
     weight = "bold" if changed else "normal"
     axes.set_title(text, size=size, y=1.0, pad=5, weight=weight, parse_math=False)
     if changed:

@@ -35,7 +35,8 @@ def descent(result: dict[str, Any]):
         for place, (name, (colour, marker, start)) in enumerate(looks.items()):
             curve = result[name]
             axes.plot(
-                [max(step, 0.7) for step in curve["steps"]],  # the start, on a logarithmic axis
+                # Step 0 would be outside of a logarithmic axis.
+                [max(step, 0.7) for step in curve["steps"]],
                 curve[key],
                 color=colour,
                 marker=marker,

@@ -4,8 +4,8 @@ import numpy as np
 
 from rethink_tf.plotting.style import DPI, WIDTH, own_style
 
-NUMBERED = 20  # classes up to which every cell has its number
-LARGEST_LABELLED = 30  # classes up to which every row has its class
+NUMBERED = 20  # most classes for which every cell shows its number
+LARGEST_LABELLED = 30  # most classes for which every row is labelled
 COLUMNS, CELL = "given label", "{:.2f}"
 
 

@@ -23,8 +23,8 @@ from rethink_tf.runs import status as run_progress
 from rethink_tf.storage import files
 
 OWN, MEASURED = "runs", "measured"
-MOST_SEEDS = 50  # tables and figures are made of seeds below this
-MANY = 200  # folders that are worth reading on all cores
+MOST_SEEDS = 50  # tables and figures use seeds below this
+MANY = 200  # number of folders from which on they are read on all cores
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +116,7 @@ class Collection:
         """Whether the history is there as a whole; where it is not, the run is broken."""
         why = lacks(run)
         if why:
-            self.broken[run.run_id] = why  # its folder may have another name, as a link
+            self.broken[run.run_id] = why  # by id, since a link may have another name
         return not why
 
     def number_of_seeds(self, configs: Iterable[Any]) -> int:
@@ -350,7 +350,7 @@ def collect(runs_dir: Path | str | None, measured: list[Run]) -> Collection:
             collection.runs.append(content)
         elif isinstance(content, Unfinished):
             collection.unfinished[path.name] = content
-        elif content is not None:  # by its own name, which that of a link need not be
+        elif content is not None:  # by its id, since a link may have another name
             collection.broken[path.resolve().name] = content
     own = {run.run_id for run in collection.runs}
     shipped = [run for run in measured if run.run_id not in own]

@@ -9,11 +9,11 @@ from typing import Any
 from rethink_tf.config import paper
 from rethink_tf.report.history import column
 
-# Figure 1b's own threshold is nowhere stated; 0.05 is the one that gives its ratios from the curves
-# of Figure 1a.
+# The paper does not state the threshold of Figure 1b. With 0.05 the curves of Figure 1a give the
+# ratios of Figure 1b.
 LOSSES = (0.05, 0.1, 0.3, 0.5)
 ACCURACY = 0.99
-STEPS_AN_EPOCH = 391  # of the paper's curves: 50,000 examples in batches of 128
+STEPS_AN_EPOCH = 391  # in the paper's curves: 50,000 examples in batches of 128
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,13 +14,13 @@ from rethink_tf.plotting import style as pictures
 from rethink_tf.plotting.style import own_style
 from rethink_tf.report import derived
 
-# Okabe and Ito's, dark enough on white; in the page each has a lighter reference for dark screens.
+# Okabe and Ito's colours, dark enough on white. For dark screens the page has lighter ones.
 COLOURS = (*pictures.COLOURS, "#8B5A2B", "#5B5BD6", "#7A7A7A", "#A8385D")
 MARKERS = "osD^vPX*<>p"
 INK, GRID = "#202020", "#DDDDDD"
 WIDTH = 8.0  # inches
 MARKERS_A_CURVE = 12
-PAPERS = "_paper"  # a label that matplotlib leaves out of its own legends
+PAPERS = "_paper"  # matplotlib leaves labels that begin with _ out of its legends
 DOTTED: dict[str, Any] = {"linestyle": (0, (1, 1.2)), "linewidth": 2.4, "alpha": 0.55}
 Point = tuple[float, float, float, int]  # x, mean, deviation, number of seeds
 # What the panels show, by axes: curves and their points.
@@ -318,7 +318,7 @@ def _captioned(figure: Figure):
     width, height = drawn.get_size_inches()
     whole = height + 0.3 + 0.15 * len(lines)
     drawn.set_size_inches(width, whole)
-    # The empty lines hold the place of the title, which is of another size.
+    # The empty lines leave room for the title, which has another size.
     drawn.suptitle("\n".join(["", "", *lines]), x=0.01, ha="left", size=8, color="#505050")
     drawn.text(0.01, 1 - 0.08 / whole, figure.title, va="top", size=11, weight="bold")
     return drawn
@@ -352,7 +352,7 @@ def svg(figure: Figure) -> str:
     for number, colour in enumerate(COLOURS):
         text = text.replace(colour.lower(), f"var(--series-{number})")
     text = text.replace(GRID.lower(), "var(--grid)").replace(INK, "var(--ink)")
-    # A black fill is written as none at all: on a dark screen it would stay black.
+    # matplotlib writes no fill for black, so that it would stay black on a dark screen.
     label = html.escape(figure.title, quote=True)
     look = f'role="img" class="figure" aria-label="{label}" style="fill:var(--series-4)"'
     text = text.replace("<svg ", f"<svg {look} ", 1)

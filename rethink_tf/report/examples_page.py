@@ -22,11 +22,11 @@ from rethink_tf.report.html import document
 from rethink_tf.storage import files, paths
 
 PAGE, TABLE, CARTOGRAPHY, CURVES = "examples.html", "examples.csv", "cartography", "curves"
-COUNT = 24  # pictures of each ranking
-LARGEST = 128  # pixels of a picture's longer side
-POINTS_DPI = 200  # of the scatter, which is a picture within the vector figure
+COUNT = 24  # pictures per ranking
+LARGEST = 128  # pixels of the longer side of a picture
+POINTS_DPI = 200  # resolution of the scatter plot, which is a bitmap within the vector figure
 BINS = 60
-CLEAN, NOISY = 0, 1  # colours
+CLEAN, NOISY = 0, 1  # their colours
 _CURVES = (
     ("clean_accuracy", "clean", CLEAN, False),
     ("corrupted_accuracy", "noisy, given labels", NOISY, False),
@@ -34,7 +34,7 @@ _CURVES = (
     ("train_accuracy", "all, given labels", 4, True),
     ("test_accuracy", "test", 3, False),
 )
-# Of the examples at some positions, a list of images: uint8 or float [H, W], [H, W, 1 or 3].
+# From positions to a list of images: uint8 or float [H, W] or [H, W, 1 or 3].
 Images = Callable[[np.ndarray], Sequence[np.ndarray]]
 
 
@@ -105,7 +105,7 @@ def page(
         parts.append(f'<p class="note warning">{_text(INCOMPLETE)}</p>')
     if detected := example_scores.detection(scores):
         noisy = scores.noisy
-        assert noisy is not None  # or nothing was detected
+        assert noisy is not None  # `detection` needs the true labels
         parts += [
             '<section id="detection"><h2>How well each measure finds the noisy labels</h2>',
             f'<p class="caption">{_text(_DETECTION)}</p>',

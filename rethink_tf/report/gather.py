@@ -21,7 +21,7 @@ from rethink_tf.runs import results
 from rethink_tf.runs.agreement import BEFORE_SEALS
 from rethink_tf.storage import content_hash
 
-MOST_APART = 3  # settings that are named of a run that is in no row
+MOST_APART = 3  # most differing settings that are named for a run that is in no row
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,19 +223,21 @@ def _settings_apart(plan: experiments.Planned, run: Run) -> list[str]:
 
 def scale_text(gathered: Gathered) -> str:
     """The scale, and what it resolved to, by network or data set where these differ."""
-    groups: dict[str, dict[str, set[Any]]] = {}  # size of its runs: whose it is
+    # Text of a size: the models, data sets and rows with this size.
+    groups: dict[str, dict[str, set[Any]]] = {}
     for row in gathered.rows:
         config = row.plan.config
         if isinstance(config, dict) and row.plan.parent is not None:
-            config = row.plan.parent.config  # of which it says something
-        network = experiments.setting(config, "network") or config  # of equation 1
+            config = row.plan.parent.config  # a task on a trained run: the size is that of the run
+        # A Rademacher complexity (equation 1) names its network in a field of its own.
+        network = experiments.setting(config, "network") or config
         model = experiments.setting(network, "model") or ""
         dataset = experiments.setting(config, "dataset") or ""
         members = {"model": model, "dataset": dataset, "both": (model, dataset)}
         group = groups.setdefault(_size_text(config), {})
         for name, value in (members | {"row": row.plan.row}).items():
             group.setdefault(name, set()).add(value)
-    # Only by what tells the groups apart.
+    # Name only what differs between the groups.
     by = [
         name
         for name in ("model", "dataset")

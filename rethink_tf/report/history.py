@@ -70,7 +70,7 @@ def _packed(values: list[Any]) -> array | _Constant | Sequence[Any]:
     counted = range(1, len(values) + 1)
     if types == {int} and values == list(counted):
         return counted
-    # JSON has no NaN, so that it can stand for null.
+    # JSON has no NaN, so NaN can stand for null.
     if types <= {float, type(None)}:
         return array("d", [math.nan if value is None else value for value in values])
     return values

@@ -15,11 +15,11 @@ from rethink_tf.report.collection import Collection
 from rethink_tf.report.drawing import Figure
 from rethink_tf.report.sections.build import Section
 
-MOST_LINKS, FEW_LINKS = 20, 5  # to the runs of a row; as many stand in one line
+MOST_LINKS, FEW_LINKS = 20, 5  # links to the runs of a row; so few are kept on one line
 PARTS = ("paper", "ours", "difference")
-MOST_COLUMNS = 16  # that a page 1,200 pixels wide has room for
+MOST_COLUMNS = 16  # for which a page 1,200 pixels wide has room
 NBSP = "\N{NO-BREAK SPACE}"
-# Whatever slipped in, a browser would fetch nothing for it.
+# The browser then loads nothing from outside, whatever the page contains.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 
 

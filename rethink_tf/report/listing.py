@@ -13,12 +13,12 @@ from rethink_tf.runs.agreement import BEFORE_SEALS
 from rethink_tf.storage import content_hash
 
 COMMIT = 7  # digits of a commit that are shown
-DIGITS = 4  # significant ones of a number in the page
-# Lines of histories that a page holds, so that one of 5,000 runs stays below 3 MB, but of no run
-# fewer than it takes to see a curve.
+DIGITS = 4  # significant digits of a number in the page
+# Most lines of histories in a page, so that a page of 5,000 runs stays below 3 MB; and fewest lines
+# of each run, which still show its curve.
 MOST_LINES, FEWEST_LINES = 60_000, 10
 RUNNING, UNFINISHED, BROKEN = "running", "unfinished", "broken"
-# Settings in the panel of a run that are no column.
+# Settings that have no column, but are in the panel of a run.
 FACTS = (
     "learning_rate",
     "lr_decay",

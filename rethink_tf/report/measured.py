@@ -25,7 +25,7 @@ from rethink_tf.storage.content_hash import ContentRef
 
 FOLDER = Path(__file__).resolve().parent / "measured"
 MOST_EPOCHS = 100
-DIGITS = 6  # significant ones; fractions of 50,000 examples need five
+DIGITS = 6  # significant digits; fractions of 50,000 examples need five
 HISTORY_KEYS = (
     "epoch",
     "loss",

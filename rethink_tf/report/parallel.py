@@ -11,7 +11,8 @@ from rethink_tf import environment
 
 _Value = TypeVar("_Value")
 _Result = TypeVar("_Result")
-_inherited: Any = None  # the function and values of a forked process, which need not be pickled
+# Function and values that a forked process inherits, so that they are not pickled.
+_inherited: Any = None
 
 
 def mapped(

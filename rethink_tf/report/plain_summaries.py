@@ -7,7 +7,7 @@ from rethink_tf.errors import StorageError
 from rethink_tf.runs import results
 from rethink_tf.runs import task as plain_runs
 
-# kind: what its tables and figures take.
+# kind: the keys of a summary that its tables and figures use.
 NEEDED = {
     "kernels": ("test_accuracy", "norm", "ridge", "filters", "ridge_test_accuracy", "solutions"),
     "rademacher": ("complexity", "draws"),

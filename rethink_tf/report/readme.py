@@ -11,7 +11,7 @@ from rethink_tf.report import derived, table
 from rethink_tf.report.collection import Collection, Run, collect
 from rethink_tf.report.sections import build as sections
 
-NBSP = "\N{NO-BREAK SPACE}"  # columns are narrow there
+NBSP = "\N{NO-BREAK SPACE}"  # keeps numbers together in narrow columns
 BLOCK = re.compile(r"(<!-- measured: (\w+)(?: (\w+))? -->\n)(.*?)(<!-- end -->)", re.S)
 
 
@@ -58,7 +58,7 @@ def _narrow(one: table.Table) -> tuple[table.Table, str]:
 
 def _linked(row: table.Row) -> tuple[str | table.Link, ...]:
     first = row.labels[0]
-    if not row.flagfile:  # of several rows
+    if not row.flagfile:  # computed from several rows
         return row.labels
     text = first if isinstance(first, str) else first.text
     return (table.Link(text, row.flagfile), *row.labels[1:])

@@ -33,7 +33,7 @@ METRICS = {
 }
 # tag: key of a history
 BY_EPOCH = {"loss_by_epoch": "loss", "test_accuracy_by_epoch": "test_accuracy"}
-# category: card: the tag that it shows of every run
+# category: card: the tag that the card shows for every run
 LAYOUT = {
     "By epoch": {
         "Loss: training, test, running": "loss",
@@ -58,7 +58,7 @@ def families(runs: Iterable[Run]) -> dict[str, dict[float, list[Run]]]:
     for run in runs:
         same = dataclasses.replace(run.config, corrupt=0.0, seed=0)
         similar.setdefault(same, {}).setdefault(run.config.corrupt, []).append(run)
-    for config, levels in similar.items():  # true labels are the start of every kind of noise
+    for config, levels in similar.items():  # true labels are level 0 of every type of noise
         true = similar.get(dataclasses.replace(config, label_noise="uniform"), {}).get(0.0)
         if true is not None:
             levels[0.0] = true

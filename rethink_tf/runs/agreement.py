@@ -38,7 +38,7 @@ from rethink_tf.storage import files
 
 BEFORE_SEALS = "written before checksums of the files existed"
 ANEW = "the run is not used: move its folder away, and the command that trained it trains it anew"
-# What config.json, written before the first epoch, and summary.json both say.
+# Keys that both config.json, written before the first epoch, and summary.json have.
 _FACTS = (
     "run_id",
     "parameters",
@@ -105,7 +105,7 @@ def _read(run_dir: Path, run_id: str | None) -> Finished | None:
         return None
     path = run_dir / results.SUMMARY
     records.check_finished(path, run_id if run_id is not None else summary.get("run_id"), summary)
-    digests: dict[str, str] = {}  # of the files that are read here
+    digests: dict[str, str] = {}  # digests of the files that are read here, by name
     record = results.read_config(run_dir, digests)
     if record is None:
         raise disagree(run_dir, results.CONFIG, "is not there")
@@ -121,7 +121,7 @@ def _read(run_dir: Path, run_id: str | None) -> Finished | None:
         _check_checkpoint(run_dir, summary, lines)
         if before_seals(summary):
             _check_examples(run_dir, summary, lines)
-    # Last, since the others say in what the files differ.
+    # Last, since the other checks name the difference.
     _check_digests(run_dir, summary, record, digests)
     return Finished(summary, lines, record, config)
 
@@ -177,7 +177,7 @@ def _check_digests(
         read: digests of files that were read already, by name.
     """
     if before_seals(summary):
-        if records.FORMAT in record:  # of a version that writes them
+        if records.FORMAT in record:  # written by a version with digests
             raise disagree(run_dir, results.SUMMARY, "its digests are missing")
         return
     digests = summary[records.DIGESTS]
@@ -201,7 +201,7 @@ def _check_facts(path: Path, summary: dict[str, Any], record: dict[str, Any]) ->
         raise DisagreementError(f"{path}: damaged: expected a config")
     for key in ("config", *(name for name in _FACTS if name in record)):
         here, there = summary.get(key), record.get(key)
-        if key == "config":  # a run may have been begun by one version and finished by another
+        if key == "config":  # the two files may be from different versions
             here, there = with_defaults(here), with_defaults(there)
         if here != there:
             if isinstance(here, dict) and isinstance(there, dict):
@@ -264,7 +264,7 @@ def _check_examples(run_dir: Path, summary: dict[str, Any], lines: list[dict[str
         "labels_hash": checksum.labels_hash(index, given),
         "changed_fraction": float(np.mean(noisy)),
     }
-    # At the last evaluation, the one that `fitted_since` is of.
+    # The last evaluation, to which `fitted_since` belongs.
     seen = next((x for x in reversed(lines) if x.get("train_accuracy") is not None), None)
     values = {key: summary.get(key) for key in derived}
     if seen is not None:
@@ -307,7 +307,7 @@ def _check_checkpoint(run_dir: Path, summary: dict[str, Any], lines: list[dict[s
     A checkpoint that cannot be read says nothing of the results; a resume names it.
     """
     header = _newest_header(run_dir / results.CHECKPOINTS)
-    kept = header.get("history") if header else None  # of some earlier versions it has none
+    kept = header.get("history") if header else None  # some earlier versions stored no history
     if header is None or kept is None:
         return
     where = f"its checkpoint of epoch {header['epoch']}"
@@ -333,11 +333,11 @@ def _newest_header(folder: Path) -> dict[str, Any] | None:
     headers = []
     for path in folder.glob("*.ckpt"):
         try:
-            # A zip archive behind one line of text, which zipfile passes over.
+            # A zip archive after one line of text, which zipfile skips.
             with zipfile.ZipFile(path) as archive, archive.open("header.npy") as member:
                 header = np.lib.format.read_array(io.BytesIO(member.read()), allow_pickle=False)
             value = files.parse(str(header))
             headers.append(((value["epoch"], value["step"]), value))
-        except Exception:  # NumPy and zipfile raise a dozen kinds for damaged files
+        except Exception:  # NumPy and zipfile raise many types for damaged files
             continue
     return max(headers, key=lambda item: item[0])[1] if headers else None

@@ -20,9 +20,9 @@ from rethink_tf.narrowing import present
 from rethink_tf.storage import files
 
 _MAGIC = b"rethink_tf checkpoint 1 sha256 "
-# Raised by hand when what a checkpoint holds changes; a header without a number is of format 1.
-# Those of another version of the package are resumed where their format is one of these.
-FORMAT, SEALED = 2, 2  # from SEALED on there is a sum of image words
+# FORMAT is raised by hand when the content of a checkpoint changes. A header without a number is of
+# format 1. Checkpoints of other versions are resumed if their format is in RESUMABLE.
+FORMAT, SEALED = 2, 2  # from SEALED on a checkpoint has a sum of image words
 RESUMABLE = (1, 2)
 _HEADER = "header"
 _NAME = re.compile(r"(\d{6,})-(\d{8,})\.ckpt")
@@ -70,7 +70,7 @@ def save(folder: Path, header: dict[str, Any], arrays: dict[str, np.ndarray]) ->
     files.write_atomically(path, _MAGIC + digest + b"\n" + content)
     checkpoints = stored(folder)
     kept = [old for old in checkpoints if _place(old) <= _place(path)][-KEPT:]
-    # The run's lock is held: what lies beside is a killed process's.
+    # The run's lock is held, so temporary files are from a killed process.
     with files.storage(folder):
         for old in [*checkpoints, *folder.glob(".*.ckpt.*")]:
             if old not in kept:
@@ -113,7 +113,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         raise ValueError("its checksum is wrong")
     try:
         header, arrays = unpack(rest)
-    except Exception as error:  # NumPy and zipfile raise a dozen kinds for what is no archive
+    except Exception as error:  # NumPy and zipfile raise many types for damaged archives
         raise ValueError((str(error).splitlines() or [type(error).__name__])[0]) from None
     place = [header.get("epoch"), header.get("step")] if isinstance(header, dict) else []
     if place != list(_place(path)) or {type(number) for number in place} != {int}:
@@ -145,7 +145,7 @@ def newest(
         except ValueError as error:
             why = str(error)
         except OSError as error:
-            if error.errno != errno.EIO:  # what a bad sector gives
+            if error.errno != errno.EIO:  # a bad sector raises EIO
                 raise StorageError(f"{path}: {error.strerror}; nothing finished was lost") from None
             why = str(error.strerror)
         damaged.append(f"{path}: damaged ({why})")

@@ -8,11 +8,11 @@ from rethink_tf.errors import StorageError
 from rethink_tf.runs import results
 from rethink_tf.runs import schema as records
 
-# Keys of a history's lines that the summary does not repeat.
+# Keys of history lines that are not in the summary.
 OF_AN_EPOCH = ("epoch", "timing")
 
 
-# Numbers of a summary that are of the data, not of the last epoch.
+# Numbers of a summary that describe the data, not the last epoch.
 _OF_THE_DATA = ("train_examples", "test_examples")
 
 

@@ -148,7 +148,7 @@ def _locate(named: str, runs_dir: Path) -> tuple[Path, str]:
     if named.endswith(".flags"):
         return _of_flagfile(named, runs_dir)
     for folder in (Path(named), runs_dir / named):
-        if os.path.isdir(folder):  # which refuses no name
+        if os.path.isdir(folder):  # returns False for impossible names, where others raise
             return folder, "let it finish first"
     raise RequestError(
         f"--init_from: expected a run's folder, a run id below {runs_dir}, a file .flags, or "
@@ -300,7 +300,7 @@ def stored(parent: Parent, say: Callable[[str], None]) -> dict[str, list[np.ndar
     saved = checkpoint.newest(folder / results.CHECKPOINTS, say)
     if saved is not None and (saved[0]["epoch"], saved[0]["step"]) == (epoch, 0):
         arrays = saved[1]
-        # One row per replica, which are alike at the end of an epoch.
+        # One row per replica; the rows are equal at the end of an epoch.
         others = [arrays[name][0] for name in sorted(arrays) if name.startswith("local")]
         trainable = [arrays[name] for name in sorted(arrays) if name.startswith("weight")]
         return {"trainable": trainable, "others": others}

@@ -40,7 +40,7 @@ from rethink_tf.storage import files, paths
 
 CONFIG, HISTORY, SUMMARY = "config.json", "history.jsonl", "summary.json"
 EXAMPLES, SAMPLES, TENSORBOARD, LOCK = "examples.npz", "samples.png", "tb", "lock"
-EXAMPLES_GRID = ("evaluated_epochs", "dynamics_complete")  # not a row for each example
+EXAMPLES_GRID = ("evaluated_epochs", "dynamics_complete")  # arrays without a row for each example
 CHECKPOINTS, SNAPSHOTS = "checkpoints", "snapshots"
 DONE, INVALID, DIVERGED = records.DONE, records.INVALID, records.DIVERGED
 
@@ -154,7 +154,7 @@ def read_snapshot(run_dir: Path, epoch: int) -> list[np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return [file[name] for name in sorted(file.files)]
-    except Exception as error:  # NumPy and zipfile raise a dozen kinds for damaged files
+    except Exception as error:  # NumPy and zipfile raise many types for damaged files
         why = (str(error) or type(error).__name__).splitlines()[0]
         raise StorageError(f"{path}: a damaged snapshot: {why}") from None
 
@@ -198,7 +198,7 @@ def _read_examples(run_dir: Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as file:
             columns = {name: file[name] for name in file.files}
         lengths = {len(columns[name]) for name in ("index", "true", "given", "fitted_since")}
-    except Exception as error:  # NumPy and zipfile raise a dozen kinds for damaged files
+    except Exception as error:  # NumPy and zipfile raise many types for damaged files
         why = (str(error) or type(error).__name__).splitlines()[0]
         raise StorageError(f"{path}: damaged: {why:.200}") from None
     if len(lengths) > 1:

@@ -145,7 +145,7 @@ def _say_damage(run_dir: Path, header: dict[str, Any], say: Callable[[str], None
 def _differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     def flat(values: Mapping[str, Any]) -> dict[str, Any]:
         versions = dict(values.get("versions", {}))
-        versions.pop("rethink_tf", None)  # what can be resumed is a matter of the format
+        versions.pop("rethink_tf", None)  # the checkpoint's format decides instead
         return {**{k: v for k, v in values.items() if k != "versions"}, **versions}
 
     then, now = flat(then), flat(now)
@@ -186,11 +186,11 @@ def _shorter_runs(config: RunConfig, run_dir: Path) -> list[tuple[int, Path]]:
                 continue
             epochs = summary["config"]["epochs"]
             same = {**agreement.with_defaults(summary["config"]), "epochs": config.epochs} == wanted
-            # Its last epoch was evaluated; a fresh run of our length evaluates it only if due.
+            # The shorter run evaluated its last epoch. A longer run does so only if it is due.
             if same and 0 < epochs < config.epochs and epochs % config.eval_every == 0:
                 shorter.append((epochs, path))
         except (StorageError, KeyError, TypeError):
-            continue  # whether it is a shorter run of this one cannot be told
+            continue  # unreadable, so it cannot be used
     return sorted(shorter, reverse=True)
 
 

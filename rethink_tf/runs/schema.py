@@ -197,7 +197,7 @@ def described(record: Any) -> Iterator[tuple[str, Any, str]]:
         yield name, kind, meaning
 
 
-# Keys of a history and of a summary that hold a number, or null.
+# Keys of a history and of a summary whose value is a number or null.
 NUMBERS = (
     "loss",
     "accuracy",
@@ -212,7 +212,7 @@ NUMBERS = (
     "learning_rate",
     "label_checksum",
 )
-# Those that not every version has written.
+# The same, but not written by every version.
 LATER_NUMBERS = (
     "train_top5_accuracy",
     "test_top5_accuracy",
@@ -226,12 +226,12 @@ _ALL_NUMBERS = tuple((key, key.endswith("accuracy")) for key in (*NUMBERS, *LATE
 DIGESTS = "sha256"
 FORMAT, WITH_DIGESTS = "record_format", 2
 _NUMERIC = frozenset((int, float))  # not bool, which is an int too
-LARGEST = 1e40  # single precision ends below; a whole number in JSON may have any length
+LARGEST = 1e40  # above the range of float32; whole numbers in JSON may have any length
 
 
 def digest(value: Any) -> str:
     """SHA-256 over a JSON value, hexadecimal; the order of an object's keys does not count."""
-    # Read back first: a tuple, or a number as a key, is otherwise after it was written.
+    # As it is after writing and reading: JSON turns tuples into lists and number keys into text.
     content = json.loads(json.dumps(value))
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -297,7 +297,7 @@ def check_finished(path: Path, run_id: str | None, summary: dict[str, Any]) -> N
             f"{summary.get('run_id')!s:.60}; move it to where it belongs"
         )
     done = summary["status"] == DONE
-    training = "kind" not in summary  # a kernel's solution and the like has no epochs
+    training = "kind" not in summary  # a task that is not a training has no epochs
     needed = ("train_accuracy", "test_accuracy", "changed_fraction", "epochs")
     missing = [key for key in needed if done and training and not _is_number(summary.get(key))]
     missing += [key for key in NUMBERS if training and key not in summary]

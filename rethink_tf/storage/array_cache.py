@@ -21,8 +21,8 @@ import numpy as np
 from rethink_tf.storage import temporaries
 
 HASHES_FILE = "hashes.json"
-# What a killed process left behind is removed by the next writer: at once where that process was on
-# this machine, else after this time. No writing takes this long.
+# Age at which the next writer removes files of a killed process of another machine. Those of this
+# machine are removed at once. No write takes this long.
 STALE_SECONDS = 24 * 3600
 
 
@@ -55,13 +55,13 @@ def load(
         if check is not None:
             check(arrays)
         return arrays
-    except Exception as error:  # JSON and NumPy raise a dozen kinds for damaged files
+    except Exception as error:  # JSON and NumPy raise many types for damaged files
         raise DamagedCache(f"{folder}: {_first_line(error)}") from error
 
 
 def _load_one(path: Path, expected: dict) -> np.ndarray:
     with path.open("rb") as file:
-        # The hash comes first: a damaged header is then never parsed (it may ask for terabytes).
+        # The hash is checked first, since a damaged header could ask for terabytes.
         if hashlib.file_digest(file, "sha256").hexdigest() != expected["sha256"]:
             raise DamagedCache(f"{path}: its sha256 is not the one in {HASHES_FILE}")
         file.seek(0)
@@ -96,7 +96,7 @@ def store(folder: Path, arrays: dict[str, np.ndarray]) -> None:
             )
     folder.parent.mkdir(parents=True, exist_ok=True)
     _remove_stale(folder)
-    # Beside the entry, hence on its file system, so that the rename is atomic.
+    # Next to the entry, so on the same file system: only then is the rename atomic.
     temporary = _beside(folder)
     try:
         temporary.mkdir()
@@ -154,7 +154,7 @@ def load_or_build(
         arrays = None
         _remove(folder)
     except OSError:
-        arrays = None  # The folder cannot even be looked at; `store` below says why.
+        arrays = None  # The folder cannot be read; `store` below reports why.
     if arrays is not None:
         return arrays
     arrays = build()
@@ -179,7 +179,7 @@ def _remove(folder: Path) -> None:
     try:
         os.rename(folder, grave)
     except OSError:
-        return  # Gone already, or read-only: `store` then says so.
+        return  # Already removed, or read-only, which `store` then reports.
     shutil.rmtree(grave, ignore_errors=True)
 
 
@@ -189,7 +189,7 @@ def _remove_stale(folder: Path) -> None:
         try:
             old = time.time() - path.stat().st_mtime > STALE_SECONDS
         except OSError:
-            continue  # Its owner has just finished with it.
+            continue  # Its owner has just removed it.
         if old:
             shutil.rmtree(path, ignore_errors=True)
 
@@ -209,7 +209,7 @@ def sync_folder(folder: Path) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # some network file systems know no such thing
+        if error.errno != errno.EINVAL:  # some network file systems cannot sync a folder
             raise
     finally:
         os.close(descriptor)

@@ -13,7 +13,7 @@ from typing import Any
 from rethink_tf.errors import StorageError
 from rethink_tf.storage import array_cache, temporaries
 
-DEEPEST = 16  # levels of JSON; our files have five
+DEEPEST = 16  # levels of nested JSON; the files of a run have five
 
 
 @contextlib.contextmanager
@@ -49,7 +49,7 @@ def write_atomically(path: Path, content: bytes) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(beside, path)
-            # Or a power cut may take the new name back.
+            # Otherwise a power cut may undo the rename.
             array_cache.sync_folder(path.parent)
         finally:
             beside.unlink(missing_ok=True)
@@ -112,7 +112,7 @@ def parse(content: bytes | str) -> Any:
         opened = content.count("{") + content.count("[")
     else:
         opened = content.count(b"{") + content.count(b"[")
-    if opened < DEEPEST:  # as in a line of a history
+    if opened < DEEPEST:  # the usual case: too few brackets to be too deep
         return value
     level = [value]
     for _ in range(DEEPEST):

@@ -63,8 +63,8 @@ def _lock_file(run_dir: Path) -> FileIO:
                         f"{run_dir}: in use by process {owner}, which is training the same "
                         "configuration; wait for it, or change a setting (such as --seed)"
                     ) from None
-                # Its last owner may have removed the folder since it was opened here, and a lock on
-                # a file that nobody else can find keeps nobody out.
+                # The last owner may have removed the folder after the file was opened here. A lock
+                # on a removed file would keep no one out.
                 if os.path.samestat(os.fstat(file.fileno()), path.stat()):
                     stack.pop_all()
                     return file
@@ -77,5 +77,5 @@ def _only_looked_at(file: FileIO) -> bool:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    fcntl.flock(file, fcntl.LOCK_UN)  # so that two that begin do not keep each other out
+    fcntl.flock(file, fcntl.LOCK_UN)  # otherwise two starting processes could block each other
     return True

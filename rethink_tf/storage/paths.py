@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rethink_tf.errors import RequestError
 
-_start: Path | None = None  # the folder that relative paths are of; None: the current one
+_start: Path | None = None  # the folder from which relative paths start; None: the current one
 
 
 @contextlib.contextmanager
@@ -20,7 +20,8 @@ def from_here() -> Iterator[None]:
     global _start
     before = _start
     if before is None:
-        with contextlib.suppress(OSError):  # a folder that was removed: only absolute paths work
+        # The current folder was removed: only absolute paths work.
+        with contextlib.suppress(OSError):
             _start = Path.cwd()
     try:
         yield

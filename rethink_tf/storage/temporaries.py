@@ -60,10 +60,10 @@ def _remove_if_left(left: Path, name: str | None, locked: bool = False) -> None:
     if match is None or (name is not None and match["name"] != name):
         return
     if match["machine"] is None and not locked:
-        return  # of an earlier version: perhaps another machine writes it now
+        return  # from an earlier version: another machine may be writing it
     if match["machine"] not in (None, machine()) or lives(int(match["pid"])):
         return
-    with contextlib.suppress(OSError):  # another process may sweep too
+    with contextlib.suppress(OSError):  # another process may remove it at the same time
         if left.is_dir() and not left.is_symlink():
             shutil.rmtree(left)
         else:

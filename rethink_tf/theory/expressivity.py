@@ -15,10 +15,10 @@ import numpy as np
 
 from rethink_tf.errors import RequestError
 
-# Entries of the direction are multiples of this, so that projections of whole-numbered pixels are
-# sums without rounding, in whatever order a processor adds them up.
+# Entries of the direction are multiples of this. Projections of whole-numbered pixels are then
+# exact sums, whatever the order of the additions.
 GRID = 2.0**-28
-DRAWS = 16  # directions tried; the one whose closest two projections are farthest apart is taken
+DRAWS = 16  # directions tried; used is the one whose closest two projections are farthest apart
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +78,7 @@ def _slopes(t, b, y) -> np.ndarray:
     if np.array_equal(b[1:], t[:-1]):
         return np.diff(y, prepend=0.0) / (t - b)
     slope, before, at = np.empty_like(t), 0.0, b[0]
-    value = 0.0  # of c at `at`
+    value = 0.0  # value of c at `at`
     for i in range(len(t)):
         value += before * (b[i] - at)
         at = b[i]
@@ -101,7 +101,7 @@ def _checked(x, y) -> tuple[np.ndarray, np.ndarray]:
         )
     if x.dtype.kind not in "biuf" or y.dtype.kind not in "biuf":
         raise RequestError(f"memorise: expected real numbers, received {x.dtype} and {y.dtype}")
-    x = x.reshape(len(x), -1).astype(np.float64) + 0.0  # -0.0 is 0.0
+    x = x.reshape(len(x), -1).astype(np.float64) + 0.0  # -0.0 becomes 0.0
     y = y.astype(np.float64)
     for name, array in (("points", x), ("labels", y)):
         if not np.isfinite(array).all():
@@ -112,7 +112,7 @@ def _checked(x, y) -> tuple[np.ndarray, np.ndarray]:
 
 def refuse_duplicates(x: np.ndarray, y: np.ndarray) -> None:
     """Refuses equal points [n, d]: no function of a point can tell them apart (RequestError)."""
-    if x.shape[1] == 1 and len(np.unique(x)) == len(x):  # much faster for numbers
+    if x.shape[1] == 1 and len(np.unique(x)) == len(x):  # much faster in one dimension
         return
     seen: dict[bytes, int] = {}
     places = [seen.setdefault(blake2b(row.tobytes()).digest(), i) for i, row in enumerate(x)]
@@ -130,7 +130,8 @@ def refuse_duplicates(x: np.ndarray, y: np.ndarray) -> None:
 def _direction(x: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """The direction of several that separates best, and the projections on it."""
     draw, best, widest = np.random.default_rng(seed), None, 0.0
-    for _ in range(DRAWS if x.shape[1] > 1 else 1):  # all are alike in one dimension
+    # In one dimension all directions are equivalent.
+    for _ in range(DRAWS if x.shape[1] > 1 else 1):
         a = np.round(draw.standard_normal(x.shape[1]) / GRID) * GRID
         t = x @ a
         gap = np.diff(np.sort(t)).min() if len(t) > 1 else np.inf

@@ -14,10 +14,10 @@ from rethink_tf.theory import expressivity
 
 COUNTS = (50, 500, 2000)
 DEPTHS = (2, 3, 6)
-# Of the search for the n at which float64 fails.
+# Values of n in the search for the one at which float64 fails.
 LADDER = (1000, 3000, 10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000)
 LOOKED_AT = 200
-WRONG = 0.5  # an error of a label, a whole number, that rounding does not undo
+WRONG = 0.5  # error at which a label, a whole number, is rounded to another one
 BATCH = 500
 
 
@@ -45,7 +45,7 @@ def fit(x: np.ndarray, y: np.ndarray, *, depth: int = 2, seed: int = 0) -> dict[
     parts = [np.asarray(model(x[s : s + BATCH].astype(np.float64))) for s in starts]
     predicted = np.concatenate(parts)[:, 0]
     n, d = len(x), int(np.prod(x.shape[1:]))
-    # The hidden layers of depth above 2 carry two numbers besides their thresholds.
+    # In networks deeper than 2, hidden layers pass on two numbers besides their threshold units.
     carried = 2 if depth > 2 else 0
     return {
         "n": n,
@@ -70,7 +70,7 @@ def residual(n: int, *, place: float, seed: int = 0) -> float | None:
     if len(np.unique(x)) < n:
         return None
     interpolant = expressivity.interpolate(x, y, seed=seed, place=place)
-    # Sums are longest for the last points.
+    # The last points have the longest sums, and so the largest errors.
     looked_at = np.unique(np.linspace(n // 2, n - 1, LOOKED_AT).astype(int))
     return float(
         np.abs(

@@ -18,10 +18,10 @@ from rethink_tf.data import types
 from rethink_tf.errors import RequestError
 from rethink_tf.theory import norm_choices, preprocessing
 
-RECORDED = 60  # points of a curve, evenly spaced in log steps
+RECORDED = 60  # points of a curve, evenly spaced in the logarithm of the step
 RANK = 1e-10  # singular values below this part of the largest count as zero
-FITTED = 1e-2  # relative residual of SGD above which it did not fit, which is printed
-# Matrices of few examples are so small that BLAS's threads would mostly wait for each other.
+FITTED = 1e-2  # relative residual of SGD above which it is printed that it did not fit
+# For matrices of few examples, the threads of BLAS would mostly wait for each other.
 _one_thread = threadpool_limits.wrap(limits=1, user_api="blas")
 
 
@@ -71,7 +71,7 @@ def descend(
     """
     best = minimum_norm(x, y)
     _, singular, vectors = np.linalg.svd(x, full_matrices=False)
-    span = vectors[singular > RANK * singular[0]].T  # equal images span no more than one
+    span = vectors[singular > RANK * singular[0]].T  # repeated images add no direction
     rate = 1 / np.square(x).sum(axis=1).max() if rate is None else rate
     marks = set(np.round(np.geomspace(1, steps, RECORDED)).astype(int).tolist())
     draw, w, order = np.random.default_rng(seed), start.copy(), np.empty(0, int)
@@ -124,7 +124,7 @@ def sgd(
         second must end.
     """
     from rethink_tf.theory.kernels.minimum_norm import (
-        one_hot,  # its solver takes SciPy; a sweep's list not
+        one_hot,  # imports SciPy, which the list of a sweep does not need
     )
 
     dimensions = int(np.prod(train.image_shape))

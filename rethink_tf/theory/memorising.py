@@ -90,7 +90,7 @@ def _projected(input_shape):
     """The input, its projection, and the layer that projects it: d weights."""
     inputs = keras.Input(tuple(input_shape), dtype="float64")
     flat = inputs
-    if len(input_shape) != 1:  # [n] is n points of one number
+    if len(input_shape) != 1:  # shape [n]: n points of one number each
         flat = layers.Reshape((int(np.prod(input_shape)),), dtype="float64")(inputs)
     project = layers.Dense(1, use_bias=False, dtype="float64", name="projection")
     return inputs, project(flat), project
@@ -127,7 +127,7 @@ def deep(input_shape, interpolant, *, hidden: int) -> keras.Model:
     """
     inputs, t, project = _projected(input_shape)
     lowest = interpolant.y.min()
-    # Only the first slope knows the labels themselves; all others know differences.
+    # Only the first slope depends on the labels themselves; the others on differences.
     slope = interpolant.slope.copy()
     slope[0] = (interpolant.y[0] - lowest) / (interpolant.t[0] - interpolant.b[0])
     begin, end = Begin(dtype="float64", name="begin"), End(dtype="float64", name="end")

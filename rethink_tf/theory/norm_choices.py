@@ -89,7 +89,7 @@ def choices(
         RequestError: more examples than there are, or than fit into memory.
     """
     from rethink_tf.theory.kernels.minimum_norm import (
-        one_hot,  # its solver takes SciPy; a report does not
+        one_hot,  # imports SciPy, which a report does not need
     )
 
     require(examples, train)
@@ -126,7 +126,7 @@ def _solved(
     """What `choices` says of features [n, d] and [m, d], for true and for random targets [n, k]."""
     scale = np.sqrt(np.square(x).sum(axis=1).mean())
     x, seen = x / scale, seen / scale
-    spectrum = _spectrum(x)  # one for both kinds of labels
+    spectrum = _spectrum(x)  # shared by both types of labels
     alpha, norm, residual = _on_span(*spectrum, targets)
     w = x.T @ alpha
     errors = [

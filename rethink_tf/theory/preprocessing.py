@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 
 RANDOM_FEATURES = 4000
 PATCHES, SIDE, POOLS = 300, 5, 2
-WHITENING = 0.1  # added to the variances, of mean 1
+WHITENING = 0.1  # added to the variances, whose mean is 1
 
 
 def _flat(images) -> np.ndarray:
@@ -50,7 +50,7 @@ def _whitened(train, test, seed):
     x, seen = _standardised(train, test, seed)
     _, singular, vectors = np.linalg.svd(x, full_matrices=False)
     level = WHITENING * np.square(x).mean()
-    # Directions that no training image has keep the scale that the level gives them.
+    # Directions in which no training image varies are scaled by 1 / sqrt(level).
     gain = 1 / np.sqrt(singular**2 / len(x) + level) - 1 / np.sqrt(level)
     return tuple(part / np.sqrt(level) + (part @ vectors.T) * gain @ vectors for part in (x, seen))
 
@@ -88,7 +88,7 @@ def _random_patches(train, test, seed, progress=lambda share: None):
             progress((before + len(pooled)) / (len(train) + len(test)))
         return np.stack(pooled)
 
-    # An image's products are so small that BLAS's threads would mostly wait for each other.
+    # The products of one image are small: the threads of BLAS would mostly wait for each other.
     with threadpool_limits(1, "blas"):
         return responses(train, 0), responses(test, len(train))
 
@@ -125,4 +125,5 @@ CHOICES = {
     "random ReLU features": _random_relu,
     "random patches, pooled": _random_patches,
 }
-LONG = ("random patches, pooled",)  # these take `progress`, which gets the share of the images
+# These functions take `progress`, which gets the finished share of the images.
+LONG = ("random patches, pooled",)

@@ -125,7 +125,8 @@ class Console(Callback):
         self.context, self.say, self.xla, self.legend = context, say, xla, legend
         self.progress = messages.Progress(context.train.num_examples, context.config.epochs, say)
         self.columns = messages.columns(console.terminal_width() if say is console.say else None)
-        self.titles = messages.header(self.columns) + "\n"  # above the first row, nothing between
+        # Printed with the first row, so that nothing comes between.
+        self.titles = messages.header(self.columns) + "\n"
         self.estimated = False
 
     def on_begin(self, state: TrainingState) -> None:
@@ -164,7 +165,7 @@ class Console(Callback):
         config, steps, test = self.context.config, self.context.steps, self.context.test
         left = config.epochs - state.epoch
         count = left * steps.steps_per_epoch
-        if state.resumed:  # a fresh run is told of as a whole
+        if state.resumed:  # for a fresh run the time of the whole run is printed
             count -= state.step
         evaluations = math.ceil(left / config.eval_every)
         evaluated = self.context.train.num_examples + (test.num_examples if test else 0)

@@ -54,7 +54,7 @@ def corrupted_dataset(
     moments = input_pipeline.moments(splits[0].images) if pixels == "gaussian" else None
     logger = tf.get_logger()
     level = logger.level
-    logger.setLevel("ERROR")  # AutoGraph warns of what it need not convert
+    logger.setLevel("ERROR")  # hides warnings of AutoGraph about code that needs no conversion
     try:
         source = input_pipeline.Source(
             splits[0],
@@ -83,7 +83,7 @@ def _splits(train: Any, test: Any) -> tuple[list[types.Split], list[bool], str]:
         second = [a[:STAND_IN] for a in second]
     columns = max(columns or 0, wide or 0) or None
     classes = label_file.num_classes_of(int(first[1].max()), columns)
-    if second[1].max() >= classes:  # a stand-in is never refused for this
+    if second[1].max() >= classes:  # never true if training examples stand in for a test set
         raise RequestError(f"test: label {second[1].max()} is no class of the training set")
     arrays = custom_data.from_arrays(*first, *second, columns=columns).load()
     splits = [
@@ -154,7 +154,7 @@ def _batched(name: str, spec: Any, rows: Any) -> bool:
     alike = all(np.shape(x)[:1] == np.shape(y)[:1] for x, y in rows)
     if ranks == (3, 1):
         static = [part.shape[0] if part.shape.rank else None for part in spec]
-        channels = image[-1] <= MOST_CHANNELS  # of 2 or 4 the image is refused later
+        channels = image[-1] <= MOST_CHANNELS  # an image with 2 or 4 channels is refused later
         return alike and not channels and (None in static or static[0] == static[1])
     if ranks in ((2, 0), (2, 1), (3, 0)):
         return False
@@ -170,5 +170,5 @@ def _dataset(table: types.Table, scale: float | None) -> tf.data.Dataset:
     images = table.images if scale is None else table.images * np.float32(scale)
     made = tf.data.Dataset.from_tensor_slices((images, table.given.astype(np.int64)))
     options = tf.data.Options()
-    options.autotune.enabled = False  # its thread makes short passes last 2.55 or 5.11 s
+    options.autotune.enabled = False  # its thread delays the end of short passes to 2.55 or 5.11 s
     return made.with_options(options)

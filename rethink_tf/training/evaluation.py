@@ -19,7 +19,7 @@ from rethink_tf.training.train_step import Steps
 EVAL_BATCH = 500
 STREAMED_BATCH = 100
 RECALIBRATION_STEPS = 40
-_INPUTS = 5  # the value of `_outcome` that has not a row for each example
+_INPUTS = 5  # place of the one value of `_outcome` without a row for each example
 
 
 class Evaluation:
@@ -33,12 +33,12 @@ class Evaluation:
     def __init__(self, steps: Steps, checks: SealChecks | None = None):
         self.steps, self.strategy, self.model = steps, steps.strategy, steps.model
         self.checks = checks
-        # Without AutoGraph, as the steps.
+        # Without AutoGraph, as in the training steps.
         self._evaluate = tf.function(self._run_evaluate, autograph=False)
         self._clear = tf.function(self._clear_statistics, autograph=False)
         self._renew = tf.function(self._renew_statistics, autograph=False)
         self._unbias = tf.function(self._unbias_statistics, autograph=False)
-        # Frozen ones use their statistics in training too.
+        # Frozen layers use their statistics in training too, and keep them.
         self._normalised = [
             x for x in models.layers_of(self.model) if hasattr(x, "moving_variance") and x.trainable
         ]
@@ -57,14 +57,15 @@ class Evaluation:
             return
         steps = self.steps
         seeds = [v for v in steps.variables.local if not v.dtype.is_floating]
-        kept = [v.numpy() for v in seeds]  # dropout's, which the forward passes move on
+        kept = [v.numpy() for v in seeds]  # states of dropout, which the forward passes advance
         whole = max(1, steps.train.num_examples // steps.batch_size)
         count = min(RECALIBRATION_STEPS, whole)
         before = self._clear()
         for step in range(count):
             if between is not None:
                 moved = [v.numpy() for v in seeds]
-                _assign(seeds, kept)  # what `between` may save is as training left it
+                # `between` may save them, so they must be as training left them.
+                _assign(seeds, kept)
                 between()
                 _assign(seeds, moved)
             data = steps.streamed(step) if steps.train.streamed else steps.resident
@@ -105,7 +106,7 @@ class Evaluation:
         def unbias(before: Any) -> None:
             for (value, momentum), old in zip(self._statistics(), before, strict=True):
                 new = value / (1 - momentum**count)
-                # Zeros throughout: a layer that is called as in inference gathered nothing.
+                # All zeros: the layer was called as in inference and gathered nothing.
                 value.assign(tf.where(tf.reduce_any(new != 0), new, old))
 
         self.strategy.run(unbias, args=(before,))
@@ -184,7 +185,7 @@ class Evaluation:
         own = tf.one_hot(given, logits.shape[-1], on_value=True, off_value=False)
         other = tf.reduce_max(tf.where(own, -np.inf, logits), axis=-1)
         margin = tf.gather(logits, given, axis=1, batch_dims=1) - other
-        # As argmax has it: of equal logits the first class is ahead.
+        # As in argmax, the first of several equal logits is ahead.
         value = tf.gather(logits, given, axis=1, batch_dims=1)[:, None]
         earlier = tf.range(logits.shape[-1], dtype=given.dtype) < given[:, None]
         ahead = (logits > value) | ((logits == value) & earlier) | tf.math.is_nan(logits + value)

@@ -107,5 +107,5 @@ def _usual(config: RunConfig, options: Options) -> RunConfig:
     wanted = RunConfig(model=config.model, dataset=config.dataset)
     try:
         return resolve(wanted, options.data_dir, options.cache_dir, lambda _: None)
-    except RequestError:  # a transfer's model and data may fit together with its parent alone
+    except RequestError:  # the model and data of a transfer may fit together only with its parent
         return RunConfig()

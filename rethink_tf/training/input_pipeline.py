@@ -28,10 +28,10 @@ from rethink_tf.storage import content_hash
 from rethink_tf.storage.content_hash import ContentRef
 from rethink_tf.training.seal_checks import Sealed
 
-# Per example of a streamed set, in the host: place, identity and labels, and those of the audit.
+# Host memory per example of a streamed set: its place, identity and labels, also for the audit.
 PLACE_BYTES = 120
-# Of a streamed set: for mean and deviation (which are then right to about one grey level), and for
-# the audit of each split's pixels.
+# Images of a streamed set that are used for mean and standard deviation (then right to about one
+# grey level), and for the audit of the pixels of each split.
 MOMENT_IMAGES, AUDITED_IMAGES = 2000, 100
 Folder = Path | str | None
 
@@ -103,7 +103,7 @@ def load(
             dataclasses.replace(split, images=resize.with_channels(split.images, channels))
             for split in (train, test)
         )
-    # Noise and norm match the original set, whatever part of it is taken or cropped.
+    # Noise and norm use the moments of the whole original set, not of the part or crop in use.
     needed = config.pixels == "gaussian" or config.preprocess == "channel_norm"
     measured = _moments(train.images, config.input_size) if needed else None
     norm = None

@@ -15,7 +15,8 @@ from rethink_tf.runs import results
 from rethink_tf.training import metrics
 from rethink_tf.training.state import RunContext, TrainingState
 
-DISPATCH_SECONDS = 0.4  # a dispatch is not interruptible; a signal is to be answered soon
+# Short, since a dispatch cannot be interrupted and a signal must be answered soon.
+DISPATCH_SECONDS = 0.4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,8 +132,7 @@ def train_epochs(
     config, steps, hooks = context.config, context.steps, CallbackList(callbacks)
     resident_test = None if context.test is None else steps.place(context.test)
     hooks.on_begin(state)
-    # Asked before each epoch: a run that was killed after its last epoch, before its summary, ends
-    # here as it would have ended.
+    # Before each epoch: a run that was killed between its last epoch and its summary ends at once.
     while (ended := _ended(context, state)) is None:
         hooks.between(state)
         epoch, rate = state.epoch + 1, learning_rate(config, state.epoch + 1)
@@ -211,7 +211,7 @@ def _train_epoch(
         steps.begin_epoch(state.epoch + 1, rate)
         context.checks.begin_epoch()
     running = steps.running()
-    timed_from, seen_before = began, running["seen"]  # of the speed
+    timed_from, seen_before = began, running["seen"]  # start of the measurement of the speed
     count, bad, number = 1, None, 0
     while state.step < steps.steps_per_epoch and bad is None:
         hooks.before_dispatch(state, number)
@@ -252,7 +252,7 @@ def _evaluate(
     examples = [seal.num_examples for seal in seals]
     checks.columns(*tables)
     if [table.num_examples for table in tables] != examples:
-        return nothing  # there are no rows to evaluate, and the run is INVALID
+        return nothing  # the tables do not have the sealed examples, so the run is INVALID
 
     def between() -> None:
         hooks.between(state)

@@ -23,7 +23,7 @@ class Momentum:
     def __init__(self, model: Any, momentum: float) -> None:
         self.weights = [v.value for v in model.trainable_variables]
         self.momentum = momentum
-        # Zeros as NumPy arrays: a tensor of zeros would be made once per replica's device.
+        # NumPy arrays, since a tensor of zeros would be created on each replica's device.
         self.slots = [
             tf.Variable(np.zeros(v.shape, np.float32), trainable=False) for v in self.weights
         ]
@@ -73,7 +73,7 @@ class KerasOptimizer:
         else:
             self.keras = keras.optimizers.Adam()
         self.keras.build(self.variables)
-        # The rate is a function of the epoch: it is set, and not kept.
+        # The learning rate follows from the epoch, so it is not part of the saved state.
         self.slots = [v.value for v in self.keras.variables if v is not self.keras.learning_rate]
 
     def begin_epoch(self, rate: float) -> None:

@@ -30,7 +30,7 @@ import numpy as np
 from rethink_tf.runs import results
 from rethink_tf.training.metrics import Outcome
 
-# EL2N is taken at the first evaluated epoch from each of these on.
+# EL2N is measured at the first evaluated epoch that is not before each of these.
 EL2N_EPOCHS = (1, 2, 5, 10, 20)
 EL2N = "el2n_"
 _EPOCHS, _COMPLETE = results.EXAMPLES_GRID
@@ -52,7 +52,7 @@ class Record:
             a version that kept no sums: then the measures are of the epochs since.
     """
 
-    ARRAYS = ("fitted_since", "forgotten", "margin")  # which every version keeps
+    ARRAYS = ("fitted_since", "forgotten", "margin")  # kept by every version
     _SUMS = ("first_fitted", "margin_sum", "loss_sum", "confidence", "squares")
 
     def __init__(self, count: int, el2n_epochs: tuple[int, ...] = EL2N_EPOCHS):
@@ -69,8 +69,8 @@ class Record:
         self.first_fitted = np.zeros(count, np.int32)
         self.margin_sum = np.zeros(count)
         self.loss_sum = np.zeros(count)
-        # Mean and sum of squared deviations, updated as by Welford: a variance that is a
-        # difference of sums would lose the digits of examples that hardly move.
+        # Mean and sum of squared deviations by Welford's method. A difference of sums would lose
+        # the digits of examples whose confidence hardly changes.
         self.confidence = np.zeros(count)
         self.squares = np.zeros(count)
         self.el2n: dict[int, np.ndarray] = {}
@@ -151,7 +151,8 @@ class Record:
             setattr(self, name, self._checked(name, arrays[name]))
         self._begin_sums()
         if _EPOCHS not in arrays or "margin_sum" not in arrays:
-            self.complete = bool(np.isnan(self.margin).all())  # nothing was evaluated before
+            # True if nothing was evaluated before.
+            self.complete = bool(np.isnan(self.margin).all())
             return
         for name in self._SUMS:
             setattr(self, name, self._checked(name, arrays[name]))

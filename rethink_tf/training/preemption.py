@@ -15,7 +15,7 @@ from typing import Any
 from rethink_tf import console
 from rethink_tf.errors import ExitCode, RethinkError
 
-GRACE_SECONDS = 1.5  # and the rest of the two seconds for a busy machine
+GRACE_SECONDS = 1.5  # leaves half a second of the promised two for a busy machine
 BEFORE_THE_FIRST_STEP = " before its first step; the same command starts again"
 _CODES: dict[int, ExitCode] = {
     signal.SIGINT: ExitCode.INTERRUPTED,
@@ -60,11 +60,11 @@ class Stop:
     def __enter__(self) -> Any:
         self.active = threading.current_thread() is threading.main_thread()
         if self.active:
-            # Of its own: what TensorFlow's start prints on the process's is held back.
+            # A copy, since standard error is redirected while TensorFlow starts.
             self._stderr = os.dup(2)
             self._read, self._write = os.pipe()
             os.set_blocking(self._write, False)
-            # Python's own handler runs only between bytecodes; the pipe is written at once.
+            # A Python handler runs only between bytecodes, but this pipe is written at once.
             self._wakeup = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
             self._before = {s: signal.getsignal(s) for s in _CODES}
             self.listen()
@@ -94,7 +94,7 @@ class Stop:
         if not self._in_notebook and not self._answered.wait(grace):
             how = "; the same command resumes from the last checkpoint"
             line = "rethink_tf: stopped" + (how if grace else BEFORE_THE_FIRST_STEP)
-            # Raw writes: the main thread may hold the lock of a stream.
+            # Raw writes, since the main thread may hold the lock of a stream.
             os.write(self._stderr, f"{line}\n".encode())
             os._exit(_CODES[signal.Signals(received[0])])
 

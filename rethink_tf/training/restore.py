@@ -165,7 +165,7 @@ def read(
     parent = Parent(config, run_dir, named, epoch, known, info.image_shape, info.num_classes)
     try:
         weights = transfer.parent_weights(parent, trainer.build_model, say)
-    except RequestError as error:  # it speaks of the flag that usually names a run
+    except RequestError as error:  # its message names --init_from, which was not typed
         raise RequestError(str(error).replace("--init_from", str(run_dir), 1)) from None
     model = trainer.build_model(config, *shape)
     initial = [v.numpy() for v in model.trainable_variables]

@@ -27,7 +27,7 @@ from rethink_tf.training.preemption import Stop
 from rethink_tf.training.recording import messages
 
 DEFAULTS = Options()
-# What TensorFlow raises from a collective whose other end is gone.
+# Errors of TensorFlow when the other side of a collective is gone.
 _LOST = (
     "UnavailableError",
     "AbortedError",
@@ -104,7 +104,7 @@ def _claim(config: RunConfig, run_dir: Path, stack: contextlib.ExitStack) -> byt
     summary = agreement.read_summary(run_dir, run_id(config))
     if summary is None:
         stack.enter_context(run_lock.locked(run_dir))
-        # Another process may have finished it since.
+        # Another process may have finished the run meanwhile.
         summary = agreement.read_summary(run_dir, run_id(config))
     return json.dumps(summary).encode()
 
@@ -195,7 +195,7 @@ def _train(
             legend=legend,
         )
     except Exception as error:
-        # TensorFlow's own types are named, not imported: this module loads without it.
+        # Types of TensorFlow by name, since this module is imported without TensorFlow.
         kind = type(error).__name__
         if _is_of_memory(error):
             raise RequestError(_memory(config, error, trainer)) from None

@@ -109,7 +109,7 @@ class SealChecks:
         self.violation = sealed.train.columns(steps.train)
         self.probed: str | None = None
         self.expected: int | None = 0
-        # Of streamed images, by split: the words of all, recorded in the first pass.
+        # split: words of all streamed images, recorded in the first pass.
         self.decoded: dict[str, np.ndarray] = {}
         self._of_epoch: tuple[int, np.ndarray] = (-1, np.zeros(0, np.int64))
 
@@ -155,7 +155,7 @@ class SealChecks:
         if step <= probed:
             count = min(count, probed + 1 - step)
         reached = self.steps.advance(step, count)
-        if self.violation is None:  # what is not the sealed table has no other rows to compare
+        if self.violation is None:  # a table that is not the sealed one has nothing to compare
             if self.expected is not None:
                 self.expected = wrapped(self.expected + self._expected(step, reached))
             if step <= probed < reached:

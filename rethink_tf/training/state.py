@@ -130,7 +130,7 @@ class TrainingState:
         self.epoch, self.step = header["epoch"], header["step"]
         self.history = header["history"]
         self.line = self.history[-1] if self.history else {}
-        self.best |= header["best"]  # one of an older version has fewer keys
+        self.best |= header["best"]  # the header of an older version has fewer keys
         self.resumed, self.differed = True, header["differed"]
         if self.step:
             context.steps.begin_epoch(self.epoch + 1, learning_rate(context.config, self.epoch + 1))

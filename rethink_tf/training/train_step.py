@@ -72,11 +72,11 @@ class Steps:
                 "seen": _accumulator(tf.int64),
                 "checksum": _accumulator(tf.int64),
             }
-            # Of the image words that `words_of` returns. It is no part of `sums`, since its
+            # The sum of the image words that `words_of` returns. It is not in `sums`, since its
             # expected value depends on whether images are resident or streamed (`seal_checks`).
             self.image_sum = _accumulator(tf.int64)
             self.first_bad = _of_each_replica(tf.constant(_NEVER, tf.int64))
-            # What the model got of a few rows of the last whole batch, with identities and labels.
+            # Inputs, identities and labels of a few rows of the last whole batch.
             self._shown = self._shown_rows()
             shape = [self._shown, input_size, input_size, train.images.shape[-1]]
             self._got = [
@@ -155,7 +155,7 @@ class Steps:
     def advance(self, step: int, count: int) -> int:
         """Trains up to `count` steps from step number `step` (from 0); returns the next step."""
         whole, rest = divmod(self.train.num_examples, self.batch_size)
-        if self.train.streamed:  # one batch a dispatch, so that each shape is compiled once
+        if self.train.streamed:  # one batch per dispatch, so that each shape is compiled once
             rows = self.batch_size if step < whole else rest
             data = self.streamed(step)
             self._streamed(data, tf.constant(step, tf.int32), self.epoch, self._rate, rows)
@@ -167,7 +167,7 @@ class Steps:
         self._many(
             self.resident,
             self.order,
-            # int32: the loop's counter and the slice's start are wanted in the host.
+            # int32, which TensorFlow keeps in host memory, for the loop's counter and the slice.
             tf.constant(step, tf.int32),
             tf.constant(count, tf.int32),
             self.epoch,
@@ -279,17 +279,17 @@ class Steps:
         Returns:
             Augmented images, identities, labels, and what `words_of` takes.
         """
-        if self.train.streamed:  # its own rows already, in order and augmented
+        if self.train.streamed:  # already this replica's rows, in order and augmented
             images, index, given, files, sent = data
             return images, index, given, (images, index, files, sent)
         context = tf.distribute.get_replica_context()
         replica = int(tf.get_static_value(context.replica_id_in_sync_group))
         replicas = self.strategy.num_replicas_in_sync
-        # Static and uneven where it does not divide: padding would enter the batch statistics.
+        # Static sizes, uneven if need be: padding would enter the batch statistics.
         low, high = replica * rows // replicas, (replica + 1) * rows // replicas
         chosen = tf.slice(order, [step * self.batch_size + low], [high - low])
         images, index, given = (tf.gather(column, chosen) for column in data)
-        # Augmentation stays outside of what XLA may compile: it has no kernel for rotation.
+        # Augmentation is outside of the part that XLA compiles: XLA has no kernel for rotation.
         seen = pipeline.augmented(
             images,
             index,
@@ -316,8 +316,8 @@ class Steps:
         images, index, *streamed = read
         total = tf.reduce_sum(image_words_tf(*counted(images, index)))
         if streamed:
-            # The words of the files that were read. To them is added what arrived here less what
-            # the host sent, which is zero if the images came through unchanged.
+            # The words of the files, plus those of the images here minus those of the images that
+            # the host sent. The difference is zero if the images arrived unchanged.
             files, sent = streamed
             total += tf.reduce_sum(files) - tf.reduce_sum(*counted(sent))
         return total
@@ -339,8 +339,8 @@ class Steps:
         )
         hit = tf.argmax(logits, axis=-1) == given
         checksum = tf.reduce_sum(label_checksums.label_words_tf(index, given))
-        # Here, so that XLA compiles it too where it compiles the rest: as some thirty operations of
-        # their own these cost an MLP's step twice as much.
+        # Inside this function, so that XLA can compile it too. As thirty separate operations
+        # these sums cost twice as much.
         words = self.words_of(read, step)
         got: tuple = ()
         if rows == self.batch_size:

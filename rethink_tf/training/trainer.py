@@ -44,7 +44,7 @@ from rethink_tf.training.seal_checks import SealChecks
 from rethink_tf.training.state import Prepared, RunContext, TrainingState, before_seals
 from rethink_tf.training.train_step import Steps
 
-Say = Callable[[str], None]  # takes lines for the reader
+Say = Callable[[str], None]  # receives lines to print
 
 
 def build_model(config: RunConfig, channels: int, num_classes: int) -> Any:
@@ -53,7 +53,7 @@ def build_model(config: RunConfig, channels: int, num_classes: int) -> Any:
         config.model,
         (config.input_size, config.input_size, channels),
         num_classes,
-        # Decoupled, it is the optimiser's (see `build`).
+        # AdamW decays weights in the optimiser instead (see `build`).
         weight_decay=0.0 if config.optimizer == "adamw" else config.weight_decay,
         dropout=config.dropout,
         precision=config.precision,
@@ -157,7 +157,7 @@ def _closing(log: TensorBoardLog, profile: Profile) -> Iterator[None]:
         yield
     except BaseException:
         profile.stop()
-        with contextlib.suppress(Exception):  # the first error is the one to tell of
+        with contextlib.suppress(Exception):  # the first error is the one to report
             log.close()
         raise
     log.close()
@@ -174,7 +174,7 @@ def prepare_data(config: RunConfig, options: Options, started: Started, say: Say
     places = (options.data_dir, options.cache_dir)
     info = input_pipeline.info(config, *places)
     replicas = started.strategy.num_replicas_in_sync
-    if not info.streamed:  # of which a part may be on disk: known when it is loaded
+    if not info.streamed:  # a streamed set may be on disk in part; its size is known after loading
         _check_batches(config, replicas, config.examples or info.num_train)
     parent = pretrained.load_parent(config, *places)
     source = input_pipeline.load(
@@ -372,7 +372,7 @@ def finish(
         "weights_hash": checkpoint.weights_hash(v.numpy() for v in model.variables),
         "exact": not state.differed,
         "differed": state.differed,
-        "timing": timing,  # of this process alone
+        "timing": timing,  # of this process only
     }
     columns = {"index": train.index, "true": train.true, "given": train.given}
     columns |= state.record.columns()
@@ -381,7 +381,7 @@ def finish(
         results.save_examples(run_dir, **columns)
         return json.dumps(results.finish(run_dir, summary, state.history)).encode()
 
-    # The other workers wait for it: a run is finished or it is not.
+    # The other workers wait, so that all agree whether the run is finished.
     return json.loads(context.workers.ask_chief(write))
 
 

@@ -149,7 +149,7 @@ def last_layer(model: Any) -> Any:
     """
     import keras
 
-    if not getattr(model, "outputs", None):  # of one's own: layers without a graph
+    if not getattr(model, "outputs", None):  # a subclassed model has no graph of layers
         raise RequestError(
             "--init_from: expected a functional or sequential network that ends in a dense layer, "
             f"received {type(model).__name__}, whose last layer cannot be told"

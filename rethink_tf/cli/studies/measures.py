@@ -32,7 +32,7 @@ def main(argv: list[str]) -> int:
 def _measure(parsed: Parsed, argv: list[str]) -> int:
     options, named_runs = parsed[Options], parsed.positionals
     runs_dir = absolute(options.runs_dir)
-    if (single := parsed[Flags].of) is not None:  # as a sweep names it
+    if (single := parsed[Flags].of) is not None:  # the form that a sweep uses
         task = plan(parsed)
         refuse_other_weights(single, runs_dir, task.values)
         return STUDY.carry_out(task, options, argv)

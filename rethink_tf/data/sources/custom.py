@@ -24,7 +24,7 @@ from rethink_tf.storage.paths import absolute, cache_directory, data_directory
 
 KINDS = ("folder", "npz", "tfds")
 FORMS = "folder:PATH, npz:FILE, tfds:NAME"
-SHOWN = 12  # classes whose counts are said one by one
+SHOWN = 12  # classes whose counts are printed one by one
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -104,7 +104,7 @@ def _folder(root: Path, cache_dir: Path, input_size, augment: str, report) -> Op
     try:
         listing = image_folder.listing(root)
         fingerprint = listing.fingerprint()
-    except OSError as error:  # a name that is too long, a folder that may not be read
+    except OSError as error:  # a name that is too long, a folder without permission to read
         why = f"{str(root)[:200]} cannot be read: {error.strerror}"
         raise RequestError(f"--dataset: {why}") from None
     if input_size is None:
@@ -121,7 +121,7 @@ def _folder(root: Path, cache_dir: Path, input_size, augment: str, report) -> Op
 
         arrays = array_cache.load_or_build(cache_dir / key, build, report=report)
         notes = json.loads(arrays.pop("notes").tobytes())
-        _last_folder.clear()  # a set may fill the memory: one is kept
+        _last_folder.clear()  # a data set may fill the memory, so only one is kept
         _last_folder[key] = _of_arrays(arrays, len(listing.classes), listing.classes, notes)
     return _last_folder[key]
 

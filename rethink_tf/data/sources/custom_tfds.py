@@ -61,7 +61,7 @@ class Prepared:
         return _content(self.folder, used, tfds_source.fingerprint(self.folder))
 
 
-@functools.lru_cache(maxsize=4)  # a run asks several times, and the records may be large
+@functools.lru_cache(maxsize=4)  # a run asks several times, and reading large records takes time
 def _content(folder: Path, splits: tuple[str, ...], _fingerprint: str) -> str:
     digest = hashlib.sha256((folder / "features.json").read_bytes())
     for split in splits:
@@ -153,7 +153,7 @@ def _supervised(info: dict) -> tuple[str | None, str | None]:
     if "tuple" in keys:
         items = keys["tuple"]["items"]
         return items[0].get("featureKey"), items[1].get("featureKey")
-    return keys.get("input"), keys.get("output")  # as older versions of TFDS wrote them
+    return keys.get("input"), keys.get("output")  # the form of older versions of TFDS
 
 
 def _choice(

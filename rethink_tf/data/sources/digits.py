@@ -14,7 +14,7 @@ def load() -> dict[str, np.ndarray]:
     images, labels = load_digits(return_X_y=True)
     images = np.round(images.reshape(-1, 8, 8, 1) * 255 / 16).astype(np.uint8)
     images = images.repeat(2, axis=1).repeat(2, axis=2)
-    # A permutation that no version of any random generator can change.
+    # A permutation that does not depend on the version of a random generator.
     order = sorted(range(len(labels)), key=lambda i: hashlib.sha256(str(i).encode()).digest())
     arrays: dict[str, np.ndarray] = {}
     for name, part in (("train", order[:NUM_TRAIN]), ("test", order[NUM_TRAIN:])):

@@ -15,7 +15,7 @@ from rethink_tf.printable import printable
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 NAMED = 5
-# What systems and programs leave behind in folders, beside names that begin with a dot.
+# Files and folders that systems and programs leave behind, besides names that begin with a dot.
 _LEFT_BEHIND = {
     "__macosx",
     "thumbs.db",
@@ -101,7 +101,7 @@ def _entry(scanned: os.DirEntry) -> Entry:
         status = os.stat(scanned.path)
     except PermissionError:
         raise
-    except OSError:  # nothing there, or a circle of links
+    except OSError:  # a broken link, or a circle of links
         return Entry(path, "dead", link)
     if stat.S_ISDIR(status.st_mode):
         return Entry(path, "folder", link, _key(path, status))
@@ -145,7 +145,7 @@ def _images(tree: Tree, folder: Path) -> Iterator[Path]:
         enter(tree, here)
         for entry in entries(here, hidden=True):
             if is_hidden(entry.path.name):
-                # Of others, such as .DS_Store, nobody wants to hear.
+                # Others, such as .DS_Store, are not worth a message.
                 if entry.is_image or (entry.kind == "folder" and entry.path.name.startswith(".")):
                     tree.hidden.append(entry.path)
             elif entry.kind == "dead":

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-WHITE = 255  # behind what is transparent, as most viewers show it
+WHITE = 255  # background of transparent images, as in most viewers
 
 
 class Head(NamedTuple):
@@ -43,14 +43,14 @@ def head(path: Path) -> Head | None:
             grey = image.mode in ("1", "L", "LA", "La", "F") or image.mode.startswith("I")
             size = image.size[::-1] if turned else image.size
             return Head(size, not grey, bits(image), getattr(image, "n_frames", 1))
-    except Exception:  # each of Pillow's formats has its own kinds of failure
+    except Exception:  # each of Pillow's formats raises its own exceptions
         return None
 
 
 def bits(image) -> int:
     """How the numbers of an opened image are to be read: 8, 16, or 32 for those of no scale."""
     if image.mode.startswith("I;16"):
-        # Pillow puts the 12 bits of a TIFF there unscaled.
+        # Pillow does not scale the 12 bits of such a TIFF to 16.
         return 32 if getattr(image, "tag_v2", {}).get(258) == (12,) else 16
     if image.mode == "I" and image.format in ("PNG", "PPM"):  # scaled to 16 bits by Pillow
         return 16
@@ -67,7 +67,7 @@ def decode(path: Path, side: int, colour: bool) -> Decoded | None:
         image, transparent, blank = opaque(image)
         pixels = square(image, side, colour)
         return Decoded(pixels, hashlib.sha256(content).digest(), transparent, blank)
-    except Exception:  # as above; truncated files show here
+    except Exception:  # as above; here truncated files fail
         return None
 
 
@@ -77,13 +77,13 @@ def opaque(image) -> tuple[Any, bool, bool]:
 
     if not image.has_transparency_data:
         return image, False, False
-    if image.mode.startswith("I"):  # 16 bits, of which one value is transparent
+    if image.mode.startswith("I"):  # 16 bits, with one transparent value
         held = np.asarray(image)
         seen = held != image.info["transparency"]
         shown = Image.fromarray(np.where(seen, held, 65_535).astype(np.uint16))
     else:
         grey = image.mode in ("1", "L", "LA", "La")
-        if image.mode == "La":  # which Pillow brings to nothing but LA
+        if image.mode == "La":  # Pillow can convert this mode only to LA
             image = image.convert("LA")
         image = image.convert("RGBA")
         held = np.asarray(image)
@@ -104,7 +104,7 @@ def square(image, side: int, colour: bool) -> np.ndarray:
     centre."""
     from PIL import Image
 
-    if image.mode.startswith("I"):  # of 16 bits: others are refused before
+    if image.mode.startswith("I"):  # 16 bits; others are refused before
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     image = image.convert("RGB" if colour else "L")
     width, height = image.size

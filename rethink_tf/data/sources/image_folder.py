@@ -20,9 +20,9 @@ from rethink_tf.errors import RequestError
 from rethink_tf.printable import printable
 
 TEST_SHARE = 0.2
-LARGEST = 224  # of a side that nobody asked for
-READING = 3  # to be raised whenever `read` makes other arrays, or says other things, of equal files
-_DEEPEST = 4  # folders in folders of one split, as seg_train/seg_train
+LARGEST = 224  # largest side in pixels if none is asked for
+READING = 3  # raise it when `read` returns other arrays or notes for the same files
+_DEEPEST = 4  # levels of folders below a split, as in seg_train/seg_train
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Listing:
         for path in self.files:
             stat = path.stat()
             name = path.relative_to(self.root)
-            digest.update(os.fsencode(name))  # a name may be of any bytes
+            digest.update(os.fsencode(name))  # a file name may contain any bytes
             digest.update(f"\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
         return digest.hexdigest()
 
@@ -432,7 +432,7 @@ def own_side(listed: Listing) -> int:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         shorter = [min(head.size) for head in pool.map(image_files.head, listed.files) if head]
     if len(set(shorter)) < 2:
-        return shorter[0] if shorter else 1  # where none can be read, `read` says so
+        return shorter[0] if shorter else 1  # if no image can be read, `read` reports it
     return min(LARGEST, round(statistics.median(shorter)))
 
 

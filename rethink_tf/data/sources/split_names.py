@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 
 TRAIN, TEST, VALIDATION = "train", "test", "validation"
-# What is used for testing: the first that there is.
+# The first of these that exists is used for testing.
 FOR_TESTING = (TEST, VALIDATION)
 
 _WORD = re.compile(
@@ -15,7 +15,7 @@ _WORD = re.compile(
     r"|(?P<validation>val(?:id|idate|idation)?|dev|eval(?:uation)?))"
     r"(?:set|split|data|images|imgs)?\d*"
 )
-# Words that say nothing of what a folder holds.
+# Names that do not tell what a folder contains.
 _GENERIC = {"set", "split", "data", "dataset", "folder", "images", "image", "imgs", "img"}
 
 

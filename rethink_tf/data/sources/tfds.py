@@ -19,7 +19,7 @@ from rethink_tf.errors import RequestError, StorageError
 from rethink_tf.narrowing import present
 
 SPLITS = ("train", "test")
-DECODING = 1  # to be raised whenever `decode` makes other arrays of the same files
+DECODING = 1  # raise it when `decode` returns other arrays for the same files
 _INSTEAD = "type --data_dir=DIR with a TFDS-prepared set, or --dataset=digits"
 
 
@@ -96,7 +96,7 @@ def host_answers(url: str, *, timeout: float = 8.0) -> bool:
             if answer.status_code < 400:
                 answered.set()
         except Exception:
-            return  # Whatever it was, there was no answer.
+            return  # Any failure means: no answer.
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
@@ -140,7 +140,7 @@ def download(
 
     try:
         tfds.builder(name, data_dir=data_dir).download_and_prepare()
-    except Exception as error:  # TFDS, requests, archives: each has its own kinds of failure.
+    except Exception as error:  # TFDS, requests and archives each raise their own exceptions.
         # Unless another process has finished the same download meanwhile.
         if prepared_folder(name, data_dir) is None:
             import requests
@@ -186,7 +186,7 @@ def decode(
                 arrays |= _decode_split(tfds, tf, builder, split)
     except (RequestError, MemoryError):
         raise
-    except Exception as error:  # metadata, records, images: each has its own kinds of failure
+    except Exception as error:  # metadata, records and images each raise their own exceptions
         raise _bad_folder(folder, error) from error
     for split in SPLITS:
         index, labels = arrays[f"{split}_index"], arrays[f"{split}_labels"]
@@ -255,7 +255,7 @@ def _decode_split(tfds, tf, builder, split: str) -> dict[str, np.ndarray]:
         options=options,
         try_autocache=False,
         add_tfds_id=not has_id,
-        assert_cardinality=False,  # `decode` counts, and says what it expected.
+        assert_cardinality=False,  # `decode` counts itself, with a clearer message.
         interleave_cycle_length=1,
         num_parallel_calls_for_decode=threads,
         num_parallel_calls_for_interleave_files=1,
@@ -299,6 +299,6 @@ def _bad_folder(folder: Path, problem: object) -> RequestError:
 
 
 def _first_line(error: BaseException) -> str:
-    # TensorFlow wraps the words in the names of its operation: {{node ...}} words [Op:...] name:
+    # TensorFlow writes names around the message: {{node ...}} message [Op:...] name:
     text = re.sub(r"\{\{.*?\}\} ?| ?\[Op:.*", "", str(error)).strip()
     return (text.splitlines() or [type(error).__name__])[0][:300]

@@ -17,7 +17,7 @@ from rethink_tf.data.sources import tfds as tfds_source
 from rethink_tf.errors import RequestError
 from rethink_tf.storage.paths import data_directory
 
-# Our names of the splits, and TFDS's.
+# Names of the splits here and in TFDS.
 SPLITS = {"train": "train", "test": "validation"}
 COLUMNS = {
     "index": np.int64,
@@ -26,9 +26,10 @@ COLUMNS = {
     "offset": np.int64,
     "length": np.int64,
 }
-MOST_UNREADABLE = 0.001  # of all examples
-_HEADER, _FRAME = 12, 16  # bytes before the data, and in all, that are not data
-_NUMBER_BITS = 22  # of an image's number within its synset
+MOST_UNREADABLE = 0.001  # largest share of unreadable images
+# Bytes of a record before its data, and bytes of a record that are not data.
+_HEADER, _FRAME = 12, 16
+_NUMBER_BITS = 22  # for the number of an image within its synset
 
 
 def identity(name: str, label: int) -> int:
@@ -66,7 +67,7 @@ def made_of_others(summary: dict, data_dir=None) -> str | None:
     """
     name = summary["config"]["dataset"]
     folder = tfds_source.prepared_folder(name, data_directory(data_dir))
-    done = summary.get("train_examples")  # which earlier versions have not written
+    done = summary.get("train_examples")  # not written by earlier versions
     if folder is None or done is None or summary["config"]["examples"] is not None:
         return None
     here, more = (sum(_shard_lengths(folder, split)) for split in SPLITS)
@@ -118,7 +119,7 @@ def damaged(folder: Path, problem: object) -> RequestError:
 
 def read(path: Path, offset: int, length: int) -> bytes:
     """Exactly these bytes of a file; OSError where it has become shorter."""
-    # Opened anew each time: a thousand shards held open are more than many systems allow.
+    # Opened at each call, since many systems do not allow a thousand open files.
     descriptor = os.open(path, os.O_RDONLY)
     try:
         data = os.pread(descriptor, length, offset)
@@ -202,7 +203,7 @@ def scan(folder: Path, name: str, num_classes: int) -> tuple[dict[str, np.ndarra
         RequestError: the folder is damaged, or holds another set than expected.
     """
     arrays, lost = {}, []
-    labels = folder / "label.labels.txt"  # the synset of each label, where the set names them
+    labels = folder / "label.labels.txt"  # the synset of each label, if the set names them
     synsets = labels.read_text(errors="replace").split() if labels.exists() else None
     if synsets and len(synsets) < num_classes:
         problem = f"expected {num_classes} synsets, got {len(synsets)}"
@@ -247,7 +248,7 @@ def _records(folder: Path, path: Path):
     """Every record of a file: (offset of its data, the data, whether their checksum is right)."""
     import tensorflow as tf
 
-    # The one reader that checks checksums at an offset; TensorFlow's version is pinned.
+    # The only reader that verifies checksums at an offset. It is private, so TensorFlow is pinned.
     from tensorflow.python.lib.io import tf_record
 
     try:

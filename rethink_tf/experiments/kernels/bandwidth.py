@@ -57,7 +57,7 @@ LINE = request.line(
     ABOUT,
     Flags,
     {"examples": f"{EXAMPLES:,}, or all where there are fewer"},
-    left_out=("gamma",),  # which is what is sought
+    left_out=("gamma",),  # this command searches for it
 )
 
 
@@ -86,7 +86,7 @@ class Choice:
 
     def configuration(self) -> dict[str, Any]:
         """All that can change a number, plain: what names the run."""
-        # The bandwidth is what is sought: any value stands for it here.
+        # This command searches for the bandwidth, so any value can stand here.
         values = request.configuration(self.run, dataclasses.replace(self.settings, gamma=1.0))
         del values["gamma"]
         return values | {
@@ -211,7 +211,7 @@ def _features(choice: Choice, data: Data, progress) -> np.ndarray:
     parts = solutions.memory_of(
         settings, len(images), choice.held_out, images.shape[1:], settings.dtype
     )
-    parts["features"] *= 2  # of all, and of its two parts
+    parts["features"] *= 2  # those of all examples, and their copies in the two parts
     free = memory.available()
     console.say(memory.announced(parts, free))
     memory.require(parts, free, "type a smaller --examples")

@@ -34,7 +34,7 @@ def resolved(
     datasets.require_in_memory(run.dataset)
     run = run_config.resolve(run, data_dir, cache_dir, say)
     if asked is None and run.dataset in datasets.DATASETS:
-        # The paper crops for its networks; of its kernels it says nothing.
+        # The paper crops images for its networks. It does not say so for its kernels.
         size = datasets.DATASETS[run.dataset].image_shape[0]
         run = run_config.resolve(
             dataclasses.replace(run, input_size=size), data_dir, cache_dir, say
@@ -54,7 +54,7 @@ def load(run: RunConfig, *, data_dir=None, cache_dir=None, threads: int = 0, say
         threadpool_limits(threads, "blas")
     devices.start(threads)
     from rethink_tf.training import (
-        input_pipeline,  # imports TensorFlow, which is quiet only from here on
+        input_pipeline,  # imports TensorFlow, so it comes after `devices.start`
     )
 
     source = input_pipeline.load(run, data_dir=data_dir, cache_dir=cache_dir, say=say)

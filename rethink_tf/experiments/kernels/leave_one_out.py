@@ -53,8 +53,8 @@ OF_THE_KERNEL = (
     "cache_dir",
     "threads",
 )
-SHOWN = 40  # images of the most memorised examples
-# Of the diagonal of the inverse, in float32: more is called inexact.
+SHOWN = 40  # images in the figure of the most memorised examples
+# Relative error of the diagonal of the inverse in float32 above which it is called inexact.
 DIAGONAL_TOLERANCE = 1e-2
 
 
@@ -87,7 +87,7 @@ def _ridge(settings: Settings) -> float:
     ridges = kernel_settings.numbers("ridge", settings.ridge)
     if len(ridges) > 1:
         raise RequestError(f"--ridge: expected one number, received {settings.ridge}")
-    kernel_solutions.feature_options(settings)  # refuses what is no number
+    kernel_solutions.feature_options(settings)  # refuses values that are not numbers
     return ridges[0]
 
 

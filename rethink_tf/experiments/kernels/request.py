@@ -11,7 +11,7 @@ from rethink_tf.errors import RequestError
 from rethink_tf.storage import content_hash
 from rethink_tf.theory.kernels.gram import KERNELS
 
-# As in a run; all other fields of a run have no meaning here.
+# Fields with the same meaning as in a run. A run's other fields have no meaning here.
 OF_A_RUN = (
     "dataset",
     "examples",
@@ -24,11 +24,10 @@ OF_A_RUN = (
     "shuffle_fraction",
     "seed",
 )
-# What may differ among the solutions of one run.
+# Settings that may differ among the solutions of one run.
 FREE = ("ridge", "filters", "data_dir", "cache_dir", "threads")
 FEATURES = ("pixels", "gabor", "random_conv")
-# (data set, features): gamma of exp(-gamma |x - y|^2), and where it is from. For others --gamma
-# must be typed.
+# (data set, features): gamma of exp(-gamma |x - y|^2), and its source. Other pairs need --gamma.
 GAMMAS = {
     ("mnist", "pixels"): (0.02, "the paper's first author"),
     ("fashion_mnist", "pixels"): (0.02, "the first author's for MNIST; not chosen anew"),
@@ -299,7 +298,7 @@ def configuration(run: RunConfig, settings: Settings) -> dict:
     values["filters"] = []
     if settings.features == "random_conv":
         values["filters"] = sorted(set(numbers("filters", settings.filters, 1, 1_000_000, int)))
-    # As in a run, what is left at a fixed default renames nothing once there is more to set.
+    # As in a run, fields at a fixed default are left out, so that a new field changes no run id.
     always = ("dataset", "input_size", "features", "kernel", "gamma", "ridge", "filters", "seed")
     fixed = {n: field.default for n, field in (run_config.FIELDS | stated).items()}
     return {n: v for n, v in values.items() if n in always or v != fixed[n]}

@@ -61,7 +61,7 @@ def possible(
     solvable, message = [], ""
     for count, ridge in wanted:
         if count:
-            d = layout_of(settings).features(count) + 1  # and the constant one
+            d = layout_of(settings).features(count) + 1  # + 1: the constant feature
         else:
             d = features.dimensions(settings.features, image_shape, **feature_options(settings))
         if kernel.name != "linear" or ridge > 0 or d >= n:
@@ -181,7 +181,7 @@ def solutions(
             solve = functools.partial(minimum_norm.solve, matrix, targets, rows=sums.rows)
             try:
                 yield sums.filters, solve(ridge=ridge, cache=factor, **options)
-            except RequestError as error:  # more filters may do
+            except RequestError as error:  # more filters may make it solvable
                 console.say(f"{sums.filters:,} filters, ridge {ridge:g}: {error}")
 
 

@@ -37,7 +37,7 @@ from rethink_tf.theory.kernels.gram import Kernel
 from rethink_tf.theory.kernels.minimum_norm import Solution
 
 KIND, SOLUTIONS = "kernels", "solutions.json"
-# Results of which all these are equal may stand in one file.
+# Solutions that agree in all of these may be in one file.
 OF_A_SOLUTION = ("version", "data", "settings", "gamma", "labels_hash")
 ABOUT = """Solves K alpha = y for the kernel of a training set, one-hot targets and no ridge: the
 interpolant of minimum norm (section 5 of the paper, Table 3). Prints test error, residual and
@@ -63,7 +63,7 @@ def carry_out(parsed: Parsed, argv: Sequence[str]) -> int:
         The exit code.
     """
     settings, runs_dir = parsed[Settings], parsed[Where].runs_dir
-    kernel_solutions.steps(settings)  # refuses what is no number before any data is read
+    kernel_solutions.steps(settings)  # refuses values that are not numbers before any data is read
     kernel_solutions.feature_options(settings)
     run, values = command.data_and_values(parsed)
     shown = Path(runs_dir, tasks.run_id(KIND, values), SOLUTIONS)

@@ -10,7 +10,8 @@ import numpy as np
 from rethink_tf.errors import StorageError
 from rethink_tf.runs import results
 
-NETWORKS, SHARDS = "networks", "shards"  # folders of a run; of each shard one below the latter
+# Folders of a run; each shard has a folder below the second.
+NETWORKS, SHARDS = "networks", "shards"
 
 
 def paths_of(kind: str, folder: Path, values: dict[str, Any]) -> dict[int, Path]:
@@ -66,7 +67,7 @@ def read(path: Path, facts: dict[str, Any]) -> dict[str, Any]:
         network = network | {
             n: network[n].item() for n in ("number", "epochs", "weights_hash", "seed")
         }
-    except Exception as error:  # NumPy and zipfile raise a dozen kinds for damaged files
+    except Exception as error:  # NumPy and zipfile raise many types for damaged files
         why = (str(error).splitlines() or [""])[0]
         raise StorageError(
             f"{path}: expected a network as it was kept, found {type(error).__name__}: {why:.100}; "

@@ -105,7 +105,7 @@ def _run_id(folder: Path) -> str:
     """The id of the run in a folder, which may have another name; by its name until it began."""
     try:
         record = results.read_config(folder) or {}
-    except StorageError:  # measuring it names what is damaged
+    except StorageError:  # the measurement itself names the damage
         record = {}
     return str(record.get("run_id") or folder.name)
 

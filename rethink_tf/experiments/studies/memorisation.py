@@ -34,7 +34,7 @@ from rethink_tf.training.devices import setup as devices
 
 KIND = "memorisation"
 PAIRS = "influence.npz"
-SHOWN = 40  # images of the highest scores
+SHOWN = 40  # images in the figure of the highest scores
 _GROUP = "This command"
 
 
@@ -222,8 +222,8 @@ def _carry_out_shard(asked: Plan, folder: Path, shown: Path, argv: Sequence[str]
     first, count = asked.part
     own = folder / kept_networks.SHARDS / f"{first + 1}-of-{count}"
     with run_lock.locked(own):
-        # So that the folder is known for what it is before any other process adds it up. One that
-        # is there stays: a summary has its digest.
+        # Written first, so that other processes can identify the folder before they combine the
+        # shards. An existing one is not overwritten, since a summary holds its digest.
         if results.read_config(folder) is None:
             named = {"run_id": folder.name, "config": asked.values, "argv": list(argv)}
             results.write_config(folder, named)

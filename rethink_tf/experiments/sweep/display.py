@@ -18,7 +18,7 @@ from rethink_tf.printable import printable
 from rethink_tf.runs import results
 
 MEASURED_EVERY = 60.0  # seconds between measurements of the rates
-TOLD_EVERY = 60.0  # seconds between plain lines of progress
+TOLD_EVERY = 60.0  # seconds between lines of progress where the output is no terminal
 
 
 class Clock:
@@ -38,7 +38,7 @@ class Clock:
         open_jobs = [job for job in jobs if job.stage != ENDED]
         times = [self.seconds_of(job) for job in open_jobs]
         known = [seconds for seconds in times if seconds is not None]
-        # No run is on two slots.
+        # A run uses one slot, so the longest one is a lower bound.
         seconds = max([sum(known) / self.slots, *known], default=0.0)
         return seconds, len(times) - len(known)
 
@@ -100,7 +100,7 @@ class Plain:
         """Says what there is to do."""
         self.jobs = [job for job in jobs if job.stage != ENDED]
         self.clock = Clock(self.runs_dir, jobs, executor.count, executor.threads)
-        self.queued = executor.queues  # and when a run really starts is not known here
+        self.queued = executor.queues  # with a queue it is not known when a run really starts
         before = len(jobs) - len(self.jobs)
         self.said_at = time.monotonic()
         self.say(
@@ -170,7 +170,7 @@ class Live(Plain):
         from rich.live import Live as Display
 
         console = Console()
-        # Without a thread of its own: runs are started from this one.
+        # No thread of its own, since processes are started from this thread.
         self.display = Display(console=console, auto_refresh=False, transient=True)
 
         def tell(line: str) -> None:

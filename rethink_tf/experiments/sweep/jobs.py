@@ -20,7 +20,7 @@ from rethink_tf.storage import temporaries
 
 WAITING, STARTED, ENDED = "waiting", "started", "ended"
 LOGS = ".sweep"
-# The exit code that a finished or damaged run's own command would give.
+# The exit code that the command of a finished or damaged run would return.
 _CODES = {
     FINISHED: ExitCode.DONE,
     INVALID: ExitCode.INVALID,
@@ -148,7 +148,7 @@ def jobs_of(plans: Iterable[Planned], runs_dir: Path, shard: tuple[int, int] = (
         parent = None
         if plan.parent is not None:
             parent = jobs.setdefault(name, Job(plan.parent, runs_dir))
-        # Of a run whose parent is not finished, the configuration but for its parent's weights.
+        # If the parent is not finished, the id is computed without the parent's weights.
         key = plan.run_id or run_config.run_id(plan.config)
         jobs.setdefault(key, Job(plan, runs_dir, parent))
     return list(jobs.values())

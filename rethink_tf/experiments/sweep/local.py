@@ -14,7 +14,7 @@ from pathlib import Path
 from rethink_tf.console import counted
 from rethink_tf.experiments.sweep import process as child
 
-PATIENCE = 20.0  # seconds for a signalled run to save; it needs two
+PATIENCE = 20.0  # seconds that a run gets to save after a signal; it needs two
 
 
 def visible_gpus() -> list[str]:

@@ -22,11 +22,11 @@ from rethink_tf.experiments.sweep.local import PATIENCE
 from rethink_tf.storage import files
 
 RETRIES = 3
-# From this version on Ray's token authentication is on by itself in a cluster that `init` starts.
+# From this version on, a cluster that `init` starts uses token authentication by default.
 LOWEST = (2, 59)
-# What Ray itself does on Windows and macOS: its servers are bound to 127.0.0.1.
+# Binds Ray's servers to 127.0.0.1, as Ray itself does on Windows and macOS.
 _LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-_LOCKED_FOR = 60.0  # seconds that a run of a killed worker may still take to save
+_LOCKED_FOR = 60.0  # seconds that the run of a killed worker may still hold its lock while it saves
 
 
 def carry_out(
@@ -48,7 +48,7 @@ def carry_out(
                 time.sleep(0.2)
                 if os.path.exists(stop):
                     return _stopped(process)
-        except BaseException:  # cancelled
+        except BaseException:  # Ray cancelled the task
             _stopped(process)
             raise
         if process.returncode != ExitCode.IN_USE or time.monotonic() > until:
@@ -93,7 +93,7 @@ class RayTasks:
         address = os.environ.get("RAY_ADDRESS")
         if not address:
             for name, value in _LOOPBACK.items():
-                os.environ.setdefault(name, value)  # read when Ray is imported
+                os.environ.setdefault(name, value)  # Ray reads it when it is imported
         try:
             import ray
         except ModuleNotFoundError:
@@ -125,7 +125,7 @@ class RayTasks:
         has_gpus = ray.cluster_resources().get("GPU", 0) > 0
         fraction = float(has_gpus) if gpus is None else gpus
         options = {"max_retries": RETRIES, "num_cpus": threads, "num_gpus": fraction}
-        # Workers find the package where the driver has it, installed or not.
+        # Workers import the same package as this process, even if it is not installed.
         path = os.pathsep.join(filter(None, (str(child.ROOT), os.environ.get("PYTHONPATH"))))
         environment = {"env_vars": {"PYTHONPATH": path}}
         self.task = ray.remote(**options, runtime_env=environment)(carry_out)
@@ -177,7 +177,7 @@ class RayTasks:
             self.marker.touch()
         every = len(self.running)
         _, late = self.ray.wait(list(self.running), num_returns=every, timeout=PATIENCE)
-        for reference in late:  # the worker is killed, and its run gets SIGTERM
+        for reference in late:  # kills the worker; its run then gets SIGTERM
             self.ray.cancel(reference, force=True)
         self.running.clear()
         self.marker.unlink(missing_ok=True)

@@ -20,7 +20,7 @@ from rethink_tf.runs import results
 from rethink_tf.runs.status import RUNNING
 
 TICK = 0.5  # seconds
-BUSY = 2.0  # seconds until a run that another process trains is looked at again
+BUSY = 2.0  # seconds between two looks at a run that another process trains
 _CODES = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
 
 
@@ -73,7 +73,7 @@ def drive(jobs: Sequence[Job], executor: Any, view: Any, flags: Sequence[str]) -
                 _name_silent(jobs, executor, view, watch)
                 view.tick(jobs)
                 time.sleep(TICK)
-        except BaseException:  # such as a full disk: nothing trains on unseen
+        except BaseException:  # such as a full disk: no run continues without the sweep
             executor.stop(signal.SIGTERM)
             raise
     return None
@@ -118,7 +118,7 @@ def _start_ready(jobs: Sequence[Job], executor: Any, view: Any, flags: Sequence[
             )
         else:
             job.plan_again()
-        if job.stage == WAITING and job.settle() == RUNNING:  # by another process
+        if job.stage == WAITING and job.settle() == RUNNING:  # trained by another process
             _defer(job, view)
         elif job.stage == WAITING:
             threads = _threads(job, executor.threads)

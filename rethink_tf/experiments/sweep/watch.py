@@ -12,8 +12,9 @@ from typing import Any
 from rethink_tf.errors import StorageError
 from rethink_tf.runs import results
 
-EPOCHS = 5  # usual epochs without progress, and
-LEAST = 120.0  # seconds at least: a busy machine, a checkpoint, a first compilation
+EPOCHS = 5  # times the usual epoch without progress, and
+# At least so many seconds, which a busy machine, a checkpoint or a compilation may take.
+LEAST = 120.0
 
 
 @dataclasses.dataclass
@@ -48,7 +49,7 @@ class Watch:
             self._seen[id(job)] = _Seen(mark, now)
             return None
         quiet = now - seen.since
-        if seen.named or quiet < LEAST or mark[0] is None:  # no log: queued, not begun
+        if seen.named or quiet < LEAST or mark[0] is None:  # no log: still queued
             return None
         usual = _own_epoch(job) or expected()
         if usual is None or quiet < EPOCHS * usual:

@@ -14,7 +14,7 @@ from rethink_tf.models.custom import rescaling
 
 PREFIX = "keras:"
 
-# Name: height and width in pixels of the smallest images that Keras accepts for it.
+# Name: smallest height and width in pixels that Keras accepts for it.
 SMALLEST = dict.fromkeys(
     (
         *(f"ConvNeXt{size}" for size in ("Tiny", "Small", "Base", "Large", "XLarge")),

@@ -25,9 +25,9 @@ from rethink_tf.narrowing import present
 from rethink_tf.storage import content_hash, paths
 
 PROBE = 8
-SMALLEST = 1e-30  # of a probability whose logarithm is taken
+SMALLEST = 1e-30  # smallest probability whose logarithm is taken
 
-_imported: dict[str, str] = {}  # module: hash of the source that runs
+_imported: dict[str, str] = {}  # module: hash of the source that was imported
 
 
 def build(
@@ -84,7 +84,7 @@ def build(
             f"--model: expected weights in float32, {name} has {', '.join(sorted(kinds))}; for "
             "lower precision in the layers type --precision=mixed_bfloat16"
         )
-    # A class of its own may well have a layer that is called `scaling`.
+    # Long names, since a custom class may have an attribute called `scaling`.
     model.rethink_conversions, model.rethink_scaling = "; ".join([*notes, *more]), scaling
     return model
 
@@ -220,7 +220,7 @@ def _trace(model, name: str, input_shape, path: str | None) -> None:
     import tensorflow as tf
 
     if tf.distribute.get_strategy().num_replicas_in_sync > 1:
-        return  # statistics are updated within a replica only
+        return  # batch-norm statistics can be updated only within a replica
     called = tf.function(lambda images: model(images, training=True), autograph=False)
     with user_code.reported(f"--model: {name} fails in training, compiled by tf.function: ", path):
         called.get_concrete_function(tf.TensorSpec((PROBE, *input_shape), tf.float32))

@@ -9,24 +9,25 @@ import zlib
 from rethink_tf.errors import RequestError
 from rethink_tf.models.nested import layers_of
 
-# Classes that run code of their own, or that of another file, when they are made or called.
+# Classes that run code from the file, or from another file, when they are created or called.
 _CODE = ("Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
-# Of what frameworks write around an error: terminal codes, and the line that begins the error.
+# What frameworks write around an error: terminal codes; then the start of the error's own line.
 _CODES = re.compile(r"\x1b\[[0-9;]*m")
 _KIND = re.compile(r"\w*(Error|Exception): ")
-# Keras stores weights uncompressed. What unpacks to more than this is no file of weights.
-_GROWTH, _SLACK = 8, 64 << 20  # times the size of the file, and bytes besides
+# Keras stores weights uncompressed, so a file that unpacks to more than this is refused.
+_GROWTH, _SLACK = 8, 64 << 20  # times the size of the file, plus so many bytes
 _MOST_JSON = 64 << 20  # bytes; the largest networks of Keras have a few million
 _CHUNK = 1 << 20
-_PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others unpack without a bound
+_PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # other methods can unpack to any size
 
 
 def first_line(error: BaseException) -> str:
     """The message of an error, cut to one line, without what frameworks put before it."""
     lines = [line.strip() for line in _CODES.sub("", str(error)).splitlines() if line.strip()]
-    if lines[:1] == ["in user code:"]:  # AutoGraph's own traceback
+    if lines[:1] == ["in user code:"]:  # a traceback by AutoGraph comes first
         lines = lines[next((n for n, x in enumerate(lines) if _KIND.match(x)), 0) :]
-    if len(lines) > 1 and "Exception encountered when calling" in lines[0]:  # Keras names the layer
+    # This line names the layer, the next one the error.
+    if len(lines) > 1 and "Exception encountered when calling" in lines[0]:
         lines = [f"{lines[0]} {lines[1]}"]
     return (lines or [type(error).__name__])[0][:300]
 
@@ -46,12 +47,13 @@ def read(path: str):
         model = keras.models.clone_model(stored)
     except MemoryError:
         raise RequestError(f"--model={path}: does not fit into memory") from None
-    except Exception as error:  # Keras raises what its layers raise
+    except Exception as error:  # layers may raise anything
         raise RequestError(f"--model={path}: cannot be opened: {first_line(error)}") from None
     notes = [f"{path}: weights drawn anew by --seed; the file's weights are not used"]
     old_layers, layers = (layers_of(each) for each in (stored, model))
     for old, new in zip(old_layers, layers, strict=True):
-        if hasattr(new, "adapt"):  # statistics of a preprocessing layer are no trained weights
+        # The statistics of a preprocessing layer are kept, since they are not trained.
+        if hasattr(new, "adapt"):
             new.set_weights(old.get_weights())
             if hasattr(new, "finalize_state"):
                 new.finalize_state()
@@ -86,7 +88,7 @@ def _refuse_large(path: str) -> None:
                         if total > most:
                             raise _too_large(path, total, size)
     except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError):
-        raise _none(path) from None  # NotImplementedError, of an archive's, is a RuntimeError
+        raise _none(path) from None  # zipfile's NotImplementedError is a RuntimeError
 
 
 def _read_through(archive, packed, total: int, most: int, path: str, size: int) -> int:
@@ -146,7 +148,7 @@ def _refuse_code(path: str) -> None:
             ]
     except (OSError, IndexError, ValueError, RecursionError, zipfile.BadZipFile):
         raise _none(path) from None
-    for node in left:  # loss and metrics are not read
+    for node in left:  # loss and metrics are not used
         if isinstance(node, dict):
             node.pop("compile_config", None)
     while left:
@@ -178,7 +180,7 @@ def _custom(node: dict) -> str | None:
     if not isinstance(kind, str):
         return None
     if module == "builtins" and kind == "function":
-        # Keras' own activations stand as plain names, without such a node.
+        # The activations of Keras itself are plain names, not nodes like this.
         name, places = node.get("config"), (keras.activations, keras.initializers, keras.ops)
         known = isinstance(name, str) and any(hasattr(place, name) for place in places)
         return None if known else f"the function {name}"

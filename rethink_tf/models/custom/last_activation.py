@@ -13,8 +13,8 @@ from rethink_tf.errors import RequestError
 
 KINDS = ("softmax", "sigmoid")
 _UNSURE = 1e-3  # probabilities nearer to 0 and 1 have too few digits for a logit
-_TOLERANCE = 1e-3  # of logits and probabilities in float32
-_COARSE = 0.02  # of probabilities that were computed in 16 bits
+_TOLERANCE = 1e-3  # largest difference of logits or probabilities in float32
+_COARSE = 0.02  # largest difference of probabilities computed in 16 bits
 
 
 def removed(model, images: np.ndarray, name: str):
@@ -43,7 +43,7 @@ def removed(model, images: np.ndarray, name: str):
     if logits.shape == given.shape and _same(given, logits, kind):
         return without, kind
     undo()
-    if kind == "softmax":  # the logarithm of its outputs is the same function
+    if kind == "softmax":  # the logarithm of its outputs can be used in place of logits
         return None
     raise RequestError(
         f"--model: expected a model that gives logits, without the last {kind}; the last layer of "
@@ -62,7 +62,7 @@ def _cut(model, index: int) -> tuple[Any, str, Callable[[], None]] | None:
         if cut is None:
             return None
         inner, kind, undo = cut
-        if inner is operation:  # changed where it is
+        if inner is operation:  # changed in place
             return model, kind, undo
         logits = inner(*node.arguments.args, **node.arguments.kwargs)
         return keras.Model(_inputs(model), logits), kind, undo
@@ -74,7 +74,7 @@ def _cut(model, index: int) -> tuple[Any, str, Callable[[], None]] | None:
         own = own or (named if named in KINDS else None)
         if own is None:
             return None
-        # The layer itself stays as it is: it may be used elsewhere in the model.
+        # The layer itself is not changed, since it may be used elsewhere in the model.
         return keras.Model(_inputs(model), node.input_tensors[0]), own, lambda: None
     if own is None:
         return None

@@ -103,7 +103,7 @@ def module_spec(module: str) -> importlib.machinery.ModuleSpec:
     if "" not in sys.path and here not in sys.path:
         sys.path.insert(0, here)
     importlib.invalidate_caches()
-    # Finding an inner module runs the packages that it lies in, whatever they do.
+    # Finding a module within packages imports these packages, which runs their code.
     with user_code.reported(f"--model: {module} cannot be imported: "):
         loaded = sys.modules.get(module)
         spec = loaded.__spec__ if loaded is not None else importlib.util.find_spec(module)

@@ -10,10 +10,12 @@ import numpy as np
 
 from rethink_tf.models.nested import layers_of
 
-IMAGES = 8  # of noise, as many as the model was tried with
-_GAINS, _SHIFT = (2 / 3, 3 / 2), 0.5  # of standardised images: within these nothing is scaled
-_FLAT = 1e-3  # gain by spread: below, the images are standardised within, whatever comes
-_FAINT = 0.03  # outputs of standardised images that differ less than this hardly differ
+IMAGES = 8  # images of noise, as many as the model was first called with
+# Of standardised images; within these limits they count as not scaled.
+_GAINS, _SHIFT = (2 / 3, 3 / 2), 0.5
+# Gain over spread; below it the model standardises images itself, whatever their scale.
+_FLAT = 1e-3
+_FAINT = 0.03  # spread of the outputs below which standardised images hardly differ for the model
 
 
 def own_scaling(model, input_shape: tuple[int, int, int]) -> str | None:
@@ -34,7 +36,7 @@ def own_scaling(model, input_shape: tuple[int, int, int]) -> str | None:
                 model(others, training=False)
             arrived.append(reached[0][1])
         return _change(*arrived)
-    # Weights that are read by code of the model's own: only its outputs show what it does.
+    # The first weights are used by custom code, so only the outputs show the scaling.
     pixels = rng.uniform(0, 255, images.shape).astype(np.float32)
     return _by_outputs(_spread(outputs), _spread(model(pixels, training=False)))
 
@@ -49,7 +51,7 @@ def _reached(model):
         def noted(*args, **kwargs):
             nonlocal seen
             given = next(iter([*args, *kwargs.values()]), None)
-            if not seen and hasattr(given, "numpy"):  # within a graph there are no numbers
+            if not seen and hasattr(given, "numpy"):  # inside a graph there are no values
                 reached.append((layer, np.asarray(given, np.float32)))
             seen = True
             return call(*args, **kwargs)
@@ -58,7 +60,8 @@ def _reached(model):
 
     try:
         for layer in [model, *layers_of(model)]:
-            if layer._trainable_variables:  # its own, not those of layers in it
+            # The layer's own weights, without those of its inner layers.
+            if layer._trainable_variables:
                 layer.call = noting(layer, layer.call)
                 wrapped.append(layer)
         yield reached
@@ -81,7 +84,7 @@ def _change(given: np.ndarray, brighter: np.ndarray, negative: np.ndarray) -> st
     difference = brighter - given
     if not difference.any() or not np.isfinite(difference).all():
         return None
-    # Padding stays what it is, and what is resampled beside it changes less.
+    # Padding does not change, and pixels resampled near it change less.
     changed = np.abs(difference) > 0.5 * np.abs(difference).max()
     gain = float(np.median(difference[changed]))
     shift = float(np.median((given + negative)[changed])) / 2

@@ -33,9 +33,9 @@ def reported(beginning: str, path: str | None = None):
         yield
     except (RethinkError, KeyboardInterrupt):
         raise
-    except BaseException as error:  # whatever stands in anyone's module, SystemExit included
+    except BaseException as error:  # user code may raise anything, SystemExit included
         if isinstance(error, SystemExit) and isinstance(error.code, ExitCode):
-            raise  # a signal's
+            raise  # raised by a signal
         raise RequestError(f"{beginning}{described(error, path)}") from None
 
 

@@ -10,7 +10,7 @@ from rethink_tf.report.gather import Gathered, RowRuns
 from rethink_tf.report.sections.paper_tables import row
 from rethink_tf.report.table import Cell, Table
 
-# row: the paper's column
+# row: its column in the paper's data
 _FIGURE1A = {
     "true_labels": "true labels",
     "shuffled_pixels": "shuffled pixels",
@@ -96,7 +96,7 @@ def figure1b(gathered: Gathered, first: float):
     series: dict[derived.Threshold, list[Series]] = {threshold: [] for threshold in shown}
     missed: dict[derived.Threshold, dict[str, list[str]]] = {
         threshold: {} for threshold in shown
-    }  # why: of which networks
+    }  # reason: networks without a time
     for number, (model, levels) in enumerate(_by_model(gathered).items()):
         histories = {p: [run.history() for run in f.runs] for p, f in levels.items()}
         printed = dict(derived.paper_curve("fig1b", _FIGURE1BC[model]))
@@ -163,7 +163,7 @@ def _draw_relative_times(
         drawing.draw_series(axes, series[threshold], empty="" if note else "no run yet")
         drawing.label_axes(axes, "Label corruption p", "Relative time", threshold.title)
         top = max(2.1, axes.get_ylim()[1])
-        room = 0.09 * (note.count("\n") + 1) if note else 0  # above the curves
+        room = 0.09 * (note.count("\n") + 1) if note else 0  # share of the height above the curves
         axes.set_ylim(0.9, 0.9 + (top - 0.9) / (1 - room))
         axes.set_xlim(-0.02, 1.02)
         axes.set_xticks((0, 0.2, 0.4, 0.6, 0.8, 1), ("0", ".2", ".4", ".6", ".8", "1"))
@@ -194,15 +194,16 @@ def _is_papers(threshold: derived.Threshold) -> bool:
     return threshold == derived.loss(derived.LOSSES[0])
 
 
-CLASSES = 10  # of CIFAR-10
-EXPECTED, MEASURED_TOO = "expected error", "measured error"  # on corrupted test labels
+CLASSES = 10  # in CIFAR-10
+# Columns: the error on corrupted test labels.
+EXPECTED, MEASURED_TOO = "expected error", "measured error"
 
 
 def _on_corrupted(row_runs: RowRuns) -> tuple[float, ...]:
     """Errors measured on corrupted test labels, of the runs for which they were."""
     errors = []
     for run in row_runs.runs:
-        error = run.summary.get("corrupted_test_error")  # of a shipped run
+        error = run.summary.get("corrupted_test_error")  # a shipped run has it in its summary
         if run.corrupted_test is not None:
             error = run.corrupted_test.mean
         if error is not None:

@@ -71,7 +71,7 @@ def levels(gathered: Gathered, _first: float):
     kinds = {kind: own for kind, own in _by_kind(placed).items() if kind in there}
     name, labels = gathered.name, ("randomised", "level")
     table = Table(name, gathered.title, labels, tuple(rows), notes=_NOTES.get(name, ()))
-    if not kinds:  # the original data alone
+    if not kinds:  # only the original data
         return [table], []
     title, by_epoch = "Accuracy after the last epoch by level", "Accuracy by epoch, at each level"
     figures = [
@@ -81,7 +81,7 @@ def levels(gathered: Gathered, _first: float):
     return [table], figures
 
 
-Kinds = dict[str, list[tuple[float, RowRuns]]]  # the runs at each degree, by kind
+Kinds = dict[str, list[tuple[float, RowRuns]]]  # kind: (degree, its runs)
 _TEST = ("test_accuracy", "test")
 _NOTES = {
     "levels_constant": (

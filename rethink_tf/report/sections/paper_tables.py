@@ -109,7 +109,7 @@ def table1(gathered: Gathered, _first: float):
     return [*tables, _derived("table1", _TABLE1_GAINS, by_name, _table1_test)], []
 
 
-# What the paper says of its tables in words: (what, with it, without it), by the rows' names.
+# What the paper compares in its text: (what gains, row with it, row without it).
 _TABLE1_GAINS = (
     ("batch normalisation", "inception_true", "inception_no_bn_true"),
     ("batch normalisation, with weight decay", "inception_true_wd", "inception_no_bn_true_wd"),

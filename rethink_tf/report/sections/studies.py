@@ -154,7 +154,7 @@ def _setting(config) -> str:
     )
 
 
-Panel = dict[str, dict[str, RowRuns]]  # the runs, by kind of data and setting
+Panel = dict[str, dict[str, RowRuns]]  # kind of data: setting: its runs
 
 
 def regularisation(gathered: Gathered, _first: float):

@@ -17,7 +17,7 @@ from rethink_tf.theory.kernels import interpolate as kernels
 from rethink_tf.theory.kernels import minimum_norm
 from rethink_tf.theory.kernels.gram import Kernel
 
-FACTORS = tuple(2.0**k for k in range(-4, 5))  # of one over the median squared distance
+FACTORS = tuple(2.0**k for k in range(-4, 5))  # multiples of 1 / (median squared distance)
 SAMPLE = 1000
 
 
@@ -69,7 +69,7 @@ def errors(
                 found = interpolate(
                     features[fit], features[measured], targets, kernel, ridge=ridge, **options
                 )
-            except RequestError:  # too smooth a kernel for this precision
+            except RequestError:  # the kernel is too smooth for this precision
                 yield gamma, ridge, None, None
                 continue
             error = minimum_norm.errors(found.predicted, labels[measured])

@@ -11,7 +11,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy.linalg import blas, lapack
 
-LARGEST_SHIFT = 1e-2  # of the mean diagonal; more would be another matrix
+# Relative to the mean diagonal; a larger shift would change the matrix too much.
+LARGEST_SHIFT = 1e-2
 
 
 class NotPositiveDefinite(Exception):
@@ -20,7 +21,7 @@ class NotPositiveDefinite(Exception):
 
 def block_rows(n: int, block: int | None = None) -> list[tuple[int, int]]:
     """First and one past the last row of each block row; `block` None chooses the size by n."""
-    # Large blocks are large products; too few of them leave most of the work to the diagonal.
+    # Large blocks multiply faster, but with few blocks most of the work is on the diagonal.
     block = block or min(1024, max(256, min(768, -(-n // 1024) * 192), -(-n // 3072) * 64))
     return [(start, min(start + block, n)) for start in range(0, n, block)]
 
@@ -83,10 +84,10 @@ def eliminate_on_host(row: np.ndarray, factor: list[np.ndarray]) -> float:
         rest = buffer[:, : stop - start]
         np.matmul(row[:, :start], above[:, :start].T, out=rest)
         np.subtract(part, rest, out=rest)
-        # L_ik L_kk^T = A, or L_kk L_ik^T = A^T: transposes are the Fortran order of BLAS.
+        # L_ik L_kk^T = A, so L_kk L_ik^T = A^T. The transposes are in Fortran order, as BLAS wants.
         solved = triangular_solve(1.0, above[:, start:].T, rest.T, trans_a=1, overwrite_b=1)
         part[:] = solved.T
-        # Of the corner's transpose the upper half, hence of the corner the lower one alone.
+        # Updates the upper half of the transpose, which is the lower half of the corner.
         corner = add_square(-1.0, solved, beta=1.0, c=corner.T, trans=1, overwrite_c=1).T
     return factorise_corner(corner, row[:, width - height :], width)
 
@@ -101,11 +102,11 @@ def factorise_corner(corner: np.ndarray, out: np.ndarray, n: int) -> float:
     """
     (potrf,) = lapack.get_lapack_funcs(["potrf"], [corner])
     scale, shift = float(np.mean(np.diag(out))), 0.0
-    # Less is rounding, of sums of n terms, and divides all that follows.
+    # A smaller pivot is only the rounding of sums of n terms, and all later rows divide by it.
     least = 2 * np.sqrt(n) * float(np.finfo(corner.dtype).eps) * scale
     while True:
         shifted = corner + shift * np.eye(len(corner), dtype=corner.dtype) if shift else corner
-        # The transpose is in Fortran's order. LAPACK's own clearing takes as long as the factor.
+        # The transpose is in Fortran order. Clearing by LAPACK takes as long as the factorisation.
         upper, failed = potrf(shifted.T, lower=0, clean=0)
         if failed == 0 and np.diag(upper).min() ** 2 >= least:
             out[:] = np.tril(upper.T)

@@ -6,7 +6,7 @@ import numpy as np
 
 from rethink_tf.theory.kernels import gabor
 
-STREAMED = ("random_conv",)  # of `random_conv.py`: never all in memory
+STREAMED = ("random_conv",)  # computed in parts (`random_conv.py`), never all in memory
 
 
 def pixels(images: np.ndarray, progress=lambda share: None) -> np.ndarray:

@@ -11,7 +11,7 @@ from rethink_tf.errors import RequestError
 
 FREQUENCIES = (0.1, 0.2, 0.35)  # cycles per pixel
 ORIENTATIONS = 8
-CELL = 2  # pixels
+CELL = 2  # pixels, the side of a pooling cell
 BATCH = 500
 
 
@@ -32,7 +32,7 @@ def bank(frequencies=FREQUENCIES, orientations: int = ORIENTATIONS) -> list[np.n
     for frequency in frequencies:
         for k in range(orientations):
             kernel = gabor_kernel(frequency, theta=np.pi * k / orientations)
-            # Without it the low frequencies measure brightness.
+            # Without this, low frequencies would measure brightness.
             kernel = kernel - kernel.mean()
             filters.append(kernel / np.sqrt((np.abs(kernel) ** 2).sum()))
     return filters
@@ -86,7 +86,7 @@ def responses(
         planes = tf.reshape(batch, [-1, height, width, 1])
         real, imaginary = tf.split(tf.nn.conv2d(planes, filters, 1, "SAME"), 2, axis=-1)
         size = tf.sqrt(real**2 + imaginary**2)
-        # At the border a SAME average is over the pixels that there are.
+        # At the border, SAME averages only existing pixels.
         return tf.nn.avg_pool2d(size, cell, cell, "SAME")
 
     out = np.empty(

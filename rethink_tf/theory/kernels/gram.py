@@ -17,9 +17,9 @@ from threadpoolctl import threadpool_info
 from rethink_tf.errors import RequestError
 
 KERNELS = ("gaussian", "linear")
-CHUNK_BYTES = 1 << 20  # of a tile at a time, so that elementwise passes stay in a core's cache
+CHUNK_BYTES = 1 << 20  # part of a tile for elementwise operations, which fits into a core's cache
 TEST_ROWS = 2048
-HELD_BYTES = 2**30  # of float64 tiles that are kept: up to 15,000 examples
+HELD_BYTES = 2**30  # memory for float64 tiles that are kept: enough for 15,000 examples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Kernel:
             part *= 2 * gamma
             part -= left[start : start + step, None]
             part -= right
-            np.minimum(part, 0, out=part)  # a distance below zero is rounding
+            np.minimum(part, 0, out=part)  # rounding can make squared distances negative
             np.exp(part, out=part)
 
         in_threads(chunk, range(0, len(tile), step))
@@ -137,7 +137,7 @@ def of_features(
 
 def held_bytes(n: int) -> int:
     """Bytes of the float64 tiles that `holding` keeps, of n points; 0 where it keeps none."""
-    whole = 4 * n * (n + 1024)  # half of K, and of the blocks on its diagonal the other half
+    whole = 4 * n * (n + 1024)  # half of K, plus the other half of the blocks on the diagonal
     return whole if whole <= HELD_BYTES else 0
 
 

@@ -31,7 +31,7 @@ def memory_of(n: int, m: int, d: int, dtype: str, block: int | None = None) -> d
     rows = cholesky.block_rows(n, block)
     size = np.dtype(dtype).itemsize
     height = rows[0][1]
-    # Beside the matrix: buffers of the elimination, tiles in float64, their features in float64.
+    # Besides the matrix: buffers of the elimination, float64 tiles and their float64 features.
     working = 6 * height * height * 8 + 2 * max(height, gram.TEST_ROWS) * d * 8
     return {
         "factor": sum((stop - start) * stop for start, stop in rows) * size,
@@ -56,7 +56,7 @@ def factor_folder(
         train: float32 [n, d].
         kernel, ridge, dtype, block, eliminate: see `minimum_norm.factorise`.
     """
-    # Of tiles in float64: the factor of rounder ones is another.
+    # "float64 tiles": earlier factors of less exact tiles must not be reused.
     facts = (kernel.name, kernel.gamma, ridge, dtype, block, eliminate.__name__, "float64 tiles")
     digest = hashlib.sha256(repr((train.shape, *facts)).encode())
     digest.update(np.ascontiguousarray(train).data)

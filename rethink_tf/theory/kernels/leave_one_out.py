@@ -24,8 +24,8 @@ from rethink_tf.theory.kernels import cholesky, gram, interpolate, minimum_norm
 from rethink_tf.theory.kernels.gram import Gram, Kernel
 from rethink_tf.theory.kernels.minimum_norm import Factor, Solution
 
-TEST_POINTS = 1024  # whose kernel vectors are solved for at a time
-PROBES = 8  # examples whose entry of the diagonal is solved for in float64
+TEST_POINTS = 1024  # test points that are solved for at a time
+PROBES = 8  # examples whose diagonal entry is checked by a solve in float64
 Progress = Callable[[str, float], object]
 
 
@@ -108,7 +108,7 @@ def _squared_columns(blocks: list[np.ndarray], rows, column: int) -> np.ndarray:
             right = np.eye(stop - start, dtype=inverse.dtype)
         else:
             right = -(row[:, start:first] @ inverse[: first - start])
-        # Transposes are the Fortran order of BLAS.
+        # The transpose is in Fortran order, as BLAS wants.
         part = triangular_solve(1.0, row[:, first:].T, right, trans_a=1)
         inverse[first - start : last - start] = part
         total += np.square(part, dtype=np.float64).sum(axis=0)
@@ -155,7 +155,8 @@ def equal_rows(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     first: dict[bytes, int] = {}
     kinds = np.empty(len(features), np.int64)
-    for i, row in enumerate(np.ascontiguousarray(features + 0.0)):  # -0.0 becomes 0.0
+    # -0.0 becomes 0.0, which has other bytes.
+    for i, row in enumerate(np.ascontiguousarray(features + 0.0)):
         kinds[i] = first.setdefault(hashlib.blake2b(row.data, digest_size=16).digest(), len(first))
     _, rows = np.unique(kinds, return_index=True)
     return rows, kinds
@@ -265,7 +266,7 @@ def _of_examples(
     miss = (solution.alpha / diagonal[:, None])[kinds]
     mean, several = points.targets[kinds], points.sizes[kinds] > 1
     predicted = mean - miss
-    # One of several equal examples leaves a point behind, whose target it no longer moves.
+    # Leaving out one of several equal examples keeps the point, but changes its mean target.
     change = (targets[several] - mean[several]) / (points.sizes[kinds][several, None] - 1)
     miss[several] = change
     predicted[several] = mean[several] - change
@@ -286,7 +287,7 @@ def _solve_with_probes(
     count = min(PROBES, n)
     spread = np.arange(count // 2) * n // max(1, count // 2)
     probes = np.unique([*spread, *np.argsort(diagonal)[n - (count - count // 2) :]])
-    # Of the targets' length, since the residual is taken of all columns together.
+    # As long as the targets, since the residual is computed over all columns together.
     scale = np.linalg.norm(targets) or 1.0
     units = np.zeros((n, len(probes)))
     units[probes, np.arange(len(probes))] = scale

@@ -22,7 +22,7 @@ def available() -> int | None:
     try:
         limit = int((_CGROUP / "memory.max").read_text())
         taken = int((_CGROUP / "memory.current").read_text())
-        # What files that were read left in memory counts, but makes room when it is wanted.
+        # The page cache counts as used, but is freed when memory is needed.
         lines = (_CGROUP / "memory.stat").read_text().splitlines()
         kept = [int(line.split()[1]) for line in lines if line.startswith("inactive_file ")]
         found.append(limit - taken + sum(kept))

@@ -63,7 +63,7 @@ def norms(solution: Solution) -> dict[str, float | list[float]]:
         sqrt(alpha' K alpha), one class by itself; `coefficients`: |alpha|, all classes.
     """
     squared = np.einsum("nk,nk->k", solution.alpha, solution.fitted)
-    each = np.sqrt(np.maximum(squared, 0))  # rounding may leave a zero below zero
+    each = np.sqrt(np.maximum(squared, 0))  # rounding may make a zero negative
     return {
         "all_classes": float(np.sqrt(each @ each)),
         "class_mean": float(each.mean()),
@@ -256,7 +256,7 @@ class Kept:
 
     def __init__(self, folder: Path | None, report: Callable[[str], object]):
         self.folder, self.report = folder, report
-        self.cubes = 0  # three times the flops that the rows on disk saved
+        self.cubes = 0  # three times the operations that rows read from disk saved
 
     def load_part(self, name: str) -> dict[str, np.ndarray] | None:
         """The arrays of a part; None where it was not kept, or is damaged."""

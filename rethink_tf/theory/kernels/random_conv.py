@@ -21,10 +21,10 @@ from rethink_tf.errors import RequestError
 from rethink_tf.theory.kernels import rectify
 from rethink_tf.theory.kernels.gram import blas_threads
 
-CONTRAST = 10.0  # added to a patch's variance, of values 0 to 255 (Coates & Ng)
+CONTRAST = 10.0  # added to the variance of a patch with values 0 to 255 (Coates & Ng)
 WHITENING_PATCHES = 200_000
 DEVICE_BATCH = 16
-LOOK_SECONDS = 0.5  # between two looks at how far the threads are
+LOOK_SECONDS = 0.5  # seconds between two looks at the progress of the threads
 CHUNK = 256  # filters whose responses to an image stay in a core's cache
 
 
@@ -143,17 +143,17 @@ class _HostWorker:
         pool: np.ndarray,
         rectified: "rectify.Pass | None" = None,
     ) -> None:
-        # Positions run fastest, so that whatever is done to all patches runs through memory.
+        # Positions are the last axis, so that operations on all patches read memory in order.
         rows, columns = layout.positions(image_shape)
         self.shape, self.pool, self.rectified = (rows, columns), pool, rectified
         self.patches = np.ones((len(chunks[0][1]), rows * columns), np.float32)
         self.inside = self.patches[:-1]
         self.windows = self.inside.reshape(layout.patch, layout.patch, -1, rows, columns)
         buffer = np.empty(rows * columns * CHUNK, np.float32)
-        # NumPy compares with an array twice as fast as with a number.
+        # NumPy's maximum with an array is twice as fast as with a scalar.
         low = np.full(columns * CHUNK, -2 * np.float32(layout.bias))
         zero = np.zeros(columns * CHUNK, np.float32)
-        self.plan = []  # views are made once: making them holds the interpreter's lock
+        self.plan = []  # views are created once, since creating them holds the interpreter's lock
         for start, chunk in chunks:
             wide = chunk.shape[1]
             z = buffer[: rows * columns * wide].reshape(rows, -1)
@@ -173,7 +173,7 @@ class _HostWorker:
         pooled = pool @ patches.T
         for chunk, here, z, by_position, zeros, lows in self.plan:
             np.matmul(patches.T, chunk, out=by_position)
-            # z has the bias taken off: max(0, -z - 2 bias) is max(z, -2 bias) - z.
+            # z is already less the bias, so max(0, -z - 2 bias) = max(z, -2 bias) - z.
             np.maximum(z, lows, out=z)
             np.subtract(pool @ by_position, pooled @ chunk, out=out[1, :, here])
             np.maximum(z, zeros, out=z)
@@ -226,7 +226,7 @@ def on_host(
                     break
                 progress(sum(done))
         finally:
-            ended.set()  # or a Ctrl-C would wait for all images
+            ended.set()  # otherwise Ctrl-C would wait for all images
         for part in running:
             part.result()
     progress(len(images))

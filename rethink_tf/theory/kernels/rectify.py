@@ -43,10 +43,10 @@ def compiled(pool: np.ndarray, low: float) -> Pass:
 def _run():
     import numba
 
-    # The flags let the compiler use a vector's maximum, and change no order of sums.
+    # The flags allow vector instructions for the maximum, and keep the order of sums.
     @numba.njit(nogil=True, fastmath={"nnan", "nsz"})
     def run(z, out, start, cells, ends, shares, low):
-        # Slices of a whole array, whose last axis the compiler then knows to be contiguous.
+        # Slices of whole arrays, so that the compiler knows that the last axis is contiguous.
         zero, first, stop = np.float32(0), 0, start + z.shape[1]
         out[:, :, start:stop] = zero
         for position in range(len(ends)):

@@ -50,7 +50,7 @@ def refine(
         if direction is None:
             direction = z
         else:
-            # Polak and Ribiere's: right for a preconditioner that rounds.
+            # Polak and Ribiere's formula, which stays right if the preconditioner rounds.
             beta = np.einsum("nk,nk->k", z, residual - before) / slope
             direction = z + beta * direction
         slope = np.einsum("nk,nk->k", z, residual)

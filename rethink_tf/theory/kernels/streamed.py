@@ -24,7 +24,7 @@ from rethink_tf.theory.kernels.random_conv import Layout
 
 FILTERS_AT_ONCE = 1024
 ENTRY = re.compile(r"filters_(\d+)")
-SMALLEST_DEVIATION = 1e-2  # added to a feature's deviation (Coates & Ng)
+SMALLEST_DEVIATION = 1e-2  # added to the standard deviation of a feature (Coates & Ng)
 
 
 @dataclasses.dataclass(eq=False)
@@ -60,7 +60,7 @@ def memory_of(
         "kernel matrix": half * 4,
         "factor": half * np.dtype(dtype).itemsize,
         "test kernel matrix": m * n * 4,
-        # Standardising makes no copy; the kernel's tiles come after the features are gone.
+        # Standardising copies nothing, and the tiles are made after the features are freed.
         "features": max((n + m) * layout.features(at_once) * 4, tiles),
     }
 
@@ -86,7 +86,7 @@ def standardise(train: np.ndarray, test: np.ndarray) -> None:
 
 def add_on_host(out: np.ndarray, left: np.ndarray, right: np.ndarray) -> None:
     """out += left right^T in place; all float32 and C-contiguous: [a, b], [a, d], [b, d]."""
-    # Fortran's view of each is its transpose: out^T += right left^T.
+    # In Fortran order each array is its transpose: out^T += right left^T.
     blas.sgemm(1.0, right.T, left.T, beta=1.0, c=out.T, trans_a=1, overwrite_c=1)
 
 
@@ -230,7 +230,7 @@ class Kept:
     def _entries(self) -> list[tuple[int, Path]]:
         try:
             found = [(ENTRY.fullmatch(path.name), path) for path in self.folder.iterdir()]
-        except OSError:  # there is none, or it cannot be looked at: `keep` then says why
+        except OSError:  # there is no folder, or it cannot be read, which `keep` then reports
             return []
         return sorted((int(name[1]), path) for name, path in found if name)
 

@@ -22,7 +22,7 @@ class ReplicaVariables:
     ) -> None:
         self.strategy, self.equal = strategy, {"weight": weights, **slots}
         self.local, self.sums = local, sums
-        # Without AutoGraph, as the steps.
+        # Without AutoGraph, as in the training steps.
         self._average = tf.function(self._average_statistics, autograph=False)
         self._rows = tf.function(self._gather_rows, autograph=False)
         self._restore_rows = tf.function(self._assign_rows, autograph=False)
@@ -37,7 +37,7 @@ class ReplicaVariables:
             context = tf.distribute.get_replica_context()
             for v in self.local:
                 if v.dtype.is_floating:
-                    # identity: a variable itself is no valid operand on several hosts.
+                    # identity: across several hosts a collective does not accept a variable.
                     v.assign(context.all_reduce(tf.distribute.ReduceOp.MEAN, tf.identity(v)))
 
         self.strategy.run(average)
@@ -79,7 +79,7 @@ class ReplicaVariables:
         replicas = self.strategy.num_replicas_in_sync
 
         def read() -> Any:
-            # Collectives know no unsigned integers.
+            # Collectives do not support unsigned integers.
             wide = {tf.uint32: tf.int64}
             return [
                 tf.cast(tf.identity(v), wide.get(v.dtype, v.dtype))[None]

@@ -47,7 +47,7 @@ def start(
                 cpu = tf.config.list_physical_devices("CPU")[0]
                 parts = [tf.config.LogicalDeviceConfiguration()] * devices
                 tf.config.set_logical_device_configuration(cpu, parts)
-        except RuntimeError:  # running already, as in a notebook
+        except RuntimeError:  # TensorFlow has started already, as in a notebook
             pass
         if deterministic:
             tf.config.experimental.enable_op_determinism()
@@ -88,7 +88,8 @@ def strategy(name: str = "auto", devices: int = 0) -> Any:
     return _mirrored(tuple(device.name for device in available[: devices or None]))
 
 
-@functools.cache  # two of them on the same devices would use the same keys for their collectives
+# A second strategy on the same devices would use the same keys for its collectives.
+@functools.cache
 def _mirrored(names: tuple[str, ...]) -> Any:
     import tensorflow as tf
 

@@ -49,7 +49,8 @@ class Workers:
         self.strategy, self.rank, self.count = strategy, 0, 1
         if strategy is not None:
             resolver = strategy.cluster_resolver
-            self.rank = resolver.task_id  # all tasks of a cluster are workers (`cluster`)
+            # The number of a worker, since clusters have no other tasks (`cluster`).
+            self.rank = resolver.task_id
             self.count = len(resolver.cluster_spec().as_dict()["worker"])
 
     @property
@@ -119,7 +120,7 @@ class Workers:
                 context = tf.distribute.get_replica_context()
                 replica = int(tf.get_static_value(context.replica_id_in_sync_group))
                 local = replica % len(self.strategy.extended.worker_devices)
-                # A process counts once; identity, since an argument is no valid operand.
+                # Each process counts once. identity: a collective does not accept an argument.
                 own = tf.identity(own) if local == 0 else tf.zeros_like(own)
                 return context.all_reduce(tf.distribute.ReduceOp.SUM, own)
 
@@ -179,7 +180,7 @@ def _from_slurm() -> dict:
     job = int(os.environ.get("SLURM_JOB_ID", "0"))
     settings = {"port_base": 20_000 + job % 20_000}
     if not (shutil.which("nvidia-smi") or "CUDA_VISIBLE_DEVICES" in os.environ):
-        # Where it is not told, it runs nvidia-smi, or counts by a step of no GPUs.
+        # Without these settings the resolver runs nvidia-smi, or fails on zero GPUs.
         settings |= {"gpus_per_node": 4096, "gpus_per_task": 1, "auto_set_gpu": False}
     try:
         resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(**settings)

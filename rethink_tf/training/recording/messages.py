@@ -39,12 +39,12 @@ _EXPLAINED = {
     "images/s": "training examples per second, without the first step",
     "time": "seconds of the epoch; the first also compiles",
 }
-# Left out, in this order, where a terminal is narrower than the table.
+# Columns left out, in this order, if a terminal is narrower than the table.
 _LESS_NEEDED = ("rate", "test_loss", "train_running", "images/s", "clean", "loss")
 _GAP = "  "
-FORWARD = 1 / 3  # of a training step, which passes backwards too, at twice the cost
+FORWARD = 1 / 3  # share of a training step, whose backward pass costs twice as much
 
-FITTED = 0.9  # of the labels trained on: below it a run says that they were not fitted
+FITTED = 0.9  # share of the training labels below which a run prints that they were not fitted
 _BAR_WIDTH = 12
 _CHANCE = {True: "at chance", False: "NOT at chance", None: "(chance could not be tested)"}
 
@@ -207,7 +207,7 @@ class Progress:
     def __init__(self, total: int, epochs: int, say: Callable[[str], None] = console.say):
         self.total, self.epochs = total, epochs
         self.shown = say is console.say and console.is_live()
-        console.end_live()  # of a run before this one
+        console.end_live()  # the line of an earlier run
 
     def update(self, epoch: int, done: int, running: dict[str, float]) -> None:
         """Redraws the line: examples of this epoch so far, with the running means."""

@@ -92,7 +92,7 @@ def run_samples(config: RunConfig, source: Any, train: Table) -> np.ndarray:
     own = pipeline.augmented_rows(train, chosen, size=size, **drawn)
     own_kind = config.pixels if _is_whole(config) else None
     if own_kind == "original" and noisy:
-        own_kind = None  # the first column keeps the true labels
+        own_kind = None  # the first column shows the true labels, so it is not this run's own
     columns = {}
     for kind, words in PIXEL_TITLES.items():
         title = [words, *labels_in_words(config, noisy and kind != "original")]

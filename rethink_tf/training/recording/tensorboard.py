@@ -13,7 +13,7 @@ from tensorboard.plugins.hparams import api as hparams
 from rethink_tf.errors import StorageError
 from rethink_tf.runs.description import shown_value
 
-# tag: the keys of history.jsonl drawn in that chart, by the writer (curve) they belong to.
+# tag of a chart: {writer of a curve: its key in history.jsonl}
 CHARTS = {
     "loss": {"train": "train_loss", "test": "test_loss", "online": "loss"},
     "accuracy": {"train": "train_accuracy", "test": "test_accuracy", "online": "accuracy"},
@@ -85,7 +85,7 @@ class TensorBoardLog:
                 if line.get(key) is not None:
                     with self.writers[curve].as_default(step=line["epoch"]):
                         tf.summary.scalar(tag, line[key])
-        # HParams shows metrics of the folder that holds the hyperparameters.
+        # HParams shows the metrics in the folder of the hyperparameters.
         with self.writers[""].as_default(step=line["epoch"]):
             for key in ("train_accuracy", "test_accuracy"):
                 if line.get(key) is not None:
@@ -95,7 +95,7 @@ class TensorBoardLog:
 
     def image(self, tag: str, picture: np.ndarray) -> None:
         """Adds a picture, uint8 [height, width, 3], at step 0."""
-        # TensorFlow tells of no event that is lost for its size; the next small one tells.
+        # TensorFlow does not report a large event that it could not write, only the next small one.
         with storage(self.folder):
             with self.writers[""].as_default(step=0):
                 tf.summary.image(tag, picture[None])
