@@ -44,6 +44,7 @@ nb_execution_timeout = 300
 nb_merge_streams = True
 
 html_theme = "furo"
+pygments_dark_style = "github-dark"  # furo's own underlines imported modules like links
 html_title = "rethink_tf"
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]

@@ -332,15 +332,16 @@ class MemorisationCallback(keras.callbacks.Callback):
         if (detections := example_scores.detection(scores)) and scores.noisy is not None:
             rows = example_scores.detection_table(detections, scores.noisy)
             parts.append("<table>")
-            for row in rows:
-                cells = "".join(f"<td>{html.escape(printable(cell))}</td>" for cell in row)
+            for number, row in enumerate(rows):
+                kind = "td" if number else "th"
+                cells = "".join(f"<{kind}>{html.escape(printable(cell))}</{kind}>" for cell in row)
                 parts.append(f"<tr>{cells}</tr>")
             parts.append("</table>")
         for figure in [*examples_page.learning(self.curves), examples_page.cartography(scores)]:
             picture = base64.b64encode(drawing.files(figure)["png"]).decode()
             parts.append(
-                f'<img style="max-width:100%" alt="{html.escape(figure.title)}" '
-                f'src="data:image/png;base64,{picture}">'
+                '<img style="display:block;max-width:100%;margin-top:1em" '
+                f'alt="{html.escape(figure.title)}" src="data:image/png;base64,{picture}">'
             )
         return "".join(parts)
 
