@@ -199,7 +199,7 @@ def _figures(planned, runs: list[Run], left_out, threshold: float, options) -> d
         f"{first.weight_decay:g}, dropout {first.dropout:g}, augmentation {first.augment}"
     )
     about: dict[str, Any] = {"num_classes": info.num_classes, "threshold": threshold}
-    arrivals = runs[0].summary.get("arrivals", [])
+    conversions = runs[0].summary.get("arrivals", [])
     return {
         "model": content_hash.shown(first.model),
         "dataset": content_hash.shown(first.dataset),
@@ -222,7 +222,7 @@ def _figures(planned, runs: list[Run], left_out, threshold: float, options) -> d
             eval_every=first.eval_every,
         ),
         "left_out": left_out,
-        "notes": arrivals,
+        "notes": conversions,
     }
 
 

@@ -39,7 +39,7 @@ def facts_of(config: RunConfig, started: Started, data: Prepared, steps: Steps) 
         "seals": data.learner.sealed.record(),
         "parent": data.parent.record() if data.parent else None,
         "image_shape": list(data.info.image_shape),
-        "arrivals": input_pipeline.arrivals(
+        "arrivals": input_pipeline.conversions(
             data.source, data.info, models.conversions(steps.model, config.preprocess)
         ),
     }

@@ -231,7 +231,7 @@ def info(config: RunConfig, data_dir: Folder = None, cache_dir: Folder = None) -
     )
 
 
-def arrivals(source: Source, known: types.DatasetInfo, model: list[str]) -> list[str]:
+def conversions(source: Source, known: types.DatasetInfo, model: list[str]) -> list[str]:
     """What was changed in a custom model and data set, a sentence each.
 
     Args:

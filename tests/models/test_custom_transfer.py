@@ -138,7 +138,7 @@ def test_one_s_own_data_are_moved_to(trained):
     assert known.image_shape == (16, 16, 3) and known.num_classes == 7
     assert source.train.image_shape == (16, 16, 1), "grey as the parent's"
     assert source.class_names[:2] == ("class_0", "class_1")
-    said = input_pipeline.arrivals(source, known, ["a model"])
+    said = input_pipeline.conversions(source, known, ["a model"])
     assert said[0] == "a model" and said[1].startswith("images of 12x12: shorter side resized")
 
 

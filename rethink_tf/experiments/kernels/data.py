@@ -58,7 +58,9 @@ def load(run: RunConfig, *, data_dir=None, cache_dir=None, threads: int = 0, say
     )
 
     source = input_pipeline.load(run, data_dir=data_dir, cache_dir=cache_dir, say=say)
-    for line in input_pipeline.arrivals(source, input_pipeline.info(run, data_dir, cache_dir), []):
+    for line in input_pipeline.conversions(
+        source, input_pipeline.info(run, data_dir, cache_dir), []
+    ):
         say(line)
     train, test, checks = input_pipeline.corrupt(source)
     return Data(run, train, test, checks)
