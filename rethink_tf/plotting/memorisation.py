@@ -10,6 +10,7 @@ from rethink_tf.printable import printable
 COLUMNS = 8
 BINS = 50
 HATCHES = ("", "////", "....")
+MARGIN = "output at the given label minus the largest other output"
 
 
 @own_style()

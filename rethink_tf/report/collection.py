@@ -159,6 +159,17 @@ def lacks(run: Run) -> str:
     return "" if last == epochs else f"{why}; delete the run"
 
 
+def why_inexact(run: Run) -> str:
+    """Why a run that counts is not exact, as what follows its name; empty where it is."""
+    if run.summary.get("solved") is False:
+        return "has a residual above --tolerance"
+    if run.summary.get("exact") is not False:
+        return ""
+    if isinstance(run.config, configuration.RunConfig):
+        return "was resumed in a changed environment (--resume=anyway)"
+    return "needed a shift for its factor, or its diagonal has a large rounding error"
+
+
 def part_of(run: Run) -> str:
     """Of a run on a part of a streamed set, whose id is that of a run on the whole, how large the
     part was; empty of others, and where --examples chose it."""

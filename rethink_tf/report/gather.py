@@ -16,6 +16,7 @@ from rethink_tf.report.collection import (
     Run,
     differences,
     part_of,
+    why_inexact,
 )
 from rethink_tf.runs import results
 from rethink_tf.runs.agreement import BEFORE_SEALS
@@ -318,10 +319,8 @@ def inexact_runs(gathered: Gathered) -> list[str]:
     """A line for each run that counts but may differ from an uninterrupted one on all images."""
     lines = []
     for run in gathered.runs:
-        if run.summary.get("exact") is False:
-            lines.append(
-                f"Not exact: {run.run_id} was resumed in a changed environment (--resume=anyway)."
-            )
+        if why := why_inexact(run):
+            lines.append(f"Not exact: {run.run_id} {why}.")
         if part := part_of(run):
             lines.append(f"Not all images: {run.run_id} was trained on {part}.")
     return list(dict.fromkeys(lines))

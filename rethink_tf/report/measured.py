@@ -16,7 +16,7 @@ from rethink_tf.config.parent_ref import ParentRef, is_parent_ref
 from rethink_tf.config.run_config import RunConfig
 from rethink_tf.errors import RequestError, StorageError
 from rethink_tf.report import derived
-from rethink_tf.report.collection import MEASURED, Run, as_run, lacks, part_of
+from rethink_tf.report.collection import MEASURED, Run, as_run, lacks, part_of, why_inexact
 from rethink_tf.report.history import History, column
 from rethink_tf.runs import history_agreement, results
 from rethink_tf.runs import schema as records
@@ -84,11 +84,8 @@ def record(run: Run, machine: str | None) -> dict[str, Any]:
     """
     if run.status != results.DONE:
         raise RequestError(f"{run.place}: expected a run that is DONE, this one is {run.status}")
-    if run.summary.get("exact") is False:
-        raise RequestError(
-            f"{run.place}: expected a run in one environment; this run was resumed in a changed "
-            "one (--resume=anyway)"
-        )
+    if why := why_inexact(run):
+        raise RequestError(f"{run.place}: expected a run that is exact; this one {why}")
     if part := part_of(run):
         raise RequestError(f"{run.place}: expected a run on all images, this one is on {part}")
     if why := lacks(run):

@@ -15,6 +15,7 @@ NEEDED = {
     "implicit": ("choices", "sgd"),
     "measures": (),
     "memorisation": ("score", "memorised", "reliability", "train_accuracy", "other_accuracy"),
+    "leave-one-out": ("leave_one_out_error", "test_error", "stability", "seconds"),
 }
 
 

@@ -20,7 +20,7 @@ from rethink_tf.storage import files
 NAMES = (
     "table1 table2 table3 table4 figure1a figure1b figure1c figure2a figure2b capacity "
     "regularisation levels levels_constant levels_clean_test transfer wrn rademacher expressivity "
-    "implicit measures memorisation"
+    "implicit measures memorisation leave_one_out"
 ).split()
 # Experiments whose flagfiles are here.
 PRESENT = [name for name in NAMES if any(plan._paths(EXPERIMENTS[name]))]

@@ -3,6 +3,7 @@
 import csv
 import re
 
+import numpy as np
 import pytest
 
 from rethink_tf.cli import app, report
@@ -10,10 +11,13 @@ from rethink_tf.cli.app import guarded
 from rethink_tf.cli.studies import measures as measures_command
 from rethink_tf.errors import RequestError
 from rethink_tf.experiments import plan as experiments
+from rethink_tf.experiments.kernels import leave_one_out
 from rethink_tf.experiments.plan import planned
 from rethink_tf.experiments.studies import expressivity, implicit, measures, rademacher
 from rethink_tf.experiments.sweep import jobs as sweep_jobs
-from rethink_tf.runs import agreement
+from rethink_tf.report import measured
+from rethink_tf.report.collection import collect
+from rethink_tf.runs import agreement, results
 from rethink_tf.runs import task as plain_runs
 
 STUDIES = {"rademacher": rademacher, "expressivity": expressivity, "implicit": implicit}
@@ -107,13 +111,17 @@ def test_each_is_done_once(name, tensorflow, own_signals, offline, capsys, tmp_p
     assert capsys.readouterr().out == f"finished before: {folder}, DONE\n"
 
 
-def reported(name, found, tmp_path):
+def reported(name, found, tmp_path, kind=None, arrays=None):
     """The rows of the table, and the page, of a report of one run of an experiment."""
     plan = planned(name)[0]
     runs, out = tmp_path / "runs", tmp_path / "out"
-    plain_runs.carry_out(
-        runs, name, plan.config, lambda _: {"audit": []} | found, argv=[], threads=1
-    )
+
+    def compute(folder):
+        if arrays:
+            results.save_examples(folder, **arrays)
+        return {"audit": []} | found
+
+    plain_runs.carry_out(runs, kind or name, plan.config, compute, argv=[], threads=1)
     assert experiments.state(runs / plan.run_id) == "done"
     argv = [name, f"--runs_dir={runs}", f"--out={out}", "--measured=none"]
     assert guarded(report.main, argv) == 0
@@ -151,6 +159,52 @@ def test_the_report_of_memorisation_scores(tmp_path):
     assert not any(row["mean"] for row in rows if row["p"] == "0")
     assert not (out / "memorisation_digits_random.png").exists(), "its scores.npz is not there"
     assert len({run.run_id for run in planned("memorisation", "smoke", 2)}) == 4
+
+
+LEFT_OUT = {
+    "train_examples": 4,
+    "leave_one_out_error": 0.75,
+    "test_error": 0.5,
+    "stability": {"mean": 0.25, "percentile_99": 0.5, "largest": 1.5},
+    "seconds": {"factor": 60.0, "all": 90.0},
+    "solved": True,
+    "exact": True,
+}
+
+
+def test_the_report_of_leave_one_out(tmp_path):
+    labels = np.arange(4)
+    arrays = {"margin_without": labels - 1.5, "true": labels, "given": labels[::-1]}
+    rows, page, out = reported("leave_one_out", LEFT_OUT, tmp_path, "leave-one-out", arrays)
+    shown = {row["quantity"]: row["mean"] for row in rows if row["p"] == "1"}
+    assert list(shown.values()) == ["4", "75", "50", "0.25", "0.5", "1.5", "90"]
+    assert {(row["data set"], row["features"]) for row in rows} == {("fashion_mnist", "pixels")}
+    assert not any(row["mean"] for row in rows if row["p"] == "0")
+    assert (out / "leave_one_out_fashion_mnist_random.png").stat().st_size > 10_000
+    assert not (out / "leave_one_out_fashion_mnist_true.png").exists()
+    assert "Not exact" not in page
+
+
+@pytest.mark.parametrize("changed", ["solved", "exact"])
+def test_a_leave_one_out_that_is_not_exact_is_named_and_not_shipped(tmp_path, changed):
+    found = LEFT_OUT | {changed: False}
+    _, page, _ = reported("leave_one_out", found, tmp_path, "leave-one-out")
+    assert "Not exact" in page and "--resume=anyway" not in page
+    (run,) = collect(tmp_path / "runs", []).runs
+    with pytest.raises(RequestError, match="exact"):
+        measured.record(run, None)
+
+
+def test_the_rows_of_leave_one_out_are_what_is_typed_without_them():
+    found = {run.row: run.run_id for run in planned("leave_one_out", "cpu")}
+    typed = {"fashion_mnist_true": [], "fashion_mnist_random": ["--corrupt=1"]}
+    assert found == {
+        row: leave_one_out.identify(["--dataset=fashion_mnist", *more])[1]
+        for row, more in typed.items()
+    }
+    small = planned("leave_one_out", "smoke", 2)
+    assert len({run.run_id for run in small}) == 4
+    assert {run.config["examples"] for run in small} == {200}
 
 
 def test_the_report_of_theorem_1(tmp_path):

@@ -307,7 +307,7 @@ def _write(folder: Path, data: Data, found: LeftOut) -> None:
             without,
             noisy,
             f"{name}: margin of each example when it is left out",
-            "output at the given label minus the largest other output",
+            pictures.MARGIN,
         )
     }
     if len(order):

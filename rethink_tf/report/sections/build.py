@@ -41,6 +41,7 @@ BUILDERS = {
     "implicit": theory.implicit,
     "measures": theory.measures,
     "memorisation": memorisation.memorisation,
+    "leave_one_out": memorisation.leave_one_out,
 }
 # Figures that show the paper's curve even where there is no run.
 PAPERS_CURVES = ("figure1a", "figure1b", "figure1c", "figure2a", "figure2b")
