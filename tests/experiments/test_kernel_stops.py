@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from rethink_tf.cli.app import guarded
@@ -11,7 +12,7 @@ from rethink_tf.cli.studies import kernels as kernels_command
 from rethink_tf.console import StageProgress
 from rethink_tf.experiments.kernels import data as kernel_data
 from rethink_tf.experiments.kernels import task as kernel_command
-from rethink_tf.theory.kernels import cholesky, random_conv, streamed
+from rethink_tf.theory.kernels import cholesky, random_conv, rectify, streamed
 
 DIGITS = ["--dataset=digits", "--examples=400", "--threads=2"]
 
@@ -100,6 +101,50 @@ def test_an_interrupted_factor_of_random_filters_goes_on_and_the_last_is_kept(
     assert len(list(tmp_path.glob("gram-*/factor-*"))) == 1
     assert run(*argv, "--ridge=0", "--corrupt=1")[0] == 0
     assert rows[9:] == [], "other labels find the factor"
+
+
+RANDOM = ["--features=random_conv", "--filters=64", "--ridge=0.5,1"]
+
+
+def made_by(library, monkeypatch):
+    """Lets responses be NumPy's, or those of a pass in place of Numba's."""
+
+    def compiled(pool, low):
+        def run(z, out, start):
+            here = slice(start, start + z.shape[1])
+            out[0, :, here] = pool @ np.maximum(z, 0)
+            out[1, :, here] = pool @ np.maximum(low - z, 0)
+
+        return run
+
+    monkeypatch.setattr(random_conv, "WHITENING_PATCHES", 500)
+    monkeypatch.setattr(rectify, "available", lambda: library == "numba")
+    monkeypatch.setattr(rectify, "compiled", compiled)
+
+
+def test_kernel_matrices_of_numba_and_of_numpy_are_not_mixed(run, tmp_path, monkeypatch):
+    for count, library in enumerate(("numba", "numpy", "numba"), 1):
+        made_by(library, monkeypatch)
+        code, out, _ = run(*RANDOM, f"--cache_dir={tmp_path}", f"--runs_dir={count}")
+        assert code == 0 and ("matrix of 64 filters" in out) == (count == 3)
+        assert len(list(tmp_path.glob("gram-*"))) == min(count, 2)
+        (path,) = Path(str(count)).glob("*/summary.json")
+        assert json.loads(path.read_text())["features_library"] == library
+    assert run("--runs_dir=pixels")[0] == 0
+    (path,) = Path("pixels").glob("*/summary.json")
+    assert json.loads(path.read_text())["features_library"] is None
+
+
+def test_solutions_of_numba_and_of_numpy_are_not_mixed(run, monkeypatch):
+    made_by("numba", monkeypatch)
+    assert run(*RANDOM)[0] == 0
+    (summary,) = Path("runs").glob("*/summary.json")
+    summary.unlink()  # as if it had been killed before its end
+    made_by("numpy", monkeypatch)
+    code, _, err = run(*RANDOM)
+    assert code == 2 and re.search("features_library, numpy; received numba; delete the file", err)
+    made_by("numba", monkeypatch)
+    assert run(*RANDOM)[0] == 0
 
 
 NOTHING = "nothing is kept: type --cache_dir=DIR, with which the same command resumes"

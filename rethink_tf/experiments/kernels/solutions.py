@@ -127,6 +127,16 @@ def device_of(settings: Settings) -> str | None:
     return "/GPU:0" if gpus else "/CPU:0"
 
 
+def features_library(settings: Settings) -> str | None:
+    """The library that computes random filters' responses: numba, numpy or tensorflow.
+
+    None for other features, which one library computes.
+    """
+    if settings.features not in features.STREAMED:
+        return None
+    return "tensorflow" if device_of(settings) else random_conv.host_library()
+
+
 def solutions(
     settings: Settings, data: Data, kernel: Kernel, wanted: list[tuple[int, float]], progress
 ) -> Iterator[tuple[int, Solution]]:
@@ -191,7 +201,8 @@ def _kept(settings: Settings, data: Data, cache, device) -> streamed.Kept | None
         return None
     images = data.train.images, data.test.images
     shapes = images[0].shape, images[1].shape
-    facts = (layout_of(settings), data.run.seed, *shapes, settings.block, device)
+    computed_by = device, features_library(settings)
+    facts = (layout_of(settings), data.run.seed, *shapes, settings.block, *computed_by)
     return streamed.Kept(cache, facts, images, console.say, time.monotonic)
 
 

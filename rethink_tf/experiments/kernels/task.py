@@ -38,7 +38,7 @@ from rethink_tf.theory.kernels.minimum_norm import Solution
 
 KIND, SOLUTIONS = "kernels", "solutions.json"
 # Solutions that agree in all of these may be in one file.
-OF_A_SOLUTION = ("version", "data", "settings", "gamma", "labels_hash")
+OF_A_SOLUTION = ("version", "data", "settings", "features_library", "gamma", "labels_hash")
 ABOUT = """Solves K alpha = y for the kernel of a training set, one-hot targets and no ridge: the
 interpolant of minimum norm (section 5 of the paper, Table 3). Prints test error, residual and
 norms. K is never held as a whole. With --cache_dir an interrupted solve resumes."""
@@ -141,6 +141,7 @@ def _record(run, settings: Settings, kernel: Kernel, source: str, data) -> dict[
             for name, value in dataclasses.asdict(settings).items()
             if name not in kernel_settings.FREE
         },
+        "features_library": kernel_solutions.features_library(settings),
         "threads": settings.threads or environment.cores(),
         "kernel": kernel.name,
         "gamma": kernel.gamma,
@@ -157,10 +158,11 @@ def _record(run, settings: Settings, kernel: Kernel, source: str, data) -> dict[
 def _solved_before(path: Path, record: dict[str, Any]) -> list[dict[str, Any]]:
     """The solutions that an interrupted run left, if they are of the same data and settings."""
     old = files.read_json(path) or {}
-    same = all(old.get(key) == record[key] for key in OF_A_SOLUTION)
-    if old and not same:
+    differ = [key for key in OF_A_SOLUTION if old.get(key) != record[key]]
+    if old and differ:
         raise RequestError(
-            f"{path}: expected results of the same data, settings and version; delete the file"
+            f"{path}: expected results of the same {differ[0]}, {record[differ[0]]!s:.60}; "
+            f"received {old.get(differ[0])!s:.60}; delete the file"
         )
     return old.get("solutions", [])
 

@@ -180,6 +180,14 @@ class _HostWorker:
             np.matmul(pool, by_position, out=out[0, :, here])
 
 
+def host_library() -> str:
+    """The library by which `on_host` rectifies and averages: numba where it is, else numpy.
+
+    The two sum in another order: features differ by float32 rounding.
+    """
+    return "numba" if rectify.available() else "numpy"
+
+
 def on_host(
     images: np.ndarray,
     weights: np.ndarray,
@@ -206,7 +214,7 @@ def on_host(
     starts = range(0, count, CHUNK)
     chunks = [(s, np.ascontiguousarray(weights[:, s : s + CHUNK])) for s in starts]
     low = -2 * layout.bias
-    rectified = rectify.compiled(pool, low) if rectify.available() else None
+    rectified = rectify.compiled(pool, low) if host_library() == "numba" else None
     ended, done = threading.Event(), [0] * threads
 
     def work(number, part):
