@@ -351,13 +351,11 @@ def collect(runs_dir: Path | str | None, measured: list[Run]) -> Collection:
     """
     collection = Collection()
     paths = [path for path in _folders(runs_dir) if not _is_other_name(path)]
-    for path, content in zip(paths, parallel.mapped(_content, paths, at_least=MANY), strict=True):
+    contents = parallel.mapped(_content, paths, at_least=MANY)
+    for path, (content, untested) in zip(paths, contents, strict=True):
+        if untested:
+            collection.broken[f"{path.name}/{corrupted_test.FILE}"] = untested
         if isinstance(content, Run):
-            try:
-                content = _with_corrupted_test(content, path)
-            except StorageError as error:
-                name = f"{path.name}/{corrupted_test.FILE}"
-                collection.broken[name] = _without_place(error, path)
             collection.runs.append(content)
         elif isinstance(content, Unfinished):
             collection.unfinished[path.name] = content
@@ -368,15 +366,23 @@ def collect(runs_dir: Path | str | None, measured: list[Run]) -> Collection:
     return dataclasses.replace(collection, runs=collection.runs + shipped)
 
 
-def _content(folder: Path) -> Run | Unfinished | str | None:
-    """The run of a folder; text: why it cannot be read; None for a folder of no run."""
+def _content(folder: Path) -> tuple[Run | Unfinished | str | None, str]:
+    """What a folder has, and why its errors on corrupted test labels cannot be read, else empty.
+
+    The first is its run; text: why that cannot be read; None for a folder of no run.
+    """
     try:
         run = _read_finished(folder) or _read_unfinished(folder)
     except StorageError as error:
-        return _without_place(error, folder)
+        return _without_place(error, folder), ""
     if run is None and (folder / results.HISTORY).exists():
-        return f"has a {results.HISTORY} but no {results.CONFIG}"
-    return run
+        return f"has a {results.HISTORY} but no {results.CONFIG}", ""
+    if not isinstance(run, Run):
+        return run, ""
+    try:
+        return _with_corrupted_test(run, folder), ""
+    except StorageError as error:
+        return run, _without_place(error, folder)
 
 
 def _without_place(error: StorageError, folder: Path) -> str:

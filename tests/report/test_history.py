@@ -59,8 +59,16 @@ def test_a_failure_in_another_process_is_raised_here(monkeypatch):
 
 
 def test_a_folder_is_read_alike_by_one_process_and_by_several(tmp_path, monkeypatch):
-    for seed in range(4):
-        write_run(tmp_path, dataclasses.replace(CONFIG, seed=seed))
+    first, second, *_ = (
+        write_run(tmp_path, dataclasses.replace(CONFIG, seed=seed)) for seed in range(4)
+    )
+    summary = results.read_summary(first)
+    error, weights = 1 - summary["test_accuracy"], summary["weights_hash"]
+    tested = corrupted_test.CorruptedTestError(
+        first.name, weights, 0.5, 10_000, error, 0.8, (0.79, 0.8)
+    )
+    for folder in (first, second):  # the second's is another run's
+        corrupted_test.write(tested, folder)
     damaged = write_run(tmp_path, dataclasses.replace(CONFIG, seed=4))
     (damaged / "history.jsonl").write_text("{}\n")
     one = collection.collect(tmp_path, [])
@@ -72,7 +80,12 @@ def test_a_folder_is_read_alike_by_one_process_and_by_several(tmp_path, monkeypa
     assert [(run.run_id, run.summary, run.config) for run in one.runs] == [
         (run.run_id, run.summary, run.config) for run in several.runs
     ]
-    assert one.broken == several.broken and list(one.broken) == [damaged.name]
+    assert one.broken == several.broken
+    assert set(one.broken) == {damaged.name, f"{second.name}/{corrupted_test.FILE}"}
+    for found in (one, several):
+        errors = {run.run_id: run.corrupted_test for run in found.runs}
+        assert len(errors) == 4 and errors.pop(first.name) == tested
+        assert set(errors.values()) == {None}
 
 
 def test_each_file_of_a_run_is_read_once(tmp_path, monkeypatch):
