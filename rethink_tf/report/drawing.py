@@ -31,12 +31,16 @@ _lines_above: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """A figure of a report; `draw` returns the matplotlib Figure, anew at each call."""
+    """A figure of a report; `draw` returns the matplotlib Figure, anew at each call.
+
+    `bands` says whether it shows several seeds, or else the first alone.
+    """
 
     name: str
     title: str
     caption: str
     draw: Callable[[], Any]
+    bands: bool = True
 
 
 @dataclasses.dataclass(frozen=True)

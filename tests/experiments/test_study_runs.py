@@ -17,6 +17,7 @@ from rethink_tf.experiments.studies import expressivity, implicit, measures, rad
 from rethink_tf.experiments.sweep import jobs as sweep_jobs
 from rethink_tf.report import measured
 from rethink_tf.report.collection import collect
+from rethink_tf.report.sections import build
 from rethink_tf.runs import agreement, results
 from rethink_tf.runs import task as plain_runs
 
@@ -183,6 +184,21 @@ def test_the_report_of_leave_one_out(tmp_path):
     assert (out / "leave_one_out_fashion_mnist_random.png").stat().st_size > 10_000
     assert not (out / "leave_one_out_fashion_mnist_true.png").exists()
     assert "Not exact" not in page
+
+
+def test_a_figure_of_the_first_seed_claims_no_bands(tmp_path):
+    arrays = {name: np.arange(4) for name in ("margin_without", "true", "given")}
+
+    def compute(folder):
+        results.save_examples(folder, **arrays)
+        return {"audit": []} | LEFT_OUT
+
+    for plan in planned("leave_one_out", seeds=2, only="*_true"):
+        plain_runs.carry_out(tmp_path, "leave-one-out", plan.config, compute, argv=[], threads=1)
+    asked = {"scale": "paper", "seeds": None, "threshold": 0.05, "runs_dir": str(tmp_path)}
+    section = build.build("leave_one_out", collect(tmp_path, []), **asked)
+    assert section.tables[0].rows[1].cells["examples"].values == (4.0, 4.0)
+    assert [f.caption.endswith("2 seeds. First seed.") for f in section.figures] == [True]
 
 
 @pytest.mark.parametrize("changed", ["solved", "exact"])

@@ -113,14 +113,19 @@ def build(
     if not gathered.runs and name not in PAPERS_CURVES:
         figures = []
     tables = [dataclasses.replace(one, caption=caption, scale=scale) for one in tables]
-    band = " Bands: one standard deviation over seeds." if _several_seeds(gathered) else ""
-    figures = [
-        dataclasses.replace(one, caption=f"{caption} {one.caption}".rstrip() + band)
-        for one in figures
-    ]
+    several = _several_seeds(gathered)
+    figures = [dataclasses.replace(one, caption=_caption(one, caption, several)) for one in figures]
     return Section(
         gathered, caption, tuple(tables), tuple(figures), tuple(warnings), tuple(missing)
     )
+
+
+def _caption(figure: Figure, caption: str, several: bool) -> str:
+    """The caption of a section before a figure's own, and what it shows of several seeds."""
+    text = f"{caption} {figure.caption}".rstrip()
+    if not several:
+        return text
+    return text + (" Bands: one standard deviation over seeds." if figure.bands else " First seed.")
 
 
 def _several_seeds(gathered: gather.Gathered) -> bool:

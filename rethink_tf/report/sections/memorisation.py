@@ -93,7 +93,7 @@ def _histogram(row_runs: RowRuns, title: str, file: str, name: str, label: str) 
         return []
     draw = functools.partial(_draw, place / file, name, label)
     plan = row_runs.plan
-    return [Figure(f"{plan.experiment}_{plan.row}", title, "", draw)]
+    return [Figure(f"{plan.experiment}_{plan.row}", title, "", draw, bands=False)]
 
 
 def _draw(path, name: str, label: str):

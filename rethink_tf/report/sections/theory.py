@@ -162,4 +162,4 @@ def measures(gathered: Gathered, _first: float):
 
 
 def _figure(name: str, title: str, draw, row_runs) -> Figure:
-    return Figure(name, title, "", lambda: draw(row_runs))
+    return Figure(name, title, "", lambda: draw(row_runs), bands=False)
