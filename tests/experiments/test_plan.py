@@ -276,6 +276,11 @@ def test_at_the_scale_of_hours_each_ends_in_about_three(name, tmp_path):
     assert hours(name, "hours", tmp_path, parents=False) < 3.2
 
 
+@pytest.mark.parametrize("name", ["capacity", "levels", "levels_constant", "levels_clean_test"])
+def test_the_studies_of_residual_networks_end_in_minutes_at_smoke(name, tmp_path):
+    assert hours(name, "smoke", tmp_path, parents=True) < 0.1
+
+
 @pytest.mark.parametrize("name", ["capacity", "regularisation", "levels", "transfer", "wrn"])
 def test_at_the_scale_of_hours_the_studies_have_2000_examples_at_least(name, tmp_path):
     assert min(run.config.examples for run in planned(name, "hours", runs_dir=tmp_path)) >= 2_000

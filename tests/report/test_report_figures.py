@@ -54,7 +54,11 @@ def test_without_true_labels_that_is_said_and_not_that_it_was_not_reached(tmp_pa
 
 @pytest.mark.parametrize(
     ("name", "rows"),
-    [("capacity", "resnet_50_true_all"), ("wrn", "cifar10_true"), ("regularisation", "alexnet_c*")],
+    [
+        ("capacity", "resnet_50_true_10000"),
+        ("wrn", "cifar10_true"),
+        ("regularisation", "alexnet_c*"),
+    ],
 )
 def test_there_are_no_empty_panels(name, rows, tmp_path):
     write_experiment(tmp_path, name, "smoke", only=rows.rstrip("*"))
@@ -83,14 +87,14 @@ def curves(axes):
     return [line.get_label() for line in axes.get_lines() if not line.get_label().startswith("_")]
 
 
-def built(name, runs_dir, only="*", seeds=None):
-    asked = {"scale": "smoke", "seeds": seeds, "threshold": 0.05, "runs_dir": str(runs_dir)}
+def built(name, runs_dir, only="*", seeds=None, scale="smoke"):
+    asked = {"scale": scale, "seeds": seeds, "threshold": 0.05, "runs_dir": str(runs_dir)}
     return sections.build(name, collect(runs_dir, []), **asked, only=only)
 
 
 def test_each_network_has_a_figure_of_accuracy_and_cross_entropy(tmp_path):
-    write_experiment(tmp_path, "capacity", "smoke", only="resnet_50")
-    figures = built("capacity", tmp_path).figures
+    write_experiment(tmp_path, "capacity", "paper", only="resnet_50")
+    figures = built("capacity", tmp_path, scale="paper").figures
     assert [figure.name for figure in figures] == ["capacity", "capacity_resnet_50"]
     panels = {axes.get_title(): curves(axes) for axes in figures[1].draw().axes}
     assert list(panels) == [
@@ -99,8 +103,8 @@ def test_each_network_has_a_figure_of_accuracy_and_cross_entropy(tmp_path):
         "training cross-entropy",
         "test cross-entropy",
     ]
-    sixteen = ["true labels, 16 images", "random labels, 16 images"]
-    assert all(found[:2] == sixteen and len(found) == 4 for found in panels.values())
+    part = ["true labels, 10,000 images", "random labels, 10,000 images"]
+    assert all(found[:2] == part and len(found) == 4 for found in panels.values())
 
 
 def test_the_size_of_a_whole_set_is_named(tmp_path):
