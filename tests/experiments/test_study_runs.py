@@ -201,6 +201,12 @@ def test_a_figure_of_the_first_seed_claims_no_bands(tmp_path):
     assert [f.caption.endswith("2 seeds. First seed.") for f in section.figures] == [True]
 
 
+def test_the_hours_of_leave_one_out_are_those_of_its_summary(tmp_path):
+    reported("leave_one_out", LEFT_OUT, tmp_path, "leave-one-out")
+    (run,) = collect(tmp_path / "runs", []).runs
+    assert measured.hours(run) == measured.record(run, None)["machine"]["hours"] == 0.025
+
+
 @pytest.mark.parametrize("changed", ["solved", "exact"])
 def test_a_leave_one_out_that_is_not_exact_is_named_and_not_shipped(tmp_path, changed):
     found = LEFT_OUT | {changed: False}
