@@ -17,7 +17,6 @@ import numpy as np
 from rethink_tf.config.run_config import RunConfig
 from rethink_tf.corruptions import labels
 from rethink_tf.errors import RequestError, StorageError
-from rethink_tf.narrowing import present
 from rethink_tf.runs import agreement, description, results
 from rethink_tf.storage import paths
 
@@ -119,9 +118,7 @@ def of_run(run_dir: Path | str, delta: float = DELTA) -> NoiseBound:
         StorageError: a file is damaged, or the files do not agree.
     """
     folder = paths.absolute(run_dir)
-    run = agreement.read(folder)
-    agreement.require_done(run.summary if run else None, run_dir)
-    run = present(run, "a run, as it is done")
+    run = agreement.read_done(run_dir)
     config = agreement.stored_config(run.summary)
     _refuse_other_noise(run_dir, config)
     counts = _counts(folder, config, run.summary["classes"])

@@ -34,7 +34,7 @@ from rethink_tf.runs.history_agreement import (
     differ,
     disagree,
 )
-from rethink_tf.storage import files
+from rethink_tf.storage import files, paths
 
 BEFORE_SEALS = "written before checksums of the files existed"
 ANEW = "the run is not used: move its folder away, and the command that trained it trains it anew"
@@ -90,13 +90,15 @@ def read(run_dir: Path | str, run_id: str | None = None) -> Finished | None:
         raise StorageError(f"{error}; {ANEW}") from None
 
 
-def require_done(summary: dict[str, Any] | None, run_dir: Path | str) -> None:
-    """Refuses a summary that is not there or is not of a run that ended DONE: RequestError."""
-    if summary is None or summary["status"] != results.DONE:
-        ended = "there is none" if summary is None else f"it ended {summary['status']}"
+def read_done(run_dir: Path | str) -> Finished:
+    """As `read`, of a run that ended DONE; RequestError where there is none."""
+    run = read(paths.absolute(run_dir))
+    if run is None or run.summary["status"] != results.DONE:
+        ended = "there is none" if run is None else f"it ended {run.summary['status']}"
         raise RequestError(
             f"{run_dir}: expected the folder of a run that ended {results.DONE}; {ended}"
         )
+    return run
 
 
 def _read(run_dir: Path, run_id: str | None) -> Finished | None:

@@ -144,7 +144,7 @@ def read(
         StorageError: a file is damaged, or the weights or labels are not those of the summary.
     """
     run_dir = paths.absolute(run_dir)
-    summary = _summary_of_done(run_dir)
+    summary = agreement.read_done(run_dir).summary
     try:
         config, named = from_dict(summary["config"]), summary["run_id"]
         epoch, known = summary["epochs"], summary["weights_hash"]
@@ -184,18 +184,6 @@ def read(
     return Trained(
         run_dir, config, summary, model, initial, table, audited.test, source.preprocess, sealed
     )
-
-
-def _summary_of_done(run_dir: Path) -> dict[str, Any]:
-    """The summary of a run that ended DONE; refuses any other."""
-    summary = agreement.read_summary(run_dir)
-    if summary is None:
-        raise RequestError(f"{run_dir}: expected the folder of a finished run; there is none")
-    if summary["status"] != results.DONE:
-        raise RequestError(
-            f"{run_dir}: expected a run that ended {results.DONE}, it ended {summary['status']}"
-        )
-    return summary
 
 
 def _warn_of_versions(run_dir: Path, say: Callable[[str], None]) -> None:

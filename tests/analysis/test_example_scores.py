@@ -11,6 +11,7 @@ from rethink_tf.analysis import example_scores
 from rethink_tf.analysis.example_scores import ExampleScores
 from rethink_tf.errors import RequestError, StorageError
 from rethink_tf.runs import results
+from rethink_tf.runs.agreement import Finished
 from rethink_tf.training.metrics import Outcome
 from rethink_tf.training.per_example import Record
 
@@ -152,7 +153,8 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
 def finished(tmp_path, monkeypatch):
     """A finished run whose examples.npz the test writes."""
     summary = {"status": "DONE"}
-    monkeypatch.setattr(example_scores.agreement, "read_summary", lambda folder: summary)
+    run = Finished(summary, [], {})
+    monkeypatch.setattr(example_scores.agreement, "read", lambda folder: run)
     return tmp_path, summary
 
 

@@ -118,7 +118,7 @@ def edited(tiny, folder, **changes):
 def test_what_is_not_the_runs_own_is_refused(tiny, tmp_path):
     from rethink_tf.training import restore
 
-    with pytest.raises(RequestError, match="of a finished run"):
+    with pytest.raises(RequestError, match="ended DONE; there is none"):
         restore.read(tmp_path, say=quiet)
     kinds = {
         "weights_hash": ("0" * 16, StorageError, "expected weights of hash 0000000000000000"),
