@@ -203,12 +203,6 @@ def table(runs: Sequence[dict[str, Any]], places: Sequence[str]) -> str:
         f"{name} {run['name']}: {place}"
         for name, run, place in zip(names, runs, places, strict=True)
     ]
-    widths = [
-        max(map(len, [name, *column])) + 2 for name, column in zip(names, columns, strict=True)
-    ]
-    left = max(len(title) for title, _ in ROWS.values())
-    lines += ["", " " * left + "".join(n.rjust(w) for n, w in zip(names, widths, strict=True))]
-    for row, (title, _) in enumerate(ROWS.values()):
-        cells = (column[row].rjust(w) for column, w in zip(columns, widths, strict=True))
-        lines.append(title.ljust(left) + "".join(cells))
-    return "\n".join(lines)
+    titles = [title for title, _ in ROWS.values()]
+    rows = zip(titles, *columns, strict=True)
+    return "\n".join([*lines, "", console.aligned([["", *names], *rows])])

@@ -107,7 +107,7 @@ def _write_page(parsed: Parsed) -> int:
         console.say(examples_page.INCOMPLETE)
     if detections := example_scores.detection(scores):
         noisy = scores.given != scores.true
-        console.say("\n" + _aligned(example_scores.detection_table(detections, noisy)) + "\n")
+        console.say(f"\n{console.aligned(example_scores.detection_table(detections, noisy))}\n")
         if scores.labels_are_random:
             console.say(f"{examples_page.RANDOM}\n")
     for path in written:
@@ -149,13 +149,3 @@ def _images(config: RunConfig, scores: ExampleScores, options: Options) -> examp
             "type --data_dir, or --nopictures"
         )
     return lambda positions: list(train.images[place[positions]])
-
-
-def _aligned(rows: list[list[str]]) -> str:
-    """A table as text: the first column to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for first, *rest in rows:
-        cells = [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
-        lines.append("  ".join([first.ljust(widths[0]), *cells]))
-    return "\n".join(lines)
