@@ -1,20 +1,21 @@
 """What is timed: candidates, each a process of its own that waits while others compute.
 
 A candidate is made by a function that returns (run, facts): run(count) does `count` units of work
-and returns the seconds, facts are plain values. TensorFlow and PyTorch are thus never in one
+and waits for the device, facts are plain values. TensorFlow and PyTorch are thus never in one
 process, and a candidate that crashes takes no other with it.
 """
 
-import importlib
+import contextlib
 import math
 import multiprocessing
 import os
-import signal
+import pkgutil
+import time
 
-ROUNDS = 3
+from rethink_tf.errors import RethinkError
 
 
-class LeftOut(Exception):
+class LeftOut(RethinkError):
     """Something cannot be measured; says why, in a line."""
 
 
@@ -31,18 +32,12 @@ class Candidate:
         self._process = context.Process(target=_serve, args=(theirs, make, arguments), daemon=True)
         self._process.start()
         theirs.close()  # so that its end is seen
-        try:
-            self.facts = self._answer()
-        except LeftOut:
-            self.close()
-            raise
+        self.facts = self._answer()
 
     def __call__(self, count: int) -> float:
         """Runs `count` units; returns the seconds that they took."""
-        try:
+        with contextlib.suppress(OSError):  # it has ended; the answer says how
             self._pipe.send(count)
-        except OSError:
-            pass  # it has ended; its answer says how
         return self._answer()
 
     def close(self) -> None:
@@ -55,10 +50,9 @@ class Candidate:
             answer = self._pipe.recv()
         except (EOFError, OSError):
             self._process.join()
-            code = self._process.exitcode
-            how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended: {code}"
-            raise LeftOut(f"its process {how}") from None
+            answer = LeftOut(f"its process ended with exit code {self._process.exitcode}")
         if isinstance(answer, LeftOut):
+            self.close()
             raise answer
         return answer
 
@@ -68,31 +62,27 @@ def _serve(pipe, make: str, arguments: dict) -> None:
     quiet = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):  # what libraries print is no answer
         os.dup2(quiet, stream)
-    module, _, name = make.partition(":")
     try:
-        run, facts = getattr(importlib.import_module(module), name)(**arguments)
+        run, facts = pkgutil.resolve_name(make)(**arguments)
         pipe.send(facts)
         while True:
-            pipe.send(run(pipe.recv()))
+            count, started = pipe.recv(), time.perf_counter()
+            run(count)
+            pipe.send(time.perf_counter() - started)
     except EOFError:
         pass  # nobody asks any more
-    except LeftOut as why:
-        pipe.send(why)
     except BaseException as error:  # whatever a framework raises
-        first = (str(error).splitlines() or [""])[0]
-        pipe.send(LeftOut(f"{type(error).__name__}: {first}"[:200]))
+        pipe.send(LeftOut(f"{type(error).__name__}: {error}".splitlines()[0]))
 
 
 class Race:
     """Candidates that take turns, so that a noisy neighbour hits all alike.
 
-    `running` has them by name, `left_out` why others cannot run; `start` makes one, by default as
-    a process of its own.
+    `running` has them by name, `left_out` why others cannot run.
     """
 
     def __init__(self, start=Candidate):
-        self.running, self.left_out = {}, {}
-        self._start = start
+        self.running, self.left_out, self._start = {}, {}, start
 
     def enter(self, name: str, make: str, /, **arguments) -> None:
         """Starts a candidate under a name; see `Candidate`."""
@@ -101,25 +91,23 @@ class Race:
         except LeftOut as why:
             self.left_out[name] = str(why)
 
-    def best(self, seconds: float, rounds: int = ROUNDS, names=None) -> dict[str, float]:
-        """Best seconds per unit of all candidates, or those named, over rounds of such length."""
-        counts, best = {}, {}
-
-        def timed(name, count):
-            try:
-                return self.running[name](count) if name in self.running else None
-            except LeftOut as why:
-                self.left_out[name] = str(why)
-                self.running.pop(name).close()
-
-        for name in list(names or self.running):
-            timed(name, 2)  # compiles
-            if (took := timed(name, 2)) is not None:
-                counts[name] = max(1, round(seconds / (took / 2)))
-        for name in list(counts) * rounds:
-            if (took := timed(name, counts[name])) is not None:
-                best[name] = min(took / counts[name], best.get(name, math.inf))
-        return {name: value for name, value in best.items() if name in self.running}
+    def best(self, seconds: float, rounds: int = 3) -> dict[str, float]:
+        """Best seconds per unit of each candidate, over rounds of such length."""
+        counts = dict.fromkeys(self.running, 2)
+        best = dict.fromkeys(self.running, math.inf)
+        for turn in range(2 + rounds):  # the first compiles, the second says what fills a round
+            for name, candidate in list(self.running.items()):
+                try:
+                    unit = candidate(counts[name]) / counts[name]
+                except LeftOut as why:
+                    self.left_out[name] = str(why)
+                    del self.running[name], best[name]
+                    continue
+                if turn == 1:
+                    counts[name] = max(1, round(seconds / unit))
+                elif turn > 1:
+                    best[name] = min(best[name], unit)
+        return best
 
     def close(self) -> None:
         """Ends all candidates."""

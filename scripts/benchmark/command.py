@@ -1,12 +1,13 @@
 """The command line of benchmark.py, and the order in which it measures."""
 
+import contextlib
 import dataclasses
 import os
 import sys
 import tempfile
 from pathlib import Path
 
-from benchmark import imagenet_input, runs, steps, tables, task
+from benchmark import runs, steps, tables, task
 from benchmark.candidates import Candidate, LeftOut, Race
 from rethink_tf import console, environment
 from rethink_tf.cli import app
@@ -15,7 +16,8 @@ from rethink_tf.config.command_line import CommandLine, Parsed
 from rethink_tf.config.run_config import PRECISIONS
 from rethink_tf.errors import ExitCode, RequestError
 
-PARTS = ("step", "loop", "input")
+TABLE1 = ("inception", "inception_no_bn", "alexnet", "mlp_3x512", "mlp_1x512")
+MODELS = (*TABLE1, "wrn_28_1", "resnet_18")  # those that torch_steps.py has
 
 
 def _flag(default, help: str, **bounds):
@@ -28,8 +30,8 @@ def _flag(default, help: str, **bounds):
 class Flags:
     """What is measured, and how; `parts`, `models` and `precisions` are tuples once read."""
 
-    parts: str = _flag("step,loop", f"some of {', '.join(PARTS)}")
-    models: str = _flag(",".join(task.TABLE1), f"some of {', '.join(task.MODELS)}")
+    parts: str = _flag("step,loop", f"some of {', '.join(tables.PARTS)}")
+    models: str = _flag(",".join(TABLE1), f"some of {', '.join(MODELS)}")
     precisions: str | None = _flag(
         None, f"some of {', '.join(PRECISIONS)}", by="float32, and both for the Inceptions"
     )
@@ -38,11 +40,11 @@ class Flags:
         "where all is computed; auto: on a GPU that TensorFlow sees, else on the CPU",
         choices=("auto", "cpu", "gpu"),
     )
-    batch_size: int = _flag(128, "examples per step", low=2)
+    batch_size: int = _flag(128, "examples per step", low=2, high=task.EXAMPLES)
     input_size: int = _flag(28, "height and width, a multiple of 4", low=8, high=32)
-    examples: int = _flag(50_000, "resident images of the pure step", low=2)
-    seconds: float = _flag(2.0, "of each candidate in each of the three rounds", low=0)
-    epoch_seconds: float = _flag(10.0, "of an epoch of a run, at most 50,000 images", low=1e-6)
+    seconds: float = _flag(
+        2.0, "of each candidate in each of three rounds; an epoch of a run takes five times", low=0
+    )
     threads: int = _flag(0, "of arithmetic; 0: as many as there are cores", low=0, high=4096)
     no_torch: bool = _flag(False, "leave PyTorch out")
     data_dir: str | None = _flag(None, "where imagenet2012 lies, for input", by="as for a run")
@@ -52,17 +54,49 @@ class Flags:
 LINE = CommandLine(
     "python scripts/benchmark.py",
     """
-    Measures images per second of training: the pure step beside PyTorch's, with its share of the
-    matmul peak, the cost of the seals and the share of the input where tf.data feeds it (step);
-    epochs of a real run, with evaluation, bookkeeping, checkpoints, start and peak memory (loop);
-    how fast ImageNet is read, decoded and corrupted (input).
-
-    All candidates take turns within one run and the best of three counts, so that a noisy
-    neighbour hits all alike; all use the same number of threads. Each is a process of its own, and
-    one that cannot run is named and left out. PyTorch is optional.
-    """,
+    Measures training. All candidates take turns within one run and the best of three counts, so
+    that a noisy neighbour hits all alike; all use the same number of threads. Each is a process of
+    its own, and one that cannot run is named and left out. PyTorch is optional.
+    """
+    + "".join(f"\n\n{part}: {about}." for part, about in tables.PARTS.items()),
     (Flags,),
 )
+
+
+def main(argv: list[str]) -> int:
+    """The command, its errors in one line; returns the exit code."""
+    return app.guarded(lambda argv: LINE.run(argv, _run), argv, app.NOTHING_KEPT)
+
+
+def _run(parsed: Parsed) -> int:
+    options = on_this_machine(checked(parsed[Flags]))
+    rows, left_out = {part: [] for part in tables.PARTS}, {}
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in options.models if {"step", "loop"} & {*options.parts} else ():
+            both = PRECISIONS if name.startswith("inception") else PRECISIONS[:1]
+            for precision in options.precisions or both:
+                print(f"measuring {name}, {precision}", file=sys.stderr, flush=True)
+                who = {"model": name, "precision": precision}
+                left_out[f"{name}, {precision}"] = measure(who, options, Path(scratch), rows)
+    if "input" in options.parts:
+        with contextlib.closing(Race()) as race:
+            rows["input"] += steps.measure_input(options, race)
+        left_out["input"] = race.left_out
+    console.say(tables.show(rows, left_out))
+    return ExitCode.DONE
+
+
+def checked(asked: Flags) -> Flags:
+    """The flags with lists as tuples and the number of threads."""
+    if asked.input_size % 4:
+        raise RequestError(f"--input_size: expected a multiple of 4, received {asked.input_size}")
+    return dataclasses.replace(
+        asked,
+        parts=_some_of("parts", asked.parts, tuple(tables.PARTS)),
+        models=_some_of("models", asked.models, MODELS),
+        precisions=asked.precisions and _some_of("precisions", asked.precisions, PRECISIONS),
+        threads=asked.threads or environment.cores(),
+    )
 
 
 def _some_of(name: str, text: str, known: tuple[str, ...]) -> tuple[str, ...]:
@@ -71,91 +105,38 @@ def _some_of(name: str, text: str, known: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(text.split(","))
 
 
-def checked(parsed: Parsed) -> Flags:
-    """The flags, with lists as tuples; RequestError where they contradict one another."""
-    asked = parsed[Flags]
-    for name, good, expected in (
-        ("examples", asked.examples >= asked.batch_size, "at least --batch_size"),
-        ("input_size", asked.input_size % 4 == 0, "a multiple of 4"),
-    ):
-        if not good:
-            raise RequestError(f"--{name}: expected {expected}, received {getattr(asked, name)}")
-    return dataclasses.replace(
-        asked,
-        parts=_some_of("parts", asked.parts, PARTS),
-        models=_some_of("models", asked.models, task.MODELS),
-        precisions=asked.precisions and _some_of("precisions", asked.precisions, PRECISIONS),
-        threads=asked.threads or environment.cores(),
-    )
-
-
-def machine(options) -> str:
-    """What computes: devices, cores, load, versions.
-
-    Raises:
-        RequestError: TensorFlow does not see the device that is asked for.
-    """
+def on_this_machine(options: Flags) -> Flags:
+    """The options with the device that is there; prints devices, cores, load and versions."""
+    if options.device == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # of all processes that are started
     load = os.getloadavg()[0]
-    try:
-        platform = Candidate("benchmark.tensorflow_steps:platform", options=options)
-    except LeftOut as why:
-        raise RequestError(
-            f"--device: expected one that is there, received {options.device}: {why}"
-        ) from None
+    platform = Candidate("benchmark.tensorflow_steps:platform", threads=options.threads)
     platform.close()
-    versions = ", ".join(f"{name} {v}" for name, v in platform.facts["versions"].items())
-    return (
-        f"{', '.join(platform.facts['devices'])}, {environment.cores()} cores, "
-        f"{options.threads} threads, load average {load:.1f} before\n{versions}\n"
+    facts = platform.facts
+    if options.device == "gpu" != facts["device"]:
+        raise RequestError("--device: expected auto or cpu, received gpu: TensorFlow sees no GPU")
+    versions = ", ".join(f"{name} {v}" for name, v in facts["versions"].items())
+    console.say(
+        f"{', '.join(facts['devices'])}, {environment.cores()} cores, {options.threads} threads, "
+        f"load average {load:.1f} before\n{versions}\n"
         f"batch {options.batch_size}, images {options.input_size}x{options.input_size}"
     )
+    return dataclasses.replace(options, device=facts["device"])
 
 
-def measure(name: str, precision: str, options, scratch: Path, rows: dict) -> dict[str, str]:
+def measure(who: dict, options: Flags, scratch: Path, rows: dict) -> dict[str, str]:
     """Adds the rows of one model in one precision to those of each part.
 
     Returns:
         What could not run, and why.
     """
-    race, who = Race(), {"model": name, "precision": precision}
-    try:
-        step = steps.measure(name, precision, options, race)
+    with contextlib.closing(Race()) as race:
+        step = steps.measure(who, options, race)
         if step and "step" in options.parts:
             rows["step"].append(who | step)
         if step and "loop" in options.parts:
-            rows["loop"].append(who | runs.loop(who, step["images/s"], options, race, scratch))
-    except LeftOut as why:
-        race.left_out["the run"] = str(why)
-    finally:
-        race.close()
+            try:
+                rows["loop"].append(who | runs.loop(who, step["images/s"], options, race, scratch))
+            except LeftOut as why:
+                race.left_out["the run"] = str(why)
     return race.left_out
-
-
-def run(argv: list[str]) -> int:
-    """Measures and prints; returns the exit code."""
-    return LINE.run(argv, _measure_all)
-
-
-def _measure_all(parsed: Parsed) -> int:
-    options = checked(parsed)
-    if options.device == "cpu":
-        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # of all processes that are started
-    console.say(machine(options))
-    rows, left_out = {part: [] for part in PARTS}, {}
-    with tempfile.TemporaryDirectory() as scratch:
-        for name in options.models if {"step", "loop"} & {*options.parts} else ():
-            both = PRECISIONS if name.startswith("inception") else PRECISIONS[:1]
-            for precision in options.precisions or both:
-                who = f"{name}, {precision}"
-                print(f"measuring {who}", file=sys.stderr, flush=True)
-                left_out[who] = measure(name, precision, options, Path(scratch), rows)
-    if "input" in options.parts:
-        row, left_out["input"] = imagenet_input.measure(options)
-        rows["input"] += [row] if row else []
-    console.say(tables.show(rows, left_out))
-    return ExitCode.DONE
-
-
-def main(argv: list[str]) -> int:
-    """The command, its errors in one line; returns the exit code."""
-    return app.guarded(run, argv, app.NOTHING_KEPT)

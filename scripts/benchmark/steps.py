@@ -1,55 +1,36 @@
-"""The part of benchmark.py that times training steps alone."""
+"""The parts of benchmark.py that time one thing alone: training steps, and reading ImageNet."""
 
-from benchmark.candidates import ROUNDS, Race
+from benchmark.candidates import Race
 
-OURS, MATMUL, TORCH = (
-    "benchmark.tensorflow_steps:ours",
-    "benchmark.tensorflow_steps:matmul",
-    "benchmark.torch_steps:candidate",
-)
-# Products that come near the peak, by the device.
+OURS = "benchmark.tensorflow_steps:ours"
+# Square matrices whose products come near the peak, by the device.
 MATMUL_SIZES = {"cpu": (2048, 4096), "gpu": (4096, 8192, 16384)}
 STEP = "our step"  # its name in the race
+TORCH_SETTINGS = ("contiguous", "contiguous compiled", "channels_last", "channels_last compiled")
 
 
-def enter_torch(facts: dict, precision: str, options, race: Race) -> None:
-    """PyTorch's candidates enter the race as `PyTorch <setting>`.
-
-    torch.compile takes minutes, so it is tried on the fastest of the other settings alone. `facts`
-    are those of our step.
-    """
-    settings = {"PyTorch contiguous": {}}
-    if facts["layers"][0][0] != "Flatten":
-        settings["PyTorch channels_last"] = {"channels_last": True}
-
-    same = {"layers": facts["layers"], "precision": precision, "options": options}
-    for key, setting in settings.items():
-        race.enter(key, TORCH, **same, **setting)
-    tried = [key for key in settings if key in race.running]
-    if tried and (first := race.best(options.seconds / ROUNDS, 1, tried)):
-        fastest = min(first, key=first.get)
-        race.enter(f"{fastest} compiled", TORCH, **same, **settings[fastest], compiled=True)
-
-
-def measure(name: str, precision: str, options, race: Race) -> dict:
+def measure(who: dict, options, race: Race) -> dict:
     """The row of one model in one precision: our step and, with `step` among the parts, others.
 
     These are our step without seals (`seals`: what they add to it), our step fed by tf.data
     (`input`: the share of its time that the input takes), PyTorch's, and the matmul. Our step still
     runs in the race afterwards. Empty where it cannot run at all.
     """
-    same = {"name": name, "precision": precision, "options": options}
-    race.enter(STEP, OURS, **same)
+    same = {"precision": who["precision"], "options": options}
+    race.enter(STEP, OURS, model=who["model"], **same)
     if STEP in race.left_out:
         return {}
     facts = race.running[STEP].facts
     if "step" in options.parts:
         for kind in ("UnsealedSteps", "StreamedSteps"):
-            race.enter(kind, OURS, kind=kind, **same)
+            race.enter(kind, OURS, model=who["model"], kind=kind, **same)
         if not options.no_torch:
-            enter_torch(facts, precision, options, race)
-        for size in MATMUL_SIZES[facts["device"]]:
-            race.enter(f"matmul {size}", MATMUL, precision=precision, options=options, size=size)
+            layers, make = facts["layers"], "benchmark.torch_steps:candidate"
+            is_mlp = layers[0][0] == "Flatten"  # it gets no images
+            for setting in TORCH_SETTINGS[:2] if is_mlp else TORCH_SETTINGS:
+                race.enter(f"PyTorch {setting}", make, layers=layers, setting=setting, **same)
+        for size in MATMUL_SIZES[options.device]:
+            race.enter(f"matmul {size}", "benchmark.tensorflow_steps:matmul", size=size, **same)
     best = race.best(options.seconds)
     for key in set(race.running) - {STEP}:
         race.running.pop(key).close()
@@ -59,9 +40,9 @@ def measure(name: str, precision: str, options, race: Race) -> dict:
 def row(facts: dict, best: dict[str, float], batch_size: int) -> dict:
     """The columns of a row, by the best seconds of a unit of each candidate."""
     rates = {key: batch_size / seconds for key, seconds in best.items()}
-    torch = {key.removeprefix("PyTorch "): rates[key] for key in rates if key[:7] == "PyTorch"}
+    torch = {key.removeprefix("PyTorch "): rates[key] for key in rates if "PyTorch" in key}
     setting = max(torch, key=torch.get, default=None)
-    sizes = {key: int(key.split()[1]) for key in best if key.startswith("matmul")}
+    sizes = {key: int(key.split()[1]) for key in best if "matmul" in key}
     peak = max((2e-9 * n**3 / best[key] for key, n in sizes.items()), default=None)
     unsealed, streamed = best.get("UnsealedSteps"), best.get("StreamedSteps")
     return {
@@ -72,6 +53,26 @@ def row(facts: dict, best: dict[str, float], batch_size: int) -> dict:
         "seals": unsealed and best[STEP] / unsealed - 1,
         "input": streamed and 1 - best[STEP] / streamed,
         "PyTorch": torch.get(setting),
-        "ratio": (torch and rates[STEP] / torch[setting]) or None,
+        "ratio": setting and rates[STEP] / torch[setting],
         "setting": setting,
     }
+
+
+def measure_input(options, race: Race) -> list[dict]:
+    """The row of ImageNet, read as training gets it and decoded alone; none if one cannot run."""
+    race.enter("decode and resize alone", "benchmark.imagenet_input:decoding", options=options)
+    race.enter("the whole input", "benchmark.imagenet_input:feeding", options=options)
+    best = race.best(options.seconds)
+    if race.left_out:
+        return []
+    alone, whole = best.values()
+    rate = options.batch_size / whole
+    return [
+        {
+            "data": "imagenet2012",
+            "model": "inception_v3",
+            "images/s": rate,
+            "of decoding": alone / whole,
+            "cores": options.gpu_rate / rate * options.threads,
+        }
+    ]

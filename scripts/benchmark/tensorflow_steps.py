@@ -1,20 +1,17 @@
 """Candidates in TensorFlow: our training step and the matmul."""
 
 import math
-import time
 
 import numpy as np
 import tensorflow as tf
+from keras import layers
 
 from benchmark import task
-from benchmark.candidates import LeftOut
 from rethink_tf.data.types import Table
 from rethink_tf.models import build
 from rethink_tf.training.devices import setup as devices
 from rethink_tf.training.train_step import Steps
 from rethink_tf.training.trainer import compile_with_xla
-
-SHUFFLED, PREFETCHED = 10_000, 2
 
 
 class UnsealedSteps(Steps):
@@ -34,8 +31,8 @@ class StreamedSteps(Steps):
     def place(self, table):
         """An endless iterator of batches (images, index, given) in place of resident tensors."""
         arrays = (table.images, table.index, table.given.astype("int64"))
-        dataset = tf.data.Dataset.from_tensor_slices(arrays).shuffle(SHUFFLED, seed=self.seed)
-        dataset = dataset.repeat().batch(self.batch_size, drop_remainder=True).prefetch(PREFETCHED)
+        dataset = tf.data.Dataset.from_tensor_slices(arrays).shuffle(10_000, seed=self.seed)
+        dataset = dataset.repeat().batch(self.batch_size, drop_remainder=True).prefetch(2)
         options = tf.data.Options()
         options.autotune.enabled = False  # its thread stretches what is measured
         return iter(dataset.with_options(options))
@@ -49,19 +46,11 @@ class StreamedSteps(Steps):
 KINDS = {kind.__name__: kind for kind in (Steps, UnsealedSteps, StreamedSteps)}
 
 
-def start(options) -> str:
-    """Starts TensorFlow; the device that computes, `cpu` or `gpu`. LeftOut: it is not there."""
-    devices.start(options.threads)
-    found = "gpu" if tf.config.list_logical_devices("GPU") else "cpu"
-    if options.device == "gpu" != found:
-        raise LeftOut("TensorFlow sees no GPU")
-    return found
-
-
-def platform(options):
-    """A candidate that runs nothing; its facts are the names of the devices."""
-    start(options)
-    return float, devices.describe()
+def platform(threads: int):
+    """A candidate that runs nothing; its facts are the platform and the device that computes."""
+    devices.start(threads)
+    device = "gpu" if tf.config.list_logical_devices("GPU") else "cpu"
+    return None, devices.describe() | {"device": device}
 
 
 def flops_per_image(model) -> int:
@@ -70,8 +59,6 @@ def flops_per_image(model) -> int:
     A multiply-add is two. Forward, weight gradient and input gradient cost the same; the first
     layer has no input gradient. Padding counts as work, everything else as none.
     """
-    from keras import layers
-
     forward = []
     for layer in model.layers:
         if isinstance(layer, (layers.Conv2D, layers.Dense)):
@@ -86,21 +73,21 @@ def layers_of(model) -> list[tuple]:
     What a layer returns has its number, from 1; 0 are the images.
     """
     number = {id(layer.output): count for count, layer in enumerate(model.layers)}
-    layers = []
+    described = []
     for layer in model.layers[1:]:
         inputs = layer.input if isinstance(layer.input, list) else [layer.input]
         numbers = [number[id(tensor)] for tensor in inputs]
-        layers.append((type(layer).__name__, layer.get_config(), inputs[0].shape[-1], numbers))
-    return layers
+        described.append((type(layer).__name__, layer.get_config(), inputs[0].shape[-1], numbers))
+    return described
 
 
-def make_steps(name, precision, options, jit, kind="Steps"):
+def make_steps(model: str, precision: str, options, jit: bool, kind: str = "Steps") -> Steps:
     """The steps of a model on a resident table of noise, of one of KINDS."""
-    images, labels = task.noise(options.examples, options.input_size)
-    return KINDS[kind](
-        lambda: build(name, images.shape[1:], task.CLASSES, precision=precision),
+    images, labels = task.noise(task.EXAMPLES, options.input_size)
+    steps = KINDS[kind](
+        lambda: build(model, images.shape[1:], task.CLASSES, precision=precision),
         devices.strategy("one_device"),
-        Table(np.arange(options.examples), images, labels, labels.copy(), task.CLASSES),
+        Table(np.arange(task.EXAMPLES), images, labels, labels.copy(), task.CLASSES),
         batch_size=options.batch_size,
         input_size=options.input_size,
         augment="none",
@@ -108,41 +95,36 @@ def make_steps(name, precision, options, jit, kind="Steps"):
         seed=0,
         jit=jit,
     )
-
-
-def ours(name, precision, options, kind="Steps"):
-    """A candidate: training steps, without an epoch's begin; see `make_steps`."""
-    device = start(options)
-    jit = compile_with_xla(name, options.threads)
-    steps = make_steps(name, precision, options, jit, kind)
     steps.begin_epoch(1, task.LEARNING_RATE)
-    whole, position = options.examples // options.batch_size, 0
+    return steps
+
+
+def ours(model: str, precision: str, options, kind: str = "Steps"):
+    """A candidate: training steps, without an epoch's begin; see `make_steps`."""
+    devices.start(options.threads)
+    jit = compile_with_xla(model, options.threads)
+    steps = make_steps(model, precision, options, jit, kind)
+    whole = task.EXAMPLES // options.batch_size  # batches of an epoch
 
     def run(count):
-        nonlocal position
-        started = time.monotonic()
-        while count:
-            reached = steps.advance(position, min(count, whole - position))
-            count, position = count - (reached - position), reached % whole
+        for done in range(0, count, whole):
+            steps.advance(0, min(whole, count - done))
         if steps.diverged_at() is not None:  # waits for the device
-            raise FloatingPointError(f"{name}: the loss became NaN or infinite")
-        return time.monotonic() - started
+            raise FloatingPointError("the loss became NaN or infinite")
 
     facts = {"flops_per_image": flops_per_image(steps.model), "layers": layers_of(steps.model)}
-    return run, facts | {"device": device, "xla": jit}
+    return run, facts | {"xla": jit}
 
 
-def matmul(precision, options, size):
+def matmul(precision: str, options, size: int):
     """A candidate: products of square matrices."""
-    start(options)
+    devices.start(options.threads)
     dtype = tf.float32 if precision == "float32" else tf.bfloat16
-    a = tf.cast(tf.random.normal([size, size]), dtype)
+    matrix = tf.cast(tf.random.normal([size, size]), dtype)
 
     def run(count):
-        started = time.monotonic()
         for _ in range(count):
-            product = tf.matmul(a, a)
+            product = tf.matmul(matrix, matrix)
         float(product[0, 0])  # waits for the device
-        return time.monotonic() - started
 
     return run, {}

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from benchmark import candidates, command, imagenet_input, runs, steps, tables
+from benchmark import candidates, command, runs, steps, tables, task
 from benchmark.candidates import LeftOut
 from small_benchmark import TINY, in_this_process
 
@@ -19,6 +19,7 @@ pytestmark = pytest.mark.usefixtures("own_signals")
 
 @pytest.fixture
 def no_processes(monkeypatch, tensorflow):
+    monkeypatch.setattr(task, "EXAMPLES", 8)
     monkeypatch.setattr(command, "Candidate", in_this_process)
     monkeypatch.setattr(command, "Race", lambda: candidates.Race(in_this_process))
     monkeypatch.setattr(steps, "MATMUL_SIZES", {"cpu": (32,)})
@@ -35,7 +36,7 @@ def test_a_benchmark_prints_a_row_for_each_model(capsys, no_processes):
     assert float(seals.rstrip("%")) > -100 and float(fed.rstrip("%")) < 100
 
 
-@pytest.mark.parametrize("part", command.PARTS)
+@pytest.mark.parametrize("part", tables.PARTS)
 def test_each_part_alone(part, capsys, monkeypatch, no_processes):
     called = []
 
@@ -44,18 +45,18 @@ def test_each_part_alone(part, capsys, monkeypatch, no_processes):
             called.append(name)
             if name == "loop":
                 raise LeftOut("no loop here")
-            return (ROW, {}) if name == "input" else ROW
+            return [ROW] if name == "input" else ROW
 
         return measure
 
     monkeypatch.setattr(steps, "measure", measured("step"))
     monkeypatch.setattr(runs, "loop", measured("loop"))
-    monkeypatch.setattr(imagenet_input, "measure", measured("input"))
+    monkeypatch.setattr(steps, "measure_input", measured("input"))
     assert command.main([*FLAGS, f"--parts={part}"]) == ExitCode.DONE
     text = capsys.readouterr().out
     assert called == {"loop": ["step", "loop"]}.get(part, [part])
     shown = [] if part == "loop" else [part]
-    assert [p for p in command.PARTS if tables.TITLES[p][:20] in text] == shown
+    assert [p for p in tables.PARTS if tables.PARTS[p][:20] in text] == shown
     reason = "left out: mlp_1x512, float32: the run: no loop here"
     assert (reason in text) == (part == "loop")
 
@@ -72,7 +73,7 @@ def test_a_model_whose_step_cannot_run_is_named(capsys, monkeypatch, no_processe
 
 def test_both_precisions_of_the_inceptions_by_default(monkeypatch, no_processes):
     measured = []
-    monkeypatch.setattr(command, "measure", lambda *given: measured.append(given[:2]) or {})
+    monkeypatch.setattr(command, "measure", lambda who, *_: measured.append((*who.values(),)) or {})
     argv = ["--models=inception,alexnet", *TINY]
     assert command.main(argv) == 0
     assert measured == [
@@ -109,7 +110,7 @@ def test_gpus_are_hidden_from_a_benchmark_of_the_cpu(device, hidden, monkeypatch
 
 def test_defaults():
     options, parts, threads = (
-        command.checked(command.LINE.parse(argv))
+        command.checked(command.LINE.parse(argv)[command.Flags])
         for argv in ([], ["--parts=loop,step"], ["--threads=3"])
     )
     assert options.parts == ("step", "loop") and options.device == "auto"
@@ -127,10 +128,9 @@ def test_defaults():
         "--unknown",
         "--input_size=10",
         "--gpu_rate=0",
-        "--examples=5",
         "--parts=all",
         "--parts=",
-        "--epoch_seconds=0",
+        "--batch_size=50001",
         "--device=tpu",
         "--precisions=float16",
         "--threads=-1",

@@ -12,20 +12,18 @@ from small_benchmark import Here
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 MODULE = """
-import os, signal, sys
-from benchmark.candidates import LeftOut
+import os, signal, sys, time
 
 def plain(factor, options):
     print("no answer")
     os.write(1, b"nor this")
-    return lambda count: count * factor, {"parameters": options["n"], "pid": os.getpid(),
-        "loaded": sorted({"tensorflow", "torch"} & set(sys.modules))}
+    return lambda count: time.sleep(count * factor), {"parameters": options["n"],
+        "pid": os.getpid(), "loaded": sorted({"tensorflow", "torch"} & set(sys.modules))}
 
 def killed(at):
     def run(count):
         if count >= at:
             os.kill(os.getpid(), signal.SIGSEGV)
-        return 1.0
     return run, {}
 
 def raising():
@@ -37,12 +35,9 @@ def exits():
 def ends():
     os._exit(4)
 
-def refuses():
-    raise LeftOut("not here")
-
-def refuses_later():
+def breaks_later():
     def run(count):
-        raise LeftOut("not now")
+        raise ValueError("not now\\nbut then")
     return run, {}
 """
 
@@ -54,10 +49,10 @@ def module(tmp_path, monkeypatch):
 
 
 def test_it_answers_whatever_is_printed():
-    candidate = Candidate("made_candidates:plain", factor=0.5, options={"n": 3})
+    candidate = Candidate("made_candidates:plain", factor=0.01, options={"n": 3})
     assert candidate.facts["parameters"] == 3 and candidate.facts["pid"] != os.getpid()
     assert candidate.facts["loaded"] == [], "nothing but what the candidate needs"
-    assert [candidate(count) for count in (2, 8)] == [1.0, 4.0]
+    assert candidate(2) >= 0.02 and candidate(0) >= 0
     candidate.close()
     with pytest.raises(ProcessLookupError):
         os.kill(candidate.facts["pid"], 0)
@@ -81,11 +76,11 @@ def test_it_ends_with_the_process_that_started_it(tmp_path):
         os.kill(int(done.stdout), 0)
 
 
-def test_a_crash_names_its_signal_and_takes_nobody_along():
+def test_a_crash_names_its_exit_code_and_takes_nobody_along():
     candidate = Candidate("made_candidates:killed", at=2)
-    assert candidate(1) == 1.0
+    candidate(1)
     for _ in range(2):
-        with pytest.raises(LeftOut, match=f"was killed by {signal.SIGSEGV.name}"):
+        with pytest.raises(LeftOut, match=f"exit code {-signal.SIGSEGV}$"):
             candidate(2)
 
 
@@ -95,8 +90,7 @@ def test_a_crash_names_its_signal_and_takes_nobody_along():
         ("raising", "^ImportError: no such library$"),
         ("missing", "^AttributeError: "),
         ("exits", "^SystemExit: 3$"),
-        ("ends", "^its process ended: 4$"),
-        ("refuses", "^not here$"),
+        ("ends", "exit code 4$"),
     ],
 )
 def test_one_that_cannot_be_made_says_why(name, words):
@@ -104,15 +98,15 @@ def test_one_that_cannot_be_made_says_why(name, words):
         Candidate(f"made_candidates:{name}")
 
 
-def test_one_that_refuses_later_says_why():
-    with pytest.raises(LeftOut, match="^not now$"):
-        Candidate("made_candidates:refuses_later")(1)
+def test_one_that_breaks_later_says_why():
+    with pytest.raises(LeftOut, match="^ValueError: not now$"):
+        Candidate("made_candidates:breaks_later")(1)
 
 
 def test_pytorch_that_is_not_installed_is_named(tmp_path):
-    (tmp_path / "torch.py").write_text("raise ImportError\n")
-    with pytest.raises(LeftOut, match="^PyTorch is not installed$"):
-        Candidate("benchmark.torch_steps:candidate", layers=[], precision="float32", options=None)
+    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\")\n")
+    with pytest.raises(LeftOut, match="^ModuleNotFoundError: No module named 'torch'$"):
+        Candidate("benchmark.torch_steps:candidate")
 
 
 # Taking turns
@@ -148,10 +142,9 @@ def test_one_that_breaks_is_left_out_and_has_no_best(at):
         return count
 
     race = race_of(good=lambda count: 2.0 * count, breaks=breaks)
-    held = race.running["breaks"]
     assert race.best(1.0) == {"good": 2.0}
-    assert race.left_out == {"breaks": "it broke"} and len(calls) == at and held.closed
-    assert race.best(1.0, 1, ["good", "breaks"]) == {"good": 2.0}
+    assert race.left_out == {"breaks": "it broke"} and len(calls) == at
+    assert race.best(1.0, rounds=1) == {"good": 2.0}
 
 
 def test_those_that_are_closed_have_ended():

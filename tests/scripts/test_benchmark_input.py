@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import streamed_set
-from benchmark import candidates, command, imagenet_input
+from benchmark import candidates, command, steps
 from small_benchmark import in_this_process, tiny_options
 
 from rethink_tf.errors import ExitCode
@@ -17,7 +17,9 @@ SMALL = ["--parts=input", "--batch_size=8", "--seconds=0", "--threads=2", "--gpu
 @pytest.fixture
 def in_one_process(monkeypatch, tensorflow, offline, own_signals):
     monkeypatch.setattr(command, "Candidate", in_this_process)
-    monkeypatch.setattr(imagenet_input, "Race", lambda: candidates.Race(in_this_process))
+    from benchmark import imagenet_input
+
+    monkeypatch.setattr(command, "Race", lambda: candidates.Race(in_this_process))
     monkeypatch.setattr(imagenet_input, "SIZE", 75)
     return offline
 
@@ -31,13 +33,13 @@ def test_it_measures_a_set_on_disk(in_one_process, capsys):
     assert cores == pytest.approx(2 * 500 / rate, rel=1e-2)
 
 
-def test_what_cannot_be_read_is_left_out(monkeypatch):
+def test_what_cannot_be_read_is_left_out():
     def refuse(*_, **__):
         raise candidates.LeftOut("no such set")
 
-    monkeypatch.setattr(imagenet_input, "Race", lambda: candidates.Race(refuse))
-    reasons = dict.fromkeys([imagenet_input.ALONE, imagenet_input.WHOLE], "no such set")
-    assert imagenet_input.measure(tiny_options()) == ({}, reasons)
+    race = candidates.Race(refuse)
+    assert steps.measure_input(tiny_options(), race) == []
+    assert list(race.left_out.values()) == ["no such set"] * 2
 
 
 def recipe(*arguments):

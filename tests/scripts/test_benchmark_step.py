@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from benchmark import steps, task, tensorflow_steps, torch_steps
+from benchmark import command, steps, task, tensorflow_steps
 from benchmark.candidates import LeftOut, Race
 from small_benchmark import Here, in_this_process, needs_torch, tiny_options
 
 from rethink_tf import models
 
+MLP = {"model": "mlp_1x512", "precision": "float32"}
 # Forward multiply-adds at 28x28x3 and 10 classes: of the whole network, of its first layer.
 MULTIPLY_ADDS = {
     "inception": (204_219_680, 28 * 28 * 27 * 96),
@@ -34,16 +35,17 @@ def test_flops_of_the_small_inception():
 
 
 def in_pytorch(model):
-    return torch_steps.network(tensorflow_steps.layers_of(model))
+    from benchmark import torch_steps
+
+    return torch_steps.Network(tensorflow_steps.layers_of(model))
 
 
 @needs_torch
 @pytest.mark.parametrize("size", [8, 28])
-@pytest.mark.parametrize("name", task.MODELS)
+@pytest.mark.parametrize("name", command.MODELS)
 def test_references_in_pytorch_have_our_trainable_parameters(name, size):
     model = models.build(name, (size, size, 3), 10)
-    parameters = [p for module in in_pytorch(model) for p in module.parameters()]
-    count = sum(p.numel() for p in parameters if p.requires_grad)
+    count = sum(p.numel() for p in in_pytorch(model).parameters() if p.requires_grad)
     assert count == models.count_trainable(model)
 
 
@@ -53,9 +55,9 @@ def test_references_in_pytorch_give_our_logits(name):
     import torch
 
     model = models.build(name, (8, 8, 3), 10)
-    body, head = in_pytorch(model)
+    network = in_pytorch(model)
     ours = [x for x in model.layers if hasattr(x, "kernel")]
-    theirs = [x for x in (*body.modules(), head) if hasattr(x, "weight")]
+    theirs = [x for x in network.modules() if hasattr(x, "weight")]
     for layer, reference in zip(ours, theirs, strict=True):
         kernel = np.asarray(layer.kernel)
         if name == "alexnet" and kernel.shape == (2 * 2 * 64, 384):  # rows are (h, w, c) here
@@ -66,13 +68,19 @@ def test_references_in_pytorch_give_our_logits(name):
     images = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype(np.float32)
     x = torch.tensor(images)
     x = x if name.startswith("mlp") else x.permute(0, 3, 1, 2)
-    np.testing.assert_allclose(head(body(x)).detach(), model(images), atol=1e-5)
+    np.testing.assert_allclose(network(x).detach(), model(images), atol=1e-5)
 
 
-def test_a_row_of_the_step_table(monkeypatch, tensorflow):
+@pytest.fixture
+def few_examples(monkeypatch):
+    """Two batches."""
+    monkeypatch.setattr(task, "EXAMPLES", 8)
+
+
+def test_a_row_of_the_step_table(monkeypatch, tensorflow, few_examples):
     monkeypatch.setattr(steps, "MATMUL_SIZES", {"cpu": (32,)})
     race = Race(in_this_process)
-    row = steps.measure("mlp_1x512", "float32", tiny_options(parts=("step",)), race)
+    row = steps.measure(MLP, tiny_options(parts=("step",)), race)
     assert row["XLA"] == "off", "one thread"
     assert min(row["images/s"], row["GFLOP/s peak"], row["of peak"]) > 0
     assert row["seals"] > -1 and row["input"] < 1 and row["PyTorch"] is None
@@ -81,7 +89,7 @@ def test_a_row_of_the_step_table(monkeypatch, tensorflow):
 
 def test_only_the_step_is_measured_for_a_run(tensorflow):
     start = Pretended()
-    row = steps.measure("mlp_1x512", "float32", tiny_options(parts=("loop",)), Race(start))
+    row = steps.measure(MLP, tiny_options(parts=("loop",)), Race(start))
     assert row["images/s"] == 4 and row["of peak"] is row["seals"] is row["input"] is None
     assert len(start.made) == 1
 
@@ -90,12 +98,11 @@ def trained(kind):
     """Steps of a kind that have trained on two batches, the whole table; the weights before."""
     made = tensorflow_steps.make_steps("mlp_1x512", "float32", tiny_options(), False, kind)
     before = [w.copy() for w in made.model.get_weights()]
-    made.begin_epoch(1, 0.1)
     assert made.advance(0, 2) == 2
     return made, before
 
 
-def test_streamed_steps_train_on_every_example_of_the_table(tensorflow):
+def test_streamed_steps_train_on_every_example_of_the_table(tensorflow, few_examples):
     from rethink_tf.corruptions import checksum
 
     made, before = trained("StreamedSteps")
@@ -107,7 +114,7 @@ def test_streamed_steps_train_on_every_example_of_the_table(tensorflow):
     assert any((a != b).any() for a, b in zip(after, before, strict=True))
 
 
-def test_unsealed_steps_train_alike_and_take_no_checksum(tensorflow):
+def test_unsealed_steps_train_alike_and_take_no_checksum(tensorflow, few_examples):
     sealed, _ = trained("Steps")
     unsealed, _ = trained("UnsealedSteps")
     assert sealed.running() == unsealed.running()
@@ -163,45 +170,35 @@ class Pretended:
                     raise LeftOut(f"{word} broke")
             return count * next((t for word, t in self.times.items() if word in text), 1.0)
 
-        layers = [("Flatten" if "mlp" in text else "Conv2D", {}, 3, [0])]
-        facts = {"layers": layers, "flops_per_image": 10, "device": "gpu", "xla": True}
+        kind = "Flatten" if "mlp" in arguments.get("model", "") else "Conv2D"
+        layers = [(kind, {}, 3, [0])]
+        facts = {"layers": layers, "flops_per_image": 10, "xla": True}
         return Here(run, facts)
 
 
-def torch_race(start, first_layer="Conv2D"):
-    """Names of PyTorch's candidates that run, and why others do not."""
-    race = Race(start)
-    steps.enter_torch({"layers": [(first_layer, {}, 3, [0])]}, "float32", tiny_options(), race)
-    return [name.removeprefix("PyTorch ") for name in race.running], race.left_out
-
-
-def test_the_fastest_setting_is_compiled_too():
-    start = Pretended({"channels_last": 2.0})
-    found, left_out = torch_race(start)
-    assert found == ["contiguous", "channels_last", "contiguous compiled"] and left_out == {}
-    assert ["compiled=True" in made for made in start.made] == [False, False, True]
-    assert torch_race(Pretended(), "Flatten")[0] == ["contiguous", "contiguous compiled"]
-
-
-def test_a_setting_that_fails_is_left_out_with_its_reason():
-    found, left_out = torch_race(Pretended(fails={"compiled": "no C++ compiler"}))
-    assert found == ["contiguous", "channels_last"]
-    assert left_out == {"PyTorch contiguous compiled": "no C++ compiler"}
-    found, left_out = torch_race(Pretended(breaks={"channels_last": 2}))
-    assert found == ["contiguous", "contiguous compiled"]
-    assert left_out == {"PyTorch channels_last": "channels_last broke"}
+def test_every_setting_of_pytorch_takes_part():
+    options = tiny_options(no_torch=False, parts=("step",))
+    convolutional = Race(Pretended({"channels_last": 0.5}, fails={"channels_last comp": "no C++"}))
+    row = steps.measure(MLP | {"model": "alexnet"}, options, convolutional)
+    assert row["setting"] == "channels_last" and row["PyTorch"] == 8
+    assert convolutional.left_out == {"PyTorch channels_last compiled": "no C++"}
+    start = Pretended()
+    steps.measure(MLP, options, Race(start))
+    settings = [made.rpartition("setting=")[2] for made in start.made if "torch_steps" in made]
+    assert settings == ["'contiguous'", "'contiguous compiled'"], "an MLP gets no images"
 
 
 def test_a_row_names_what_cannot_run():
-    options = tiny_options(no_torch=False, parts=("step",))
+    options = tiny_options(no_torch=False, parts=("step",), device="gpu")
     start = Pretended(
         fails={"torch_steps": "killed", "StreamedSteps": "no"}, breaks={"size=16384": 3}
     )
     race = Race(start)
-    row = steps.measure("mlp_1x512", "float32", options, race)
+    row = steps.measure(MLP, options, race)
     assert row["input"] is row["PyTorch"] is None and row["GFLOP/s peak"] > 0
     assert race.left_out == {
         "PyTorch contiguous": "killed",
+        "PyTorch contiguous compiled": "killed",
         "StreamedSteps": "no",
         "matmul 16384": "size=16384 broke",
     }
@@ -210,6 +207,6 @@ def test_a_row_names_what_cannot_run():
 @pytest.mark.parametrize("failure", ["fails", "breaks"])
 def test_a_model_whose_step_cannot_run_at_all_says_why(failure):
     race = Race(Pretended(**{failure: {":ours": "no TensorFlow" if failure == "fails" else 3}}))
-    assert steps.measure("mlp_1x512", "float32", tiny_options(), race) == {}
+    assert steps.measure(MLP, tiny_options(), race) == {}
     why = "no TensorFlow" if failure == "fails" else ":ours broke"
     assert race.left_out[steps.STEP] == why
