@@ -108,7 +108,10 @@ def test_rank_correlations():
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
-        ({"epochs": np.array([1, 2, 3, 5])}, "same evaluated epochs, received 1 to 4 .*--eval_ev"),
+        (
+            {"epochs": np.array([1, 2, 3, 5])},
+            "evaluated epochs, received 1 to 4 .*the same --epochs and --eval_every",
+        ),
         ({"given": TRUE}, "same given labels; 10 labels differ"),
         ({"index": INDEX + 1}, "of the same examples"),
     ],

@@ -124,8 +124,12 @@ def test_the_verdict_on_anyones_labels():
         assert "= 1.00, but " in refused.message
     assert verdict(drawn(corrupt=0.4), p=0.4).ok is True
     assert verdict(drawn(), again=drawn(seed=1)).ok is False
-    for changes in ({"p": None}, {"num_classes": 11}, {"matrix": MATRIX[:5]}):
-        with pytest.raises(RequestError, match="expected"):
+    for changes, words in (
+        ({"p": None}, "matrix: expected a p with it"),
+        ({"num_classes": 11}, "num_classes: expected 10, .*received 11"),
+        ({"matrix": MATRIX[:5]}, r"matrix: expected shape .*received \[5, 10\]"),
+    ):
+        with pytest.raises(RequestError, match=words):
             verdict(drawn(), **changes)
 
 

@@ -24,8 +24,8 @@ TINY_ID = "mlp_1x512-d1be464e270a"
         (["--learning_rate=inf"], r"--learning_rate: expected a number above 0\.0 to 1000\.0"),
         (["--model=incption"], r"did you mean --model=inception\?"),
         (["--model=in\ncption"], "--model: expected one of"),
-        (["--batch_size=0"], "--batch_size:.*1.*1000000, received 0"),
-        (["--epochs=" + "9" * 400], "--epochs:.*1 to 1000000"),
+        (["--batch_size=0"], "--batch_size: .*from 1 to 1000000, received 0"),
+        (["--epochs=" + "9" * 400], "--epochs: .*from 1 to 1000000, received 999"),
         (["--batchsize=1"], r"unknown flag --batchsize; did you mean --batch_size\?"),
         (["--x\ny=1"], "unknown flag --x"),
         (["--flagfile=/no/such.flags"], r"/no/such\.flags"),
@@ -36,7 +36,7 @@ TINY_ID = "mlp_1x512-d1be464e270a"
         (["--dataset=digits", "--labels_from=/no/noise.csv"], r"/no/noise\.csv"),
         (
             ["--dataset=digits", "--keep_epochs=1,26,21,70"],
-            "--keep_epochs:.*1.*21,.*received 26, 70",
+            "--keep_epochs: .*from 1 to 21, .*received 26, 70",
         ),
         (
             ["--dataset=digits", "--keep_epochs=0", "--dry_run"],
@@ -137,14 +137,14 @@ def test_more_devices_than_there_are_are_refused_before_data_are_loaded(no_data,
         (
             64,
             32,
-            "--batch_size:.*64,.*32,.*300.*12; type --batch_size=75",
+            "--batch_size: .*at least 64, .*last batch of 300 .*12; type --batch_size=75",
         ),
         (16, 32, "32, whose last batch of 300 examples has 12; type --batch_size=34\n"),
         (4, 2, "2, whose last batch of 300 examples has 2; type --batch_size=4\n"),
         (
             512,
             32,
-            "--examples:.*512,.*300;.*a smaller --devices",
+            "--examples: .*at least 512, .*received 300; .*--devices",
         ),
     ],
 )
@@ -198,7 +198,7 @@ def test_an_expected_failure_of_any_command_is_one_line(error, capsys, own_signa
         raise error(f"what went wrong with {argv[0]}")
 
     assert app.guarded(command, ["x"]) == error.exit_code
-    assert re.search("rethink_tf:.*went wrong with x", capsys.readouterr().err)
+    assert re.search("^rethink_tf: what went wrong with x\n$", capsys.readouterr().err)
 
 
 def test_a_bug_is_not_hidden(capsys, own_signals):
@@ -212,7 +212,7 @@ def test_signals_end_a_command_with_their_codes(capsys, own_signals):
         raise KeyboardInterrupt
 
     assert app.guarded(interrupted, []) == ExitCode.INTERRUPTED == 130
-    assert re.search("rethink_tf:.*before anything was trained", capsys.readouterr().err)
+    assert "interrupted before anything was trained" in capsys.readouterr().err
 
     def saying(words):
         raise KeyboardInterrupt(words)

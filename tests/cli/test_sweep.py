@@ -54,7 +54,7 @@ def test_the_list_names_every_experiment(call):
     code, out, err = call("--list")
     assert (code, err) == (0, "")
     assert [line.split()[0] for line in out.splitlines()] == list(EXPERIMENTS)
-    assert re.search("table1           19.*accuracy on CIFAR-10", out)
+    assert re.search("table1 +19 runs ", out)
 
 
 @pytest.mark.parametrize(
@@ -65,12 +65,12 @@ def test_the_list_names_every_experiment(call):
         (("table1", "--sedes=3"), r"unknown flag --sedes; did you mean --seeds\?"),
         (
             ("table1", "--scale=big"),
-            "--scale:.*received big",
+            "--scale: expected one of paper, .*received big",
         ),
-        (("table1", "--seeds=0"), "--seeds:.*number from 1"),
+        (("table1", "--seeds=0"), "--seeds: .*from 1 to 1000, received 0"),
         (
             ("table1", "--slots=-1"),
-            "--slots:.*0.*1000000, received -1",
+            "--slots: .*from 0 to 1000000, received -1",
         ),
         (("table1", "--shard=3/3"), "--shard: expected i/n with i from 0 to n - 1, received 3/3"),
         (("table1", "--shard=x"), "--shard: expected i/n with i from 0 to n - 1, received x"),
@@ -113,8 +113,8 @@ def test_data_are_not_asked_for_where_nothing_is_to_be_trained(call, offline):
 
 
 def test_one_is_told_as_one(tmp_path):
-    assert re.search("1.*not measured here yet", display.time_left(0, 1))
-    assert re.search("60.*2.*measured here yet", display.time_left(60, 2))
+    assert re.search("unknown: 1 run .*not measured here yet", display.time_left(0, 1))
+    assert re.search("60 s left, and 2 runs .*not measured here yet", display.time_left(60, 2))
     said = []
     view = display.Plain(tmp_path, said.append)
     jobs = jobs_of([p for p in planned("figure2b", "smoke") if p.row == "inception"], tmp_path)
@@ -133,7 +133,7 @@ def test_one_is_told_as_one(tmp_path):
 def test_help_is_text(call):
     code, out, _ = call("--help")
     assert code == 0
-    assert re.search(r"start of\s+Python and TensorFlow.*not counted", " ".join(out.split()))
+    assert re.search("start of Python and TensorFlow.*not counted", " ".join(out.split()))
     assert "--shard" in out and "rethink-tf sweep" in out
 
 
@@ -142,7 +142,9 @@ def test_a_dry_run_lists_states_and_time_left(call, tmp_path):
     code, out, _ = call("figure1b", "--seeds=3", *flags)
     assert code == 0
     assert out.count("missing ") == 99
-    assert re.search("99.*99.*99.*on 2 slots", out.splitlines()[-1])
+    assert re.search(
+        "99 runs .*99 missing; time unknown: 99 runs .*on 2 slots", out.splitlines()[-1]
+    )
     plan = next(p for p in planned("figure1b") if p.row == "mlp_1x512")
     folder = tmp_path / plan.run_id
     folder.mkdir()
@@ -157,7 +159,10 @@ def test_a_dry_run_lists_states_and_time_left(call, tmp_path):
     assert mlps[0][:4] == ["incomplete", "11", "min", plan.run_id]
     assert mlps[1][:3] == ["missing", "13", "min"]
     # 60 epochs of one run and 70 of 32, 11 s each.
-    assert re.search(r"99.*98.*1.*3\.5.*66.*on 2 slots", out.splitlines()[-1])
+    assert re.search(
+        r"99 runs .*98 missing, 1 incomplete; about 3\.5 h left, and 66 runs .*on 2 slots",
+        out.splitlines()[-1],
+    )
 
 
 @pytest.fixture
@@ -282,7 +287,7 @@ def test_the_table_has_a_line_for_each_running_job(tmp_path):
     console = Console(width=120, record=True, file=open(os.devnull, "w"))
     console.print(view.table(jobs))
     text = console.export_text()
-    assert re.search("0.*3.*3.*measured here yet", text)
+    assert "0 of 3 ended; time unknown: 3 runs " in text
     rows = [line for line in text.splitlines() if " table1 " in line]
     assert len(rows) == 2
     words = [cell.strip() for cell in rows[0].split("│")[1:-1]]

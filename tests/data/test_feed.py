@@ -224,7 +224,7 @@ def test_the_plan_counts_what_is_resident(tensorflow):
     wanted = resolve(RunConfig(model="mlp_1x512", dataset="imagenet2012", input_size=20))
     words = train.plan(wanted)
     # 128 x 20 x 20 x 3 bytes a batch; 1,331,167 examples of 120 bytes.
-    assert re.search(r"0\.2 MB.*160 MB of places", str(words))
+    assert re.search(r"0\.2 MB on the device, .*in the host about 160 MB", str(words))
     fewer = resolve(RunConfig(model="mlp_1x512", dataset="imagenet2012", examples=64))
     assert "for up to 50,064 images, and 68.7 MB of images read ahead" in train.plan(fewer)
 

@@ -118,7 +118,9 @@ def test_transparent_images_are_counted(offline):
     root = class_folders.draw(offline / "shapes", classes=2)
     _glyph((0, 0, 0)).resize((12, 12)).save(root / "class_0" / "black.png")
     _glyph((0, 90, 0)).resize((12, 12)).save(root / "class_1" / "green.png")
-    assert re.search("2.*on a white background", str(datasets.info(f"folder:{root}").notes))
+    assert re.search(
+        "2 transparent images: .*white background", str(datasets.info(f"folder:{root}").notes)
+    )
     _glyph((255, 255, 255)).resize((12, 12)).save(root / "class_1" / "white.png")
     said = (
         "3 transparent images: drawn on a white background; 1 of them are blank there: "
@@ -136,8 +138,8 @@ def test_images_that_show_nothing_on_white_are_refused(offline):
     with pytest.raises(RequestError) as caught:
         datasets.info(f"folder:{root}")
     assert re.search(
-        rf"--dataset: 2.*{re.escape(str(root))}.*2.*class_1/hidden\.png, class_1/white\.png;.*"
-        r"of your choice",
+        rf"--dataset: 2 images of {re.escape(str(root))} are transparent, and 2 .*blank .*"
+        r"class_1/hidden\.png, class_1/white\.png; save them without transparency",
         str(caught.value),
     )
 

@@ -63,7 +63,7 @@ def test_what_is_no_text_file_is_refused(tmp_path):
 
 def test_a_matrix_of_other_classes_is_refused(tmp_path):
     path = written(tmp_path / "m.csv")
-    with pytest.raises(RequestError, match="100.*received 10"):
+    with pytest.raises(RequestError, match="expected 100 rows, .*received 10"):
         resolved(path, dataset="cifar100")
 
 

@@ -142,8 +142,8 @@ def test_missing_data_without_network(tmp_path, monkeypatch):
     with pytest.raises(RequestError) as caught:
         datasets.load("cifar10", data_dir=tmp_path, cache_dir=tmp_path / "cache")
     assert re.search(
-        rf"cifar10.*{re.escape(str(tmp_path))}.*www\.cs\.toronto\.edu.*--data_dir=DIR.*"
-        r"TFDS-prepared set, or --dataset=digits",
+        rf"expected cifar10 in {re.escape(str(tmp_path))} .*www\.cs\.toronto\.edu .*"
+        r"type --data_dir=DIR .*or --dataset=digits",
         one_line(caught),
     )
     with pytest.raises(RequestError, match=f"expected cifar10 in {tmp_path} or a network"):

@@ -128,14 +128,14 @@ def test_unreadable_images_are_named_and_left_out(tensorflow, tmp_path, monkeypa
     where = {"data_dir": tmp_path, "cache_dir": tmp_path / "cache"}
     with pytest.raises(RequestError) as caught:
         datasets.load(NAME, **where, report=[].append)
-    assert re.search(r"3.*42.*than 0\.1%: ", str(caught.value))
+    assert re.search(r"3 of 42 images .*more than 0\.1%: ", str(caught.value))
     assert all(name in str(caught.value) for name in names) and "\n" not in str(caught.value)
     monkeypatch.setattr(streaming, "MOST_UNREADABLE", 0.1)
     for _ in range(2):  # from the files, then from the cache
         said = []
         train, test = datasets.load(NAME, **where, report=said.append)
         assert (train.num_examples, test.num_examples) == (27, 12)
-        assert re.search(f"3.*{re.escape(str(folder))}.*left out: n0", said[-1])
+        assert re.search(f"3 images of {re.escape(str(folder))} .*left out: n0000", said[-1])
         assert sorted(train.images.left_out) == sorted(names)
         assert all(name in said[-1] for name in names)
         assert len(train.images.resized(8)[:]) == 27
@@ -147,10 +147,10 @@ def test_files_that_change_after_the_check_are_a_storage_error(tensorflow, tmp_p
     path = next(folder.glob("*train.tfrecord-00001*"))
     content = path.read_bytes()
     path.write_bytes(bytes(len(content)))
-    with pytest.raises(StorageError, match="any more .*same command again"):
+    with pytest.raises(StorageError, match="cannot be read any more .*type the same command again"):
         train.images.resized(8)[:]
     os.truncate(path, 10)
-    with pytest.raises(StorageError, match="expected .* bytes at .*, got 0") as caught:
+    with pytest.raises(StorageError, match=r"expected \d+ bytes at \d+, got 0") as caught:
         train.images.resized(8)[:]
     assert "\n" not in str(caught.value)
     path.write_bytes(content)

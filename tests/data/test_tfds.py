@@ -244,8 +244,8 @@ def test_a_download_without_network(tmp_path, monkeypatch):
     with pytest.raises(RequestError) as caught:
         tfds_source.download("mnist", tmp_path, URL)
     assert re.search(
-        rf"{re.escape(str(tmp_path))}.*data\.example\.org.*--data_dir=DIR.*TFDS-prepared set, "
-        r"or --dataset=digits",
+        rf"expected mnist in {re.escape(str(tmp_path))} .*data\.example\.org .*"
+        r"type --data_dir=DIR .*or --dataset=digits",
         one_line(caught),
     )
 

@@ -72,7 +72,7 @@ def test_true_labels_give_scikit_learns_errors_and_a_whole_record(run, tmp_path)
     test_error = 100 * record["solutions"][0]["test_error"]
     assert f"ridge 0: train error 0.00%, test error {test_error:.2f}%" in out
     assert (
-        "gaussian kernel, gamma 0.02 (the first author's for MNIS" in out
+        "gaussian kernel, gamma 0.02 (the first author's for MNIST" in out
         and "memory: factor 0.493 MB, features 0.714 MB" in out
     )
 
@@ -99,7 +99,7 @@ def test_a_test_error_that_chance_does_not_explain_is_invalid(run, monkeypatch):
     )  # what is learnt are the true labels
     code, out, _ = run("--corrupt=1", "--examples=400")
     assert code == 3
-    assert re.search("INVALID:.*error is not chance", out)
+    assert re.search("INVALID: random labels, .*not chance", out)
     (folder,) = Path("runs").iterdir()
     assert results.read_summary(folder)["status"] == record_of()["status"] == "INVALID"
     code, out, _ = run("--corrupt=1", "--examples=400")
@@ -191,7 +191,7 @@ def test_what_does_not_fit_is_refused_with_what_does(run, monkeypatch):
     monkeypatch.setattr(memory, "available", lambda: sizes[0])
     assert "; type --examples=1000\n" in run("--examples=1500")[2]
     monkeypatch.setattr(memory, "available", lambda: sizes[1])
-    assert "; type --dtype=float32 (res" in run("--examples=1500", "--dtype=float64")[2]
+    assert "; type --dtype=float32 (" in run("--examples=1500", "--dtype=float64")[2]
 
 
 def test_what_cannot_interpolate_is_left_out_before_any_filter_is_made(capsys):
@@ -209,7 +209,7 @@ def test_what_cannot_interpolate_is_left_out_before_any_filter_is_made(capsys):
 @pytest.mark.parametrize(
     "argv, message",
     [
-        (["--kernel=rbf"], "--kernel:.*received rbf"),
+        (["--kernel=rbf"], "--kernel: expected one of gaussian, linear; received rbf"),
         (["--ridge=-1"], r"--ridge: expected numbers from 0 to 1e\+12 with commas, received -1"),
         (["--ridge=nan"], "--ridge: expected numbers from 0"),
         (["--filters=1.5", "--features=random_conv"], "--filters: expected whole numbers from 1"),
@@ -220,10 +220,10 @@ def test_what_cannot_interpolate_is_left_out_before_any_filter_is_made(capsys):
             "digits; type rethink-tf bandwidth",
         ),
         (["--gama=1"], r"unknown flag --gama; did you mean --gamma\?"),
-        (["--examples=many"], "--examples:.*1, received 'many'"),
+        (["--examples=many"], "--examples: .*at least 1, received 'many'"),
         (["--kernel=linear"], "--ridge: expected more than 0, since 256 features cannot"),
         (["--model=alexnet"], "unknown flag --model"),
-        (["--dataset=imagenet2012"], "--dataset:.*is held in memory"),
+        (["--dataset=imagenet2012"], "--dataset: .*held in memory; .*imagenet2012"),
     ],
 )
 def test_wrong_requests_are_one_line(argv, message, run):

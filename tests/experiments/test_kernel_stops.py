@@ -206,7 +206,9 @@ def test_ctrl_c_before_anything_is_kept_claims_nothing(run, monkeypatch, tmp_pat
     argv = ["--features=random_conv", "--filters=64", "--ridge=1", f"--cache_dir={tmp_path}"]
     code, _, err = run(*argv)
     assert code == 130
-    assert re.search(f"rethink_tf:.*{re.escape(str(tmp_path))};.*same command resumes", err)
+    assert re.search(
+        f"nothing was kept yet in {re.escape(str(tmp_path))}; the same command resumes", err
+    )
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_solved(

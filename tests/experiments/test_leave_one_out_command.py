@@ -91,7 +91,7 @@ def test_a_test_error_that_chance_does_not_explain_is_invalid(run, monkeypatch):
     train = datasets.take(train, 200, seed=0)
     monkeypatch.setattr(minimum_norm, "one_hot", lambda labels, k: np.eye(k)[train.labels])
     code, out, _ = run("--corrupt=1")
-    assert code == 3 and re.search("INVALID:.*error is not chance", out)
+    assert code == 3 and re.search("INVALID: random labels, .*not chance", out)
 
 
 @pytest.mark.parametrize(

@@ -164,9 +164,9 @@ def test_a_transfer_is_a_run_once_its_parent_is_finished(tmp_path):
 def test_unknown_names_scales_and_seeds_are_refused():
     with pytest.raises(RequestError, match="expected one of table1, .* received table9"):
         planned("table9")
-    with pytest.raises(RequestError, match="--scale:.*paper, cpu, hours, smoke"):
+    with pytest.raises(RequestError, match="--scale: .*paper, cpu, hours, smoke; received huge"):
         planned("table1", "huge")
-    with pytest.raises(RequestError, match="--seeds:.*number from 1"):
+    with pytest.raises(RequestError, match="--seeds: .*from 1 to 1000, received 0"):
         planned("table1", seeds=0)
 
 
@@ -183,7 +183,7 @@ def test_a_parent_that_is_no_row_is_refused(monkeypatch, tmp_path):
     monkeypatch.setattr(plan, "ROOT", tmp_path)
     monkeypatch.setattr(plan, "FLAGFILES", tmp_path / "flags")
     monkeypatch.setitem(EXPERIMENTS, "own", plan.Experiment("Own", ("own/*.flags",)))
-    with pytest.raises(RequestError, match="--init_from=runs/some:.*flagfile that is a"):
+    with pytest.raises(RequestError, match="--init_from=runs/some: .*row of an experiment"):
         planned("own")
 
 

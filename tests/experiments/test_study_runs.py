@@ -78,9 +78,9 @@ def test_a_default_that_is_typed_is_the_same_run():
         (
             implicit,
             ["--images=x"],
-            "--images:.*2.*100000, received 'x'",
+            "--images: .*from 2 to 100000, received 'x'",
         ),
-        (implicit, ["--help"], "implicit:.*received --help"),
+        (implicit, ["--help"], "implicit: expected flags .*received --help"),
         (rademacher, ["--corrupt=1"], "--corrupt: expected none"),
         (rademacher, ["--draws=0"], "--draws: expected a whole"),
     ],
@@ -303,14 +303,17 @@ def test_measures_of_a_run_that_is_not_there_are_refused(tmp_path, own_signals, 
     argv = ["--of=some", f"--runs_dir={tmp_path}"]
     assert guarded(measures_command.main, argv) == 2
     assert re.search(
-        f"rethink_tf:.*run in {re.escape(str(tmp_path))}/some", capsys.readouterr().err
+        f"some: there is no finished run in {re.escape(str(tmp_path))}/some",
+        capsys.readouterr().err,
     )
     with pytest.raises(RequestError, match="expected one run, or --of=RUN; received 0"):
         measures.identify(argv[1:])
     assert guarded(measures_command.main, argv[1:]) == 2
-    assert re.search("1.*100.*received 0", capsys.readouterr().err)
+    assert re.search("expected 1 to 100 .*received 0", capsys.readouterr().err)
     assert guarded(measures_command.main, ["some", *argv[1:]]) == 2
-    assert re.search(f"some:.*{re.escape(str(tmp_path))}/some is not", capsys.readouterr().err)
+    assert re.search(
+        f"some: expected a finished run; {re.escape(str(tmp_path))}/some ", capsys.readouterr().err
+    )
 
 
 def test_the_report_of_measures(tmp_path):

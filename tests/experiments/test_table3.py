@@ -229,12 +229,14 @@ def test_only_the_rows_asked_for(tmp_path, capsys):
     assert all(run_id in out for run_id in ids) and "11 runs at scale paper: 11 missing" in out
     for main in (sweep.main, report.main):
         assert guarded(main, ["figure1b", "--rows=mpl*"]) == 2
-        assert re.search(r"rethink_tf: --rows:.*mlp_1x512; received mpl\*", capsys.readouterr().err)
+        assert re.search(
+            r"--rows: .*alexnet, inception, mlp_1x512; received mpl\*", capsys.readouterr().err
+        )
     where = [f"--runs_dir={tmp_path}", f"--out={tmp_path / 'out'}", "--measured=none"]
     assert guarded(report.main, ["figure1b", "table3", "--rows=mlp_1x512", *where]) == 0
     said = capsys.readouterr().out
     assert "figure1b: 11 runs are missing: mlp_1x512 corrupt=0 seed 0," in said
-    assert re.search("table3:.*table3 fits --rows=mlp_1x512", said)
+    assert re.search("table3: .*no row of table3 fits --rows=mlp_1x512", said)
 
 
 def test_a_kernel_run_is_given_no_flag_of_checkpoints():

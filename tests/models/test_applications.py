@@ -114,7 +114,7 @@ def test_the_scaling_that_a_network_brings_is_left_out_or_told(tensorflow):
     assert "images is switched off" in note
     kept = models.build("keras:EfficientNetB0", SHAPE, 10)
     _, note = models.conversions(kept, "standardise")
-    assert re.search(r"\(times 1/255\),.*that are scaled", note)
+    assert re.search(r"\(times 1/255\), .*scaled already, .*--preprocess=none", note)
 
 
 def test_what_an_application_has_no_place_for_is_refused(tensorflow, monkeypatch):

@@ -193,7 +193,7 @@ def test_the_only_tensor_of_a_dict_or_list_is_taken(name, words, own, tensorflow
 
 
 def test_several_tensors_and_no_tensor_are_named(own, tensorflow):
-    with pytest.raises(RequestError, match="2.*dict: logits, features$"):
+    with pytest.raises(RequestError, match="one output, .*gives 2 in a dict: logits, features$"):
         both("two_of_dict")
     with pytest.raises(RequestError, match="nothing gives str$|fails in training"):
         both("nothing")

@@ -163,7 +163,7 @@ def test_a_file_that_scales_is_named(own, tensorflow):
 
     scaling.nested((8, 8, 1), 2).save(own / "net.keras")
     (words,) = said(own / "net.keras", "inception")
-    assert re.search(r"\(times 0\.5,.*0\.5\), but gets images", words)
+    assert re.search(r"\(times 0\.5, minus 0\.5\), .*scaled already, at -1 to 1", words)
     assert "at -1 to 1; " in words
 
 
@@ -184,7 +184,7 @@ def test_what_keeps_the_level_of_the_images_is_no_scaling(own, tensorflow):
 
 def test_scaling_within_code_that_has_the_weights_shows_in_the_outputs(own, tensorflow):
     (words,) = said("scaling:in_own_weights", "standardise")
-    assert re.search(r"\(its.*differ by 0\.00", words)
+    assert re.search(r"its outputs differ by 0\.00\d+ between standardised images", words)
     assert words.endswith("for pixels from 0 to 255 type --preprocess=none")
 
 

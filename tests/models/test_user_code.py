@@ -140,4 +140,4 @@ def test_an_exception_that_is_none_ends_any_command_with_a_line(capsys, own_sign
 
     assert app.guarded(command, []) == ExitCode.BUG
     err = capsys.readouterr().err
-    assert re.search("rethink_tf:.*GeneratorExit:.*not an Exception", err)
+    assert re.search("ended by GeneratorExit: why, .*not an Exception", err)

@@ -218,5 +218,6 @@ def test_no_runs_are_one_clear_line(folder, tmp_path, capsys):
     assert guarded(tensorboard_command.main, [f"--runs_dir={tmp_path / folder}"]) == 2
     _out, err = capsys.readouterr()
     assert re.search(
-        f"rethink_tf: --runs_dir={re.escape(str(tmp_path / folder))}:.*found none", err
+        f"--runs_dir={re.escape(str(tmp_path / folder))}: expected finished runs, found none",
+        err,
     )

@@ -59,7 +59,9 @@ def test_the_runs_that_others_start_from_stay_as_they_are():
 
 
 def test_changes_of_what_is_no_training_are_refused():
-    with pytest.raises(RequestError, match="--eval_every:.*experiments that train netw"):
+    with pytest.raises(
+        RequestError, match="--eval_every: .*experiments that train networks.*table3"
+    ):
         experiments.planned("table3", changes={"eval_every": 2})
 
 

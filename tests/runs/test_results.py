@@ -35,7 +35,9 @@ def test_a_write_that_fails_keeps_the_old_content(tmp_path):
     files.write_atomically(path, b"old")
     with no_space(), pytest.raises(StorageError) as error:
         files.write_atomically(path, b"new")
-    assert re.search(f"{re.escape(str(path))}:.*nothing finished was lost", one_line(error))
+    assert re.search(
+        f"{re.escape(str(path))}: File too large; nothing finished was lost", one_line(error)
+    )
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 

@@ -49,7 +49,9 @@ def test_another_environment_is_refused_and_can_be_allowed(changes, said, tmp_pa
     with pytest.raises(RequestError) as refused:
         find(tmp_path, **changes)
     message = str(refused.value)
-    assert re.search(f"{re.escape(str(tmp_path))}:.*exactly: {re.escape(str(said))}; ", message)
+    assert re.search(
+        f"{re.escape(str(tmp_path))}: .*exactly: {re.escape(said)}; add --resume=anyway", message
+    )
     assert "--resume=anyway" in message and "--resume=restart" in message and "\n" not in message
     found = find(tmp_path, "anyway", **changes)
     assert (found.header, found.run_dir) == (header(1, 3), tmp_path)
@@ -61,7 +63,7 @@ def test_other_labels_are_refused_whatever_is_typed_but_restart(tmp_path):
     results.start(tmp_path, {})
     save(tmp_path / results.CHECKPOINTS, 1, 3)
     for mode in ("exact", "anyway"):
-        with pytest.raises(RequestError, match="for abc; add --resu"):
+        with pytest.raises(RequestError, match="for abc; add --resume=restart"):
             find(tmp_path, mode, labels_hash="xyz")
     assert find(tmp_path, "restart", labels_hash="xyz") is None
 
@@ -79,7 +81,7 @@ def test_the_history_is_cut_to_the_checkpoint_and_must_reach_it(tmp_path):
     save(tmp_path / results.CHECKPOINTS, 2)
     found = find(tmp_path)
     results.append_history(tmp_path, {"epoch": 1})
-    with pytest.raises(StorageError, match="2.*found 1; add"):
+    with pytest.raises(StorageError, match="expected 2 epochs .*found 1; add --resume=restart"):
         resume.begin(tmp_path, {}, found, {"argv": ["a"]})
     for epoch in (2, 3):
         results.append_history(tmp_path, {"epoch": epoch})
@@ -118,12 +120,14 @@ def test_the_longest_shorter_run_of_equal_settings_is_taken(tmp_path):
     assert (found.run_dir, found.header["epoch"]) == (folders["b"], 6)
     assert said == [f"{folders['b']}: the same run with 6 epochs; this one resumes from it"]
     assert find(run_dir, wanted=wanted, said=said, threads=4) is None
-    assert re.search(f"{re.escape(str(folders['b']))}:.*2 and is 4", said[-1])
+    assert re.search(
+        f"{re.escape(str(folders['b']))}: not continued, .*threads was 2 and is 4", said[-1]
+    )
     # A fresh run could not equal one that was not exact itself.
     inexact = header(6) | {"differed": ["after epoch 2, step 0 of the next: xla was on"]}
     checkpoint.save(found.run_dir / results.CHECKPOINTS, inexact, ARRAYS)
     assert find(run_dir, wanted=wanted, said=said) is None
-    assert re.search("2,.*0.*xla was on", said[-1])
+    assert re.search("not continued, .*epoch 2, step 0 .*xla was on", said[-1])
 
 
 def edited_summary(folder):
@@ -184,7 +188,9 @@ def test_more_epochs_go_on_from_the_shorter_run(tensorflow, tmp_path):
     run(short, epochs=2)
     kept = timeless(short)
     summary = run(long, said, epochs=4)
-    assert re.search(f"{re.escape(str(short))}:.*2.*resumes from it", "\n".join(said))
+    assert re.search(
+        f"{re.escape(str(short))}: the same run with 2 epochs; .*resumes from it", "\n".join(said)
+    )
     assert "resumes after epoch 2, step 0 of the next" in said
     assert timeless(long) == timeless(fresh)
     assert summary["epochs"] == 4 and summary["weights_hash"] != kept[-1]["weights_hash"]

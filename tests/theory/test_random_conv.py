@@ -80,7 +80,9 @@ def test_cells_cover_all_positions_and_average(cells):
 
 
 def test_patches_larger_than_the_image_allows_are_refused():
-    with pytest.raises(RequestError, match=r"--patch: expected at most 10 for 2x2 cells.*received"):
+    with pytest.raises(
+        RequestError, match=r"--patch: expected at most 10 for 2x2 cells.*received 11"
+    ):
         Layout(patch=11).positions(SHAPE)
 
 

@@ -15,7 +15,7 @@ from rethink_tf.training.devices import setup as devices
             "float32",
             True,
             [(8, 0)],
-            "XLA.*--precision=mixed_bfloat16.*is another run",
+            "XLA is on; --precision=mixed_bfloat16 .*another run",
         ),
         ("float32", True, [(7, 5), (9, 0)], "XLA is on; float32"),
         (
@@ -29,7 +29,7 @@ from rethink_tf.training.devices import setup as devices
             "mixed_bfloat16",
             True,
             [(7, 0)],
-            "XLA.*bfloat16: --precision=float32.*is another run",
+            "XLA is on; .*no bfloat16: --precision=float32 .*another run",
         ),
         ("mixed_bfloat16", True, [], "XLA is on; mixed_bfloat16"),
     ],

@@ -86,7 +86,7 @@ def test_held_out_examples_that_are_trained_on_are_refused():
     rows = np.arange(7)
     seen = {name: getattr(source.train, name)[rows] for name in ("index", "images", "labels")}
     test = Split("test", **seen, num_classes=10)
-    with pytest.raises(AuditError, match="held_out_not_trained_on: FAILED .7 of 7 held-out exam"):
+    with pytest.raises(AuditError, match="held_out_not_trained_on: FAILED .7 of 7 "):
         input_pipeline.audited(replace(source, test=test))
     input_pipeline.audited(replace(source, test=test, held_out=False))
 
@@ -176,7 +176,7 @@ def test_a_file_that_changed_since_it_was_named_is_refused(tmp_path):
     given_labels(path)
     named = resolved(labels_from=str(path))
     given_labels(path, seed=2)
-    with pytest.raises(RequestError, match="noise.csv:.*since it was named"):
+    with pytest.raises(RequestError, match="noise.csv: its content changed"):
         input_pipeline.load(named, say=lambda _: None)
 
 
@@ -268,7 +268,7 @@ def test_a_run_with_a_defect_is_refused(kind, defect, said, tensorflow, tmp_path
         train.run(wanted, tmp_path / "run", say=lambda _: None)
     assert refused.value.exit_code == ExitCode.INVALID == 3
     message = str(refused.value)
-    assert re.search("audit:.*asked for: ", message)
+    assert "audit: the pipeline does not yield what was asked for: " in message
     assert re.search(said, message), message
     assert "\n" not in message
     assert not (tmp_path / "run").exists(), "nothing was trained, nothing is left"

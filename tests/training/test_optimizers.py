@@ -176,5 +176,5 @@ def test_a_checkpoint_of_another_optimiser_does_not_fit(tmp_path):
 
 
 def test_an_unknown_optimiser_is_refused():
-    with pytest.raises(RequestError, match="--optimizer:.*of sgd, adam, adamw"):
+    with pytest.raises(RequestError, match="--optimizer: .*sgd, adam, adamw; received adagrad"):
         resolved(optimizer="adagrad")

@@ -359,7 +359,9 @@ def test_frozen_features_exchanged_after_they_were_computed(transferred, monkeyp
     on_the_device(
         monkeypatch, "train", lambda table: replace(table, images=table.images[::-1].copy())
     )
-    with pytest.raises(AuditError, match=r"INVALID: the images of tr.*\(seal: train images\)"):
+    with pytest.raises(
+        AuditError, match=r"INVALID: the images of training .*\(seal: train images\)"
+    ):
         train.run(transferred, tmp_path, say=lambda _: None)
 
 

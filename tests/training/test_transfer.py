@@ -281,7 +281,7 @@ def test_weights_that_are_not_the_parents_are_refused(mlp, tmp_path, tensorflow,
 
 def test_weight_decay_without_effect_is_refused(tensorflow):
     fields = {"model": "alexnet", "input_size": 8, "weight_decay": 0.004}
-    with pytest.raises(RequestError, match=".* received 0.004$"):
+    with pytest.raises(RequestError, match="--weight_decay: expected 0, .*received 0.004$"):
         prepared(frozen("random", **fields))
     learner = prepared(frozen("random", **fields | {"model": "mlp_1x512"}))[0]
     assert len(learner.build().losses) == 1
