@@ -71,19 +71,26 @@ def main(argv: list[str]) -> int:
 def _run(parsed: Parsed) -> int:
     options = on_this_machine(checked(parsed[Flags]))
     rows, left_out = {part: [] for part in tables.PARTS}, {}
-    with tempfile.TemporaryDirectory() as scratch:
-        for name in options.models if {"step", "loop"} & {*options.parts} else ():
-            both = PRECISIONS if name.startswith("inception") else PRECISIONS[:1]
-            for precision in options.precisions or both:
-                print(f"measuring {name}, {precision}", file=sys.stderr, flush=True)
-                who = {"model": name, "precision": precision}
-                left_out[f"{name}, {precision}"] = measure(who, options, Path(scratch), rows)
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            _measure_all(options, Path(scratch), rows, left_out)
+    finally:  # what was measured before Ctrl-C is shown too
+        console.say(tables.show(rows, left_out))
+    return ExitCode.DONE
+
+
+def _measure_all(options: Flags, scratch: Path, rows: dict, left_out: dict) -> None:
+    """Adds what is measured to `rows`, by part, and what could not run to `left_out`."""
+    for name in options.models if {"step", "loop"} & {*options.parts} else ():
+        both = PRECISIONS if name.startswith("inception") else PRECISIONS[:1]
+        for precision in options.precisions or both:
+            print(f"measuring {name}, {precision}", file=sys.stderr, flush=True)
+            who = {"model": name, "precision": precision}
+            left_out[f"{name}, {precision}"] = measure(who, options, scratch, rows)
     if "input" in options.parts:
         with contextlib.closing(Race()) as race:
             rows["input"] += steps.measure_input(options, race)
         left_out["input"] = race.left_out
-    console.say(tables.show(rows, left_out))
-    return ExitCode.DONE
 
 
 def checked(asked: Flags) -> Flags:

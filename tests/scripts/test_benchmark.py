@@ -36,6 +36,19 @@ def test_a_benchmark_prints_a_row_for_each_model(capsys, no_processes):
     assert float(seals.rstrip("%")) > -100 and float(fed.rstrip("%")) < 100
 
 
+def test_what_was_measured_before_an_interrupt_is_shown(capsys, monkeypatch, no_processes):
+    def measured(who, options, scratch, rows):
+        if who["model"] == "alexnet":
+            raise KeyboardInterrupt
+        rows["step"].append(who | ROW)
+        return {}
+
+    monkeypatch.setattr(command, "measure", measured)
+    argv = ["--models=mlp_1x512,alexnet", "--no_torch", *TINY]
+    assert command.main(argv) == ExitCode.INTERRUPTED
+    assert "mlp_1x512" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("part", tables.PARTS)
 def test_each_part_alone(part, capsys, monkeypatch, no_processes):
     called = []
