@@ -70,10 +70,14 @@ def say(text: str = "") -> None:
 _say = say  # for functions with a parameter called `say`
 
 
-def _put(text: str, stream: TextIO) -> None:
-    """Writes in one call: with PYTHONUNBUFFERED the pieces of two processes' lines would mix."""
-    stream.write(text)
-    stream.flush()
+def _put(text: str, stream: TextIO | None) -> None:
+    """Writes in one call: with PYTHONUNBUFFERED the pieces of two processes' lines would mix.
+
+    A stream that was closed before Python started is None, and gets nothing.
+    """
+    if stream is not None:
+        stream.write(text)
+        stream.flush()
 
 
 def _write(text: str) -> None:
@@ -93,12 +97,16 @@ def _write(text: str) -> None:
 def coloured(stream: Any) -> bool:
     """Whether a stream gets colour: a terminal that knows it, without NO_COLOR."""
     wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM", "") not in ("", "dumb")
-    return wanted and stream.isatty()
+    return wanted and stream is not None and stream.isatty()
+
+
+def _is_terminal() -> bool:
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def terminal_width() -> int | None:
     """The width of the terminal in characters; None where the output is no terminal."""
-    if in_notebook() or not sys.stdout.isatty():
+    if in_notebook() or not _is_terminal():
         return None
     return shutil.get_terminal_size().columns
 
@@ -176,7 +184,7 @@ _LIVE, _BAR = _Live(), _Bar()
 
 def is_live() -> bool:
     """Whether there is a live line: on a terminal and in a notebook."""
-    return in_notebook() or (sys.stdout.isatty() and os.environ.get("TERM", "") != "dumb")
+    return in_notebook() or (_is_terminal() and os.environ.get("TERM", "") != "dumb")
 
 
 def show_live(text: str, share: float) -> None:

@@ -475,6 +475,18 @@ def test_the_first_step_is_said_to_be_compiled():
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
+@pytest.mark.parametrize("terminal", ["dumb", "xterm"])
+def test_a_stream_that_was_closed_at_the_start_gets_nothing(stream, terminal, monkeypatch):
+    """As with >&-: Python has None in its place."""
+    monkeypatch.setenv("TERM", terminal)
+    monkeypatch.setattr(sys, stream, None)
+    console.say("Audit  passed")
+    console.warn("the run is in use")
+    if stream == "stdout":
+        assert console.terminal_width() is None and not console.is_live()
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_a_line_is_written_in_one_call(stream, monkeypatch):
     """Where Python does not buffer, the pieces of two processes' lines would mix."""
     pieces = []
