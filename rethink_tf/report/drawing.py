@@ -126,8 +126,18 @@ def draw_series(axes, series: Sequence[Series], *, empty: str = "no run yet") ->
             step = max(1, -(-len(points) // MARKERS_A_CURVE))
             shift = number * step // len(series) if step > 1 else 0
             _draw_band(axes, one, points, (shift, step))
-            counts.append((one.ink, [(x, count) for x, _, _, count in points[shift::step]]))
+            counts.append((one.ink, _counts(points, step)))
     state_counts(axes, counts)
+
+
+def _counts(points: Sequence[Point], step: int) -> list[tuple[float, int]]:
+    """(x, number of seeds) of every `step`-th point, and of each point at which it changes."""
+    numbers = [(x, count) for x, _, _, count in points]
+    return [
+        one
+        for place, one in enumerate(numbers)
+        if place % step == 0 or one[1] != numbers[place - 1][1]
+    ]
 
 
 def _draw_band(axes, one: Series, points: Sequence[Point], markers: tuple[int, int]) -> None:

@@ -294,6 +294,16 @@ def test_the_number_of_seeds_is_stated_per_point(curves, right, above):
     assert {text.get_color() for text in axes.texts} - {drawing.INK} == inks
 
 
+def test_a_seed_that_ends_between_two_markers_is_stated():
+    """Training and test curve of the same runs share one line of numbers."""
+    _figure, (axes,) = drawing.axes_grid(1, 1, 3.0)
+    whole, ended = ([(float(x), 1.0) for x in range(count)] for count in (30, 28))
+    drawing.draw_series(axes, [Series(name, [whole, ended]) for name in ("train", "test")])
+    assert axes.get_title(loc="right") == ""
+    above = [(text.get_text(), text.xy[0]) for text in axes.texts]
+    assert above == [("n =", 0), *(("2", x) for x in range(0, 28, 3)), ("1", 28.0)]
+
+
 def test_a_drawing_holds_its_numbers():
     def draw():
         figure, (axes,) = drawing.axes_grid(1, 1, 3.0)
