@@ -36,13 +36,16 @@ def table_html(one: table.Table, *, fold_empty: bool = True) -> str:
 
     Rows without a number of ours are folded into one line; a row whose runs are INVALID or DIVERGED
     stays. If a table would be wider than a page, its differences are only in its CSV file. On a
-    narrow screen each row becomes a block: its labels, then a line for each quantity.
+    narrow screen each row becomes a block: its labels, then a line for each quantity. A table
+    without rows is empty text.
 
     Args:
         one: the table.
         fold_empty: whether a table in which no row has a number is folded as a whole. If not, all
             its rows are shown.
     """
+    if not one.rows:
+        return ""
     linked = any(row.run_ids for row in one.rows)
     parts = PARTS if len(table.heads(one)) <= MOST_COLUMNS else PARTS[:2]
     measured = [row for row in one.rows if _has_result(row)]

@@ -71,6 +71,12 @@ def test_where_no_seed_counts_their_number_stands(report, tmp_path):
     assert "Not measured yet" not in page, "it was, and did not end well"
 
 
+def test_a_table_without_rows_is_not_on_the_page(report, tmp_path):
+    report("measures")
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "4 runs are missing" in page and "0 rows" not in page
+
+
 def test_a_row_whose_runs_do_not_count_is_not_folded(report, tmp_path):
     seeds(tmp_path / "runs", "DIVERGED")
     write_run(tmp_path / "runs", paper.row_config(paper.TABLE1["mlp_1x512_true"]))
