@@ -83,8 +83,10 @@ def _figure(one: drawing.Figure) -> list[str]:
 
 
 def _hours(run: Run) -> str:
+    """Of training; of a task that is not a training, of all that it records."""
     seconds = run.machine.get("train_seconds")
-    return f"{seconds / 3600:.2f}" if seconds else "not recorded"
+    spent = seconds / 3600 if seconds else run.machine.get("hours")
+    return f"{spent:.2f}" if spent else "not recorded"
 
 
 def _runs(section: sections.Section) -> list[str]:
@@ -108,7 +110,8 @@ def _runs(section: sections.Section) -> list[str]:
                 f"{run.summary['audit_passed']} of {run.summary['audit_checks']}",
             )
         )
-    titles = ("flagfile", "axis", "seed", "run id", "hours of training", "machine", "audit passed")
+    kind = "hours of training" if any(run.history() for run in section.gathered.runs) else "hours"
+    titles = ("flagfile", "axis", "seed", "run id", kind, "machine", "audit passed")
     return [
         "## Runs",
         "",
