@@ -82,11 +82,11 @@ def figures(timing: list[dict], started: float, examples: int, write: float) -> 
     """
     first, *later = timing
     train, evaluate = (min(t[key] for t in later) for key in ("train_seconds", "eval_seconds"))
-    ends = [t["finished"] - t["train_seconds"] - t["eval_seconds"] for t in timing]
-    other = min(end - t["finished"] for t, end in zip(timing, ends[1:], strict=False))
+    begins = [t["finished"] - t["train_seconds"] - t["eval_seconds"] for t in timing]
+    other = min(begin - t["finished"] for t, begin in zip(timing, begins[1:], strict=False))
     scale = task.EXAMPLES / examples
     whole = scale * (train + evaluate) + other
-    start = ends[0] - started
+    start = begins[0] - started
     return {
         "images/s": examples / train,
         "evaluation": scale * evaluate / whole,

@@ -98,7 +98,6 @@ def test_an_epoch_has_at_most_what_cifar10_has_and_two_batches_at_least(
 
 
 def test_a_run_trains_and_tells_its_own_peak_memory(tmp_path):
-    """In a process of its own, which is small."""
     flags = {"model": "mlp_1x512", "dataset": "digits", "examples": 64, "epochs": 1}
     asked = time.time()
     started, peak = runs.train(flags | {"runs_dir": tmp_path})
