@@ -340,7 +340,7 @@ class Steps:
         hit = tf.argmax(logits, axis=-1) == given
         checksum = tf.reduce_sum(label_checksums.label_words_tf(index, given))
         # Inside this function, so that XLA can compile it too. As thirty separate operations
-        # these sums cost twice as much.
+        # these sums cost an MLP's step several times as much (docs/explanation/seals.md).
         words = self.words_of(read, step)
         got: tuple = ()
         if rows == self.batch_size:
