@@ -32,7 +32,11 @@ class Candidate:
         self._process = context.Process(target=_serve, args=(theirs, make, arguments), daemon=True)
         self._process.start()
         theirs.close()  # so that its end is seen
-        self.facts = self._answer()
+        try:
+            self.facts = self._answer()
+        except BaseException:  # also an interrupt: a run would write on into a folder that is gone
+            self.close()
+            raise
 
     def __call__(self, count: int) -> float:
         """Runs `count` units; returns the seconds that they took."""

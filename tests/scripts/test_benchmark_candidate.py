@@ -98,6 +98,19 @@ def test_one_that_cannot_be_made_says_why(name, words):
         Candidate(f"made_candidates:{name}")
 
 
+def test_one_that_is_interrupted_before_it_answers_is_ended(monkeypatch):
+    waiting = []
+
+    def interrupted(self):
+        waiting.append(self._process)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Candidate, "_answer", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Candidate("made_candidates:plain", factor=0.0, options={"n": 3})
+    assert not waiting[0].is_alive()
+
+
 def test_one_that_breaks_later_says_why():
     with pytest.raises(LeftOut, match="^ValueError: not now$"):
         Candidate("made_candidates:breaks_later")(1)
