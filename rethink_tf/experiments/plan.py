@@ -28,7 +28,7 @@ from rethink_tf.runs.status import state as state
 
 ROOT = Path(__file__).resolve().parents[2]
 FLAGFILES = ROOT / "flags"
-# The only fields in which a run may differ from its row. The report marks such runs.
+# Settings that `sweep` may change in all rows. The report marks the runs in which they differ.
 CHANGEABLE = ("precision", "eval_every")
 OF = "--of="  # for tasks that are not trainings: the run they start from
 

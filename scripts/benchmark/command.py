@@ -117,7 +117,10 @@ def on_this_machine(options: Flags) -> Flags:
     if options.device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # of all processes that are started
     load = os.getloadavg()[0]
-    platform = Candidate("benchmark.tensorflow_steps:platform", threads=options.threads)
+    try:
+        platform = Candidate("benchmark.tensorflow_steps:platform", threads=options.threads)
+    except LeftOut as why:
+        raise RequestError(f"--device: expected one that TensorFlow can start: {why}") from None
     platform.close()
     facts = platform.facts
     if options.device == "gpu" != facts["device"]:

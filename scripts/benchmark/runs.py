@@ -1,7 +1,6 @@
 """The part of benchmark.py that trains for real: runs of rethink_tf.main as own processes."""
 
 import math
-import resource
 import time
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from benchmark.steps import STEP
 from rethink_tf import main
 from rethink_tf.config.flags import Options
 from rethink_tf.runs import results
+from rethink_tf.theory.kernels import memory
 
 EPOCHS = 4  # the first compiles and does not count: best of three
 EPOCH_SECONDS = 5  # of training in an epoch, times --seconds
@@ -30,8 +30,7 @@ def train(flags: dict) -> tuple[float, int]:
 def trained(flags: dict):
     """A candidate that has trained a run before its facts are asked for."""
     main.main([f"--{name}={value}" for name, value in flags.items()])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return None, {"peak_bytes": peak * 1024}
+    return None, {"peak_bytes": memory.peak()}
 
 
 def write_noise(folder: Path, examples: int, size: int) -> Path:

@@ -136,6 +136,9 @@ def test_an_unfinished_run_keeps_what_it_solved(run):
     code, _, err = run("--ridge=0,0.5")
     assert code == 2 and err.count("\n") == 1
     assert re.search(f"{re.escape(str(path))}:.*version.*received another; delete", err)
+    path.write_text(json.dumps(first | {"settings": first["settings"] | {"block": 77}}))
+    code, _, err = run("--ridge=0,0.5")
+    assert code == 2 and "settings block" in err and "received 77; delete" in err
 
 
 def test_the_gabor_bank_is_a_row_of_its_own(run, tmp_path):

@@ -49,6 +49,15 @@ def test_what_was_measured_before_an_interrupt_is_shown(capsys, monkeypatch, no_
     assert "mlp_1x512" in capsys.readouterr().out
 
 
+def test_a_device_that_does_not_start_is_a_request_refused(capsys, monkeypatch):
+    def broken(*_, **__):
+        raise LeftOut("InternalError: no such device")
+
+    monkeypatch.setattr(command, "Candidate", broken)
+    assert command.main([*FLAGS, "--parts=step"]) == ExitCode.WRONG_REQUEST
+    assert "--device: " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("part", tables.PARTS)
 def test_each_part_alone(part, capsys, monkeypatch, no_processes):
     called = []

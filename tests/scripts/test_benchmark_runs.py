@@ -103,7 +103,7 @@ def test_a_run_trains_and_tells_its_own_peak_memory(tmp_path):
     started, peak = runs.train(flags | {"runs_dir": tmp_path})
     (run_dir,) = tmp_path.iterdir()
     assert asked <= started < results.read_history(run_dir)[0]["timing"]["finished"]
-    assert 10**8 < peak < 10**11
+    assert 3 * 10**8 < peak < 5 * 10**9  # TensorFlow alone takes about 400 MB
 
 
 def test_a_run_that_fails_says_why(tmp_path):

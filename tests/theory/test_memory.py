@@ -1,12 +1,14 @@
 """How much memory there is: the machine's or the control group's, and what is said of it."""
 
+import subprocess
+import sys
 import tracemalloc
 
 import numpy as np
 import pytest
 
 from rethink_tf.errors import RequestError
-from rethink_tf.theory.kernels import interpolate, memory, minimum_norm
+from rethink_tf.theory.kernels import interpolate, leave_one_out, memory, minimum_norm
 from rethink_tf.theory.kernels.gram import Kernel
 
 
@@ -71,3 +73,26 @@ def test_a_solve_takes_what_is_said_before(n, m, d, dtype):
     tracemalloc.stop()
     stated = sum(interpolate.memory_of(n, m, d, dtype).values())
     assert 0.4 * stated < taken <= stated
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n, m, d", [(3000, 1500, 20), (3000, 200, 20)])
+def test_leaving_one_out_takes_what_is_said_before(n, m, d, dtype):
+    draw = np.random.default_rng(0)
+    train, test = (draw.standard_normal((k, d)).astype(np.float32) for k in (n, m))
+    targets = minimum_norm.one_hot(draw.integers(10, size=n), 10)
+    kernel = Kernel("gaussian", 0.01)
+    leave_one_out.leave_one_out(train[:9], test[:9], targets[:9], kernel)  # imports, once
+    tracemalloc.start()
+    leave_one_out.leave_one_out(train, test, targets, kernel, dtype=dtype, ridge=1.0)
+    taken = tracemalloc.get_traced_memory()[1] + train.nbytes + test.nbytes
+    tracemalloc.stop()
+    stated = sum(leave_one_out.memory_of(n, m, d, dtype).values())
+    assert 0.4 * stated < taken <= stated
+
+
+def test_the_peak_is_that_of_this_process_and_not_of_its_parent():
+    held = np.ones(60_000_000)  # 480 MB
+    code = "from rethink_tf.theory.kernels import memory; print(memory.peak())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert 10**6 < int(done.stdout) < held.nbytes < memory.peak()

@@ -1,7 +1,6 @@
 """The command of leave-one-out of the kernel interpolant: `rethink-tf leave-one-out`."""
 
 import dataclasses
-import resource
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -217,7 +216,7 @@ def _record(data: Data, settings: Settings, kernel: Kernel, source: str, found: 
         "diagonal_error": found.diagonal_error,
         "exact": solution.shift == 0 and found.diagonal_error <= DIAGONAL_TOLERANCE,
         "seconds": dict(found.seconds),
-        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak_bytes": memory.peak(),
         "audit": [dataclasses.asdict(check) for check in data.checks],
     }
     if data.run.corrupt == 1 and data.run.label_noise == "uniform":

@@ -1,7 +1,6 @@
 """The kernel interpolants of Table 3 as runs."""
 
 import dataclasses
-import resource
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -160,11 +159,22 @@ def _solved_before(path: Path, record: dict[str, Any]) -> list[dict[str, Any]]:
     old = files.read_json(path) or {}
     differ = [key for key in OF_A_SOLUTION if old.get(key) != record[key]]
     if old and differ:
+        name, wanted, received = _first_difference(differ[0], record[differ[0]], old.get(differ[0]))
         raise RequestError(
-            f"{path}: expected results of the same {differ[0]}, {record[differ[0]]!s:.60}; "
-            f"received {old.get(differ[0])!s:.60}; delete the file"
+            f"{path}: expected results of the same {name}, {wanted!s:.60}; "
+            f"received {received!s:.60}; delete the file"
         )
     return old.get("solutions", [])
+
+
+def _first_difference(name: str, wanted: Any, received: Any) -> tuple[str, Any, Any]:
+    """The first entry in which two values differ, if both are dictionaries; else the values."""
+    if not isinstance(wanted, dict) or not isinstance(received, dict):
+        return name, wanted, received
+    keys = [key for key in {**wanted, **received} if key not in wanted or key not in received]
+    keys += [key for key in wanted if key in received and wanted[key] != received[key]]
+    key = keys[0]
+    return f"{name} {key}", wanted.get(key), received.get(key)
 
 
 def described(solution: Solution, data: Data, filters: int, tolerance: float) -> dict[str, Any]:
@@ -180,7 +190,7 @@ def described(solution: Solution, data: Data, filters: int, tolerance: float) ->
         "shift": solution.shift,
         "seconds": solution.seconds,
         "gflops": solution.new_flops / solution.seconds["factor"] / 1e9,
-        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak_bytes": memory.peak(),
     }
     if data.run.corrupt == 1 and data.run.label_noise == "uniform":
         predicted = solution.predicted.argmax(axis=1)

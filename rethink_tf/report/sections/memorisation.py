@@ -60,7 +60,7 @@ def memorisation(gathered: Gathered, _first: float):
         "The score of an example is the share of the networks trained on it that predict its given "
         "label, minus the same share of the other networks. Memorised means a score of at least "
         f"{LEAST_SCORE:g}. The last column compares the scores from one half of the networks with "
-        "those from the other half. Figures show the first seed.",
+        "those from the other half.",
     )
     labels = ("network", "data set", "p", "networks")
     return [Table("memorisation", "Memorisation scores", labels, tuple(rows), notes=notes)], figures
@@ -80,7 +80,7 @@ def leave_one_out(gathered: Gathered, _first: float):
         "The kernel interpolant of all examples, and exactly what it would be without each of "
         "them. Stability is the largest change of any test output when an example is left out; "
         "each number is a lower bound of the uniform stability of section 2.2. The time is shorter "
-        "if the factor was kept by an earlier run. Figures show the first seed.",
+        "if the factor was kept by an earlier run.",
     )
     labels = ("data set", "features", "p")
     return [Table("leave_one_out", "Leave-one-out", labels, tuple(rows), notes=notes)], figures

@@ -129,7 +129,7 @@ def implicit(gathered: Gathered, _first: float):
     notes = (
         "All are solutions of least norm on the same images, with features scaled to mean squared "
         "length 1. With fewer dimensions than images a solution does not interpolate, and its norm "
-        "cannot be compared. Figures show the first seed.",
+        "cannot be compared.",
     )
     labels = ("data set", "preprocessing")
     return [Table("implicit", "Least norm", labels, tuple(rows), notes=notes)], figures

@@ -1,10 +1,13 @@
 """The memory that a computation needs and the memory that is available, in bytes."""
 
+import resource
+import sys
 from pathlib import Path
 
 from rethink_tf.errors import RequestError
 
 GIB = 2**30
+_STATUS = Path("/proc/self/status")
 _MEMINFO, _CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 
 
@@ -29,6 +32,20 @@ def available() -> int | None:
     except (OSError, ValueError, IndexError):  # no such group, or "max"
         pass
     return min(found) if found else None
+
+
+def peak() -> int:
+    """The most memory that this process has held so far, in bytes.
+
+    From /proc on Linux, where `getrusage` also counts what the parent held when it started this
+    process.
+    """
+    try:
+        lines = _STATUS.read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return largest if sys.platform == "darwin" else largest * 1024  # bytes there, else KiB
 
 
 def text(parts: dict[str, int]) -> str:
