@@ -79,7 +79,7 @@ PLANTED = [
 # Seeds of quick tests, and those that follow where slow tests run: (of 50,000 labels, of others).
 SEEDS = [
     (range(2), range(6)),
-    pytest.param((range(2, 5), range(6, 20)), marks=pytest.mark.slow),
+    pytest.param((range(2, 4), range(6, 14)), marks=pytest.mark.slow),
 ]
 
 

@@ -333,7 +333,7 @@ def counts(quick, whole):
     return pytest.mark.parametrize("count", [quick, slow])
 
 
-@counts(500, 2000)
+@counts(500, 1000)
 def test_command_lines(place, count):
     codes, before = [], len(place.trained)
     digits = ["--model=mlp_1x512", "--dataset=digits"]
