@@ -118,11 +118,14 @@ def sealed(entry: dict[str, Any]) -> dict[str, Any]:
 
 def _times(run: Run) -> dict[str, Any]:
     """What a run took by its own record: `train_seconds`, and `hours` of training and evaluation,
-    of a kernel's solutions, or of leave-one-out; not the start, nor the reading of data.
+    of a kernel's solutions, of leave-one-out, or of the networks that the last process of
+    memorisation scores trained; not the start, nor the reading of data.
     """
     history = run.history()
     seconds = history.train_seconds + history.eval_seconds
     seconds += (run.summary.get("seconds") or {}).get("all", 0.0)
+    if run.summary.get("kind") == "memorisation":
+        seconds += (run.summary.get("timing") or {}).get("seconds", 0.0)
     for solution in run.summary.get("solutions") or ():
         seconds += sum((solution.get("seconds") or {}).values())
     return {"train_seconds": round(history.train_seconds), "hours": _rounded(seconds / 3600)}

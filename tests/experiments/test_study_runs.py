@@ -152,8 +152,11 @@ def test_the_report_of_memorisation_scores(tmp_path):
         "reliability": {"halves": 0.9, "all": 0.95, "mean_difference": 0.1},
         "train_accuracy": 1.0,
         "other_accuracy": 0.125,
+        "timing": {"trained_now": 400, "seconds": 90.0},
     }
     rows, _, out = reported("memorisation", found, tmp_path)
+    (run,) = collect(tmp_path / "runs", []).runs
+    assert measured.hours(run) == measured.record(run, None)["machine"]["hours"] == 0.025
     shown = {row["quantity"]: row["mean"] for row in rows if row["p"] == "1"}
     assert list(shown.values()) == ["100", "12.5", "0.5", "0.75", "50", "0.9"]
     assert {row["networks"] for row in rows} == {"400"}
