@@ -49,7 +49,7 @@ def table_html(one: table.Table, *, fold_empty: bool = True) -> str:
     linked = any(row.run_ids for row in one.rows)
     parts = PARTS if len(table.heads(one)) <= MOST_COLUMNS else PARTS[:2]
     measured = [row for row in one.rows if _has_result(row)]
-    empty = [row for row in one.rows if row not in measured]
+    empty = [row for row in one.rows if not _has_result(row)]
     if not measured and not fold_empty:
         measured, empty = empty, []
     lines = [*one.notes]

@@ -171,9 +171,9 @@ def _first_difference(name: str, wanted: Any, received: Any) -> tuple[str, Any, 
     """The first entry in which two values differ, if both are dictionaries; else the values."""
     if not isinstance(wanted, dict) or not isinstance(received, dict):
         return name, wanted, received
-    keys = [key for key in {**wanted, **received} if key not in wanted or key not in received]
-    keys += [key for key in wanted if key in received and wanted[key] != received[key]]
-    key = keys[0]
+    missing = object()
+    either = {**wanted, **received}
+    key = next(k for k in either if wanted.get(k, missing) != received.get(k, missing))
     return f"{name} {key}", wanted.get(key), received.get(key)
 
 
