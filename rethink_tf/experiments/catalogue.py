@@ -109,7 +109,7 @@ _EARLY_040 = ("*_040_epoch_*",)
 _RATES = {"held_out": "0 5000", "learning_rate": "0.002 0.01 0.05 0.2"}
 _WRN = {
     "cpu": {"*": (2_500, 300, 50)},
-    "hours": {"*": (5_000, 240, 20)},
+    "hours": {"*": (5_000, 120, 20)},
     "smoke": {"*": (200, 2, 2)},
 }
 # Full data sets at these scales too: they take 15 GB at most. The filters are what takes hours.
