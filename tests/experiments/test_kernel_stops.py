@@ -67,7 +67,12 @@ def test_every_stage_that_takes_long_says_how_far_it_is(run, monkeypatch):
     monkeypatch.setattr(kernel_command, "StageProgress", lambda: lambda *step: said.append(step))
     assert run("--block=100")[0] == 0
     stages = [stage for k, (stage, _) in enumerate(said) if k == 0 or said[k - 1][0] != stage]
-    assert stages == ["factor", "residual", "test set"]
+    first, residual, *refinements, last = stages
+    assert (first, residual, last) == ("factor", "residual", "test set")
+    for step, stage in enumerate(refinements):
+        words = rf"residual \de-\d\d after {step} of at most 10 refinements; next"
+        assert re.fullmatch(words, stage)
+    assert len(refinements) == 2
     for stage in stages:
         shares = [share for name, share in said if name == stage]
         assert 0 < shares[0] < 1 and shares[-1] == pytest.approx(1)

@@ -217,16 +217,23 @@ def solve_with(
         matrix: the Gram.
         targets: float64 [n, k].
         tolerance, refinements: of `refinement.refine`; the tolerance is relative to |y|.
-        progress: gets a stage (`residual`, `test set`) and the share of it that is done.
+        progress: gets a stage and the share of it that is done: `residual`, before each refinement
+            one that names the residual so far, `test set`.
     """
     from rethink_tf.theory.kernels import refinement
 
     _require_targets(matrix, targets)
     rows, ridge, seconds = factor.rows, factor.ridge, {"factor": factor.seconds}
 
+    # What the next product is for, since each takes as long as the first.
+    stage = "residual"
+
     def times(x):
-        share = lambda done: progress("residual", done)  # noqa: E731
-        return gram.times(matrix, rows, x, share) + ridge * x
+        return gram.times(matrix, rows, x, lambda done: progress(stage, done)) + ridge * x
+
+    def refined(step, residual):
+        nonlocal stage
+        stage = f"residual {residual:.0e} after {step} of at most {refinements} refinements; next"
 
     began = time.perf_counter()
     alpha, residual, history = refinement.refine(
@@ -235,6 +242,7 @@ def solve_with(
         targets,
         tolerance=tolerance,
         most=refinements,
+        progress=refined,
     )
     seconds["refine"] = time.perf_counter() - began
     began = time.perf_counter()
