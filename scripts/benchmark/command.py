@@ -16,8 +16,9 @@ from rethink_tf.config.command_line import CommandLine, Parsed
 from rethink_tf.config.run_config import PRECISIONS
 from rethink_tf.errors import ExitCode, RequestError
 
-TABLE1 = ("inception", "inception_no_bn", "alexnet", "mlp_3x512", "mlp_1x512")
-MODELS = (*TABLE1, "wrn_28_1", "resnet_18")  # those that torch_steps.py has
+# The networks of Table 1, without the Inception that lacks normalisation: it is nearly the same work.
+USUAL = ("inception", "alexnet", "mlp_3x512", "mlp_1x512")
+MODELS = (*USUAL, "inception_no_bn", "wrn_28_1", "resnet_18")  # those that torch_steps.py has
 
 
 def _flag(default, help: str, **bounds):
@@ -31,7 +32,7 @@ class Flags:
     """What is measured, and how; `parts`, `models` and `precisions` are tuples once read."""
 
     parts: str = _flag("step,loop", f"some of {', '.join(tables.PARTS)}")
-    models: str = _flag(",".join(TABLE1), f"some of {', '.join(MODELS)}")
+    models: str = _flag(",".join(USUAL), f"some of {', '.join(MODELS)}")
     precisions: str | None = _flag(
         None, f"some of {', '.join(PRECISIONS)}", by="float32, and both for the Inceptions"
     )

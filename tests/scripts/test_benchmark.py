@@ -136,7 +136,7 @@ def test_defaults():
         for argv in ([], ["--parts=loop,step"], ["--threads=3"])
     )
     assert options.parts == ("step", "loop") and options.device == "auto"
-    assert options.models == ("inception", "inception_no_bn", "alexnet", "mlp_3x512", "mlp_1x512")
+    assert options.models == ("inception", "alexnet", "mlp_3x512", "mlp_1x512")
     assert parts.parts == ("loop", "step")
     assert options.threads >= 1 and threads.threads == 3
 
