@@ -16,7 +16,7 @@ from rethink_tf.config.command_line import CommandLine, Parsed
 from rethink_tf.config.run_config import PRECISIONS
 from rethink_tf.errors import ExitCode, RequestError
 
-# The networks of Table 1, without the Inception that lacks normalisation: it is nearly the same work.
+# The networks of Table 1; Inception without normalisation is nearly the same work as with it.
 USUAL = ("inception", "alexnet", "mlp_3x512", "mlp_1x512")
 MODELS = (*USUAL, "inception_no_bn", "wrn_28_1", "resnet_18")  # those that torch_steps.py has
 
