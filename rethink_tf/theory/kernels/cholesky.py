@@ -1,7 +1,7 @@
 """Blocked Cholesky factorisation of a symmetric matrix of which only the lower half is ever held.
 
 The matrix is a list of block rows: row i is one array [b, (i + 1) b], so 60,000 x 60,000 takes
-7.4 GB in float32 and no array has 2**31 elements (LAPACK's 32-bit indices and TensorFlow's GPU
+7.3 GB in float32 and no array has 2**31 elements (LAPACK's 32-bit indices and TensorFlow's GPU
 kernels fail beyond). A row is made, eliminated by the rows above and never touched again: it can
 be kept on disk at once, and a later process resumes at the next row.
 """
