@@ -62,9 +62,9 @@ LINE = CommandLine(
     "Computes, exactly and for all training examples at once, what the kernel interpolant predicts "
     "for an example when it is solved without that example. Prints the leave-one-out error, the "
     "share of memorised examples, and how much the test predictions change when one example is "
-    "left out. --cache_dir keeps the factor and the diagonal of the inverse: an interrupted run "
-    f"resumes, and other labels need only one solve. Writes RUNS_DIR/<run id>/{results.SUMMARY}, "
-    f"{results.EXAMPLES} and figures.",
+    "left out. Takes one --ridge, and of --features pixels or gabor. --cache_dir keeps the factor "
+    "and the diagonal of the inverse: an interrupted run resumes, and other labels need only one "
+    f"solve. Writes RUNS_DIR/<run id>/{results.SUMMARY}, {results.EXAMPLES} and figures.",
     (
         FlagSet(RunConfig, kernel_settings.OF_A_RUN, {"input_size": "whole images"}),
         FlagSet(Settings, OF_THE_KERNEL, {"ridge": "0"}),
