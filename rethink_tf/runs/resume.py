@@ -177,8 +177,13 @@ def _shorter(config: RunConfig, run_dir: Path, say: Callable[[str], None]) -> Re
 
 def _shorter_runs(config: RunConfig, run_dir: Path) -> list[tuple[int, Path]]:
     """Epochs and folders of the runs that `_shorter` chooses from, by their summaries; longest
-    first."""
+    first.
+
+    There are none where the learning rate of an epoch depends on the length of the run.
+    """
     wanted, shorter = dataclasses.asdict(config), []
+    if config.lr_schedule == "cosine":
+        return []
     for path in run_dir.parent.glob(f"{run_dir.name.rpartition('-')[0]}-*"):
         try:
             summary = results.read_summary(path) if path != run_dir else None

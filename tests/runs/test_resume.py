@@ -1,5 +1,6 @@
 """Where a run goes on, what it refuses, and what it says of itself afterwards."""
 
+import dataclasses
 import re
 import signal
 
@@ -11,6 +12,7 @@ from short_runs import ARRAYS, ENVIRONMENT, header, save, signal_after, timeless
 from rethink_tf.config import run_config
 from rethink_tf.config.flags import Options
 from rethink_tf.config.run_config import RunConfig
+from rethink_tf.config.schedule import learning_rate
 from rethink_tf.errors import RequestError, StorageError
 from rethink_tf.runs import checkpoint, results, resume
 from rethink_tf.storage import files
@@ -170,6 +172,20 @@ def test_a_shorter_run_of_an_older_version_is_taken(tmp_path):
     run_dir = new_run(tmp_path, wanted)
     assert find(run_dir, wanted=wanted).run_dir == folder
     assert find(run_dir, wanted=resolved(epochs=6, held_out=5)) is None
+
+
+def test_a_shorter_run_at_a_cosine_is_not_continued(tmp_path):
+    """Its learning rates fell to the end of a shorter run: none of them is the longer run's."""
+    short = finished(tmp_path, epochs=2, lr_schedule="cosine")
+    wanted, said = resolved(epochs=4, lr_schedule="cosine"), []
+    rates = [
+        learning_rate(run_config.from_dict(c["config"]), 2)
+        for c in (results.read_config(short), {"config": dataclasses.asdict(wanted)})
+    ]
+    assert rates[0] != rates[1]
+    run_dir = new_run(tmp_path, wanted)
+    assert find(run_dir, wanted=wanted, said=said) is None
+    assert not [line for line in said if "resumes from it" in line]
 
 
 # Real runs
