@@ -36,6 +36,7 @@ class Evaluation:
         # Without AutoGraph, as in the training steps.
         self._evaluate = tf.function(self._run_evaluate, autograph=False)
         self._clear = tf.function(self._clear_statistics, autograph=False)
+        self._exchange = tf.function(self._exchange_statistics, autograph=False)
         self._renew = tf.function(self._renew_statistics, autograph=False)
         self._unbias = tf.function(self._unbias_statistics, autograph=False)
         # Frozen layers use their statistics in training too, and keep them.
@@ -64,9 +65,12 @@ class Evaluation:
         for step in range(count):
             if between is not None:
                 moved = [v.numpy() for v in seeds]
-                # `between` may save them, so they must be as training left them.
+                # `between` may save them, so they must be as training left them. The statistics
+                # too: layers that gather nothing get theirs back at the end, also after a resume.
                 _assign(seeds, kept)
+                gathered = self._exchange(before)
                 between()
+                self._exchange(gathered)
                 _assign(seeds, moved)
             data = steps.streamed(step) if steps.train.streamed else steps.resident
             got = self._renew(data, steps.order, tf.constant(step, tf.int32), steps.epoch)
@@ -89,6 +93,17 @@ class Evaluation:
             return before
 
         return self.strategy.run(clear)
+
+    def _exchange_statistics(self, values: Any) -> Any:
+        """Assigns these values; returns those before."""
+
+        def exchange(values: Any) -> Any:
+            held = [tf.identity(value) for value, _ in self._statistics()]
+            for (value, _), new in zip(self._statistics(), values, strict=True):
+                value.assign(new)
+            return held
+
+        return self.strategy.run(exchange, args=(values,))
 
     def _renew_statistics(self, data: Any, order: Any, step: Any, epoch: Any) -> Any:
         def forward(data: Any) -> Any:

@@ -98,6 +98,39 @@ def test_evaluation_changes_nothing():
     assert same_bits(steps, other)
 
 
+def test_a_stop_while_statistics_are_measured_saves_those_of_before():
+    """A layer that is called as in inference gathers none, so a resume must find its own."""
+    import keras
+
+    def build():
+        keras.utils.set_random_seed(0)
+        x = inputs = keras.Input([SIDE, SIDE, 1])
+        x = keras.layers.BatchNormalization(name="fixed")(x, training=False)
+        x = keras.layers.BatchNormalization(name="own")(x)
+        return keras.Model(inputs, keras.layers.Dense(K)(keras.layers.Flatten()(x)))
+
+    def measured(between=None):
+        steps = make_steps(build=build)
+        steps.begin_epoch(1, 0.0)
+        steps.advance(0, 3)
+        for name in ("moving_mean", "moving_variance"):
+            getattr(steps.model.get_layer("fixed"), name).assign([7.0])
+        before = steps.variables.state()
+        seen = []
+        Evaluation(steps).recalibrate(between and (lambda: seen.append(steps.variables.state())))
+        return before, seen, steps.variables.state()
+
+    before, seen, after = measured(between=True)
+    assert len(seen) == N // BATCH
+    for state in seen:
+        for name, values in before.items():
+            np.testing.assert_array_equal(state[name], values, name)
+    _, _, alone = measured()
+    assert any((after[name] != values).any() for name, values in before.items())
+    for name, values in alone.items():
+        np.testing.assert_array_equal(after[name], values, name)
+
+
 # The checksum's words
 
 
