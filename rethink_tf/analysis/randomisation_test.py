@@ -200,13 +200,14 @@ def _figures(planned, runs: list[Run], left_out, threshold: float, options) -> d
     )
     about: dict[str, Any] = {"num_classes": info.num_classes, "threshold": threshold}
     conversions = runs[0].summary.get("arrivals", [])
+    num_test = first.held_out or info.num_test
     return {
         "model": content_hash.shown(first.model),
         "dataset": content_hash.shown(first.dataset),
         "parameters": runs[0].summary["parameters"],
         "classes": info.num_classes,
         "train_examples": first.examples or info.num_train,
-        "test_examples": info.num_test,
+        "test_examples": num_test,
         "threshold": threshold,
         "recipe": recipe,
         "cases": [
@@ -217,7 +218,7 @@ def _figures(planned, runs: list[Run], left_out, threshold: float, options) -> d
         "limits": randomisation_figures.limits(
             figures,
             num_classes=info.num_classes,
-            num_test=info.num_test,
+            num_test=num_test,
             recipe=recipe,
             eval_every=first.eval_every,
         ),

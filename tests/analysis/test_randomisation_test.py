@@ -14,6 +14,8 @@ from rethink_tf.analysis import randomisation_figures, randomisation_page, rando
 from rethink_tf.analysis.randomisation_figures import Run
 from rethink_tf.cli import app
 from rethink_tf.cli import randomisation_test as test_command
+from rethink_tf.config.flags import Options
+from rethink_tf.config.run_config import RunConfig, resolve, run_id
 from rethink_tf.runs import agreement, results
 from rethink_tf.training.recording import messages
 
@@ -310,6 +312,16 @@ def test_limits_that_apply():
     assert "Evaluated" not in said([two])
     assert "The learning rate falls" in said([two, case(0.3, 0.1, [None])])
     assert "classes the audit" not in said([one]) and "test images" not in said([one])
+
+
+def test_held_out_examples_count_in_place_of_the_test_set():
+    wanted = RunConfig("mlp_1x512", "digits", examples=300, held_out=64)
+    planned = [(c, resolve(w)) for c, w in randomisation_test.cases(wanted, (), 1)]
+    values = {"train_accuracy": 1.0, "test_accuracy": 0.5, "epochs": 2, "parameters": 1}
+    runs = [Run(c, 0, values | {"run_id": run_id(own)}, []) for c, own in planned]
+    found = randomisation_test._figures(planned, runs, [], 0.99, Options())
+    assert (found["train_examples"], found["test_examples"]) == (300, 64)
+    assert re.search("64 test images: .*50% are 12 points", " ".join(found["limits"]))
 
 
 def test_names_of_anyone_s_are_no_html(tested):
