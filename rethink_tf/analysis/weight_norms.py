@@ -44,10 +44,17 @@ def linear_layers(model) -> list:
     """The layers with a norm: dense, convolution, batch normalisation, in the model's order.
 
     Raises:
-        NotImplementedError: a layer of another kind.
+        NotImplementedError: a layer of another kind, or a convolution with gaps or in groups.
     """
     known = (keras.layers.Dense, keras.layers.Conv2D)
     layers = [x for x in model.layers if isinstance(x, known) or _is_batch_norm(x)]
+    for layer in layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            for name, usual in (("dilation_rate", (1, 1)), ("groups", 1)):
+                if (value := getattr(layer, name)) != usual:
+                    raise NotImplementedError(
+                        f"no norm is defined for convolutions with {name} {value}"
+                    )
     rest = (x for x in model.layers if not (x in layers or _is_response_norm(x)))
     others = {type(x).__name__ for x in rest if not isinstance(x, WEIGHTLESS)}
     if others:
@@ -114,7 +121,7 @@ def path_norm(model, input_shape) -> float:
     constant; batch normalisation is its factor and offset; maximum pooling takes the largest of its
     paths, average pooling their mean (not the smaller sum with the squares of its weights, which
     would shift every network of one kind alike); local response normalisation, which only shortens,
-    counts as the identity.
+    counts as the identity, and so does every activation.
 
     Args:
         model: a functional keras.Model.
@@ -134,16 +141,23 @@ def _in_double(layer):
     """The layer that stands for another in the pass of squares, in float64."""
     if _is_batch_norm(layer):
         return Affine(name=layer.name, dtype="float64")
-    if _is_response_norm(layer):
+    # Activations do not count: a path norm is of the weights alone. Nothing is negative in the
+    # pass, so a rectifier without an upper limit is the identity anyway.
+    bare = keras.layers.ReLU, keras.layers.Activation
+    if _is_response_norm(layer) or isinstance(layer, bare):
         return keras.layers.Identity(name=layer.name, dtype="float64")
     settings = {**layer.get_config(), "dtype": "float64"}
+    if "activation" in settings:
+        settings["activation"] = "linear"
     return type(layer).from_config(settings)
 
 
 def _squared_weights(layer) -> list[np.ndarray]:
     if _is_batch_norm(layer):
         scale = factor(layer)
-        offset = np.asarray(layer.beta, np.float64) - np.asarray(layer.moving_mean) * scale
+        beta = getattr(layer, "beta", None)  # None of Keras' own with center=False
+        beta = 0.0 if beta is None else np.asarray(beta, np.float64)
+        offset = beta - np.asarray(layer.moving_mean) * scale
         return [scale**2, offset**2]
     return [np.asarray(v, np.float64) ** 2 for v in layer.weights]
 
@@ -157,8 +171,8 @@ class Affine(keras.layers.Layer):
         self.factor = self.add_weight(name="factor", shape=shape, initializer="ones")
         self.offset = self.add_weight(name="offset", shape=shape, initializer="zeros")
 
-    def call(self, x):
-        """x: [..., C] -> the same shape."""
+    def call(self, x, training=None, mask=None):
+        """x: [..., C] -> the same shape; the others are those of Keras' own normalisation."""
         return x * self.factor + self.offset
 
 

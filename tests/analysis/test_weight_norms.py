@@ -187,6 +187,38 @@ def test_a_layer_nobody_wrote_a_norm_for_is_refused(tensorflow):
         weight_norms.linear_layers(model)
 
 
+@pytest.mark.parametrize("changes", [{"dilation_rate": 2}, {"groups": 2}])
+def test_a_convolution_with_gaps_or_in_groups_is_refused(tensorflow, changes):
+    import keras
+
+    from rethink_tf.analysis import weight_norms
+
+    x = keras.Input((7, 6, 4))
+    model = keras.Model(x, keras.layers.Conv2D(4, 3, **changes)(x))
+    with pytest.raises(NotImplementedError, match=f"convolutions with {next(iter(changes))}"):
+        weight_norms.linear_layers(model)
+
+
+def test_the_path_norm_does_not_depend_on_activations_nor_on_an_offset(tensorflow):
+    import keras
+
+    from rethink_tf.analysis import weight_norms
+
+    def found(first, after, center=True):
+        keras.utils.set_random_seed(0)
+        x = inputs = keras.Input((6,))
+        x = keras.layers.BatchNormalization(center=center)(x)
+        x = keras.layers.Dense(8, activation=first, kernel_initializer="he_normal")(x)
+        x = keras.layers.Dense(8, kernel_initializer="he_normal")(x)
+        model = keras.Model(inputs, keras.layers.Dense(3)(after(x)))
+        return weight_norms.path_norm(model, (6,))
+
+    relu = found("relu", keras.layers.ReLU())
+    assert found("relu", keras.layers.ReLU(), center=False) == relu
+    assert found("tanh", keras.layers.Activation("sigmoid")) == relu
+    assert found("relu", keras.layers.ReLU(max_value=0.5)) == relu
+
+
 def test_every_network_of_the_paper_is_known(tensorflow):
     from rethink_tf import models
     from rethink_tf.analysis import weight_norms
