@@ -12,7 +12,7 @@ from report_runs import write_run
 from rethink_tf.config import flags, paper, run_config
 from rethink_tf.errors import RequestError
 from rethink_tf.experiments import plan, rates
-from rethink_tf.experiments.plan import EXPERIMENTS, ROOT, SCALES, planned
+from rethink_tf.experiments.plan import EXPERIMENTS, ROOT, SCALES, TRAINING, planned
 from rethink_tf.runs import pretrained, results
 from rethink_tf.runs import status as run_progress
 from rethink_tf.storage import files
@@ -102,6 +102,20 @@ def test_experiments_share_their_runs(scale):
     assert ids("figure1b", scale=scale) == ids("figure1c", scale=scale)
     shared = ids("regularisation", scale=scale) & table1
     assert len(shared) == {"paper": 3, "cpu": 0, "hours": 3, "smoke": 3}[scale]
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_a_shared_run_keeps_the_epochs_that_transfers_start_from(scale, tmp_path):
+    """Whichever experiment trains it: a finished run cannot keep an epoch any more."""
+    kept: dict[str, set] = {}
+    for name, design in EXPERIMENTS.items():
+        for run in planned(name, scale, runs_dir=tmp_path) if design.command == TRAINING else ():
+            for one in filter(None, (run, run.parent)):
+                if one.run_id is not None:
+                    _, options = flags.parse(list(one.argv))
+                    kept.setdefault(one.run_id, set()).add(options.keep_epochs)
+    assert {run_id: epochs for run_id, epochs in kept.items() if len(epochs) > 1} == {}
+    assert (5, 20, 50) in set.union(*kept.values())
 
 
 def test_the_mlps_are_at_the_papers_scale_on_a_cpu():
