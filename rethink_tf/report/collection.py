@@ -161,13 +161,24 @@ def lacks(run: Run) -> str:
 
 def why_inexact(run: Run) -> str:
     """Why a run that counts is not exact, as what follows its name; empty where it is."""
-    if run.summary.get("solved") is False:
+    if run.summary.get("solved") is False or not _is_solved(run.summary):
         return "has a residual above --tolerance"
     if run.summary.get("exact") is not False:
         return ""
     if isinstance(run.config, configuration.RunConfig):
         return "was resumed in a changed environment (--resume=anyway)"
     return "needed a shift for its factor, or its diagonal has a large rounding error"
+
+
+def _is_solved(summary: dict[str, Any]) -> bool:
+    """Whether the solutions that the summary of a kernel run states are solved; True of all else.
+
+    These are the ones with the most filters, with the least and with the largest ridge.
+    """
+    every = summary.get("solutions") or ()
+    most = max((one["filters"] for one in every), default=0)
+    stated = sorted((v for v in every if v["filters"] == most), key=lambda v: v["ridge"])
+    return not any(one.get("solved") is False for one in (*stated[:1], *stated[-1:]))
 
 
 def part_of(run: Run) -> str:

@@ -4,9 +4,12 @@ import csv
 import json
 import re
 
+import pytest
+
 from rethink_tf.cli import report
 from rethink_tf.cli.app import guarded
 from rethink_tf.cli.studies import kernels as kernels_command
+from rethink_tf.errors import RequestError
 from rethink_tf.experiments import plan as experiments
 from rethink_tf.experiments.kernels import task as kernel_command
 from rethink_tf.experiments.plan import planned
@@ -141,6 +144,22 @@ def rows(path):
         (row["data"], row["preprocessing"], row["quantity"]): row
         for row in csv.DictReader(path.read_text().splitlines())
     }
+
+
+def test_a_kernel_run_that_is_not_solved_is_named_and_not_shipped(tmp_path, capsys):
+    plans = {run.row: run for run in planned("table3")}
+    runs, out = tmp_path / "runs", tmp_path / "out"
+    unsolved = SOLUTION | {"solved": False}
+    finished(runs, plans["mnist_none"], [unsolved])
+    solved = SOLUTION | {"filters": 4096, "solved": True}
+    finished(runs, plans["cifar10_random_conv"], [unsolved | {"filters": 1024}, solved])
+    argv = ["table3", f"--runs_dir={runs}", f"--out={out}", "--measured=none"]
+    assert guarded(report.main, argv) == 0
+    text = (out / "report.md").read_text()
+    named = f"Not exact: {plans['mnist_none'].run_id} has a residual above --tolerance."
+    assert text.count("Not exact") == 1 and named in text, "1,024 filters are not in the table"
+    with pytest.raises(RequestError, match="residual above --tolerance"):
+        measured.record(read_folder(runs / plans["mnist_none"].run_id), None)
 
 
 def test_the_report_has_the_papers_beside_ours(tmp_path, capsys):
