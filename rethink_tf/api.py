@@ -180,7 +180,8 @@ def corrupt_labels(
         int32 [N]. An example that is replaced at a smaller p is replaced at a larger p too.
 
     Raises:
-        RequestError: p, seed or noise out of their range, or labels that are no classes.
+        RequestError: p, seed or noise out of their range, labels that are no classes, or an index
+            that is not one whole number for each label.
     """
     true = as_labels("labels", labels, num_classes)
     for name, value in (("corrupt", p), ("seed", seed), ("label_noise", noise)):
@@ -188,7 +189,7 @@ def corrupt_labels(
     classes = num_classes or max(2, int(true.max()) + 1)
     return label_corruptions.corrupt_labels(
         true,
-        np.arange(len(true)) if index is None else np.asarray(index),
+        _identities(index, len(true)),
         corrupt=float(p),
         num_classes=classes,
         seed=seed,
@@ -223,7 +224,7 @@ def corrupt_pixels(
         uint8 [N, H, W, C]; float32 for `gaussian`, never clipped.
 
     Raises:
-        RequestError: images of another dtype or shape, or a value out of its range.
+        RequestError: images or an index of another dtype or shape, or a value out of its range.
     """
     images = np.asarray(images)
     if images.ndim != 4 or images.dtype != np.uint8:
@@ -238,13 +239,33 @@ def corrupt_pixels(
     values = images.reshape(-1, images.shape[-1]).astype(np.float64)
     return pixel_corruptions.corrupt_pixels(
         images,
-        np.arange(len(images)) if index is None else np.asarray(index),
+        _identities(index, len(images)),
         Corruption(
             pixels=pixels, pixel_mix=pixel_mix, shuffle_fraction=shuffle_fraction, seed=seed
         ),
         split=SPLITS[split],
         moments=Moments(values.mean(axis=0), values.std(axis=0)),
     )
+
+
+def _identities(index: Any, count: int) -> np.ndarray:
+    """The examples' identities, integers [count]; None: their positions.
+
+    Raises:
+        RequestError: another shape, or not whole numbers from 0 to 2**32 - 1.
+    """
+    if index is None:
+        return np.arange(count)
+    found = np.asarray(index)
+    if found.shape != (count,) or found.dtype.kind not in "iu":
+        raise RequestError(
+            f"index: expected whole numbers [{count}], received {found.dtype} {list(found.shape)}"
+        )
+    if count and not (found.min() >= 0 and found.max() < 2**32):
+        raise RequestError(
+            f"index: expected numbers from 0 to 2**32 - 1, received {found.min()} to {found.max()}"
+        )
+    return found
 
 
 def _check(name: str, value: Any) -> None:

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 import rethink_tf as rt
+from rethink_tf.cli import app
 from rethink_tf.errors import RequestError, StorageError
+from rethink_tf.runs import results
+from rethink_tf.runs import task as tasks
 
 ROOT = Path(__file__).resolve().parents[1]
 SHORT = {"model": "mlp_1x512", "dataset": "digits", "epochs": 1, "examples": 200}
@@ -134,6 +137,38 @@ def test_labels_are_corrupted_and_audited():
     np.testing.assert_array_equal(rt.corrupt_labels(true, 0.0), true)
     with pytest.raises(RequestError, match="from 0.0 to 1.0"):
         rt.corrupt_labels(true, 1.5)
+
+
+@pytest.mark.parametrize(
+    "index", [[3], [0, 1, 2], np.arange(4) / 4, ["a", "b", "c", "d"], [0, 1, 2, -1], [[0, 1, 2, 3]]]
+)
+def test_an_index_that_does_not_name_each_example_is_refused(index):
+    """One number for all would give all the same draw."""
+    images = np.zeros([4, 2, 2, 1], np.uint8)
+    with pytest.raises(RequestError, match="^index: expected"):
+        rt.corrupt_labels([0, 1, 2, 1], 1.0, index=index)
+    with pytest.raises(RequestError, match="^index: expected"):
+        rt.corrupt_pixels(images, "random", index=index)
+    given = rt.corrupt_labels([0, 1, 2, 1], 1.0, index=[2**32 - 1, 0, 7, 5])
+    assert given.shape == (4,)
+
+
+def test_a_run_of_leave_one_out_is_no_training(tmp_path, capsys):
+    """Its examples.npz has other columns than a training's."""
+    columns = {name: np.arange(4) for name in ("index", "true", "given", "margin_without")}
+
+    def compute(folder):
+        results.save_examples(folder, **columns)
+        return {"audit": []}
+
+    config = {"dataset": "digits", "corrupt": 0.5}
+    tasks.carry_out(tmp_path, "leave-one-out", config, compute, argv=[], threads=1)
+    (found,) = rt.load_runs(tmp_path)
+    assert found.examples == {} and found.history == []
+    for command in ("examples", "bound"):
+        assert app.main([command, str(found.run_dir), f"--out={tmp_path / 'out'}"]) == 2
+        told = capsys.readouterr().err
+        assert "expected a run that trains a network; this one is leave-one-out" in told
 
 
 def test_a_larger_p_corrupts_the_same_and_more():

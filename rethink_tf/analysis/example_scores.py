@@ -107,7 +107,7 @@ def of_run(run_dir: Path | str) -> ExampleScores:
         StorageError: a file is damaged, or the files do not agree.
     """
     folder = paths.absolute(run_dir)
-    agreement.read_done(run_dir)
+    agreement.read_trained(run_dir)
     columns = results.read_examples(folder)
     grid = results.read_examples_grid(folder)
     if grid is None:

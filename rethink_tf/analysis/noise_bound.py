@@ -118,7 +118,7 @@ def of_run(run_dir: Path | str, delta: float = DELTA) -> NoiseBound:
         StorageError: a file is damaged, or the files do not agree.
     """
     folder = paths.absolute(run_dir)
-    run = agreement.read_done(run_dir)
+    run = agreement.read_trained(run_dir)
     config = agreement.stored_config(run.summary)
     _refuse_other_noise(run_dir, config)
     counts = _counts(folder, config, run.summary["classes"])

@@ -101,6 +101,14 @@ def read_done(run_dir: Path | str) -> Finished:
     return run
 
 
+def read_trained(run_dir: Path | str) -> Finished:
+    """As `read_done`, of a training; RequestError for what is none."""
+    run = read_done(run_dir)
+    if kind := run.summary.get("kind"):
+        raise RequestError(f"{run_dir}: expected a run that trains a network; this one is {kind}")
+    return run
+
+
 def _read(run_dir: Path, run_id: str | None) -> Finished | None:
     summary = results.read_summary(run_dir)
     if summary is None:
