@@ -10,7 +10,8 @@ import pytest
 from rethink_tf.analysis import subset_networks
 from rethink_tf.cli import app
 from rethink_tf.config.run_config import RunConfig
-from rethink_tf.experiments.studies import memorisation
+from rethink_tf.errors import StorageError
+from rethink_tf.experiments.studies import kept_networks, memorisation
 from rethink_tf.runs import agreement, results
 
 COMMON = ["--model=mlp_1x512", "--dataset=digits", "--epochs=2", "--threads=2", "--batch_size=256"]
@@ -144,6 +145,18 @@ def test_a_damaged_network_is_named_and_one_of_other_data_too(scored, tmp_path, 
     np.savez(path, **whole | {"labels_hash": "0" * 16})
     code, out = called(tmp_path, "memorisation", *SCORED)
     assert code == 6 and "belongs to other data" in out
+
+
+def test_a_copy_of_a_network_does_not_count_as_another(tmp_path):
+    facts = {"labels_hash": "abc", "examples": 3, "test_examples": 2, "part": 1}
+    part, right = np.array([True, False, False]), np.array([True, True, False])
+    network = subset_networks.Network(2, 7, part, right, right[:2], 5, "def")
+    for name in ("00002.npz", "00001.npz"):
+        (tmp_path / name).write_bytes(kept_networks.packed(network, facts))
+    found = kept_networks.read(tmp_path / "00002.npz", facts)
+    assert found["number"] == 2 and found["right"].tolist() == right.tolist()
+    with pytest.raises(StorageError, match="00001.npz: .*number 2; delete the file"):
+        kept_networks.read(tmp_path / "00001.npz", facts)
 
 
 @pytest.mark.parametrize(

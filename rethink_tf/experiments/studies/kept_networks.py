@@ -67,6 +67,8 @@ def read(path: Path, facts: dict[str, Any]) -> dict[str, Any]:
         network = network | {
             n: network[n].item() for n in ("number", "epochs", "weights_hash", "seed")
         }
+        if network["number"] != int(path.stem):  # a copy would count as a network of its own
+            raise ValueError(f"number {network['number']}")
     except Exception as error:  # NumPy and zipfile raise many types for damaged files
         why = (str(error).splitlines() or [""])[0]
         raise StorageError(
