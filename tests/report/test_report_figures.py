@@ -8,7 +8,7 @@ import pytest
 from report_runs import write_experiment, write_run
 
 from rethink_tf.experiments import plan as experiments
-from rethink_tf.report import drawing, table
+from rethink_tf.report import drawing, measured, table
 from rethink_tf.report.collection import MEASURED, collect
 from rethink_tf.report.drawing import Series
 from rethink_tf.report.sections import build as sections
@@ -105,6 +105,30 @@ def test_each_network_has_a_figure_of_accuracy_and_cross_entropy(tmp_path):
     ]
     part = ["true labels, 10,000 images", "random labels, 10,000 images"]
     assert all(found[:2] == part and len(found) == 4 for found in panels.values())
+
+
+def test_jumps_from_epoch_to_epoch_are_not_taken_of_a_shortened_history(tmp_path):
+    """Shipped, every second of 150 epochs is left; over two epochs a curve bends further."""
+    (row,) = (p.row for p in experiments.planned("capacity") if p.row == "resnet_50_true_10000")
+    write_experiment(tmp_path / "runs", "capacity", "paper", only=row)
+    own = collect(tmp_path / "runs", [])
+    measured.add(own.runs, tmp_path / "measured", None)
+    shipped = collect(None, measured.read(tmp_path / "measured"))
+    assert [len(run.history()) for run in (*own.runs, *shipped.runs)] == [150, 79]
+    asked = {"scale": "paper", "seeds": None, "threshold": 0.05, "runs_dir": str(tmp_path)}
+    cells = [
+        next(
+            line.cells
+            for line in sections.build("capacity", there, **asked).tables[0].rows
+            if line.run_ids
+        )
+        for there in (own, shipped)
+    ]
+    for name, cell in cells[0].items():
+        if name.startswith("jumps"):
+            assert cell.values and not cells[1][name].values
+        else:
+            assert cell.ours_text() == cells[1][name].ours_text(), name
 
 
 def test_the_size_of_a_whole_set_is_named(tmp_path):
