@@ -112,7 +112,7 @@ _WRN = {
     "hours": {"*": (5_000, 120, 20)},
     "smoke": {"*": (200, 2, 2)},
 }
-# Full data sets at these scales too: they take 15 GB at most. The filters are what takes hours.
+# Full data sets at these scales too: they take 16 GB at most. The filters are what takes hours.
 _KERNELS: dict[str, dict[str, dict[str, Any]]] = {
     "cpu": {"*_random_conv": {"filters": "1024,4096,8192,16384"}},
     "hours": {"*_random_conv": {"filters": "1024,4096"}},

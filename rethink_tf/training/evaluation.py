@@ -1,5 +1,6 @@
 """Exact evaluation on the device: batch-norm statistics measured anew, every example once."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,8 @@ from rethink_tf.training.train_step import Steps
 EVAL_BATCH = 500
 STREAMED_BATCH = 100
 RECALIBRATION_STEPS = 40
+# What moving averages are set to where their calls are counted: float32 rounds to 1e-7 of it.
+_MARK = 2.0**60
 _INPUTS = 5  # place of the one value of `_outcome` without a row for each example
 
 
@@ -35,7 +38,7 @@ class Evaluation:
         self.checks = checks
         # Without AutoGraph, as in the training steps.
         self._evaluate = tf.function(self._run_evaluate, autograph=False)
-        self._clear = tf.function(self._clear_statistics, autograph=False)
+        self._fill = tf.function(self._fill_statistics, autograph=False)
         self._exchange = tf.function(self._exchange_statistics, autograph=False)
         self._renew = tf.function(self._renew_statistics, autograph=False)
         self._unbias = tf.function(self._unbias_statistics, autograph=False)
@@ -43,6 +46,7 @@ class Evaluation:
         self._normalised = [
             x for x in models.layers_of(self.model) if hasattr(x, "moving_variance") and x.trainable
         ]
+        self._calls: list[int] | None = None  # of `_count_calls`
 
     def recalibrate(self, between: Callable[[], object] | None = None) -> None:
         """Measures the batch-norm statistics of the current weights on training batches.
@@ -61,7 +65,7 @@ class Evaluation:
         kept = [v.numpy() for v in seeds]  # states of dropout, which the forward passes advance
         whole = max(1, steps.train.num_examples // steps.batch_size)
         count = min(RECALIBRATION_STEPS, whole)
-        before = self._clear()
+        before = self._fill(tf.constant(0.0))
         for step in range(count):
             if between is not None:
                 moved = [v.numpy() for v in seeds]
@@ -73,7 +77,12 @@ class Evaluation:
                 self._exchange(gathered)
                 _assign(seeds, moved)
             data = steps.streamed(step) if steps.train.streamed else steps.resident
-            got = self._renew(data, steps.order, tf.constant(step, tf.int32), steps.epoch)
+            place = steps.order, tf.constant(step, tf.int32), steps.epoch
+            got = self._renew(data, *place)
+            if self._calls is None:
+                moved = [v.numpy() for v in seeds]
+                self._calls = self._count_calls(data, *place)
+                _assign(seeds, moved)
             if self.checks is not None:
                 columns = [self.strategy.experimental_local_results(v) for v in got]
                 self.checks.renewed(step, count, list(zip(*columns, strict=True)))
@@ -85,14 +94,31 @@ class Evaluation:
             (x.moving_variance, x.momentum) for x in self._normalised
         ]
 
-    def _clear_statistics(self) -> Any:
-        def clear() -> Any:
+    def _count_calls(self, data: Any, order: Any, step: Any, epoch: Any) -> list[int]:
+        """How often a forward pass updates each of `_statistics`: a shared layer more than once.
+
+        Each update leaves `momentum` of what was there. The statistics stay as they are.
+        """
+        gathered = self._fill(tf.constant(_MARK))
+        self._renew(data, order, step, epoch)
+        calls = []
+        for (_, momentum), left in zip(self._statistics(), self._exchange(gathered), strict=True):
+            (first, *_) = self.strategy.experimental_local_results(left)
+            share = float(np.max(first)) / _MARK
+            updates = math.log(share) / math.log(momentum) if share and 0 < momentum < 1 else 1
+            calls.append(max(1, round(updates)))
+        return calls
+
+    def _fill_statistics(self, content: Any) -> Any:
+        """Assigns one number to all; returns the values before."""
+
+        def fill(content: Any) -> Any:
             before = [tf.identity(value) for value, _ in self._statistics()]
             for value, _ in self._statistics():
-                value.assign(tf.zeros_like(value))
+                value.assign(tf.fill(value.shape, tf.cast(content, value.dtype)))
             return before
 
-        return self.strategy.run(clear)
+        return self.strategy.run(fill, args=(content,))
 
     def _exchange_statistics(self, values: Any) -> Any:
         """Assigns these values; returns those before."""
@@ -119,8 +145,9 @@ class Evaluation:
 
     def _unbias_statistics(self, before: Any, count: Any) -> None:
         def unbias(before: Any) -> None:
-            for (value, momentum), old in zip(self._statistics(), before, strict=True):
-                new = value / (1 - momentum**count)
+            rows = zip(self._statistics(), self._calls or (), before, strict=True)
+            for (value, momentum), calls, old in rows:
+                new = value / (1 - momentum ** (count * calls))
                 # All zeros: the layer was called as in inference and gathered nothing.
                 value.assign(tf.where(tf.reduce_any(new != 0), new, old))
 

@@ -34,7 +34,7 @@ def test_the_rows_and_their_run_ids():
     assert found == {
         "cifar10_none": ("kernels-bf52c63eece6", ("rethink_tf", "kernels")),
         "cifar10_random_conv": ("kernels-b169fa84bf3f", ("rethink_tf", "kernels")),
-        "mnist_gabor": ("kernels-7ce9297a71db", ("rethink_tf", "kernels")),
+        "mnist_gabor": ("kernels-ce8fd85c2f37", ("rethink_tf", "kernels")),
         "mnist_none": ("kernels-883104727e13", ("rethink_tf", "kernels")),
     }
     (conv,) = (run for run in planned("table3") if run.row == "cifar10_random_conv")
@@ -90,7 +90,7 @@ def test_scales_set_flags_of_the_command():
 
 def test_a_flagfile_stands_for_its_lines():
     path = experiments.FLAGFILES / "table3" / "mnist_gabor.flags"
-    lines = ["--dataset=mnist", "--features=gabor", "--gamma=0.002", "--ridge=0"]
+    lines = ["--dataset=mnist", "--features=gabor", "--gamma=0.002", "--dtype=float64", "--ridge=0"]
     read = kernel_command.identify(["--seed=1", f"--flagfile={path}", "--ridge=2"])
     assert read == kernel_command.identify(["--seed=1", *lines, "--ridge=2"])
     assert (read[0]["seed"], read[0]["ridge"]) == (1, [2.0]), "of two the later wins"

@@ -131,6 +131,37 @@ def test_a_stop_while_statistics_are_measured_saves_those_of_before():
         np.testing.assert_array_equal(after[name], values, name)
 
 
+@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.99])
+@pytest.mark.parametrize("uses", [1, 2, 3])
+def test_a_shared_layer_gets_the_statistics_of_all_its_uses(uses, momentum):
+    """Each use updates the averages, so one pass over the data updates them several times."""
+    import keras
+
+    def build():
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input([SIDE, SIDE, 1])
+        shared = keras.layers.BatchNormalization(momentum=momentum, name="shared")
+        large = keras.layers.Rescaling(1e6)(inputs)
+        used = [shared(large) for _ in range(uses)]
+        x = keras.layers.Add()(used) if uses > 1 else used[0]
+        return keras.Model(inputs, keras.layers.Dense(K)(keras.layers.Flatten()(x)))
+
+    table = make_table()
+    steps = make_steps(table, build=build)
+    steps.begin_epoch(1, 0.0)
+    evaluation = Evaluation(steps)
+    for _ in range(2):  # the calls are counted once
+        evaluation.recalibrate()
+        shared = steps.model.get_layer("shared")
+        seen = 1e6 * np.asarray(pipeline.standardise(table.images))
+        variances = [
+            seen[pipeline.order(SEED, 1, N)[low : low + BATCH]].var()
+            for low in range(0, N // BATCH * BATCH, BATCH)
+        ]
+        (variance,) = shared.moving_variance.numpy()
+        assert min(variances) * 0.999 < variance < max(variances) * 1.001
+
+
 # The checksum's words
 
 
