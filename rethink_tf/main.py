@@ -3,9 +3,12 @@
 import sys
 from pathlib import Path
 
+if __name__ == "__main__":  # before the other imports, so that Ctrl-C during them is one line too
+    from rethink_tf.cli import app
+
+    app.entry(["train", *sys.argv[1:]])
+
 from rethink_tf import console
-from rethink_tf.cli import leaving
-from rethink_tf.cli.app import guarded
 from rethink_tf.config import run_config
 from rethink_tf.config.command_line import Parsed
 from rethink_tf.config.flags import LINE, Options, wanted
@@ -36,7 +39,3 @@ def _train(parsed: Parsed, argv: list[str]) -> int:
         return ExitCode.DONE
     train.run(resolved, run_dir, options=options, argv=argv)
     return ExitCode.DONE
-
-
-if __name__ == "__main__":
-    leaving.leave(lambda: guarded(main, sys.argv[1:]))

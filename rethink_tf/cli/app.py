@@ -173,6 +173,8 @@ def command_named(word: str) -> Command:
         return COMMANDS[name]
     near = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.6)
     hint = f"did you mean {near[0]}?" if near else f"{PROGRAM} lists them"
+    if word.startswith("-"):
+        hint = f"to train a run, type {PROGRAM} train {word:.60}"
     raise RequestError(f"expected a command, received {word:.60}; {hint}")
 
 
@@ -199,9 +201,9 @@ def main(argv: list[str] | None = None) -> int:
     return guarded(_dispatch, argv, command.stopped if command else NOTHING_TRAINED)
 
 
-def entry() -> NoReturn:
-    """The console script: runs the process's command line and ends the process with its code.
+def entry(argv: list[str] | None = None) -> NoReturn:
+    """The console script: runs a command line as `main` does and ends the process with its code.
 
     A thread that a user's module has started does not keep the process alive.
     """
-    leaving.leave(main)
+    leaving.leave(lambda: main(argv))

@@ -96,6 +96,8 @@ def _audit(parsed: Parsed) -> int:
         raise RequestError("--noise: expected --p with it")
     if asked.picture is not None and not asked.picture.endswith(".png"):
         raise RequestError(f"--picture: expected a file .png, received {asked.picture}")
+    if asked.picture is not None:
+        files.require_writable(paths.absolute(asked.picture))
     matrix = None
     if asked.noise and noise_matrix.is_matrix(asked.noise):
         matrix = noise_matrix.read(asked.noise, "noise")

@@ -61,6 +61,7 @@ def main(argv: list[str]) -> int:
 def _bound(parsed: Parsed) -> int:
     flags = parsed[Flags]
     folder = results.require_folder(parsed.positionals[0], parsed[Options].runs_dir)
+    files.require_writable_folder(paths.absolute(flags.out))
     bound = noise_bound.of_run(folder, flags.delta)
     for line in lines(bound):
         console.say(line)

@@ -17,7 +17,7 @@ from rethink_tf.data import registry as datasets
 from rethink_tf.errors import ExitCode, RequestError
 from rethink_tf.report import examples_page
 from rethink_tf.runs import description, results
-from rethink_tf.storage import paths
+from rethink_tf.storage import files, paths
 from rethink_tf.training.recording.samples import CLASS_NAMES
 
 MOST_RUNS = 20
@@ -73,6 +73,7 @@ def main(argv: list[str]) -> int:
 def _write_page(parsed: Parsed) -> int:
     flags, options = parsed[Flags], parsed[Options]
     folders = [results.require_folder(named, options.runs_dir) for named in parsed.positionals]
+    files.require_writable_folder(paths.absolute(flags.out))
     scores, *others = [example_scores.of_run(folder) for folder in folders]
     for other in others:
         example_scores.refuse_uncomparable(scores, other)

@@ -14,7 +14,7 @@ from rethink_tf.data import example_hash, noise_file, noise_matrix
 from rethink_tf.data import registry as datasets
 from rethink_tf.errors import ExitCode, RequestError
 from rethink_tf.runs.request import prepare
-from rethink_tf.storage import content_hash, paths
+from rethink_tf.storage import content_hash, files, paths
 from rethink_tf.training.devices import setup as devices
 
 
@@ -55,6 +55,7 @@ def _export(parsed: Parsed) -> int:
         raise RequestError("--export: expected a file to write, .csv or .npz; received none")
     if Path(export).suffix not in (".csv", ".npz"):
         raise RequestError(f"--export: expected .csv or .npz, received {export}")
+    files.require_writable(paths.absolute(export))
     if asked.labels_from is not None:
         raise RequestError("--labels_from: expected --corrupt for labels to export, not a file")
     config = prepare(asked, options)

@@ -115,6 +115,7 @@ def _report(parsed: Parsed) -> int:
     asked = parsed[Flags]
     names = _names(parsed.positionals, asked)
     plan.require_rows(names, asked.rows, asked.scale)
+    files.require_writable_folder(Path(asked.out))
     shipped = [] if asked.measured == "none" else measured.read(asked.measured)
     if not shipped and asked.measured not in (None, "none"):
         raise RequestError(

@@ -147,6 +147,7 @@ def _draw(parsed: Parsed) -> int:
     out = Path(flags.out or (CURVES if parsed.positionals else results.SAMPLES))
     if out.suffix != ".png":
         raise RequestError(f"--out: expected a name that ends in .png, received {out}")
+    files.require_writable(paths.absolute(out))
     if parsed.positionals:
         refuse_fields(parsed, "no flag of a run together with RUN")
         folders = [results.require_folder(named, runs_dir) for named in parsed.positionals]

@@ -11,9 +11,10 @@ import dataclasses
 import difflib
 import io
 import os
+import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from absl import flags
 
@@ -130,7 +131,7 @@ class CommandLine:
         values = _define(known)
         positionals = _read(values, list(argv), [*known, "flagfile", "help"])
         if positionals and not self.positionals:
-            raise RequestError(f"expected flags only (--name=value), received {positionals[0]!r}")
+            _refuse_word(positionals[0], argv, [*known, "flagfile", "help"])
         if _switch("help", values["help"].value):
             return None
         typed = {
@@ -206,15 +207,15 @@ def _define(known: Mapping[str, dataclasses.Field]) -> flags.FlagValues:
 def _read(values: flags.FlagValues, argv: list[str], known: list[str]) -> list[str]:
     """Sets the values; returns the positional arguments."""
     printed = io.StringIO()
-    typed = [*argv, *_lines_of_flagfiles(argv)]
+    lines = _lines_of_flagfiles(argv)
     try:
         # If files include each other in a circle, absl only prints a warning.
         with contextlib.redirect_stderr(printed):
             positionals = values(["rethink_tf", *argv])[1:]
     except flags.UnrecognizedFlagError as error:
-        near = difflib.get_close_matches(error.flagname, known, n=1, cutoff=0.5)
-        hint = f"did you mean --{near[0]}?" if near else "--help lists the flags"
-        raise RequestError(f"unknown flag --{error.flagname}; {hint}") from None
+        name = error.flagname
+        where = _place(lines, lambda line: line.lstrip("-").partition("=")[0] == name)
+        raise RequestError(f"unknown flag --{name}; {_instead(name, known)}{where}") from None
     except flags.CantOpenFlagFileError as error:
         cause = error.__cause__ or error.__context__
         if isinstance(cause, OSError) and cause.filename is not None:
@@ -230,6 +231,7 @@ def _read(values: flags.FlagValues, argv: list[str], known: list[str]) -> list[s
     except (OSError, ValueError) as error:  # a folder, no text, a null character in a name
         raise RequestError(f"--flagfile: cannot be read: {error}") from None
     except RecursionError:  # absl's search for similar names recurses once per letter
+        typed = [*argv, *(line.text for line in lines if line.text.startswith("-"))]
         longest = max((word.partition("=")[0] for word in typed), key=len)
         raise RequestError(f"unknown flag {longest:.60}...; --help lists the flags") from None
     if printed.getvalue():
@@ -238,21 +240,81 @@ def _read(values: flags.FlagValues, argv: list[str], known: list[str]) -> list[s
     return positionals
 
 
-def _lines_of_flagfiles(argv: list[str]) -> list[str]:
+def _refuse_word(word: str, argv: Sequence[str], known: Sequence[str]) -> NoReturn:
+    """Refuses a positional argument of a command that takes none.
+
+    A flag without its hyphens, with the dash of a text editor, or behind a byte order mark is
+    named as it would be written.
+    """
+    bare = re.sub(r"^[^\w]+", "", word)
+    name, equals, _ = bare.partition("=")
+    name = name.strip()
+    hint = f"; did you mean --{bare}?" if name in known and equals else ""
+    where = _place(_lines_of_flagfiles(argv), lambda line: line == word)
+    if where and word.startswith("\ufeff"):
+        hint = "; the file begins with a byte order mark, save it without one"
+    elif where and not hint:
+        hint = "; a comment begins with #"
+    raise RequestError(f"expected flags only (--name=value), received {word[:60]!r}{hint}{where}")
+
+
+def _place(lines: Sequence["_Line"], wanted: Callable[[str], bool]) -> str:
+    """Where in a flagfile the first line of this kind stands, in words; "" where in none."""
+    found = next((line for line in lines if wanted(line.text)), None)
+    return "" if found is None else f" ({found.path}, line {found.number})"
+
+
+def _instead(name: str, known: Sequence[str]) -> str:
+    """What to type in place of an unknown flag."""
+    if name.strip() in known:
+        return f"write --{name.strip()}=VALUE, without spaces before the ="
+    near = nearest(name, known)
+    return f"did you mean --{near}?" if near else "--help lists the flags"
+
+
+def nearest(name: str, known: Sequence[str]) -> str | None:
+    """The flag that was probably meant by an unknown name; None where none is near.
+
+    Those with the same beginning or the same initials (lr, bs) come first: by letters in common
+    alone, `opt` would be nearest to `dropout`.
+    """
+    plain = name.lower().replace("-", "_")
+    if not plain.strip("_"):
+        return None
+    begun = [one for one in known if one.startswith(plain)] if len(plain) > 2 else []
+    initials = ["".join(part[:1] for part in one.split("_")) for one in known]
+    same = [one for one, letters in zip(known, initials, strict=True) if letters == plain]
+    near = difflib.get_close_matches(plain, known, n=1, cutoff=0.61)
+    if near and difflib.SequenceMatcher(None, plain, near[0]).ratio() >= 0.8:
+        return near[0]
+    return next(iter([*begun[:1], *(same[:1] if len(plain) > 1 else []), *near]), None)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Line:
+    """A line of a flagfile that is neither empty nor a comment; lines are counted from 1."""
+
+    path: str
+    number: int
+    text: str
+
+
+def _lines_of_flagfiles(argv: Sequence[str]) -> list[_Line]:
     """The lines of all flagfiles that a command line names, and of those within them.
 
-    Refuses files within each other so deep that absl, which recurses, would not end well. Files
-    that cannot be read, and circles, are left to absl.
+    Refuses files within each other so deep that absl, which recurses, would not end well, files
+    that are no text, and an empty name, which absl would pass over. Files that cannot be opened,
+    and circles, are left to absl.
     """
-    level, seen, every = _flagfiles(argv), set(), []
+    level, every = _flagfiles(argv), []
+    seen: set[str] = set()
     for depth in range(DEEPEST + 1):
         seen.update(level)
         inner = []
         for path in level:
-            with contextlib.suppress(OSError, ValueError), open(os.path.expanduser(path)) as file:
-                lines = [line.strip() for line in file]
-                every += [line for line in lines if line.startswith("-")]
-                inner += _flagfiles(lines)
+            lines = _text_lines(path)
+            every += lines
+            inner += _flagfiles([line.text for line in lines])
         level = [path for path in dict.fromkeys(inner) if path not in seen]
         if not level:
             return every
@@ -264,14 +326,38 @@ def _lines_of_flagfiles(argv: list[str]) -> list[str]:
     )
 
 
-def _flagfiles(words: list[str]) -> list[str]:
+def _text_lines(path: str) -> list[_Line]:
+    try:
+        with open(os.path.expanduser(path)) as file:
+            texts = [line.strip() for line in file]
+    except UnicodeDecodeError:
+        raise RequestError(
+            f"--flagfile={path}: expected a file of flags, which is text; this is none"
+        ) from None
+    except (OSError, ValueError):
+        return []
+    return [
+        _Line(path, number, text)
+        for number, text in enumerate(texts, 1)
+        if text and not text.startswith(("#", "//"))
+    ]
+
+
+def _flagfiles(words: Sequence[str]) -> list[str]:
     """The files that --flagfile=FILE, -flagfile=FILE and --flagfile FILE name."""
     named = []
     for word, following in zip(words, [*words[1:], ""], strict=False):
+        if word == "--":  # all that follow are positional
+            break
         name, equals, path = word.partition("=")
         if name in ("--flagfile", "-flagfile"):
-            named += [path if equals else following]
-    return [path.strip() for path in named if path.strip()]
+            path = (path if equals else following).strip()
+            if not path:
+                raise RequestError(
+                    "--flagfile: expected a file, as in --flagfile=FILE; received none"
+                )
+            named.append(path)
+    return named
 
 
 def _switch(name: str, value: str | None) -> bool:
@@ -290,6 +376,9 @@ def _converted(name: str, field: dataclasses.Field, value: Any) -> Any:
         return _switch(name, value)
     if kind == "optional":
         return {"true": "", "false": None}.get(value, value)
+    if kind is str and value == "" and not _names_choices(field):
+        # As of a shell's variable that is not set; Path("") would be the current folder.
+        raise RequestError(f"--{name}: expected a value, as in --{name}=VALUE; received ''")
     if kind not in (int, float):
         return value
     try:
@@ -297,6 +386,12 @@ def _converted(name: str, field: dataclasses.Field, value: Any) -> Any:
     except ValueError:
         wanted = fields.bounds(field.metadata)
         raise RequestError(f"--{name}: expected {wanted}, received {value!r:.60}") from None
+
+
+def _names_choices(field: dataclasses.Field) -> bool:
+    """Whether an empty value is refused later, with the choices that there are."""
+    accepts = field.metadata["accepts"]
+    return bool(field.metadata["choices"]) and not (accepts and accepts(""))
 
 
 def _check_texts(values: Mapping[Any, Any]) -> None:

@@ -80,7 +80,8 @@ def check_choice(name: str, value: str, known: Iterable[str]) -> None:
         return
     near = difflib.get_close_matches(str(value), known, n=1, cutoff=0.5)
     hint = f"; did you mean --{name}={near[0]}?" if near else ""
-    raise RequestError(f"--{name}: expected one of {', '.join(known)}; received {value}{hint}")
+    received = value if value != "" else "''"
+    raise RequestError(f"--{name}: expected one of {', '.join(known)}; received {received}{hint}")
 
 
 def check(name: str, field: dataclasses.Field, value: Any) -> Any:

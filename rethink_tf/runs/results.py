@@ -24,6 +24,7 @@ lock           held by the living process that trains here.
 The keys and their meaning stand in `runs.schema`. Imports no TensorFlow.
 """
 
+import difflib
 import hashlib
 import io
 import json
@@ -62,9 +63,31 @@ def require_folder(named: str, runs_dir: Path | str) -> Path:
     if folder is None:
         raise RequestError(
             f"{named}: expected the folder of a run, or its id below --runs_dir={runs_dir}; there "
-            "is none (flags are written --name=value)"
+            f"is none{_meant(named, runs_dir)}"
         )
     return folder
+
+
+MOST_MEANT = 4
+
+
+def _meant(named: str, runs_dir: Path | str) -> str:
+    """What was probably meant by a name that is no run's: runs of this beginning, or one alike."""
+    place = paths.absolute(runs_dir)
+    try:
+        known = sorted(path.name for path in place.iterdir() if (path / CONFIG).is_file())
+    except OSError:
+        return f" ({place} is not a folder)" if place.exists() else f" ({place} does not exist)"
+    word = Path(named).name
+    if word == Path(runs_dir).name or paths.absolute(named) == place:
+        begun = known
+    else:
+        begun = [name for name in known if word and name.startswith(word)]
+    meant = begun or difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    if not meant:
+        return " (flags are written --name=value)"
+    more = f", ... ({len(meant)} in all)" if len(meant) > MOST_MEANT else ""
+    return f"; did you mean {' or '.join(meant[:MOST_MEANT])}{more}?"
 
 
 def start(run_dir: Path, config: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,21 @@ def storage(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StorageError(
-            f"{path}: {error.strerror or error}; nothing finished was lost"
-        ) from None
+        raise StorageError(f"{path}: {_reason(path, error)}; nothing finished was lost") from None
+
+
+def _reason(path: Path, error: OSError) -> str:
+    """Why `path` cannot be written or read, with what is in the way and what to type."""
+    told = error.strerror or str(error)
+    with contextlib.suppress(OSError):
+        if error.errno in (errno.ENOTDIR, errno.EEXIST):
+            for place in (*reversed(path.parents), path):
+                if place.exists() and not place.is_dir():
+                    return f"{told}: expected a folder, but {place} is a file"
+        folder = path.parent
+        if error.errno == errno.ENOENT and not folder.exists():
+            return f"{told}; type mkdir -p {shlex.quote(str(folder))}"
+    return told
 
 
 def without_nan(value: Any) -> Any:
@@ -61,6 +74,18 @@ def require_writable(path: Path) -> None:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         beside = temporaries.beside(path)
+        beside.touch()
+        beside.unlink()
+
+
+def require_writable_folder(path: Path) -> None:
+    """Refuses a folder that could not be made or written, before the work begins (StorageError).
+
+    A folder that is not there is not made: the work may be refused for another reason.
+    """
+    with storage(path):
+        there = next((one for one in (path, *path.parents) if os.path.lexists(one)), path)
+        beside = temporaries.beside(there / "new")
         beside.touch()
         beside.unlink()
 

@@ -56,7 +56,7 @@ def test_hyphens_and_underscores_are_one(word):
         ("trian", "did you mean train?"),
         ("sweeep", "did you mean sweep?"),
         ("xyz", "rethink-tf lists them"),
-        ("--epochs=3", "rethink-tf lists them"),
+        ("--epochs=3", "to train a run, type rethink-tf train --epochs=3"),
     ],
 )
 def test_an_unknown_command_is_refused_in_one_line(word, hint, capsys, own_signals):

@@ -76,3 +76,13 @@ def test_the_console_script_ends_too():
     said = err.splitlines()
     assert said[0].startswith("rethink_tf: expected a command, received no_such")
     assert said[1:] == ["rethink_tf: thread watch still runs; it is ended with the process"]
+
+
+@pytest.mark.parametrize("command", [["rethink_tf.main"], ["rethink_tf", "train"]])
+def test_ctrl_c_while_the_libraries_are_loaded_is_one_line(command, tmp_path):
+    (tmp_path / "numpy.py").write_text("raise KeyboardInterrupt\n")
+    env = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    command = [sys.executable, "-m", *command, "--model=mlp_1x512"]
+    ended = subprocess.run(command, capture_output=True, text=True, env=env, timeout=600)
+    assert ended.stderr == "rethink_tf: interrupted before anything was trained\n"
+    assert (ended.returncode, ended.stdout) == (130, "")

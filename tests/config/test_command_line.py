@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from rethink_tf.config import fields
+from rethink_tf.config import command_line, fields
 from rethink_tf.config.command_line import CommandLine, FlagSet
 from rethink_tf.errors import RequestError
 
@@ -130,7 +130,7 @@ def test_what_is_checked_later_keeps_its_value():
             "--look=drak",
             "--look: .*light, dark; received drak; did you mean --look=dark",
         ),
-        ("--look=", "--look: expected one of light, dark; received $"),
+        ("--look=", "--look: expected one of light, dark; received ''$"),
         ("--fast=", "--fast: expected true or false, received ''"),
         ("--help=maybe", "--help: expected true or false, received 'maybe'"),
         ("--fast=maybe", "--fast: expected true or false, received 'maybe'"),
@@ -143,6 +143,12 @@ def test_what_is_checked_later_keeps_its_value():
         ("--parts=", "--parts: expected numbers from 2 to 50, such as 2,50, received "),
         ("--name=a\0b", r"--name: .*without null characters, 'a\\x00b' came"),
         ("--name=\udcff\ud800", "--name: expected text without null characters"),
+        ("--name=", "--name: expected a value, as in --name=VALUE; received ''"),
+        ("--flagfile=", "--flagfile: expected a file, as in --flagfile=FILE; received none"),
+        ("--flagfile", "--flagfile: expected a file, as in --flagfile=FILE; received none"),
+        ("name=a", r"expected flags only .*received 'name=a'; did you mean --name=a\?$"),
+        ("\u2013count=3", r"expected flags only .*; did you mean --count=3\?$"),
+        ("--count =3", "unknown flag --count ; write --count=VALUE, without spaces before the =$"),
         ("--coutn=1", r"unknown flag --coutn; did you mean --count\?"),
         ("--flagfil=x", r"unknown flag --flagfil; did you mean --flagfile\?"),
         ("--hlep", r"unknown flag --hlep; did you mean --help\?"),
@@ -156,6 +162,27 @@ def test_a_bad_value_is_refused_with_what_was_expected(flag, told):
     with pytest.raises(RequestError) as error:
         NO_WORDS.parse(["--fast", flag])
     assert re.search(told, str(error.value)) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "typed, meant",
+    [
+        ("lr", "learning_rate"),
+        ("bs", "batch_size"),
+        ("batch", "batch_size"),
+        ("batch-size", "batch_size"),
+        ("opt", "optimizer"),
+        ("Dropout", "dropout"),
+        ("lerning_rate", "learning_rate"),
+        ("out", None),
+        ("crop", None),
+        ("x", None),
+        ("-", None),
+    ],
+)
+def test_the_flag_that_was_meant(typed, meant):
+    known = ["dropout", "learning_rate", "lr_decay", "batch_size", "optimizer"]
+    assert command_line.nearest(typed, known) == meant
 
 
 def test_a_long_value_is_cut_in_its_refusal():
@@ -190,6 +217,41 @@ def test_a_fault_in_a_flagfile_is_one_line(content, told, tmp_path):
         NO_WORDS.parse([f"--flagfile={tmp_path}/own"])
     words = str(error.value)
     assert words.startswith(told.replace("FOLDER", str(tmp_path))) and "\n" not in words
+
+
+@pytest.mark.parametrize(
+    "content, told",
+    [
+        ("# one\n\n--count=2\n  --coutn=1\n", "did you mean --count? (PATH, line 4)"),
+        ("--fast\nname=a\n", "did you mean --name=a? (PATH, line 2)"),
+        ("--fast\nwords\n", "received 'words'; a comment begins with # (PATH, line 2)"),
+        (
+            "\ufeff--fast\n",
+            "received '\\ufeff--fast'; the file begins with a byte order mark, save it without "
+            "one (PATH, line 1)",
+        ),
+    ],
+)
+def test_a_fault_in_a_flagfile_is_told_with_its_place(content, told, tmp_path):
+    (tmp_path / "inner").write_text(content)
+    (tmp_path / "own").write_text(f"--fast\n--flagfile={tmp_path}/inner\n")
+    for name in ("inner", "own"):
+        with pytest.raises(RequestError) as error:
+            NO_WORDS.parse([f"--flagfile={tmp_path}/{name}"])
+        assert str(error.value).endswith(told.replace("PATH", f"{tmp_path}/inner"))
+
+
+@pytest.mark.parametrize("line", ["--flagfile", "--flagfile=", "-flagfile= "])
+def test_a_flagfile_without_a_name_is_refused(line, tmp_path):
+    (tmp_path / "own").write_text(f"{line}\n")
+    with pytest.raises(RequestError, match="--flagfile: expected a file, as in"):
+        NO_WORDS.parse([f"--flagfile={tmp_path}/own"])
+
+
+def test_a_flagfile_that_is_no_text_is_named(tmp_path):
+    (tmp_path / "own").write_bytes(b"\x89PNG\xff")
+    with pytest.raises(RequestError, match="own: expected a file of flags, which is text"):
+        NO_WORDS.parse([f"--flagfile={tmp_path}/own"])
 
 
 @pytest.mark.parametrize(

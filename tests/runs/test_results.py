@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from no_space import no_space, one_line
 
-from rethink_tf.errors import StorageError
+from rethink_tf.errors import RequestError, StorageError
 from rethink_tf.runs import results
 from rethink_tf.storage import files, temporaries
 from rethink_tf.storage import lock as run_lock
@@ -186,3 +186,32 @@ def test_a_run_starts_afresh_and_ends_with_its_summary(tmp_path):
     summary = results.read_summary(tmp_path)
     assert summary.pop("sha256").keys() == {"config.json", "summary.json"}
     assert summary == {"status": "DONE", "train_loss": None}
+
+
+@pytest.mark.parametrize(
+    "named, told",
+    [
+        ("mlp_1x512", "did you mean mlp_1x512-0123456789ab or mlp_1x512-ba9876543210?"),
+        ("mlp_1x512-01", "did you mean mlp_1x512-0123456789ab?"),
+        ("mlp_1x512-0123456789ac", "did you mean mlp_1x512-0123456789ab?"),
+        ("runs", "did you mean alexnet-000000000000 or mlp_1x512-0123456789ab or "),
+        ("model=mlp", "there is none (flags are written --name=value)"),
+    ],
+)
+def test_the_run_that_was_meant_is_named(named, told, tmp_path):
+    runs = tmp_path / "runs"
+    for name in ("mlp_1x512-0123456789ab", "mlp_1x512-ba9876543210", "alexnet-000000000000"):
+        (runs / name).mkdir(parents=True)
+        (runs / name / results.CONFIG).write_text("{}")
+    (runs / "mlp_1x512-notes").mkdir()
+    with pytest.raises(RequestError) as error:
+        results.require_folder(named, runs)
+    assert told in one_line(error)
+
+
+def test_a_folder_of_runs_that_is_none_is_told(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(RequestError, match="there is none .*none does not exist"):
+        results.require_folder("a", tmp_path / "none")
+    with pytest.raises(RequestError, match="there is none .*file is not a folder"):
+        results.require_folder("a", tmp_path / "file")

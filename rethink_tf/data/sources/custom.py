@@ -230,6 +230,12 @@ def _images(name: str, x: np.ndarray) -> tuple[np.ndarray, list[str]]:
         )
     if x.dtype == np.uint8:
         return x, []
+    if x.dtype.kind == "f" and not (finite := np.isfinite(x)).all():
+        wrong = np.flatnonzero(~finite.reshape(len(x), -1).all(axis=1))
+        raise RequestError(
+            f"--dataset: {name}: expected numbers, found NaN or infinity in {len(wrong):,} of "
+            f"{len(x):,} images, the first at position {wrong[0]}"
+        )
     low, high = float(x.min()), float(x.max())
     if x.dtype.kind in "iu" and low >= 0 and high <= 255:
         return x.astype(np.uint8), []
