@@ -268,7 +268,7 @@ def _seen(own: RunConfig, folder: Path, summary: dict) -> tuple[tuple[int, int, 
     if len(numbers) != 4 or not all(type(n) is int and n > 0 for n in numbers):
         raise StorageError(
             f"{folder}: expected image_shape and classes of its data set in its summary, found "
-            f"{shape!s:.40} and {classes!s:.40}; train it again"
+            f"{shape!s:.40} and {classes!s:.40}; move its folder away and train it again"
         )
     height, width, channels = shape
     return (height, width, channels), classes
@@ -308,5 +308,5 @@ def stored(parent: Parent, say: Callable[[str], None]) -> dict[str, list[np.ndar
         return {"all": results.read_snapshot(folder, epoch)}
     raise RequestError(
         f"--init_from: expected weights of epoch {epoch} in {folder}, found neither a sound "
-        "checkpoint nor a snapshot of it; train it again"
+        "checkpoint nor a snapshot of it; move its folder away and train it again"
     )

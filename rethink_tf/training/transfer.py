@@ -188,7 +188,7 @@ def parent_weights(
             raise StorageError(
                 f"{parent.run_dir}: expected weights of "
                 f"{content_hash.shown(parent.config.model)}, found arrays of other shapes; "
-                "train it again"
+                "move its folder away and train it again"
             )
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array.astype(variable.dtype))
@@ -196,7 +196,7 @@ def parent_weights(
     if known != parent.weights_hash:
         raise StorageError(
             f"{parent.run_dir}: expected weights of hash {parent.weights_hash} after epoch "
-            f"{parent.epoch}, found {known}; train it again"
+            f"{parent.epoch}, found {known}; move its folder away and train it again"
         )
     return [v.numpy() for v in model.weights]
 

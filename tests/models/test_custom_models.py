@@ -386,4 +386,10 @@ def test_errors_of_frameworks_in_one_line():
     expected = "ValueError: Exception encountered when calling A.call(). why"
     assert keras_file.first_line(RuntimeError(text + keras)) == expected
     assert keras_file.first_line(ValueError("one\ntwo")) == "one"
+    inferred = (
+        "Exception encountered when calling A.call().\n\n\x1b[1mCould not automatically infer the "
+        "output shape / dtype of 'a'. Either this or that. Error encountered:\n\nwhy\x1b[0m\n\nArg"
+    )
+    expected = "Exception encountered when calling A.call(). why"
+    assert keras_file.first_line(RuntimeError(inferred)) == expected
     assert keras_file.first_line(ValueError(" ")) == "ValueError"

@@ -141,3 +141,36 @@ def test_an_exception_that_is_none_ends_any_command_with_a_line(capsys, own_sign
     assert app.guarded(command, []) == ExitCode.BUG
     err = capsys.readouterr().err
     assert re.search("ended by GeneratorExit: why, .*not an Exception", err)
+
+
+@pytest.mark.parametrize(
+    "content, told",
+    [
+        ("def net(:\n", r"--model=wrong:net: SyntaxError: invalid syntax \(wrong.py, line 1\)$"),
+        ("\nimport no_such\n", "ModuleNotFoundError at line 2 of .*wrong.py: No module named"),
+    ],
+)
+def test_an_error_at_import_in_the_current_folder_is_at_the_users_line(
+    content, told, tmp_path, monkeypatch, tensorflow
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "wrong", raising=False)
+    (tmp_path / "wrong.py").write_text(content)
+    with pytest.raises(RequestError, match=told):
+        built("wrong:net")
+
+
+@pytest.mark.parametrize(
+    "typed, meant",
+    [
+        ("ending.py:gone", "type --model=ending:FUNCTION"),
+        ("./ending:gone", r"in the folder \. type --model=ending:gone"),
+        ("./ending.py:gone", r"in the folder \. type --model=ending:gone"),
+        ("ending:called_", r"did you mean --model=ending:called\?"),
+    ],
+)
+def test_the_name_that_was_meant_is_told(typed, meant, tmp_path, monkeypatch, tensorflow):
+    write(tmp_path, monkeypatch)
+    with pytest.raises(RequestError, match=f"{meant}$"):
+        built(typed) if custom_models.is_custom(typed) else custom_models.refuse_other_files(typed)

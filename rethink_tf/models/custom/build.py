@@ -4,6 +4,7 @@ Every model starts from weights drawn anew by the run's seed: a test of capacity
 depend on earlier training. Importing this module loads no TensorFlow.
 """
 
+import difflib
 import functools
 import importlib.machinery
 import importlib.util
@@ -98,7 +99,11 @@ def _from_function(name, known, input_shape, num_classes, settings):
         module = _loaded(module_name, known)
     function = getattr(module, function_name, None)
     if not callable(function):
-        raise RequestError(f"--model: expected a function {function_name} in {module.__file__}")
+        functions = [n for n, value in vars(module).items() if inspect.isfunction(value)]
+        near = difflib.get_close_matches(function_name, functions, n=1, cutoff=0.6)
+        hint = f"; did you mean --model={module_name}:{near[0]}?" if near else ""
+        there = f"--model: expected a function {function_name} in {module.__file__}"
+        raise RequestError(f"{there}{hint}")
     takes = inspect.signature(function).parameters
     any_name = any(p.kind is p.VAR_KEYWORD for p in takes.values())
     for flag, value in settings.items():

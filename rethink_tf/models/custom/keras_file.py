@@ -29,7 +29,16 @@ def first_line(error: BaseException) -> str:
     # This line names the layer, the next one the error.
     if len(lines) > 1 and "Exception encountered when calling" in lines[0]:
         lines = [f"{lines[0]} {lines[1]}"]
+        # Keras could not infer a shape: it says so first, and ends with the error it met.
+        if "Error encountered:" in lines[0]:
+            lines = [f"{lines[0].partition(' Could not')[0]} {error_met(str(error))}"]
     return (lines or [type(error).__name__])[0][:300]
+
+
+def error_met(text: str) -> str:
+    """What follows "Error encountered:" in a message of Keras, its first line."""
+    after = _CODES.sub("", text).partition("Error encountered:")[2]
+    return next((line.strip() for line in after.splitlines() if line.strip()), "")
 
 
 def read(path: str):

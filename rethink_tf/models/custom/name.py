@@ -46,6 +46,13 @@ def refuse_other_files(name) -> None:
             f"{message}; {ending} is not supported: open it with keras.models.load_model and save "
             "the model as FILE.keras, or give the function that builds it"
         )
+    path, colon, function = text.rpartition(":")
+    if colon and "/" in path:  # the path of a module
+        bare = path.removesuffix(".py")
+        if paths.absolute(f"{bare}.py").is_file():
+            folder, _, module = bare.rpartition("/")
+            message += f"; in the folder {folder} type --model={module}:{function or 'FUNCTION'}"
+            raise RequestError(message)
     if ending:
         message += f"; {ending} is not supported"
     raise RequestError(f"{message}; --help lists the names of the paper's networks")
@@ -99,6 +106,11 @@ def module_spec(module: str) -> importlib.machinery.ModuleSpec:
     Raises:
         RequestError: there is no such module, or it has no source.
     """
+    bare = module.removesuffix(".py")
+    if bare != module and paths.absolute(f"{bare}.py").is_file():
+        raise RequestError(
+            f"--model: expected a module, received the file {module}; type --model={bare}:FUNCTION"
+        )
     here = str(paths.absolute("").resolve())
     if "" not in sys.path and here not in sys.path:
         sys.path.insert(0, here)

@@ -56,6 +56,8 @@ def _place(error: BaseException, path: str) -> str:
     """The innermost line of the user's own; files are compared by their real paths."""
     own, folder = os.path.realpath(path), os.path.dirname(os.path.realpath(path)) + os.sep
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if frame.filename.startswith("<"):  # <frozen importlib>: as a path it is below every folder
+            continue
         real = os.path.realpath(frame.filename)
         ours = real.startswith((PACKAGE + os.sep, *_LIBRARIES))
         if real == own or (real.startswith(folder) and not ours):
