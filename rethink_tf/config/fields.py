@@ -22,6 +22,8 @@ def field(
     open_ends: str = "",
     choices: Any = None,
     accepts: Any = None,
+    forms: str = "",
+    meant: Any = None,
     by: Any = "",
 ) -> Any:
     """A field with its bounds.
@@ -29,7 +31,8 @@ def field(
     `kind` is str, int, float, bool, "optional" (text that may be left out: --name), "ints"
     (whole numbers such as 5,1) or "epochs" (the same, ascending, each once). `open_ends` names the
     ends that are not included, `by` what the field resolves by; `accepts` says which values count
-    as well that are not among the choices.
+    as well that are not among the choices, `forms` says it in words; `meant` gives the value that
+    was probably meant by one that is refused, or None.
     """
     return dataclasses.field(
         default=default,
@@ -42,6 +45,8 @@ def field(
             "open_ends": open_ends,
             "choices": choices,
             "accepts": accepts,
+            "forms": forms,
+            "meant": meant,
             "by": by,
         },
     )
@@ -74,14 +79,25 @@ def bounds(meta: Mapping[str, Any]) -> str:
     return f"{kind} {above} {below}"
 
 
-def check_choice(name: str, value: str, known: Iterable[str]) -> None:
-    """Refuses a value that is not among the known ones, naming the nearest."""
+def check_choice(
+    name: str, value: str, known: Iterable[str], forms: str = "", meant: str | None = None
+) -> None:
+    """Refuses a value that is not among the known ones, naming the nearest.
+
+    Args:
+        name: of the flag.
+        value: that was given.
+        known: the values that there are.
+        forms: other values that are possible, in words.
+        meant: the value that was probably meant; None: the nearest of the known ones.
+    """
     if value in known:
         return
-    near = difflib.get_close_matches(str(value), known, n=1, cutoff=0.5)
+    near = [meant] if meant else difflib.get_close_matches(str(value), known, n=1, cutoff=0.5)
     hint = f"; did you mean --{name}={near[0]}?" if near else ""
+    listed = ", ".join(known) + (f", or {forms}" if forms else "")
     received = value if value != "" else "''"
-    raise RequestError(f"--{name}: expected one of {', '.join(known)}; received {received}{hint}")
+    raise RequestError(f"--{name}: expected one of {listed}; received {received}{hint}")
 
 
 def check(name: str, field: dataclasses.Field, value: Any) -> Any:
@@ -93,7 +109,8 @@ def check(name: str, field: dataclasses.Field, value: Any) -> Any:
         raise RequestError(f"--{name}: expected a value, received none")
     if meta["choices"]:
         if not (meta["accepts"] and meta["accepts"](value)):
-            check_choice(name, value, meta["choices"])
+            meant = meta["meant"](value) if meta["meant"] else None
+            check_choice(name, value, meta["choices"], meta["forms"], meant)
         return value
     kind, low, high, open_ends = meta["kind"], meta["low"], meta["high"], meta["open_ends"]
     if kind == "epochs":

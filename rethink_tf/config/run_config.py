@@ -62,6 +62,8 @@ class RunConfig:
         group="What is trained",
         choices=tuple(DATASETS),
         accepts=datasets.accepts,
+        forms=custom_data.FORMS,
+        meant=custom_data.meant,
         by="cifar10 if it is on disk or can be downloaded, else digits",
     )
     examples: int | None = fields.field(

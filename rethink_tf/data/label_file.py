@@ -5,6 +5,7 @@ import json
 import math
 import os
 import warnings
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -210,6 +211,8 @@ def read_table(path: Path | str) -> dict[str, Any]:
             why = "it holds Python objects, which are never loaded; save whole numbers"
         elif "allow_pickle" in why:
             why = "it is no NumPy file (damaged, or of Python objects, which are never loaded)"
+        elif isinstance(error, zipfile.BadZipFile):
+            why = f"{why}; it is damaged or cut short"
         raise RequestError(f"{path}: cannot be read: {why}") from None
 
 

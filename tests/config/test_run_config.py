@@ -134,7 +134,10 @@ def test_a_number_too_large_for_a_float_is_refused_like_any_other(name):
         ),
         ({"model": "mlp3x512"}, r"received mlp3x512; did you mean --model=mlp_3x512\?"),
         ({"dataset": "cifar"}, r"did you mean --dataset=cifar10\?"),
-        ({"dataset": "zzz"}, "digits, imagenet2012; received zzz"),
+        (
+            {"dataset": "zzz"},
+            "digits, imagenet2012, or folder:PATH, npz:FILE, tfds:NAME; received zzz",
+        ),
         ({"dataset": None}, "digits, imagenet2012; received none"),
         (
             {"precision": "bfloat16"},

@@ -12,7 +12,7 @@ from PIL import Image
 
 from rethink_tf.config.run_config import RunConfig, resolve, run_id
 from rethink_tf.data import registry as datasets
-from rethink_tf.data.sources import image_folder
+from rethink_tf.data.sources import custom, image_folder
 from rethink_tf.errors import RequestError
 
 pytestmark = pytest.mark.usefixtures("offline")
@@ -161,17 +161,59 @@ def test_arrays_that_are_refused(changes, words, offline):
 
 def test_files_that_are_refused(offline):
     (offline / "broken.npz").write_bytes(b"PK\x03\x04 nothing")
+    (offline / "text.npz").write_text("hello")
+    (offline / "empty.npz").touch()
+    objects = np.array([None, {}])
+    np.savez(offline / "objects.npz", x_train=X, y_train=objects, x_test=X, y_test=objects)
+    (offline / "folder").mkdir()
     np.savez(offline / "other.npz", images=X)
     np.save(offline / "array.npy", X)
     (offline / "array.npy").rename(offline / "array.npz")
     for path, words in (
         ("none.npz", "No such file"),
-        ("broken.npz", "cannot be read"),
+        ("broken.npz", "is no .npz file, or is damaged or cut short; write it again with np.savez"),
+        ("text.npz", "is no .npz file, or is damaged"),
+        ("empty.npz", "empty.npz cannot be read: it is empty"),
+        ("objects.npz", "it holds Python objects, which are never loaded; save plain arrays"),
+        ("folder", "expected a file .npz, .* is a folder; .* type --dataset=folder:/"),
         ("array.npz", "array.npz cannot be read: it holds one array, without names"),
         ("other.npz", "expected x_train, y_train, x_test, y_test in .*, found images"),
     ):
         with pytest.raises(RequestError, match=words):
             named(f"npz:{offline / path}")
+
+
+def test_a_file_in_place_of_a_folder_of_images_is_named(offline):
+    np.savez(offline / "mine.npz", images=X)
+    with pytest.raises(RequestError, match=r"expected a folder, .*mine\.npz is a file; type --"):
+        named(f"folder:{offline / 'mine.npz'}")
+
+
+def test_a_path_alone_is_answered_with_its_form(offline):
+    (offline / "photos").mkdir()
+    for value, form in ((f"{offline}/photos", "folder:"), ("mine.npz", "npz:")):
+        with pytest.raises(RequestError) as error:
+            resolve(RunConfig(dataset=value))
+        told = f"or folder:PATH, npz:FILE, tfds:NAME; received {value}; did you mean --dataset="
+        assert str(error.value).endswith(f"{told}{form}{value}?")
+    assert custom.meant("digit") is None and custom.meant("a\0b") is None
+    assert custom.meant("x" * 5000) is None
+
+
+@pytest.mark.parametrize(
+    "labels, told",
+    [
+        (np.arange(70) % 7, []),
+        (np.arange(70) % 7 + 1, ["of which 1 has no training example, such as 0; are the labels"]),
+        (np.arange(70) % 2 * 5, ["labels 0 to 5 are 6 classes, of which 4 have no .* such as 1$"]),
+    ],
+)
+def test_classes_without_an_example_are_told(labels, told, offline):
+    notes = custom.from_arrays(
+        np.zeros((70, 8, 8), np.uint8), labels, *(np.zeros((9, 8, 8), np.uint8), labels[:9])
+    ).notes
+    assert len(notes) == len(told)
+    assert all(re.search(words, note) for words, note in zip(told, notes, strict=True))
 
 
 def test_unreadable_images_are_named(offline):
@@ -221,7 +263,7 @@ def test_folders_that_are_refused(offline):
     class_folders.draw(offline / "strange" / "val", classes=3)
     for name, words in (
         ("shapes", "without an image: empty; fill or remove"),
-        ("one", "at least two classes, found 1 folders"),
+        ("one", "at least two classes, found 1 folder$"),
         ("half", "has a folder train but none for testing"),
         ("none", "there is none"),
         ("single", "leaves no image for testing, since every class has only one"),

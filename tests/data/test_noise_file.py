@@ -113,7 +113,7 @@ WRONG = {
     "no_rows.csv": (LABELS, "expected three columns of one length, received {'index': (0,)"),
     "junk.csv": (bytes(range(256)) * 3, "cannot be read: 'utf-8' codec can't decode byte 0x80"),
     "junk.npz": (bytes(range(256)) * 3, "cannot be read: it is no NumPy file"),
-    "cut.npz": (WHOLE[:-30], "cannot be read: File is not a zip file"),
+    "cut.npz": (WHOLE[:-30], "cannot be read: File is not a zip file; it is damaged or cut short"),
     "flipped.npz": (WHOLE[:90] + b"\xff\xff\xff" + WHOLE[93:], "cannot be read: "),
     "array.npz": (
         plain_array(),

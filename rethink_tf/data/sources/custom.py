@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,6 +57,17 @@ def is_custom(spec: str) -> bool:
     return kind in KINDS and bool(colon and name)
 
 
+def meant(value: str) -> str | None:
+    """The form that was probably meant by the path of a file or folder alone; None for others."""
+    path = absolute(str(value))
+    try:
+        if str(value).endswith(".npz"):
+            return f"npz:{value}"
+        return f"folder:{value}" if value and path.is_dir() else None
+    except (OSError, ValueError):  # a name that is too long, a null character
+        return None
+
+
 def open_set(
     spec: str, data_dir=None, cache_dir=None, input_size=None, augment="none", report=print
 ) -> Opened:
@@ -94,6 +106,11 @@ def _stamp(path: Path) -> tuple[int, int]:
         stat = path.stat()
     except OSError as error:
         raise RequestError(f"--dataset: {path} cannot be read: {error.strerror}") from None
+    if path.is_dir():
+        raise RequestError(
+            f"--dataset: expected a file .npz, {path} is a folder; for a folder of images type "
+            f"--dataset=folder:{path}"
+        )
     return stat.st_size, stat.st_mtime_ns
 
 
@@ -162,8 +179,12 @@ def _npz(path: str, _stamp) -> Opened:
         raise
     except Exception as error:  # NumPy and zipfile raise a dozen kinds for damaged files
         why = (str(error).splitlines() or [type(error).__name__])[0]
-        if "allow_pickle" in why:
+        if "Object arrays" in why:
             why = "it holds Python objects, which are never loaded; save plain arrays"
+        elif isinstance(error, EOFError):
+            why = "it is empty"
+        elif "allow_pickle" in why or isinstance(error, zipfile.BadZipFile):
+            why = "it is no .npz file, or is damaged or cut short; write it again with np.savez"
         raise RequestError(f"--dataset: {path} cannot be read: {why}") from None
     return from_arrays(*(given[name] for name in names), source=path)
 
@@ -208,6 +229,14 @@ def from_arrays(
         )
     highest = [int(arrays[f"{part}_labels"].max()) for part in ("train", "test")]
     num_classes = label_file.num_classes_of(highest[0], columns)
+    absent = np.setdiff1d(np.arange(num_classes), arrays["train_labels"]).tolist()
+    if columns is None and absent and highest[0]:
+        first = "; are the labels counted from 1?" if absent == [0] else ""
+        notes.append(
+            f"{source}: labels 0 to {highest[0]} are {num_classes} classes, of which "
+            f"{len(absent):,} {'has' if len(absent) == 1 else 'have'} no training example, such "
+            f"as {absent[0]}{first}"
+        )
     if highest[1] >= num_classes:
         raise RequestError(
             f"--dataset: {source}: test label {highest[1]} is no class of the training set, whose "
@@ -215,8 +244,8 @@ def from_arrays(
         )
     if not highest[0]:
         raise RequestError(f"--dataset: {source}: expected at least two classes, found one")
-    if absent := label_file.absent_note(arrays["train_labels"], columns):
-        notes.append(f"training labels: {absent}")
+    if told := label_file.absent_note(arrays["train_labels"], columns):
+        notes.append(f"training labels: {told}")
     return _of_arrays(arrays, num_classes, None, notes)
 
 

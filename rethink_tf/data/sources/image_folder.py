@@ -69,7 +69,10 @@ def listing(root: Path) -> Listing:
         OSError: a folder cannot be read.
     """
     if not root.is_dir():
-        raise RequestError(f"--dataset: expected a folder {root}, there is none")
+        if not root.exists():
+            raise RequestError(f"--dataset: expected a folder {root}, there is none")
+        npz = f"; type --dataset=npz:{root}" if root.suffix == ".npz" else ""
+        raise RequestError(f"--dataset: expected a folder, {root} is a file{npz}")
     tree = folder_tree.Tree()
     folders, notes = _splits(root, tree)
     given = "train" in folders
@@ -79,7 +82,7 @@ def listing(root: Path) -> Listing:
     if len(classes) < 2:
         raise RequestError(
             f"--dataset: expected {printable(first)}/<class>/<image> with at least two classes, "
-            f"found {len(classes)} folders{_further_down(first, classes)}"
+            f"found {len(classes)} folder{'s' * (len(classes) != 1)}{_further_down(first, classes)}"
         )
     if given:
         folder_tree.enter(tree, root)
