@@ -21,6 +21,8 @@ from rethink_tf.storage import paths
 PROGRAM = "rethink-tf"
 # For commands that write nothing before their end.
 NOTHING_KEPT = "interrupted; nothing is kept, the same command starts over"
+# For those that write several files, each whole, or add to what is there.
+WRITES_AGAIN = "interrupted; some files may not be written, the same command writes them all"
 NOTHING_TRAINED = "interrupted before anything was trained"
 
 
@@ -49,16 +51,24 @@ GROUPS: dict[str, dict[str, Command]] = {
         ),
     },
     "Look at runs": {
-        "report": Command("writes tables and figures, the paper's and ours", f"{_CLI}.report"),
-        "show": Command("draws examples of a data set, or curves of runs", f"{_CLI}.show"),
-        "tensorboard": Command("writes TensorBoard views of many runs", f"{_CLI}.tensorboard"),
+        "report": Command(
+            "writes tables and figures, the paper's and ours", f"{_CLI}.report", WRITES_AGAIN
+        ),
+        "show": Command(
+            "draws examples of a data set, or curves of runs", f"{_CLI}.show", NOTHING_KEPT
+        ),
+        "tensorboard": Command(
+            "writes TensorBoard views of many runs", f"{_CLI}.tensorboard", WRITES_AGAIN
+        ),
         "measures": Command(
             "measures norms, margins and sharpness of finished runs",
             f"{_CLI}.studies.measures",
             NOTHING_KEPT,
         ),
         "corrupted-test": Command(
-            "measures the error of runs on corrupted test labels", f"{_CLI}.corrupted_test"
+            "measures the error of runs on corrupted test labels",
+            f"{_CLI}.corrupted_test",
+            WRITES_AGAIN,
         ),
         "examples": Command(
             "ranks the training examples of a run", f"{_CLI}.examples", NOTHING_KEPT
@@ -75,9 +85,11 @@ GROUPS: dict[str, dict[str, Command]] = {
         ),
     },
     "Labels": {
-        "audit": Command("names the label noise in a file", f"{_CLI}.audit"),
+        "audit": Command("names the label noise in a file", f"{_CLI}.audit", NOTHING_KEPT),
         "noise": Command(
-            "writes corrupted labels to a file, for other frameworks", f"{_CLI}.noise"
+            "writes corrupted labels to a file, for other frameworks",
+            f"{_CLI}.noise",
+            NOTHING_KEPT,
         ),
     },
     "Theory": {
@@ -104,9 +116,9 @@ GROUPS: dict[str, dict[str, Command]] = {
         ),
     },
     "Maintain this project": {
-        "ship": Command("adds finished runs to the shipped results", f"{_CLI}.ship"),
+        "ship": Command("adds finished runs to the shipped results", f"{_CLI}.ship", WRITES_AGAIN),
         "readme-tables": Command(
-            "writes the README's tables from shipped runs", f"{_CLI}.readme_tables"
+            "writes the README's tables from shipped runs", f"{_CLI}.readme_tables", NOTHING_KEPT
         ),
     },
 }

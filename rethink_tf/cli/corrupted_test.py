@@ -7,7 +7,7 @@ from rethink_tf.config import fields
 from rethink_tf.config.command_line import CommandLine, FlagSet, Parsed
 from rethink_tf.config.flags import PLACES, Options
 from rethink_tf.errors import ExitCode
-from rethink_tf.runs import results
+from rethink_tf.runs import agreement, results
 from rethink_tf.training.devices import setup as devices
 
 
@@ -49,6 +49,8 @@ def main(argv: list[str]) -> int:
 def _measure(parsed: Parsed) -> int:
     options = parsed[Options]
     folders = [results.require_folder(named, options.runs_dir) for named in parsed.positionals]
+    for folder in folders:
+        agreement.read_done(folder)  # a damaged or unfinished run is named before TensorFlow starts
     devices.start(options.threads)
     from rethink_tf.analysis import corrupted_test
 

@@ -37,7 +37,7 @@ from rethink_tf.runs.history_agreement import (
 from rethink_tf.storage import files, paths
 
 BEFORE_SEALS = "written before checksums of the files existed"
-ANEW = "the run is not used: move its folder away, and the command that trained it trains it anew"
+ANEW = records.ANEW
 # Keys that both config.json, written before the first epoch, and summary.json have.
 _FACTS = (
     "run_id",

@@ -277,9 +277,10 @@ def read_config(run_dir: Path, digests: dict[str, str] | None = None) -> dict[st
     `digests` takes its digest, as `files.read_json` says.
     """
     path = Path(run_dir) / CONFIG
-    config = files.read_json(path, digests)
+    # Without it a finished run is not used either, so deleting it would not help.
+    config = files.read_json(path, digests, records.ANEW)
     if config is not None and not isinstance(config.get("resumed", []), list):
-        raise StorageError(f"{path}: damaged: expected a list in resumed; delete it")
+        raise StorageError(f"{path}: damaged: expected a list in resumed; {records.ANEW}")
     return config
 
 
@@ -312,6 +313,7 @@ def read_history(run_dir: Path, digests: dict[str, str] | None = None) -> list[d
     try:
         lines = [files.parse(line) for line in content.split(b"\n")[:-1]]
     except ValueError:
-        raise StorageError(f"{path}: expected one JSON object a line") from None
+        told = f"{path}: expected one JSON object a line; {records.ANEW}"
+        raise StorageError(told) from None
     records.check_history(path, lines)
     return lines

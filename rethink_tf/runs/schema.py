@@ -221,6 +221,8 @@ LATER_NUMBERS = (
     "test_examples",
 )
 _ALL_NUMBERS = tuple((key, key.endswith("accuracy")) for key in (*NUMBERS, *LATER_NUMBERS))
+# What is said of a damaged file without which a finished run is not read.
+ANEW = "the run is not used: move its folder away, and the command that trained it trains it anew"
 # The key of a summary that holds the digests; the key and value of config.json that say that the
 # summary will have them.
 DIGESTS = "sha256"
@@ -264,7 +266,7 @@ def check_history(path: Path, lines: list[Any]) -> None:
     """
     for epoch, line in enumerate(lines, 1):
         if not isinstance(line, dict):
-            raise StorageError(f"{path}: expected one JSON object a line")
+            raise StorageError(f"{path}: expected one JSON object a line; {ANEW}")
         if not _is_number(line.get("epoch")) or line["epoch"] != epoch:
             raise StorageError(
                 f"{path}: damaged: expected epoch {epoch} in line {epoch}, found "

@@ -95,13 +95,16 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
     write_atomically(path, (json.dumps(without_nan(value), indent=1) + "\n").encode())
 
 
-def read_json(path: Path, digests: dict[str, str] | None = None) -> dict[str, Any] | None:
+def read_json(
+    path: Path, digests: dict[str, str] | None = None, then: str = "delete it"
+) -> dict[str, Any] | None:
     """The JSON object of a file; None where there is no file.
 
     Args:
         path: of the file.
         digests: takes the SHA-256 of what was read by the file's name, so that whoever compares it
             need not read the file again.
+        then: what to do about a damaged file, in words.
 
     Raises:
         StorageError: it cannot be read, or holds something else.
@@ -114,11 +117,12 @@ def read_json(path: Path, digests: dict[str, str] | None = None) -> dict[str, An
     except (FileNotFoundError, NotADirectoryError):
         return None
     except ValueError:
-        raise StorageError(f"{path}: expected JSON, found something else; delete it") from None
+        raise StorageError(f"{path}: expected JSON, found something else; {then}") from None
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}") from None
     if not isinstance(value, dict):
-        raise StorageError(f"{path}: expected a JSON object, found {type(value).__name__}")
+        found = type(value).__name__
+        raise StorageError(f"{path}: expected a JSON object, found {found}; {then}")
     return value
 
 

@@ -6,10 +6,14 @@ import shutil
 
 import numpy as np
 import pytest
+from report_runs import write_run
 
 from rethink_tf.analysis import corrupted_test
 from rethink_tf.cli import corrupted_test as command
 from rethink_tf.cli.app import guarded
+from rethink_tf.cli.studies import measures as measures_command
+from rethink_tf.config import run_config
+from rethink_tf.config.run_config import RunConfig
 from rethink_tf.corruptions import labels
 from rethink_tf.corruptions.threefry import SplitId
 from rethink_tf.errors import RequestError, StorageError
@@ -96,3 +100,17 @@ def test_the_command(tiny, tmp_path, capsys):
     assert corrupted_test.read(folder, results.read_summary(folder)).corrupt == 1.0
     assert guarded(command.main, []) == 2
     assert guarded(command.main, [str(tmp_path / "none")]) == 2
+
+
+def test_a_damaged_run_is_named_before_tensorflow_starts(tmp_path, monkeypatch, capsys):
+    def never(*_):
+        raise AssertionError("it starts before it looks")
+
+    monkeypatch.setattr(command.devices, "start", never)
+    wanted = run_config.resolve(RunConfig(model="mlp_1x512", dataset="digits", corrupt=0.5))
+    write_run(tmp_path, wanted)
+    run = tmp_path / run_config.run_id(wanted)
+    (run / results.HISTORY).write_bytes(b"\xff\xfe\n")
+    for module in (command, measures_command):
+        assert guarded(module.main, [str(run), f"--runs_dir={tmp_path}"]) == 6
+        assert "history.jsonl: expected one JSON object a line" in capsys.readouterr().err

@@ -107,3 +107,20 @@ def test_a_command_may_run_in_a_thread(capsys):
 def test_the_version_is_printed(capsys, own_signals):
     assert app.main(["--version"]) == 0
     assert capsys.readouterr().out == f"rethink_tf {rethink_tf.__version__}\n"
+
+
+TRAIN_NOTHING = ["report", "show", "tensorboard", "audit", "noise", "ship", "corrupted-test"]
+
+
+@pytest.mark.parametrize("name", TRAIN_NOTHING)
+def test_what_trains_nothing_says_nothing_of_training_on_ctrl_c(
+    name, monkeypatch, capsys, own_signals
+):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(app.importlib, "import_module", interrupted)
+    assert app.main([name]) == 130
+    told = capsys.readouterr().err
+    assert told.startswith("rethink_tf: interrupted; ") and "train" not in told
+    assert "the same command" in told

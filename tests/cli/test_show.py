@@ -274,7 +274,7 @@ def test_what_is_not_a_run_is_refused_in_one_line(tmp_path, capsys, monkeypatch)
     assert guarded(show.main, [good, f"--out={tmp_path}/no/curves.png"]) == 6
     assert capsys.readouterr().err.count("\n") == 1
     assert guarded(show.main, [strange]) == 6
-    assert "expected one JSON object a line\n" in capsys.readouterr().err
+    assert "expected one JSON object a line; the run is not used: move" in capsys.readouterr().err
     assert not list(tmp_path.glob("*.png"))
 
 

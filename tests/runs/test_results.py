@@ -139,7 +139,15 @@ def test_a_damaged_history_is_one_line(tmp_path):
         (tmp_path / "history.jsonl").write_bytes(content)
         with pytest.raises(StorageError) as error:
             results.read_history(tmp_path)
-        assert one_line(error) == f"{tmp_path}/history.jsonl: expected one JSON object a line"
+        told = f"{tmp_path}/history.jsonl: expected one JSON object a line; the run is not used: "
+        assert one_line(error).startswith(f"{told}move its folder away, and the command")
+
+
+def test_a_damaged_config_is_not_to_be_deleted(tmp_path):
+    for content in (b'{"run_id": "x', b"[]", b'{"resumed": 3}'):
+        (tmp_path / "config.json").write_bytes(content)
+        with pytest.raises(StorageError, match="the run is not used: move its folder away"):
+            results.read_config(tmp_path)
 
 
 def test_a_history_that_cannot_grow_is_one_line(tmp_path):
@@ -157,8 +165,8 @@ def test_a_history_that_cannot_grow_is_one_line(tmp_path):
         (b'{"status": "DO', "expected JSON, found something else; delete it"),
         (b"\xff\xfe", "expected JSON, found something else; delete it"),
         (b"[" * 100_000, "expected JSON, found something else; delete it"),
-        (b"[1]", "expected a JSON object, found list"),
-        (b"null", "expected a JSON object, found NoneType"),
+        (b"[1]", "expected a JSON object, found list; delete it"),
+        (b"null", "expected a JSON object, found NoneType; delete it"),
     ],
 )
 def test_a_broken_summary_is_one_line(tmp_path, content, problem):

@@ -12,7 +12,7 @@ from rethink_tf.config.flags import Options
 from rethink_tf.config.run_config import RunConfig
 from rethink_tf.errors import RequestError, StorageError
 from rethink_tf.experiments.studies.study import WHERE, Study, Task
-from rethink_tf.runs import pretrained, results
+from rethink_tf.runs import agreement, pretrained, results
 from rethink_tf.runs import task as tasks
 from rethink_tf.training.devices import setup as devices
 
@@ -90,7 +90,8 @@ def task_of(named: str, parsed: Parsed) -> Task:
         values["settings"] = settings
 
     def compute() -> dict[str, Any]:
-        if results.read_summary(folder) is None:
+        # A damaged run is named before TensorFlow starts.
+        if agreement.read(folder) is None:
             raise RequestError(f"{named}: there is no finished run in {folder}")
         devices.start(options.threads)
         places = {"data_dir": options.data_dir, "cache_dir": options.cache_dir}
