@@ -2,6 +2,7 @@
 
 import dataclasses
 import html
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from rethink_tf.report import drawing, measured, table
 from rethink_tf.report.collection import MEASURED, collect
 from rethink_tf.report.drawing import Series
 from rethink_tf.report.sections import build as sections
+from rethink_tf.report.sections import kernels
 from rethink_tf.runs import results
 
 
@@ -363,3 +365,16 @@ def test_figure_1c_says_that_levels_are_missing(levels, parts, tmp_path):
     assert ("neighbouring levels" in figure.caption) == (parts > 1)
     solid = [line for line in figure.draw().axes[0].lines if line.get_marker() == "s"]
     assert len(solid) == parts
+
+
+def test_points_that_were_not_solved_are_named_and_not_drawn():
+    keys = ("filters", "ridge", "test_error", "solved")
+    values = ((8_192, 0.0, 0.48, False), (8_192, 0.1, 0.22, True), (16_384, 0.0, 0.28, True))
+    summary = {"solutions": [dict(zip(keys, row, strict=True)) for row in values]}
+    runs = SimpleNamespace(runs=[SimpleNamespace(summary=summary)])
+    drawn = {ridge: list(curve) for ridge, curve in kernels.points(runs).items()}
+    assert drawn == {0.0: [16_384], 0.1: [8_192]}
+    named = "Left out, since it was not solved to --tolerance: 8,192 filters, ridge 0."
+    assert kernels.unsolved(runs) == named
+    summary["solutions"][0]["solved"] = True
+    assert kernels.unsolved(runs) == "" and len(kernels.points(runs)[0.0]) == 2

@@ -55,23 +55,43 @@ def table3(gathered: Gathered, _first: float):
         "number of filters that was solved, without a penalty if these filters interpolate.",
     )
     table = Table("table3", "Table 3", ("data", "preprocessing"), tuple(rows), notes=notes)
-    curves = points(by_name.get("cifar10_random_conv"))
+    conv = by_name.get("cifar10_random_conv")
+    curves = points(conv)
     counts = {count for curve in curves.values() for count in curve}
-    return [table], [_figure(curves)] if len(counts) > 1 else []
+    return [table], [_figure(curves, unsolved(conv))] if conv and len(counts) > 1 else []
 
 
 def points(row_runs: RowRuns | None) -> dict[float, dict[int, tuple[float, ...]]]:
-    """Measured test error in percent of every seed, by ridge and number of filters."""
+    """Measured test error in percent of every seed, by ridge and number of filters.
+
+    Without what was not solved to `--tolerance`; `unsolved` names it.
+    """
     curves: dict[float, dict[int, tuple[float, ...]]] = {}
     for run in row_runs.runs if row_runs else ():
         for solution in run.summary["solutions"]:
+            if solution.get("solved") is False:
+                continue
             curve = curves.setdefault(solution["ridge"], {})
             count = solution["filters"]
             curve[count] = (*curve.get(count, ()), 100 * solution["test_error"])
     return {ridge: dict(sorted(curve.items())) for ridge, curve in sorted(curves.items())}
 
 
-def _figure(curves) -> Figure:
+def unsolved(row_runs: RowRuns) -> str:
+    """A sentence that names the points that are left out; empty where there are none."""
+    missing = {
+        (one["filters"], one["ridge"])
+        for run in row_runs.runs
+        for one in run.summary["solutions"]
+        if one.get("solved") is False
+    }
+    if not missing:
+        return ""
+    named = ", ".join(f"{count:,} filters, ridge {ridge:g}" for count, ridge in sorted(missing))
+    return f"Left out, since it was not solved to --tolerance: {named}."
+
+
+def _figure(curves, caption: str) -> Figure:
     def draw():
         figure, (axes,) = drawing.axes_grid(1, 1, 4.6)
         for number, (ridge, curve) in enumerate(curves.items()):
@@ -112,4 +132,4 @@ def _figure(curves) -> Figure:
         return figure
 
     title = "CIFAR-10, random convolutional features: test error and number of filters"
-    return Figure("table3_filters", title, "", draw)
+    return Figure("table3_filters", title, caption, draw)
