@@ -225,9 +225,11 @@ EXPERIMENTS: dict[str, Experiment] = {
     ),
     "levels_clean_test": Experiment(
         "Levels of randomised training pixels, tested on uncorrupted images",
-        ("levels_clean_test/*.flags",),
+        # The unchanged images are the same run as in `levels`, whose file they share.
+        ("levels_clean_test/*.flags", "levels/original.flags"),
         scales=_LEVELS,
         left_out={"cpu": _EVERY_SECOND, "hours": _EVERY_SECOND, "smoke": _BELOW_100},
+        children="transfer",
     ),
     "transfer": Experiment(
         "Transfer from the levels to Fashion-MNIST",

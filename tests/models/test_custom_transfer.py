@@ -47,7 +47,8 @@ def test_a_parent_is_known_without_its_data(offline):
     for changes in ({"image_shape": None}, {"classes": "7"}, {"image_shape": [12, 12, -3]}):
         results.finish(folder, results.read_summary(folder) | changes)
         with pytest.raises(
-            StorageError, match="expected image_shape and classes .*; train it again"
+            StorageError,
+            match="expected image_shape and classes .*; move its folder away and train it again",
         ):
             pretrained.load_parent(child(folder))
         results.finish(

@@ -86,8 +86,15 @@ def test_a_task_of_an_array_sweeps_its_share(run):
     assert shard("2/8") == (2, 8)
 
 
-@pytest.mark.parametrize("parts", ["rays", "", "kill,"])
-def test_parts_that_are_none_are_refused(parts):
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ("rays", "some of kill,ray, received rays"),
+        ("kill,", "some of kill,ray, received kill,"),
+        ("", "a value, as in --parts=VALUE; received ''"),
+    ],
+)
+def test_parts_that_are_none_are_refused(parts, expected):
     with pytest.raises(RequestError) as error:
         sweep_test.main([f"--parts={parts}"])
-    assert str(error.value) == f"--parts: expected some of kill,ray, received {parts}"
+    assert str(error.value) == f"--parts: expected {expected}"

@@ -116,8 +116,8 @@ def test_a_finished_run_answers_from_its_summary(tiny, call, no_training):
 
 
 def test_a_finished_run_does_not_start_tensorflow(tiny):
-    code = "import sys; from rethink_tf import main\n"
-    code += "code = main.guarded(main.main, sys.argv[1:])\n"
+    code = "import sys; from rethink_tf import main; from rethink_tf.cli.app import guarded\n"
+    code += "code = guarded(main.main, sys.argv[1:])\n"
     code += "print(code, 'tensorflow' in sys.modules)"
     argv = [*tiny.argv, "--dataset=digits", f"--runs_dir={tiny.runs_dir}"]
     result = subprocess.run(
