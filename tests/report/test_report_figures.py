@@ -378,3 +378,12 @@ def test_points_that_were_not_solved_are_named_and_not_drawn():
     assert kernels.unsolved(runs) == named
     summary["solutions"][0]["solved"] = True
     assert kernels.unsolved(runs) == "" and len(kernels.points(runs)[0.0]) == 2
+
+
+def test_levels_are_not_joined_over_levels_without_a_run(tmp_path):
+    write_experiment(tmp_path, "levels", "hours", only="original")
+    write_experiment(tmp_path, "levels", "hours", only="labels_100")
+    write_experiment(tmp_path, "levels", "hours", only="gaussian_020")
+    (axes,) = built("levels", tmp_path, scale="hours").figures[0].draw().axes
+    joined = {tuple(line.get_xdata()) for line in axes.get_lines() if len(line.get_xdata()) > 1}
+    assert joined == {(0.0, 0.2)}

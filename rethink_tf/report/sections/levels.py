@@ -105,8 +105,9 @@ def _draw_levels(kinds: Kinds):
             own = kinds.get(kind, ())
             seeds = [[(p, v)] for p, f in own for v in f.summaries(key, 100.0)]
             if own:
-                name = f"{part}, {KINDS[kind]}"
-                series.append(Series(name, seeds, (), number, dashed=part == "train"))
+                name, places = f"{part}, {KINDS[kind]}", tuple(p for p, _ in own)
+                dashed = part == "train"
+                series.append(Series(name, seeds, (), number, dashed=dashed, places=places))
     figure, (axes,) = drawing.axes_grid(1, 1, 5.0)
     drawing.draw_series(axes, series)
     axes.set_ylim(0, 102)
@@ -286,7 +287,8 @@ def _draw_by_level(parents: list[Parent]):
     for number, kind in enumerate(KINDS):
         own = [p for level, p in ended.items() if level[0] in (kind, "original")]
         seeds = [[(p.level[1], value)] for p in own if p.level for value in p.tests]
-        series.append(Series(KINDS[kind], seeds, (), number))
+        places = tuple(sorted(p.level[1] for p in own if p.level))
+        series.append(Series(KINDS[kind], seeds, (), number, places=places))
     figure, (axes,) = drawing.axes_grid(1, 1, 5.0)
     drawing.draw_series(axes, series)
     axes.set_xlim(-0.02, 1.02)
