@@ -11,6 +11,7 @@ from benchmark.candidates import Candidate, Race
 from benchmark.steps import STEP
 from rethink_tf import main
 from rethink_tf.config.flags import Options
+from rethink_tf.models import registry
 from rethink_tf.runs import results
 from rethink_tf.theory.kernels import memory
 
@@ -19,18 +20,30 @@ EPOCH_SECONDS = 5  # of training in an epoch, times --seconds
 EVERY = Options().checkpoint_every  # epochs between two checkpoints
 
 
-def train(flags: dict) -> tuple[float, int]:
-    """Trains with these flags; when the process started, and its peak memory in bytes."""
+def train(flags: dict) -> tuple[float, dict]:
+    """Trains with these flags; when the process started, and the facts of `trained`."""
     started = time.time()
     process = Candidate("benchmark.runs:trained", flags=flags)
     process.close()
-    return started, process.facts["peak_bytes"]
+    return started, process.facts
 
 
 def trained(flags: dict):
-    """A candidate that has trained a run before its facts are asked for."""
+    """A candidate that has trained a run before its facts are asked for.
+
+    These are its peak memory in bytes, and the most batches on which an evaluation of it measures
+    batch-norm statistics.
+    """
     main.main([f"--{name}={value}" for name, value in flags.items()])
-    return None, {"peak_bytes": memory.peak()}
+    from rethink_tf.training.evaluation import RECALIBRATION_STEPS
+
+    steps = RECALIBRATION_STEPS if registry.MODELS[flags["model"]].batch_norm else 0
+    return None, {"peak_bytes": memory.peak(), "recalibration": steps}
+
+
+def evaluated(examples: int, batch_size: int, recalibration: int) -> int:
+    """Images of the forward passes of one evaluation, with a fifth as many for testing."""
+    return examples + examples // 5 + min(recalibration, examples // batch_size) * batch_size
 
 
 def write_noise(folder: Path, examples: int, size: int) -> Path:
@@ -63,32 +76,36 @@ def loop(who: dict, rate: float, options, race: Race, scratch: Path) -> dict:
         "threads": options.threads,
         "checkpoint_every": 2,  # so that an epoch without one is timed too
     }
-    started, peak = train(flags)
+    started, facts = train(flags)
     rate_after = options.batch_size / race.best(options.seconds, rounds=1).get(STEP, math.inf)
     (run_dir,) = runs_dir.iterdir()
     timing = [line["timing"] for line in results.read_history(run_dir)]
     writes = results.read_summary(run_dir)["timing"]["checkpoint_seconds"]
-    shares = figures(timing, started, examples, min(writes))
+    batch_size, recalibration = options.batch_size, facts["recalibration"]
+    whole, here = (evaluated(n, batch_size, recalibration) for n in (task.EXAMPLES, examples))
+    shares = figures(timing, started, examples, min(writes), whole / here)
     of_step = shares["images/s"] / max(rate, rate_after)
-    return {"examples": examples, "of step": of_step, **shares, "MB": peak // 10**6}
+    megabytes = facts["peak_bytes"] // 10**6
+    return {"examples": examples, "of step": of_step, **shares, "MB": megabytes}
 
 
-def figures(timing: list[dict], started: float, examples: int, write: float) -> dict:
+def figures(timing: list[dict], started: float, examples: int, write: float, passes: float) -> dict:
     """What the `timing` of a history says of a process that was started then, by the same clock.
 
     Shares are of an epoch of 50,000 with 10,000 for testing, the best of several; the first of
-    `timing` compiles and does not count. `write` is the seconds of a checkpoint.
+    `timing` compiles and does not count. `write` is the seconds of a checkpoint, `passes` how many
+    times as many images an evaluation of 50,000 and 10,000 has.
     """
     first, *later = timing
     train, evaluate = (min(t[key] for t in later) for key in ("train_seconds", "eval_seconds"))
     begins = [t["finished"] - t["train_seconds"] - t["eval_seconds"] for t in timing]
     other = min(begin - t["finished"] for t, begin in zip(timing, begins[1:], strict=False))
-    scale = task.EXAMPLES / examples
-    whole = scale * (train + evaluate) + other
+    train_whole, evaluate_whole = task.EXAMPLES / examples * train, passes * evaluate
+    whole = train_whole + evaluate_whole + other
     start = begins[0] - started
     return {
         "images/s": examples / train,
-        "evaluation": scale * evaluate / whole,
+        "evaluation": evaluate_whole / whole,
         "bookkeeping": other / whole,
         "checkpoint": write / (EVERY * whole),
         "start": start,

@@ -29,7 +29,15 @@ def test_figures_of_a_history():
         "start": 3,
         "+step": 6,
     }
-    assert runs.figures(TIMING, 100.0, 5000, 0.4) == pytest.approx(expected)
+    assert runs.figures(TIMING, 100.0, 5000, 0.4, 10.0) == pytest.approx(expected)
+
+
+def test_the_passes_of_batch_statistics_do_not_grow_with_the_examples():
+    assert runs.evaluated(50_000, 128, 0) == 60_000
+    assert runs.evaluated(50_000, 128, 40) == 65_120
+    assert runs.evaluated(1_536, 128, 40) == 1_536 + 307 + 1_536
+    fewer = runs.figures(TIMING, 100.0, 5000, 0.4, 8.0)
+    assert fewer["evaluation"] == pytest.approx(8 / 28.25)
 
 
 def test_noise_is_a_data_set(tmp_path):
@@ -58,7 +66,7 @@ def trained(monkeypatch):
             run_dir.mkdir(parents=True, exist_ok=True)
             results.append_history(run_dir, {"epoch": epoch, "timing": timing})
         results.finish(run_dir, {"status": "DONE", "timing": {"checkpoint_seconds": [0.9, 0.4]}})
-        return 100.0, 5 * 10**8
+        return 100.0, {"peak_bytes": 5 * 10**8, "recalibration": 0}
 
     monkeypatch.setattr(runs, "train", train)
     monkeypatch.setattr(runs, "write_noise", lambda folder, examples, size: folder / "x.npz")
@@ -100,10 +108,11 @@ def test_an_epoch_has_at_most_what_cifar10_has_and_two_batches_at_least(
 def test_a_run_trains_and_tells_its_own_peak_memory(tmp_path):
     flags = {"model": "mlp_1x512", "dataset": "digits", "examples": 64, "epochs": 1}
     asked = time.time()
-    started, peak = runs.train(flags | {"runs_dir": tmp_path})
+    started, facts = runs.train(flags | {"runs_dir": tmp_path})
     (run_dir,) = tmp_path.iterdir()
     assert asked <= started < results.read_history(run_dir)[0]["timing"]["finished"]
-    assert 3 * 10**8 < peak < 5 * 10**9  # TensorFlow alone takes about 400 MB
+    assert 3 * 10**8 < facts["peak_bytes"] < 5 * 10**9  # TensorFlow alone takes about 400 MB
+    assert facts["recalibration"] == 0, "it has no batch norm"
 
 
 def test_a_run_that_fails_says_why(tmp_path):
