@@ -13,7 +13,7 @@ from rethink_tf.report import drawing, measured, table
 from rethink_tf.report.collection import MEASURED, collect
 from rethink_tf.report.drawing import Series
 from rethink_tf.report.sections import build as sections
-from rethink_tf.report.sections import kernels
+from rethink_tf.report.sections import kernels, levels
 from rethink_tf.runs import results
 
 
@@ -387,3 +387,14 @@ def test_levels_are_not_joined_over_levels_without_a_run(tmp_path):
     (axes,) = built("levels", tmp_path, scale="hours").figures[0].draw().axes
     joined = {tuple(line.get_xdata()) for line in axes.get_lines() if len(line.get_xdata()) > 1}
     assert joined == {(0.0, 0.2)}
+
+
+def test_epochs_of_a_parent_are_not_joined_over_epochs_without_a_run():
+    tests = {5: [69.0], 20: [], 50: [64.0], 90: [63.0]}
+    parents = [
+        SimpleNamespace(level=("labels", 1.0), epoch=epoch, at_end=epoch == 90, tests=values)
+        for epoch, values in tests.items()
+    ]
+    (axes,) = levels._draw_by_parent(parents).axes
+    joined = {tuple(line.get_xdata()) for line in axes.get_lines() if len(line.get_xdata()) > 1}
+    assert joined == {(50, 90)}

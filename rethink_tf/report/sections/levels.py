@@ -312,6 +312,7 @@ def _draw_by_parent(parents: list[Parent]):
                 [[(p.epoch, value)] for p in parents if p.level == level for value in p.tests],
                 (),
                 number,
+                places=tuple(p.epoch for p in parents if p.level == level),
             )
             for number, level in enumerate(levels_shown)
             if level in early
