@@ -131,8 +131,7 @@ def test_a_stop_while_statistics_are_measured_saves_those_of_before():
         np.testing.assert_array_equal(after[name], values, name)
 
 
-@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.99])
-@pytest.mark.parametrize("uses", [1, 2, 3])
+@pytest.mark.parametrize(("uses", "momentum"), [(1, 0.99), (2, 0.99), (3, 0.5), (2, 0.0)])
 def test_a_shared_layer_gets_the_statistics_of_all_its_uses(uses, momentum):
     """Each use updates the averages, so one pass over the data updates them several times."""
     import keras
