@@ -38,7 +38,6 @@ class Evaluation:
         self.checks = checks
         # Without AutoGraph, as in the training steps.
         self._evaluate = tf.function(self._run_evaluate, autograph=False)
-        self._fill = tf.function(self._fill_statistics, autograph=False)
         self._exchange = tf.function(self._exchange_statistics, autograph=False)
         self._renew = tf.function(self._renew_statistics, autograph=False)
         self._unbias = tf.function(self._unbias_statistics, autograph=False)
@@ -65,7 +64,7 @@ class Evaluation:
         kept = [v.numpy() for v in seeds]  # states of dropout, which the forward passes advance
         whole = max(1, steps.train.num_examples // steps.batch_size)
         count = min(RECALIBRATION_STEPS, whole)
-        before = self._fill(tf.constant(0.0))
+        before = self._fill(0.0)
         for step in range(count):
             if between is not None:
                 moved = [v.numpy() for v in seeds]
@@ -99,7 +98,7 @@ class Evaluation:
 
         Each update leaves `momentum` of what was there. The statistics stay as they are.
         """
-        gathered = self._fill(tf.constant(_MARK))
+        gathered = self._fill(_MARK)
         self._renew(data, order, step, epoch)
         calls = []
         for (_, momentum), left in zip(self._statistics(), self._exchange(gathered), strict=True):
@@ -109,16 +108,11 @@ class Evaluation:
             calls.append(max(1, round(updates)))
         return calls
 
-    def _fill_statistics(self, content: Any) -> Any:
+    def _fill(self, content: float) -> Any:
         """Assigns one number to all; returns the values before."""
-
-        def fill(content: Any) -> Any:
-            before = [tf.identity(value) for value, _ in self._statistics()]
-            for value, _ in self._statistics():
-                value.assign(tf.fill(value.shape, tf.cast(content, value.dtype)))
-            return before
-
-        return self.strategy.run(fill, args=(content,))
+        return self._exchange(
+            [tf.fill(v.shape, tf.constant(content, v.dtype)) for v, _ in self._statistics()]
+        )
 
     def _exchange_statistics(self, values: Any) -> Any:
         """Assigns these values; returns those before."""
