@@ -285,7 +285,7 @@ def test_a_transfer_is_found_without_its_parent(report, tmp_path):
             write_run(tmp_path / "runs", config, test=test)
     assert report("transfer")[0] == 0
     rows = lines(tmp_path / "out" / "transfer.csv")
-    assert rows["random labels", "1", "after epoch 50", "0.002", "test (%)"]["mean"] == "74.98"
+    assert rows["random labels", "1", "after epoch 50", "0.05", "test (%)"]["mean"] == "74.5"
     assert rows["random labels", "1", "at its end", "–", "test (%)"]["mean"] == ""
     assert rows["random weights", "–", "–", "–", "test (%)"]["n"] == "0"
 

@@ -269,7 +269,7 @@ def test_a_transfer_of_other_weights_of_its_parent_does_not_count(report, tmp_pa
     write_run(runs_dir, child().config, test=0.75)
     for plan in experiments.planned("transfer", runs_dir=runs_dir, only="labels_100"):
         if plan.config.held_out:
-            write_run(runs_dir, plan.config, test=0.5 - plan.config.learning_rate)
+            write_run(runs_dir, plan.config, test=0.5 - plan.config.learning_rate / 20)
     assert "| 75.00 (n = 1) |" in report(*asked)[2]
 
 
