@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -38,13 +39,19 @@ class Evaluation:
         self.checks = checks
         # Without AutoGraph, as in the training steps.
         self._evaluate = tf.function(self._run_evaluate, autograph=False)
-        self._exchange = tf.function(self._exchange_statistics, autograph=False)
+        self._read = tf.function(self._read_others, autograph=False)
+        self._exchange = tf.function(self._exchange_values, autograph=False)
         self._renew = tf.function(self._renew_statistics, autograph=False)
         self._unbias = tf.function(self._unbias_statistics, autograph=False)
+        layers = models.layers_of(self.model)
         # Frozen layers use their statistics in training too, and keep them.
-        self._normalised = [
-            x for x in models.layers_of(self.model) if hasattr(x, "moving_variance") and x.trainable
-        ]
+        self._normalised = [x for x in layers if hasattr(x, "moving_variance") and x.trainable]
+        statistics = {id(v) for v, _ in self._statistics()}
+        # What a forward pass changes beside the statistics: the states of dropout, and the kernel
+        # that a spectral normalisation divides by its largest singular value.
+        self._others = [v for v in self.model.non_trainable_variables if id(v) not in statistics]
+        if any(isinstance(x, keras.layers.SpectralNormalization) for x in layers):
+            self._others += self.model.trainable_variables
         self._calls: list[int] | None = None  # of `_count_calls`
 
     def recalibrate(self, between: Callable[[], object] | None = None) -> None:
@@ -60,33 +67,26 @@ class Evaluation:
         if not self._normalised:
             return
         steps = self.steps
-        seeds = [v for v in steps.variables.local if not v.dtype.is_floating]
-        kept = [v.numpy() for v in seeds]  # states of dropout, which the forward passes advance
         whole = max(1, steps.train.num_examples // steps.batch_size)
         count = min(RECALIBRATION_STEPS, whole)
-        before = self._fill(0.0)
+        before = self._exchange(self._filled(0.0), self._read())
         for step in range(count):
             if between is not None:
-                moved = [v.numpy() for v in seeds]
-                # `between` may save them, so they must be as training left them. The statistics
+                # `between` may save everything, so all must be as training left it. The statistics
                 # too: layers that gather nothing get theirs back at the end, also after a resume.
-                _assign(seeds, kept)
-                gathered = self._exchange(before)
+                gathered = self._exchange(*before)
                 between()
-                self._exchange(gathered)
-                _assign(seeds, moved)
+                self._exchange(*gathered)
             data = steps.streamed(step) if steps.train.streamed else steps.resident
             place = steps.order, tf.constant(step, tf.int32), steps.epoch
             got = self._renew(data, *place)
             if self._calls is None:
-                moved = [v.numpy() for v in seeds]
                 self._calls = self._count_calls(data, *place)
-                _assign(seeds, moved)
             if self.checks is not None:
                 columns = [self.strategy.experimental_local_results(v) for v in got]
                 self.checks.renewed(step, count, list(zip(*columns, strict=True)))
-        self._unbias(before, tf.constant(count, tf.float32))
-        _assign(seeds, kept)
+        gathered, _ = self._exchange(*before)
+        self._unbias(gathered, tf.constant(count, tf.float32))
 
     def _statistics(self) -> list[tuple[Any, float]]:
         return [(x.moving_mean, x.momentum) for x in self._normalised] + [
@@ -96,34 +96,38 @@ class Evaluation:
     def _count_calls(self, data: Any, order: Any, step: Any, epoch: Any) -> list[int]:
         """How often a forward pass updates each of `_statistics`: a shared layer more than once.
 
-        Each update leaves `momentum` of what was there. The statistics stay as they are.
+        Each update leaves `momentum` of what was there. Everything stays as it is.
         """
-        gathered = self._fill(_MARK)
+        gathered = self._exchange(self._filled(_MARK), self._read())
         self._renew(data, order, step, epoch)
+        marked, _ = self._exchange(*gathered)
         calls = []
-        for (_, momentum), left in zip(self._statistics(), self._exchange(gathered), strict=True):
+        for (_, momentum), left in zip(self._statistics(), marked, strict=True):
             (first, *_) = self.strategy.experimental_local_results(left)
             share = float(np.max(first)) / _MARK
             updates = math.log(share) / math.log(momentum) if share and 0 < momentum < 1 else 1
             calls.append(max(1, round(updates)))
         return calls
 
-    def _fill(self, content: float) -> Any:
-        """Assigns one number to all; returns the values before."""
-        return self._exchange(
-            [tf.fill(v.shape, tf.constant(content, v.dtype)) for v, _ in self._statistics()]
-        )
+    def _filled(self, content: float) -> list[Any]:
+        """One number for all statistics."""
+        return [tf.fill(v.shape, tf.constant(content, v.dtype)) for v, _ in self._statistics()]
 
-    def _exchange_statistics(self, values: Any) -> Any:
-        """Assigns these values; returns those before."""
+    def _read_others(self) -> Any:
+        return self.strategy.run(lambda: [tf.identity(v.value) for v in self._others])
 
-        def exchange(values: Any) -> Any:
-            held = [tf.identity(value) for value, _ in self._statistics()]
-            for (value, _), new in zip(self._statistics(), values, strict=True):
-                value.assign(new)
-            return held
+    def _exchange_values(self, statistics: Any, others: Any) -> Any:
+        """Assigns these values to the statistics and to `_others`; returns those before."""
 
-        return self.strategy.run(exchange, args=(values,))
+        def exchange(*new: Any) -> Any:
+            held = [v.value for v, _ in self._statistics()], [v.value for v in self._others]
+            before = tuple([tf.identity(v) for v in variables] for variables in held)
+            for variables, values in zip(held, new, strict=True):
+                for variable, value in zip(variables, values, strict=True):
+                    variable.assign(value)
+            return before
+
+        return self.strategy.run(exchange, args=(statistics, others))
 
     def _renew_statistics(self, data: Any, order: Any, step: Any, epoch: Any) -> Any:
         def forward(data: Any) -> Any:
@@ -137,15 +141,15 @@ class Evaluation:
 
         return self.strategy.run(forward, args=(data,))
 
-    def _unbias_statistics(self, before: Any, count: Any) -> None:
-        def unbias(before: Any) -> None:
-            rows = zip(self._statistics(), self._calls or (), before, strict=True)
-            for (value, momentum), calls, old in rows:
-                new = value / (1 - momentum ** (count * calls))
+    def _unbias_statistics(self, gathered: Any, count: Any) -> None:
+        def unbias(gathered: Any) -> None:
+            rows = zip(self._statistics(), self._calls or (), gathered, strict=True)
+            for (value, momentum), calls, new in rows:
+                unbiased = new / (1 - momentum ** (count * calls))
                 # All zeros: the layer was called as in inference and gathered nothing.
-                value.assign(tf.where(tf.reduce_any(new != 0), new, old))
+                value.assign(tf.where(tf.reduce_any(new != 0), unbiased, value))
 
-        self.strategy.run(unbias, args=(before,))
+        self.strategy.run(unbias, args=(gathered,))
 
     def evaluate(
         self,
@@ -229,8 +233,3 @@ class Evaluation:
         error = tf.norm(tf.nn.softmax(logits) - tf.cast(own, logits.dtype), axis=-1)
         shown = tf.gather(inputs, sample_offsets(rows))
         return losses, tf.argmax(logits, axis=-1), margin, ahead, error, shown, *words
-
-
-def _assign(variables: Any, values: Any) -> None:
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)

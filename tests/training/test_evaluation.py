@@ -131,6 +131,31 @@ def test_a_stop_while_statistics_are_measured_saves_those_of_before():
         np.testing.assert_array_equal(after[name], values, name)
 
 
+def test_layers_that_change_their_own_weights_keep_them():
+    """A spectral normalisation divides its kernel by its norm in each forward pass of training."""
+    import keras
+
+    def build():
+        keras.utils.set_random_seed(0)
+        x = inputs = keras.Input([SIDE, SIDE, 1])
+        x = keras.layers.BatchNormalization(name="own")(x)
+        dense = keras.layers.SpectralNormalization(keras.layers.Dense(K))
+        return keras.Model(inputs, dense(keras.layers.Flatten()(x)))
+
+    steps = make_steps(build=build)
+    steps.begin_epoch(1, 0.0)
+    before, seen = steps.variables.state(), []
+    # Statistics alone change: the kernel and the vectors of its norm are none.
+    Evaluation(steps).recalibrate(lambda: seen.append(steps.variables.state()))
+    after = steps.variables.state()
+    changed = [name for name in before if (after[name] != before[name]).any()]
+    assert sorted(before[name].shape for name in changed) == [(1, 1), (1, 1)]
+    assert all((state[name] == before[name]).all() for state in seen for name in before)
+    steps.advance(0, 1)
+    trained = steps.variables.state()
+    assert any((trained[name] != after[name]).any() for name in before if name not in changed)
+
+
 @pytest.mark.parametrize(("uses", "momentum"), [(1, 0.99), (2, 0.99), (3, 0.5), (2, 0.0)])
 def test_a_shared_layer_gets_the_statistics_of_all_its_uses(uses, momentum):
     """Each use updates the averages, so one pass over the data updates them several times."""
