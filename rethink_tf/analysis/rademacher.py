@@ -25,6 +25,11 @@ MOST_DRAWS = 100
 LABELS = ("corrupt", "label_noise", "labels_from", "init_from", "init_epoch", "freeze")
 
 
+def seed_of(seed: int, draw: int) -> int:
+    """The seed of a draw: the first draw has `seed`, the others are far from seeds in use."""
+    return (seed + draw * 0x9E3779B1) % 2**32
+
+
 def signs(index: np.ndarray, *, seed: int, draw: int) -> np.ndarray:
     """Random bits, a class each: int32 [N] of 0 and 1, a function of (seed, draw, identity)."""
     return corruptions.corrupt_labels(
@@ -32,7 +37,7 @@ def signs(index: np.ndarray, *, seed: int, draw: int) -> np.ndarray:
         index,
         corrupt=1.0,
         num_classes=2,
-        seed=(seed + draw * 0x9E3779B1) % 2**32,
+        seed=seed_of(seed, draw),
     )
 
 
@@ -114,7 +119,7 @@ def _signed(
     from rethink_tf.training import input_pipeline, trainer, transfer
 
     # No accuracy ends the training early: the best possible fit is sought.
-    seed = (config.seed + draw) % 2**32
+    seed = seed_of(config.seed, draw)
     own = dataclasses.replace(config, seed=seed, epochs=epochs, stop_at_train_accuracy=None)
     table, sealed = audited.train, input_pipeline.sealed(config, source, audited)
     given = signs(table.index, seed=config.seed, draw=draw)

@@ -2,7 +2,8 @@
 
 Weights and part of network k are functions of (seed, k). The steps are compiled once. Between two
 networks, the data, the weights and everything else that training changes are replaced. Network k
-has the same bits as the run that `member` describes.
+has the same bits as the run that `member` describes, unless the set is itself a part
+(`--examples`): such a run draws from the whole data set.
 """
 
 import dataclasses

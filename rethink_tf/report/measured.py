@@ -6,9 +6,12 @@ reached), the machine with the hours that the run took and the commit that it wa
 it is of a version that wrote no digests, and a digest over all of that. Paths are not kept.
 """
 
+import contextlib
 import dataclasses
+import fcntl
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -220,18 +223,30 @@ def _entries(path: Path) -> list[Any]:
 
 
 def add(runs: list[Run], folder: Path, machine: str | None) -> list[Path]:
-    """Adds runs to the files of their networks; a run replaces one with the same id."""
-    changed: dict[Path, dict[str, Any]] = {}
+    """Adds runs to the files of their networks; a run replaces one with the same id.
+
+    Two processes that add to the same folder wait for each other, so that no run is lost.
+    """
+    by_file: dict[Path, dict[str, Any]] = {}
     for run in runs:
-        entry = record(run, machine)
         path = folder / f"{run.run_id.rpartition('-')[0]}.jsonl"
-        if path not in changed:
-            there = _entries(path) if path.exists() else []
-            changed[path] = {old["run_id"]: old for old in there}
-        changed[path][run.run_id] = entry
-    for path, entries in changed.items():
-        lines = [json.dumps(entries[run_id]) + "\n" for run_id in sorted(entries)]
-        with files.storage(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        files.write_atomically(path, "".join(lines).encode())
-    return list(changed)
+        by_file.setdefault(path, {})[run.run_id] = record(run, machine)
+    with _alone_in(folder):
+        there = {path: _entries(path) if path.exists() else [] for path in by_file}
+        for path, added in by_file.items():
+            entries = {old["run_id"]: old for old in there[path]} | added
+            lines = [json.dumps(entries[run_id]) + "\n" for run_id in sorted(entries)]
+            files.write_atomically(path, "".join(lines).encode())
+    return list(by_file)
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    with files.storage(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

@@ -247,6 +247,9 @@ def test_streamed_images_are_refused_in_words(tiny, tmp_path, monkeypatch):
 def test_signs_are_even_and_their_own(tensorflow):
     from rethink_tf.analysis import rademacher
 
+    seeds = {rademacher.seed_of(seed, draw) for seed in range(100) for draw in range(100)}
+    assert len(seeds) == 10_000 and rademacher.seed_of(7, 0) == 7
+
     index = np.arange(10_000)
     drawn = [rademacher.signs(index, seed=0, draw=draw) for draw in (0, 1)]
     assert set(np.unique(drawn[0])) == {0, 1} and abs(drawn[0].mean() - 0.5) < 0.025

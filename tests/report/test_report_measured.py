@@ -1,8 +1,11 @@
 """What was measured: written small, read back the same, shown and marked."""
 
 import dataclasses
+import fcntl
 import json
+import os
 import re
+import threading
 
 import pytest
 from report_runs import ENVIRONMENT, resolved, write_run
@@ -106,6 +109,22 @@ def test_a_run_measured_again_replaces_itself(shipped, tmp_path):
     measured.add([run], shipped, None)
     found = {r.run_id: r.summary["weights_hash"] for r in measured.read(shipped)}
     assert found[run.run_id] == "of another machine" and len(found) == 2
+
+
+def test_who_ships_waits_for_another_who_does(shipped, tmp_path):
+    folder = write_run(tmp_path, resolved(model="mlp_1x512", dataset="cifar10", seed=7))
+    added, (path,) = read_folder(folder), shipped.glob("*.jsonl")
+    other = os.open(shipped, os.O_RDONLY)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    waiting = threading.Thread(target=measured.add, args=([added], shipped, None))
+    waiting.start()
+    waiting.join(0.2)
+    assert waiting.is_alive()
+    first, *rest = path.read_text().splitlines(keepends=True)
+    path.write_text(first)  # as if the other had changed the file meanwhile
+    os.close(other)
+    waiting.join()
+    assert rest and len(measured.read(shipped)) == 2
 
 
 def test_of_a_long_history_the_thresholds_the_best_and_the_end_stay(tmp_path):
