@@ -34,6 +34,7 @@ from rethink_tf.experiments.sweep.scheduler import drive
 from rethink_tf.narrowing import present
 from rethink_tf.runs import results
 from rethink_tf.runs.status import DAMAGED, INCOMPLETE, MISSING, RUNNING
+from rethink_tf.storage import files
 from rethink_tf.training import run as train
 
 EXECUTORS = ("local", "ray")
@@ -175,8 +176,8 @@ LINE = CommandLine(
     does not stop the others. The same command resumes.
 
     The time left is estimated from the runs in RUNS_DIR. For a type of run that is not there yet,
-    --dry_run assumes rates of two cores of a server, and marks the time with ~. The start of
-    Python and TensorFlow, some seconds per run, is not counted.
+    --dry_run assumes rates of two cores of a server in float32, and marks the time with ~. The
+    start of Python and TensorFlow, some seconds per run, is not counted.
     """,
     (Flags,),
     positionals="[EXPERIMENT ...]",
@@ -196,17 +197,21 @@ def _sweep(parsed: Parsed) -> int:
             experiment(name)  # refuses an unknown name
         say(listing())
         return ExitCode.DONE
+    runs_dir = Path(asked.runs_dir)
+    if runs_dir.exists() and not runs_dir.is_dir():
+        raise RequestError(f"--runs_dir={runs_dir}: expected a folder, it is a file")
     jobs = _jobs(parsed.positionals, asked)
     if asked.dry_run:
         say(states(jobs, asked))
         return ExitCode.DONE
+    files.require_writable_folder(runs_dir)
     _require_data(jobs, asked.data_dir)
     flags = [f"--runs_dir={asked.runs_dir}"]
     for name in ("data_dir", "cache_dir", "checkpoint_every"):
         if getattr(asked, name) is not None:
             flags.append(f"--{name}={getattr(asked, name)}")
     executor = _executor(asked)
-    view = display.choose(Path(asked.runs_dir))
+    view = display.choose(runs_dir)
     try:
         stopped = drive(jobs, executor, view, flags)
     finally:
@@ -214,6 +219,7 @@ def _sweep(parsed: Parsed) -> int:
         executor.close()
     say(verdict(jobs))
     if stopped is not None:
+        say("stopped; the same command resumes")
         return stopped
     codes = [job.code for job in jobs if job.failed and job.code is not None]
     # A negative code is a signal from elsewhere: a user, or the kernel when memory runs out.
@@ -346,7 +352,7 @@ def states(jobs: list[Job], asked) -> str:
         lines.append(
             f"~ is not measured: {counted(len(assumed), 'run')} would take about "
             f"{duration(sum(assumed))} one after the other, at the speed assumed for two cores of "
-            "a server"
+            "a server, in float32"
         )
     parts = [", ".join(f"{number} {state}" for state, number in counts.items())] if jobs else []
     place = f"{counted(count, 'slot')}{' of this machine' * (asked.executor == 'ray')}"

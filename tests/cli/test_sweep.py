@@ -137,6 +137,14 @@ def test_help_is_text(call):
     assert "--shard" in out and "rethink-tf sweep" in out
 
 
+@pytest.mark.parametrize("more", [(), ("--dry_run",)])
+def test_a_file_is_no_folder_of_runs(call, tmp_path, more):
+    (tmp_path / "runs").write_text("")
+    code, _, err = call("figure1b", f"--runs_dir={tmp_path / 'runs'}", *more)
+    assert code == 2
+    assert err.endswith(f"--runs_dir={tmp_path / 'runs'}: expected a folder, it is a file\n")
+
+
 def test_a_dry_run_lists_states_and_time_left(call, tmp_path):
     flags = (f"--runs_dir={tmp_path}", "--dry_run", "--slots=2")
     code, out, _ = call("figure1b", "--seeds=3", *flags)
@@ -263,7 +271,8 @@ def test_an_interrupt_stops_the_runs_and_the_same_command_goes_on(tmp_path):
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate()
     assert process.returncode == 130
-    assert "stopping" in out and " left" in out.splitlines()[-1]
+    left, said = out.splitlines()[-2:]
+    assert "stopping" in out and " left" in left and said == "stopped; the same command resumes"
     assert next(tmp_path.glob("*/stopped")).read_text() == str(int(signal.SIGINT))
     again = subprocess.run(command, env=env, capture_output=True, text=True)
     assert (again.returncode, again.stderr) == (0, "")
