@@ -82,7 +82,7 @@ _IMAGENET = {
 # Networks that are compared are trained on the same examples, each for as many epochs as it needs.
 _REGULARISATION = {
     "cpu": {"resnet_*": (5_000, 24, 12), "alexnet*": (5_000, 70, 10)},
-    "hours": {"resnet_*": (5_000, 24, 12), "alexnet*": (5_000, 70, 10)},
+    "hours": {"resnet_*": (5_000, 16, 8), "alexnet*": (5_000, 70, 10)},
     "smoke": {"*": (200, 2, 2)},
 }
 _CAPACITY = {
