@@ -166,7 +166,7 @@ def _report(parsed: Parsed) -> int:
 
 def heading(runs: Collection, asked: Flags, folder: str) -> str:
     """What a report was made of, in a line; `folder` is what the folder of the runs is called."""
-    whole = [run for run in runs.runs if run.run_id not in runs.broken]
+    whole = runs.whole
     own = sum(run.source != MEASURED for run in whole)
     shipped = len(whole) - own
     there = "" if Path(asked.runs_dir).exists() else " (which does not exist)"

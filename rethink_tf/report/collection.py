@@ -89,6 +89,7 @@ class Collection:
 
     def __post_init__(self):
         self._by_id = {run.run_id: run for run in self.runs if run.source == OWN}
+        self._shipped = {run.run_id for run in self.runs if run.source == MEASURED}
         self._by_key = {(key_of(run.config, run.run_id), run.source): run for run in self.runs}
         self._alike: dict[Any, list[Run]] = {}
         for run in self.runs:
@@ -118,6 +119,22 @@ class Collection:
         if why:
             self.broken[run.run_id] = why  # by id, since a link may have another name
         return not why
+
+    @property
+    def whole(self) -> list[Run]:
+        """The runs that can be read as a whole.
+
+        A shipped run is one of them even where the folder's run of the same id cannot be read.
+        """
+        return [
+            run
+            for run in self.runs
+            if run.run_id not in self.broken or (run.source == MEASURED and not lacks(run))
+        ]
+
+    def is_shipped(self, run_id: str) -> bool:
+        """Whether a run of this id is among the shipped ones."""
+        return run_id in self._shipped
 
     def number_of_seeds(self, configs: Iterable[Any]) -> int:
         """As many seeds as there are of such networks and data sets: the largest one and one more.

@@ -222,7 +222,8 @@ def _running(collection: Collection) -> str:
     if not running:
         return ""
     links = ", ".join(
-        f'<a href="#run-{_text(name)}">{_text(name)}</a> ({_text(run.progress.partition(",")[0])})'
+        f'<a href="#run-{_text(listing.own_name(name, collection))}">{_text(name)}</a> '
+        f"({_text(run.progress.partition(',')[0])})"
         for name, run in running.items()
     )
     return f'<p class="note">In training now: {links}.</p>'

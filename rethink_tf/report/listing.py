@@ -202,6 +202,14 @@ def _facts(run: Run) -> dict[str, Any]:
     return {key: value for key, value in facts.items() if value not in ("", None)}
 
 
+def own_name(name: str, collection: Collection) -> str:
+    """The id on the page of a run of the folder that has not ended, or that cannot be read.
+
+    A shipped run of the same id keeps the id to itself, so that each has its own curves.
+    """
+    return f"{name} (in the folder)" if collection.is_shipped(name) else name
+
+
 def listed(collection: Collection, experiments: dict[str, list[str]]) -> list[dict[str, Any]]:
     """Every run of a collection, in the page's keys; those of the own folder come first.
 
@@ -211,12 +219,13 @@ def listed(collection: Collection, experiments: dict[str, list[str]]) -> list[di
     """
     lines = [
         _finished(run, experiments.get(run.run_id, []))
-        for run in sorted(collection.runs, key=lambda r: r.run_id)
-        if run.run_id not in collection.broken
+        for run in sorted(collection.whole, key=lambda r: r.run_id)
     ]
-    lines += [_unfinished(name, run) for name, run in collection.unfinished.items()]
+    lines += [
+        _unfinished(own_name(name, collection), run) for name, run in collection.unfinished.items()
+    ]
     for name, reason in collection.broken.items():
-        line = {"id": name, "status": BROKEN, "source": OWN, "experiment": []}
+        line = {"id": own_name(name, collection), "status": BROKEN, "source": OWN, "experiment": []}
         lines.append(line | {"facts": {"reason": reason}})
     return sorted(lines, key=lambda line: line["source"] == MEASURED)
 
@@ -254,10 +263,10 @@ def _short(value: Any) -> Any:
 
 def curves(collection: Collection) -> dict[str, dict[str, list]]:
     """The columns of every history that the page draws, by run id, thinned where there are many."""
-    histories = {
-        run.run_id: run.history() for run in collection.runs if run.run_id not in collection.broken
+    histories = {run.run_id: run.history() for run in collection.whole}
+    histories |= {
+        own_name(name, collection): run.lines for name, run in collection.unfinished.items()
     }
-    histories |= {name: run.lines for name, run in collection.unfinished.items()}
     most = max(FEWEST_LINES, min(MOST_EPOCHS, MOST_LINES // max(1, len(histories))))
     keys = [key for chart in CHARTS for key, *_ in chart["curves"]]
     return {

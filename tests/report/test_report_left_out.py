@@ -7,19 +7,27 @@ import re
 import shutil
 
 import pytest
-from report_runs import lines, plain_run, write_experiment, write_run
+from report_runs import ENVIRONMENT, lines, plain_run, write_experiment, write_run
 
 from rethink_tf.analysis import corrupted_test
 from rethink_tf.cli import report as command
 from rethink_tf.cli.app import guarded
-from rethink_tf.config import paper
+from rethink_tf.config import paper, run_config
 from rethink_tf.errors import StorageError
 from rethink_tf.experiments import plan as experiments
 from rethink_tf.report import listing
-from rethink_tf.report.collection import MOST_SEEDS, Collection, Unfinished, collect, read_folder
+from rethink_tf.report.collection import (
+    MEASURED,
+    MOST_SEEDS,
+    Collection,
+    Unfinished,
+    collect,
+    read_folder,
+)
 from rethink_tf.report.history import History
 from rethink_tf.report.sections.convergence import MEASURED_TOO
 from rethink_tf.runs import results
+from rethink_tf.storage import files
 from rethink_tf.storage import lock as run_lock
 
 MLP = paper.row_config(paper.TABLE1["mlp_1x512_random"])
@@ -354,3 +362,45 @@ def test_a_folder_that_cannot_be_written_is_read_all_the_same(report, tmp_path):
     assert code == 0
     assert sorted(path.name for path in folder.iterdir()) == before
     assert [path.name for path in (tmp_path / "runs").iterdir()] == [folder.name]
+
+
+@pytest.fixture
+def shipped_again(tmp_path):
+    """A shipped run of MLP, and its folder among the own runs, which has to be filled."""
+    write_run(tmp_path / "elsewhere", MLP)
+    run = dataclasses.replace(
+        read_folder(tmp_path / "elsewhere" / run_config.run_id(MLP)), source=MEASURED
+    )
+    folder = tmp_path / "runs" / run.run_id
+    folder.mkdir(parents=True)
+    return run, folder
+
+
+def by_status(found):
+    return {line["status"]: line["id"] for line in listing.listed(found, {})}
+
+
+def test_a_run_that_is_trained_anew_does_not_lend_its_curve_to_the_shipped_one(shipped_again):
+    run, folder = shipped_again
+    files.write_json(
+        folder / results.CONFIG,
+        {"config": dataclasses.asdict(MLP), "run_id": run.run_id, "argv": ["x"], **ENVIRONMENT},
+    )
+    results.rewrite_history(folder, lines(MLP)[:3])
+    found = collect(folder.parent, [run])
+    curves, ids = listing.curves(found), by_status(found)
+    assert curves[run.run_id]["epoch"] == list(range(1, 71))
+    assert ids == {"DONE": run.run_id, listing.UNFINISHED: f"{run.run_id} (in the folder)"}
+    assert curves[ids[listing.UNFINISHED]]["epoch"] == [1, 2, 3]
+
+
+def test_a_damaged_run_does_not_hide_the_shipped_one_that_stands_in_its_row(shipped_again):
+    run, folder = shipped_again
+    (folder / results.SUMMARY).write_text("{")
+    found = collect(folder.parent, [run])
+    assert [one.run_id for one in found.whole] == [run.run_id]
+    assert by_status(found) == {
+        "DONE": run.run_id,
+        listing.BROKEN: f"{run.run_id} (in the folder)",
+    }
+    assert run.run_id in listing.curves(found)
