@@ -231,6 +231,9 @@ def test_the_overview_links_what_is_shipped_and_lists_what_is_not(results):
         "other_runs",
     }
     assert "| `mlp_1x512` | `cifar10` | float32 | two cores of an AMD EPYC |" in results["hours"]
+    assert "| `resnet_28`, last layer only | `fashion_mnist` |" in results["hours"]
+    assert "| `resnet_28` | `fashion_mnist` |" not in results["hours"]
+    assert "| hours of solving |" in results["table3"]
 
 
 def test_the_configuration_page_has_every_field():

@@ -21,6 +21,7 @@ class Cost:
 
     Attributes:
         model, dataset, precision, machine: of the runs.
+        freeze: `all_but_last` where they train the last layer alone, on features that are kept.
         runs: how many there are.
         hours: of all of them together.
         seconds_an_epoch: median over the runs, for the data set as a whole.
@@ -28,6 +29,7 @@ class Cost:
 
     model: str
     dataset: str
+    freeze: str
     precision: str
     machine: str
     runs: int
@@ -53,6 +55,11 @@ class Rest:
     unknown: int
 
 
+def _kind(one: RunConfig | Cost) -> tuple[str, str, str, str]:
+    """What runs of one cost share, but for the machine."""
+    return one.model, one.dataset, one.freeze, one.precision
+
+
 def _examples(config: RunConfig) -> int:
     """Training examples of a resolved configuration of a known data set."""
     return config.examples or DATASETS[config.dataset].num_train
@@ -64,15 +71,15 @@ def _seconds_an_example(run: Run, spent: float) -> float:
 
 
 def costs(runs: Iterable[Run]) -> list[Cost]:
-    """The costs of trainings by network, data set, precision and machine, in that order."""
-    groups: dict[tuple[str, str, str, str], list[tuple[Run, float]]] = {}
+    """The costs of trainings by network, data set, frozen layers, precision and machine."""
+    groups: dict[tuple[str, str, str, str, str], list[tuple[Run, float]]] = {}
     for run in runs:
         config = run.config
         if not isinstance(config, RunConfig) or config.dataset not in DATASETS:
             continue
         if (spent := measured.hours(run)) is not None:
             machine = run.machine.get("name", "not recorded")
-            key = (config.model, config.dataset, config.precision, machine)
+            key = (*_kind(config), machine)
             groups.setdefault(key, []).append((run, spent))
     known = []
     for key, group in sorted(groups.items()):
@@ -94,10 +101,10 @@ def rest(name: str, collection: Collection, known: list[Cost]) -> Rest:
     Raises:
         RequestError: unknown name, or its parents are not there.
     """
-    seconds: dict[tuple[str, str, str], float] = {}
+    seconds: dict[tuple[str, str, str, str], float] = {}
     for cost in known:
-        kind = (cost.model, cost.dataset, cost.precision)
-        seconds[kind] = max(cost.seconds_an_epoch, seconds.get(kind, 0.0))
+        slowest = seconds.get(_kind(cost), 0.0)
+        seconds[_kind(cost)] = max(cost.seconds_an_epoch, slowest)
     shipped, missing, total, unknown = 0, 0, 0.0, 0
     for planned in plan.planned(name, catalogue.SCALES[0], 1):
         if collection.matching_run(planned.config, planned.run_id, MEASURED) is not None:
@@ -107,7 +114,7 @@ def rest(name: str, collection: Collection, known: list[Cost]) -> Rest:
         config = planned.config
         each = None
         if isinstance(config, RunConfig):
-            each = seconds.get((config.model, config.dataset, config.precision))
+            each = seconds.get(_kind(config))
         if each is None:
             unknown += 1
         else:

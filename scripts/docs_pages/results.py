@@ -110,7 +110,10 @@ def _runs(section: sections.Section) -> list[str]:
                 f"{run.summary['audit_passed']} of {run.summary['audit_checks']}",
             )
         )
-    kind = "hours of training" if any(run.history() for run in section.gathered.runs) else "hours"
+    runs = section.gathered.runs
+    kind = "hours of training" if any(run.history() for run in runs) else "hours"
+    if any(run.summary.get("solutions") for run in runs):
+        kind = "hours of solving"  # the features are not among what such a run records
     titles = ("flagfile", "axis", "seed", "run id", kind, "machine", "audit passed")
     return [
         "## Runs",
@@ -223,7 +226,7 @@ def hours_page(shipped: Collection) -> str:
     known = hours.costs(shipped.runs)
     spent = [
         (
-            f"`{cost.model}`",
+            f"`{cost.model}`" + ("" if cost.freeze == "none" else ", last layer only"),
             f"`{cost.dataset}`",
             cost.precision,
             cost.machine,
@@ -239,7 +242,8 @@ def hours_page(shipped: Collection) -> str:
     lines += [
         "Seconds an epoch are the median over the runs. Some of these machines did other work at "
         "the same time. The first runs recorded training alone, the later ones training and "
-        "evaluation.",
+        "evaluation. Runs of the last layer alone did not record the time of the features that it "
+        "is trained on.",
         "",
         "## What is missing, at the paper's scale and with one seed",
         "",

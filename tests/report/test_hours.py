@@ -49,6 +49,15 @@ def test_what_is_missing_is_estimated_by_the_slowest_machine(table1):
     assert found.hours == pytest.approx((len(rows) - 1) * 70 * 6.0 / 3600)
 
 
+def test_the_last_layer_alone_says_nothing_of_the_whole_network(table1):
+    planned = table1["mlp_1x512_random"]
+    last = shipped(planned, 7.0, freeze="all_but_last", init_from="random:cifar10", seed=1)
+    whole = shipped(planned, 70 * 6.0)
+    assert [cost.freeze for cost in hours.costs([last, whole])] == ["all_but_last", "none"]
+    found = hours.rest("table1", Collection([last]), hours.costs([last]))
+    assert (found.unknown, found.hours) == (len(table1), 0.0)
+
+
 def test_without_a_run_nothing_is_estimated(table1):
     found = hours.rest("table1", Collection([]), [])
     assert found == hours.Rest("table1", 0, len(table1), 0.0, len(table1))
