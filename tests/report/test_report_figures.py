@@ -256,6 +256,25 @@ def test_a_number_of_own_and_of_shipped_runs_is_marked(tmp_path):
     assert texts == [f"2.00 (n = 1) {table.MARK}"]
 
 
+def test_a_time_relative_to_a_shipped_run_is_marked(tmp_path):
+    plans = {p.axes["corrupt"]: p for p in experiments.planned("figure1b", only="mlp_1x512")}
+    for level, place in (("0", "other"), ("0.3", "other"), ("0.5", "own")):
+        write_run(tmp_path / place, plans[level].config)
+    shipped = [
+        dataclasses.replace(run, source=MEASURED) for run in collect(tmp_path / "other", []).runs
+    ]
+    asked = {"scale": "paper", "seeds": None, "threshold": 0.05, "runs_dir": "runs"}
+    section = sections.build("figure1b", collect(tmp_path / "own", shipped), **asked)
+    for one, name in zip(section.tables, ("relative time", "loss ≤ 0.1"), strict=True):
+        (row,) = (row for row in one.rows if row.labels == ("mlp_1x512", "0.5"))
+        assert table.cell_texts(one, row, name)[-2 if one.compared(name) else 0].endswith("†")
+    (row,) = (row for row in section.tables[0].rows if row.labels == ("mlp_1x512", "0.5"))
+    assert row.cells["epochs to loss ≤ 0.05"].ours_text() == "42.0 (n = 1)"
+    assert not row.cells["epochs to loss ≤ 0.05"].marked, "it is of the folder's run alone"
+    (row,) = (row for row in section.tables[0].rows if row.labels == ("mlp_1x512", "0.3"))
+    assert not row.cells["relative time"].marked, "the row is marked"
+
+
 def test_the_original_data_alone_are_a_table_without_curves(tmp_path):
     write_experiment(tmp_path, "levels", "smoke", only="original")
     asked = {"scale": "smoke", "seeds": None, "threshold": 0.05, "runs_dir": str(tmp_path)}

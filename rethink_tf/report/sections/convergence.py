@@ -5,6 +5,7 @@ import functools
 from rethink_tf.analysis import corrupted_test
 from rethink_tf.console import counted
 from rethink_tf.report import derived, drawing
+from rethink_tf.report.collection import MEASURED
 from rethink_tf.report.drawing import Figure, Series
 from rethink_tf.report.gather import Gathered, RowRuns
 from rethink_tf.report.sections.paper_tables import row
@@ -100,7 +101,8 @@ def figure1b(gathered: Gathered, first: float):
     for number, (model, levels) in enumerate(_by_model(gathered).items()):
         histories = {p: [run.history() for run in f.runs] for p, f in levels.items()}
         printed = dict(derived.paper_curve("fig1b", _FIGURE1BC[model]))
-        epochs, times, based = {}, {}, bool(histories.get(0.0))
+        epochs, times, base = {}, {}, levels.get(0.0)
+        based = bool(histories.get(0.0))
         for threshold in shown:
             epochs[threshold] = {
                 p: [derived.reached(lines, threshold) for lines in seeds]
@@ -127,12 +129,12 @@ def figure1b(gathered: Gathered, first: float):
                 "relative time": _relative(
                     row_runs,
                     times[shown[0]][p],
-                    based,
+                    base,
                     printed[p] if _is_papers(shown[0]) else None,
                 ),
             }
             main.append(row(labels, cells, row_runs))
-            cells = {t.title: _relative(row_runs, times[t][p], based) for t in shown[1:]}
+            cells = {t.title: _relative(row_runs, times[t][p], base) for t in shown[1:]}
             rest.append(row(labels, cells, row_runs))
 
     labels = ("model", "p")
@@ -177,11 +179,15 @@ def _draw_relative_times(
 NO_BASE = "no run at p = 0"
 
 
-def _relative(row_runs, times, based: bool, printed: float | None = None) -> Cell:
-    """Relative times; where there is no run of true labels, that in place of "not reached"."""
-    if row_runs.runs and not based:
-        return Cell((), printed, 2, NO_BASE)
-    return Cell(times, printed, 2, row_runs.statuses)
+def _relative(row_runs: RowRuns, times, base: RowRuns | None, printed: float | None = None) -> Cell:
+    """Relative times; where there is no run of true labels, that in place of "not reached".
+
+    Those of the folder's runs are marked where the runs of true labels, `base`, are shipped.
+    """
+    if base is None or not base.runs:
+        return Cell((), printed, 2, NO_BASE if row_runs.runs else row_runs.statuses)
+    mixed = base.source == MEASURED and row_runs.source != MEASURED
+    return Cell(times, printed, 2, row_runs.statuses, mixed)
 
 
 def _missed_runs(model: str, values: list[float | None]) -> str:
@@ -248,7 +254,7 @@ def figure1c(gathered: Gathered, _first: float):
             best = tuple(1 - v for v in row_runs.summaries("best_test_accuracy"))
             cells = {
                 "test error": Cell(errors, printed[p], 3, row_runs.statuses),
-                "least test error of all epochs": Cell(best, None, 3, row_runs.statuses),
+                "least test error of evaluated epochs": Cell(best, None, 3, row_runs.statuses),
             }
             rows.append(row((model, f"{p:g}"), cells, row_runs))
             cells = {EXPECTED: Cell(likewise, printed[p], 3, row_runs.statuses)}
