@@ -145,7 +145,7 @@ class Parent:
         epoch: of the parent, after which its weights were taken; 0 of drawn ones.
         at_end: whether that is the parent's last.
         held_out: rate: the runs that are tested on held-out training images.
-        tested: rate: the runs on all training images, tested on the test set.
+        tested: rate: the runs that hold out nothing, tested on the test set.
     """
 
     level: tuple[str, float] | None
@@ -176,7 +176,7 @@ class Parent:
 
     @property
     def row_runs(self) -> RowRuns:
-        """The runs on all training images at that rate, at the smallest where none is taken."""
+        """The runs on the test set at that rate, at the smallest where none is taken."""
         return self.tested[min(self.tested) if self.rate is None else self.rate]
 
     @property
@@ -245,7 +245,7 @@ def transfer(gathered: Gathered, _first: float):
     notes = (
         "The learning rate of the last layer is the one with the largest accuracy on held-out "
         "training images. The same rates were tried for every parent. The row shows the run with "
-        "that rate on all training images.",
+        "that rate that is tested on the test set.",
     )
     tables = [
         Table("transfer", "Transfer to Fashion-MNIST", (*labels, "rate"), tuple(rows), notes=notes),
