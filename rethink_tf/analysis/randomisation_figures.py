@@ -213,6 +213,8 @@ def number(measured: dict, scale: float = 1, unit: str = "") -> str:
     if measured["mean"] is None:
         return "not reached" if not unit else "-"
     mean = f"{scale * measured['mean']:.{1 if unit or measured['n'] > 1 else 0}f}"
+    if unit == "%":
+        mean = percent(measured["mean"], 1).removesuffix(unit)
     if measured["std"] is None:
         return f"{mean}{unit}"
     return f"{mean} ± {scale * measured['std']:.1f}{unit}"

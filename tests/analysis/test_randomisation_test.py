@@ -278,6 +278,9 @@ def test_a_threshold_is_said_as_it_is():
     said = randomisation_figures.reasons(cases, **about)
     assert said[0].startswith("true labels: reached 99.9% in 0 of 1 runs")
     assert randomisation_figures.percent(1.0) == "100%"
+    almost = {"mean": 0.9998, "std": None, "n": 1}
+    assert randomisation_figures.number(almost, 100, "%") == "99.98%", "not all of them"
+    assert randomisation_figures.number(almost | {"mean": 1.0}, 100, "%") == "100.0%"
 
 
 def test_figures_of_a_case():
