@@ -20,7 +20,7 @@ from rethink_tf.corruptions.corruption import Corruption, Moments
 from rethink_tf.corruptions.threefry import SplitId
 from rethink_tf.data import noise_matrix
 from rethink_tf.data import registry as datasets
-from rethink_tf.data.label_file import as_labels
+from rethink_tf.data.label_file import num_classes_of, with_classes
 from rethink_tf.data.types import Split
 from rethink_tf.errors import RequestError
 from rethink_tf.runs import agreement, request, results
@@ -169,7 +169,8 @@ def corrupt_labels(
     Args:
         labels: integers [N] or one-hot [N, K], the true labels.
         p: from 0 to 1.
-        num_classes: K; None: the largest label plus one.
+        num_classes: K; None: the columns of one-hot labels, else the largest label plus one, and at
+            least two.
         seed: from 0 to 2**32 - 1.
         index: integers [N], the examples' identities; None: their positions.
         noise: `uniform` draws any class, the true one included; `exclude_true` any other
@@ -183,10 +184,10 @@ def corrupt_labels(
         RequestError: p, seed or noise out of their range, labels that are no classes, or an index
             that is not one whole number for each label.
     """
-    true = as_labels("labels", labels, num_classes)
+    true, columns = with_classes("labels", labels, num_classes)
     for name, value in (("corrupt", p), ("seed", seed), ("label_noise", noise)):
         _check(name, value)
-    classes = num_classes or max(2, int(true.max()) + 1)
+    classes = num_classes or num_classes_of(int(true.max()), columns)
     return label_corruptions.corrupt_labels(
         true,
         _identities(index, len(true)),

@@ -139,6 +139,14 @@ def test_labels_are_corrupted_and_audited():
         rt.corrupt_labels(true, 1.5)
 
 
+def test_one_hot_labels_have_as_many_classes_as_columns():
+    """A class without an example can be drawn, as the audit expects."""
+    one_hot = np.eye(10)[np.arange(5000) % 9]
+    noisy = rt.corrupt_labels(one_hot, 0.5)
+    assert noisy.max() == 9
+    assert rt.audit_labels(one_hot, np.eye(10)[noisy], p=0.5).ok
+
+
 @pytest.mark.parametrize(
     "index", [[3], [0, 1, 2], np.arange(4) / 4, ["a", "b", "c", "d"], [0, 1, 2, -1], [[0, 1, 2, 3]]]
 )
