@@ -69,7 +69,7 @@ class FusedBatchNorm(keras.layers.Layer):
         """x: [B, H, W, C] -> the same shape and dtype."""
         beta = tf.convert_to_tensor(self.beta)
         scale = tf.convert_to_tensor(self.gamma) if self.scale else tf.ones([x.shape[-1]])
-        if not training:
+        if not (training and self.trainable):  # frozen: as in inference, as in Keras
             mean = tf.convert_to_tensor(self.moving_mean)
             variance = tf.convert_to_tensor(self.moving_variance)
             y, _, _ = tf.compat.v1.nn.fused_batch_norm(

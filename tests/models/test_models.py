@@ -170,6 +170,15 @@ def test_fused_batch_norm_means_what_keras_means(scale):
     np.testing.assert_allclose(ours.moving_variance, theirs.moving_variance, rtol=1e-5)
 
 
+def test_a_frozen_fused_batch_norm_uses_and_keeps_its_statistics_as_in_keras():
+    x = np.random.default_rng(0).normal(3, 2, (8, 5, 6, 4)).astype(np.float32)
+    ours = FusedBatchNorm(trainable=False)
+    theirs = keras.layers.BatchNormalization(epsilon=1e-3, scale=False, trainable=False)
+    np.testing.assert_allclose(ours(x, training=True), theirs(x, training=True), atol=2e-5)
+    np.testing.assert_array_equal(ours.moving_mean, np.zeros(4))
+    np.testing.assert_array_equal(ours.moving_variance, np.ones(4))
+
+
 def test_fused_batch_norm_gradient_is_keras_gradient():
     x = tf.constant(np.random.default_rng(1).normal(size=(4, 3, 3, 2)).astype(np.float32))
     weight = tf.constant(np.random.default_rng(2).normal(size=(4, 3, 3, 2)).astype(np.float32))
