@@ -41,14 +41,20 @@ class TensorBoard(Callback):
 
 
 class Snapshots(Callback):
-    """Keeps the weights after the epochs of --keep_epochs."""
+    """Keeps the weights after the epochs of --keep_epochs, with batch-norm statistics of these."""
 
     def __init__(self, context: RunContext, run_dir: Path, keep_epochs: tuple[int, ...]):
         self.context, self.run_dir, self.keep_epochs = context, run_dir, keep_epochs
 
     def on_epoch_end(self, state: TrainingState, last: bool) -> None:
         """See `Callback`."""
-        if self.context.workers.chief and state.epoch in self.keep_epochs:
+        if state.epoch not in self.keep_epochs:
+            return
+        if state.line["train_accuracy"] is None:
+            # Between evaluations the batch-norm statistics are moving averages of each replica.
+            self.context.evaluation.recalibrate()
+            self.context.steps.variables.sync()
+        if self.context.workers.chief:
             variables = enumerate(self.context.steps.model.variables)
             named = {f"{i:04d}/{v.path}": v.numpy() for i, v in variables}
             results.save_snapshot(self.run_dir, state.epoch, named)

@@ -21,8 +21,10 @@ from rethink_tf.training.train_step import Steps
 EVAL_BATCH = 500
 STREAMED_BATCH = 100
 RECALIBRATION_STEPS = 40
-# What moving averages are set to where their calls are counted: float32 rounds to 1e-7 of it.
-_MARK = 2.0**60
+# What moving averages are set to where it is measured what a pass leaves of them: float32 rounds to
+# 1e-7 of it.
+MARK = 2.0**60
+_NEAR = 1e-3  # relative difference of a measured share and a power of the momentum
 _INPUTS = 5  # place of the one value of `_outcome` without a row for each example
 
 
@@ -52,7 +54,7 @@ class Evaluation:
         self._others = [v for v in self.model.non_trainable_variables if id(v) not in statistics]
         if any(isinstance(x, keras.layers.SpectralNormalization) for x in layers):
             self._others += self.model.trainable_variables
-        self._calls: list[int] | None = None  # of `_count_calls`
+        self._left: list[float] | None = None  # of `_measure_left`
 
     def recalibrate(self, between: Callable[[], object] | None = None) -> None:
         """Measures the batch-norm statistics of the current weights on training batches.
@@ -80,8 +82,8 @@ class Evaluation:
             data = steps.streamed(step) if steps.train.streamed else steps.resident
             place = steps.order, tf.constant(step, tf.int32), steps.epoch
             got = self._renew(data, *place)
-            if self._calls is None:
-                self._calls = self._count_calls(data, *place)
+            if self._left is None:
+                self._left = self._measure_left(data, *place)
             if self.checks is not None:
                 columns = [self.strategy.experimental_local_results(v) for v in got]
                 self.checks.renewed(step, count, list(zip(*columns, strict=True)))
@@ -93,21 +95,16 @@ class Evaluation:
             (x.moving_variance, x.momentum) for x in self._normalised
         ]
 
-    def _count_calls(self, data: Any, order: Any, step: Any, epoch: Any) -> list[int]:
-        """How often a forward pass updates each of `_statistics`: a shared layer more than once.
-
-        Each update leaves `momentum` of what was there. Everything stays as it is.
-        """
-        gathered = self._exchange(self._filled(_MARK), self._read())
+    def _measure_left(self, data: Any, order: Any, step: Any, epoch: Any) -> list[float]:
+        """What a forward pass leaves of each of `_statistics` (`left_of`). All stays as it is."""
+        gathered = self._exchange(self._filled(MARK), self._read())
         self._renew(data, order, step, epoch)
         marked, _ = self._exchange(*gathered)
-        calls = []
-        for (_, momentum), left in zip(self._statistics(), marked, strict=True):
-            (first, *_) = self.strategy.experimental_local_results(left)
-            share = float(np.max(first)) / _MARK
-            updates = math.log(share) / math.log(momentum) if share and 0 < momentum < 1 else 1
-            calls.append(max(1, round(updates)))
-        return calls
+        left = []
+        for (_, momentum), value in zip(self._statistics(), marked, strict=True):
+            (first, *_) = self.strategy.experimental_local_results(value)
+            left.append(left_of(np.asarray(first), momentum))
+        return left
 
     def _filled(self, content: float) -> list[Any]:
         """One number for all statistics."""
@@ -143,9 +140,9 @@ class Evaluation:
 
     def _unbias_statistics(self, gathered: Any, count: Any) -> None:
         def unbias(gathered: Any) -> None:
-            rows = zip(self._statistics(), self._calls or (), gathered, strict=True)
-            for (value, momentum), calls, new in rows:
-                unbiased = new / (1 - momentum ** (count * calls))
+            rows = zip(self._statistics(), self._left or (), gathered, strict=True)
+            for (value, _), left, new in rows:
+                unbiased = new / (1 - left**count)
                 # All zeros: the layer was called as in inference and gathered nothing.
                 value.assign(tf.where(tf.reduce_any(new != 0), unbiased, value))
 
@@ -233,3 +230,24 @@ class Evaluation:
         error = tf.norm(tf.nn.softmax(logits) - tf.cast(own, logits.dtype), axis=-1)
         shown = tf.gather(inputs, sample_offsets(rows))
         return losses, tf.argmax(logits, axis=-1), margin, ahead, error, shown, *words
+
+
+def left_of(marked: np.ndarray, momentum: float) -> float:
+    """The share of a moving average that is left after one forward pass in training.
+
+    Each update leaves `momentum` of it, and a layer that is used several times is updated as often.
+    A layer of one's own may give the name to something else, such as the share of the batch; then
+    the share is what was measured.
+
+    Args:
+        marked: float [C], the average after the pass, before which it was MARK.
+        momentum: of the layer.
+
+    Returns:
+        `momentum` where nothing can be told: the average was not updated, or is not finite.
+    """
+    share = float(np.median(marked)) / MARK
+    if not 0 < share < 1 or not 0 < momentum < 1:
+        return momentum
+    power = momentum ** max(1, round(math.log(share) / math.log(momentum)))
+    return power if abs(share - power) < _NEAR * power else share

@@ -23,6 +23,7 @@ from rethink_tf.errors import RequestError, StorageError
 from rethink_tf.runs import checkpoint, pretrained
 from rethink_tf.runs.pretrained import Parent
 from rethink_tf.storage import content_hash
+from rethink_tf.training.evaluation import MARK, left_of
 from rethink_tf.training.seal_checks import Inputs, Pass, Sealed, compare, inputs_differ, refuse
 
 FEATURE_BATCH = 500
@@ -213,17 +214,26 @@ def _take_statistics(model: Any, seen: Any) -> None:
     """Batch-norm statistics of a network that was never trained, from one batch, once.
 
     The 0 and 1 that they are drawn with normalise nothing: a WRN-28-1 then gives features of some
-    hundreds, on which nothing can be trained. A trained parent's statistics stay as they are.
+    hundreds, on which nothing can be trained. A trained parent's statistics stay as they are, and
+    so do those of layers that are frozen or called as in inference.
     """
-    layers = [x for x in models.layers_of(model) if hasattr(x, "moving_variance")]
-    for layer in layers:
-        for value in (layer.moving_mean, layer.moving_variance):
-            value.assign(tf.zeros_like(value))
-    if layers:
+    layers = [x for x in models.layers_of(model) if hasattr(x, "moving_variance") and x.trainable]
+    averages = [(v, x.momentum) for x in layers for v in (x.moving_mean, x.moving_variance)]
+    before = [value.numpy() for value, _ in averages]
+
+    def after(content: float) -> list[np.ndarray]:
+        """The averages after one pass, before which they were all `content`."""
+        for value, _ in averages:
+            value.assign(tf.fill(value.shape, tf.constant(content, value.dtype)))
         model(seen, training=True)
-    for layer in layers:
-        for value in (layer.moving_mean, layer.moving_variance):
-            value.assign(value / (1 - layer.momentum))
+        return [value.numpy() for value, _ in averages]
+
+    if not layers:
+        return
+    rows = zip(averages, before, after(0.0), after(MARK), strict=True)
+    for (value, momentum), old, new, marked in rows:
+        # All zeros: the layer was called as in inference and gathered nothing.
+        value.assign(new / (1 - left_of(marked, momentum)) if new.any() else old)
 
 
 def _batches(table: Table) -> Iterator[Any]:

@@ -186,6 +186,58 @@ def test_a_shared_layer_gets_the_statistics_of_all_its_uses(uses, momentum):
         assert min(variances) * 0.999 < variance < max(variances) * 1.001
 
 
+@pytest.mark.parametrize("scale", [1e20, 1e38])
+def test_averages_that_overflow_do_not_end_the_measurement(scale):
+    """A run whose weights grow without bound ends as diverged, by the loss."""
+    import keras
+
+    def build():
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input([SIDE, SIDE, 1])
+        large = keras.layers.Dense(4, name="large")
+        x = keras.layers.BatchNormalization()(large(keras.layers.Flatten()(inputs)))
+        model = keras.Model(inputs, keras.layers.Dense(K)(x))
+        large.kernel.assign(scale * large.kernel)
+        return model
+
+    steps = make_steps(build=build)
+    steps.begin_epoch(1, 0.0)
+    evaluation = Evaluation(steps)
+    evaluation.recalibrate()
+    assert len(evaluation.evaluate(steps.resident, N).loss) == N
+
+
+def test_a_layer_of_ones_own_may_call_the_share_of_the_batch_its_momentum():
+    """As PyTorch does."""
+    import keras
+
+    class Norm(keras.layers.Layer):
+        momentum = 0.1
+
+        def build(self, shape):
+            self.moving_mean = self.add_weight(shape=(1,), initializer="zeros", trainable=False)
+            self.moving_variance = self.add_weight(shape=(1,), initializer="ones", trainable=False)
+
+        def call(self, x, training=False):
+            if training:
+                mean, variance = tf.nn.moments(x, [0, 1, 2])
+                for moving, new in ((self.moving_mean, mean), (self.moving_variance, variance)):
+                    moving.assign((1 - self.momentum) * moving + self.momentum * new)
+            return (x - self.moving_mean) * tf.math.rsqrt(self.moving_variance + 1e-3)
+
+    def build():
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input([SIDE, SIDE, 1])
+        x = Norm(name="norm")(keras.layers.Rescaling(2.0)(inputs))
+        return keras.Model(inputs, keras.layers.Dense(K)(keras.layers.Flatten()(x)))
+
+    steps = make_steps(build=build)
+    steps.begin_epoch(1, 0.0)
+    Evaluation(steps).recalibrate()
+    (variance,) = steps.model.get_layer("norm").moving_variance.numpy()
+    assert abs(variance - 4) < 0.01  # twice a standardised image
+
+
 # The checksum's words
 
 

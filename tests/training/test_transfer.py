@@ -204,6 +204,14 @@ def test_an_early_epoch_is_taken_from_its_snapshot(mlp):
     assert not same(kept, without_seeds(_end_of(mlp)))
 
 
+def test_a_snapshot_between_evaluations_has_measured_statistics(normalised, tmp_path):
+    """Those of moving averages would give other features."""
+    wanted = RunConfig(model="wrn_10_1", epochs=2, eval_every=2, preprocess="channel_norm", **SMALL)
+    _, folder = run(wanted, tmp_path)
+    assert results.read_history(folder)[0]["train_accuracy"] is None
+    assert same(results.read_snapshot(folder, 1), results.read_snapshot(normalised, 1))
+
+
 def test_a_frozen_run_and_its_resume(mlp, tmp_path, monkeypatch):
     from rethink_tf.training.recording import samples
 
@@ -256,6 +264,41 @@ def test_random_weights_with_statistics_that_normalise(tensorflow, tmp_path):
     summary, _ = run(resolved, tmp_path)
     assert summary["parent"] == {"run_id": "random:digits", "epoch": 0, "weights_hash": None}
     assert summary["test_accuracy"] > 0.2  # chance is 0.1
+
+
+@pytest.mark.parametrize("uses", [1, 2])
+def test_random_weights_take_the_statistics_of_each_layer_as_it_is_used(tensorflow, uses):
+    """A shared layer is updated at each use; one that gathers nothing keeps its own."""
+    import keras
+
+    from rethink_tf.training.transfer import _take_statistics
+
+    class Fixed(keras.layers.Layer):
+        """Calls its normalisation as in inference."""
+
+        def __init__(self):
+            super().__init__()
+            self.norm = keras.layers.BatchNormalization()
+
+        def call(self, x):
+            return self.norm(x, training=False)
+
+    inputs = keras.Input([6, 6, 1])
+    shared = keras.layers.BatchNormalization(name="shared")
+    used = [shared(inputs) for _ in range(uses)]
+    x = keras.layers.Add()(used) if uses > 1 else used[0]
+    frozen_one, fixed = keras.layers.BatchNormalization(trainable=False), Fixed()
+    model = keras.Model(inputs, fixed(frozen_one(x)))
+    kept = [frozen_one, fixed.norm]
+    for layer in kept:
+        layer.moving_mean.assign([3.0])
+        layer.moving_variance.assign([7.0])
+    seen = np.random.default_rng(0).normal(5, 2, (50, 6, 6, 1)).astype(np.float32)
+    _take_statistics(model, seen)
+    np.testing.assert_allclose(shared.moving_mean.numpy(), seen.mean(), rtol=1e-4)
+    np.testing.assert_allclose(shared.moving_variance.numpy(), seen.var(), rtol=1e-4)
+    for layer in kept:
+        assert (layer.moving_mean.numpy(), layer.moving_variance.numpy()) == (3, 7)
 
 
 def test_weights_that_are_not_the_parents_are_refused(mlp, tmp_path, tensorflow, refused):
