@@ -102,10 +102,20 @@ def test_a_stop_while_statistics_are_measured_saves_those_of_before():
     """A layer that is called as in inference gathers none, so a resume must find its own."""
     import keras
 
+    class Fixed(keras.layers.Layer):
+        """Calls its normalisation as in inference, whatever the model is called as."""
+
+        def __init__(self):
+            super().__init__(name="fixed")
+            self.norm = keras.layers.BatchNormalization()
+
+        def call(self, x):
+            return self.norm(x, training=False)
+
     def build():
         keras.utils.set_random_seed(0)
         x = inputs = keras.Input([SIDE, SIDE, 1])
-        x = keras.layers.BatchNormalization(name="fixed")(x, training=False)
+        x = Fixed()(x)
         x = keras.layers.BatchNormalization(name="own")(x)
         return keras.Model(inputs, keras.layers.Dense(K)(keras.layers.Flatten()(x)))
 
@@ -113,11 +123,13 @@ def test_a_stop_while_statistics_are_measured_saves_those_of_before():
         steps = make_steps(build=build)
         steps.begin_epoch(1, 0.0)
         steps.advance(0, 3)
-        for name in ("moving_mean", "moving_variance"):
-            getattr(steps.model.get_layer("fixed"), name).assign([7.0])
+        fixed = steps.model.get_layer("fixed").norm
+        for value in (fixed.moving_mean, fixed.moving_variance):
+            value.assign([7.0])
         before = steps.variables.state()
         seen = []
         Evaluation(steps).recalibrate(between and (lambda: seen.append(steps.variables.state())))
+        assert (fixed.moving_mean.numpy(), fixed.moving_variance.numpy()) == (7, 7)
         return before, seen, steps.variables.state()
 
     before, seen, after = measured(between=True)
